@@ -1,0 +1,69 @@
+"""Put a student's attention into a real transformer and say in plain words what is right and what is wrong.
+
+The names below are loaded when they are first used: importing this package costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pytest_attn_grader.errors import AttnGraderError, SubmissionError, SurgeryError, UngradableError, UsageError
+    from pytest_attn_grader.model_utils import (
+        extract_attention_layer,
+        extract_attention_weights,
+        load_mini_transformer,
+        replace_attention_mechanism,
+        run_inference_comparison,
+    )
+    from pytest_attn_grader.reference import reference_attention
+    from pytest_attn_grader.results import GradeReport
+    from pytest_attn_grader.settings import PROMPT_EXAMPLE
+
+_HOME = {
+    "load_mini_transformer": "model_utils",
+    "extract_attention_layer": "model_utils",
+    "replace_attention_mechanism": "model_utils",
+    "run_inference_comparison": "model_utils",
+    "extract_attention_weights": "model_utils",
+    "reference_attention": "reference",
+    "GradeReport": "results",
+    "PROMPT_EXAMPLE": "settings",
+    "AttnGraderError": "errors",
+    "SubmissionError": "errors",
+    "SurgeryError": "errors",
+    "UngradableError": "errors",
+    "UsageError": "errors",
+}
+
+__all__ = [
+    "__version__",
+    "load_mini_transformer",
+    "extract_attention_layer",
+    "replace_attention_mechanism",
+    "run_inference_comparison",
+    "extract_attention_weights",
+    "reference_attention",
+    "GradeReport",
+    "PROMPT_EXAMPLE",
+    "AttnGraderError",
+    "SubmissionError",
+    "SurgeryError",
+    "UngradableError",
+    "UsageError",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("pytest-attn-grader")
+    if name in _HOME:
+        return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

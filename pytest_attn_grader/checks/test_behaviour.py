@@ -1,0 +1,73 @@
+"""What does the model say with this attention inside?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pytest_attn_grader.evidence import Evidence
+    from pytest_attn_grader.results import Comparison
+    from pytest_attn_grader.session import GradingSession
+    from pytest_attn_grader.settings import Settings
+
+NEEDS = ("contract.call", "shape[basic]")
+LOOK_AT = "the checks of equivalence and masking: the prediction is wrong because the attention is"
+
+
+@pytest.mark.attn_check(
+    id="behaviour.next-token", title="the model expects the same next token", category="behaviour", needs=NEEDS
+)
+def test_next_token(attn_comparison: Comparison, attn_settings: Settings, attn_evidence: Evidence) -> None:
+    predictions = attn_comparison.predictions
+    divergence, agreement = float(predictions.kl_divergence), float(predictions.top_k_agreement)
+    attn_evidence.note(kl_divergence=divergence, top_k_agreement=agreement)
+    wanted, got = predictions.reference[0], predictions.student[0]
+    attn_evidence.require(
+        divergence <= attn_settings.thresholds["kl_divergence"]
+        and agreement >= attn_settings.thresholds["top_k_agreement"],
+        asked=f"the reference's prediction after the prompt: {wanted.token!r} with {float(wanted.probability):.1%}",
+        came=f"{got.token!r} with {float(got.probability):.1%}; {agreement:.0%} of its ten likeliest are the same, "
+        f"KL divergence {divergence:.3g} nats",
+        look_at=LOOK_AT,
+    )
+
+
+@pytest.mark.attn_check(
+    id="behaviour.loss", title="the model's loss on held-back text is unchanged", category="behaviour", needs=NEEDS
+)
+def test_loss(attn_comparison: Comparison, attn_settings: Settings, attn_evidence: Evidence) -> None:
+    predictions = attn_comparison.predictions
+    reference, student = float(predictions.reference_loss), float(predictions.student_loss)
+    attn_evidence.note(reference_loss=reference, student_loss=student)
+    difference = student - reference
+    attn_evidence.require(
+        abs(difference) <= attn_settings.thresholds["loss_difference"],
+        asked=f"a loss of {reference:.3f} nats a token on text that the model has not seen",
+        came=f"{student:.3f} nats a token ({difference:+.3f})",
+        look_at=LOOK_AT,
+    )
+
+
+@pytest.mark.parametrize("cache", [False, True], ids=["without-cache", "with-cache"])
+@pytest.mark.attn_check(
+    id="behaviour.continuation",
+    title="the model continues the prompt in the same words",
+    category="behaviour",
+    needs=NEEDS,
+)
+def test_continuation(attn_session: GradingSession, attn_evidence: Evidence, cache: bool) -> None:
+    if not attn_session.is_causal:
+        attn_evidence.not_applicable("the model reads in both directions: it fills gaps, and continues nothing")
+    if cache and not attn_session.student.keeps_cache:
+        attn_evidence.not_applicable("it takes the hidden states of the whole text, so there is nothing to cache")
+    continuation = attn_session.continuations(use_cache=cache)
+    attn_evidence.require_answer(continuation.failure, asked="a continuation of the prompt, token by token")
+    attn_evidence.note(reference=continuation.reference, student=continuation.student)
+    attn_evidence.require(
+        continuation.student == continuation.reference,
+        asked=f"{continuation.reference!r}",
+        came=f"{continuation.student!r}",
+        look_at="the number of queries and keys: with a cache there is one query and many keys" if cache else LOOK_AT,
+    )

@@ -1,0 +1,64 @@
+"""Does it end in time? Runs last, when everything else has been asked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_attn_grader.errors import SubmissionError
+from pytest_attn_grader.results import Failure
+
+if TYPE_CHECKING:
+    from pytest_attn_grader.evidence import Evidence
+    from pytest_attn_grader.session import GradingSession
+    from pytest_attn_grader.settings import Settings
+
+
+@pytest.mark.attn_check(
+    id="budget.slowdown",
+    title="the attention is not much slower than the reference",
+    category="budget",
+    needs=("contract.call", "shape[basic]"),
+)
+def test_slowdown(attn_session: GradingSession, attn_settings: Settings, attn_evidence: Evidence) -> None:
+    try:
+        speed = attn_session.stopwatch.forward_at()
+    except SubmissionError as error:
+        attn_evidence.require_answer(Failure.from_error(error), asked="an answer within the time limit")
+        raise
+    student, reference = float(speed.student_forward.median), float(speed.reference_forward.median)
+    attn_evidence.note(
+        student_seconds=student, reference_seconds=reference, slowdown=speed.slowdown, tokens=speed.tokens
+    )
+    attn_evidence.require(
+        speed.slowdown <= attn_settings.thresholds["slowdown"],
+        asked=f"at most {attn_settings.thresholds['slowdown']:g} times the reference's time on {speed.tokens} tokens",
+        came=f"{speed.slowdown:.0f} times: {student * 1e3:.1f} ms against {reference * 1e3:.2f} ms",
+        look_at="Python loops over positions: one matrix product does all queries and keys at once",
+    )
+
+
+# Who gives no answer is quick: that earns nothing.
+@pytest.mark.attn_check(
+    id="budget.run", title="the whole run ends within its budget", category="budget", needs=("contract.call",)
+)
+def test_run(attn_session: GradingSession, attn_settings: Settings, attn_evidence: Evidence) -> None:
+    phases = attn_session.clock.phases
+    spent, own = attn_session.clock.elapsed_seconds, attn_session.student_seconds
+    attn_evidence.note(
+        seconds=spent,
+        student_seconds=own,
+        budget=attn_settings.budget_seconds,
+        **{phase.name: phase.seconds for phase in phases},
+    )
+    slowest = max(phases, key=lambda phase: phase.seconds)
+    attn_evidence.require(
+        spent <= attn_settings.budget_seconds,
+        asked=f"a run of at most {attn_settings.budget_seconds:g} seconds (--attn-budget)",
+        came=f"{spent:.1f} seconds, {own:.1f} of them in your code; the longest part was {slowest.name!r} "
+        f"with {slowest.seconds:.1f}",
+        look_at="Python loops over positions in your attention"
+        if own > spent / 2
+        else "the machine, the download or the size of the model: your code took the smaller part",
+    )

@@ -1,0 +1,76 @@
+"""Do the heads still encode the relations between tokens that the model has learnt, in this layer and in later ones?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pytest_attn_grader.evidence import Evidence
+    from pytest_attn_grader.results import Coherence, Comparison, RelationScore
+    from pytest_attn_grader.session import GradingSession
+    from pytest_attn_grader.settings import Settings
+
+NEEDS = ("contract.call", "shape[basic]", "weights.finite")
+
+
+@pytest.mark.attn_check(
+    id="coherence.layer", title="the heads keep the relations they encode", category="coherence", needs=NEEDS
+)
+def test_layer(
+    attn_session: GradingSession, attn_comparison: Comparison, attn_settings: Settings, attn_evidence: Evidence
+) -> None:
+    unknown = attn_session.replaced.unknown_weights(2 * len(attn_session.prompt.tokens))
+    if unknown is not None:
+        attn_evidence.not_applicable(unknown)
+    coherence = _coherence(attn_comparison)
+    attn_evidence.note(verdict=coherence.verdict, encoded=coherence.encoded, kept=coherence.kept)
+    own = [score for score in coherence.scores if score.layer == attn_comparison.layer_idx]
+    _require_alike(own, attn_settings, attn_evidence)
+
+
+@pytest.mark.attn_check(
+    id="coherence.later-layers",
+    title="the heads of later layers still find theirs",
+    category="coherence",
+    needs=NEEDS,
+)
+def test_later_layers(attn_comparison: Comparison, attn_settings: Settings, attn_evidence: Evidence) -> None:
+    coherence = _coherence(attn_comparison)
+    later = [score for score in coherence.scores if score.layer > attn_comparison.layer_idx]
+    if not later:
+        attn_evidence.not_applicable("the graded layer is the last one")
+    _require_alike(later, attn_settings, attn_evidence)
+
+
+def _coherence(comparison: Comparison) -> Coherence:
+    if comparison.coherence is None:
+        raise ValueError("a comparison of this run always has its coherence")
+    return comparison.coherence
+
+
+def _require_alike(scores: Sequence[RelationScore], settings: Settings, evidence: Evidence) -> None:
+    """No score of a head is further from the reference's than the threshold; relations the text lacks are left out."""
+    measured = [score for score in scores if not math.isnan(float(score.reference))]
+    worst = max(measured, key=_difference)
+    threshold = settings.thresholds["relation_difference"]
+    student, reference = float(worst.student), float(worst.reference)
+    evidence.note(
+        worst=_difference(worst), threshold=threshold, relation=worst.relation, layer=worst.layer, head=worst.head
+    )
+    evidence.require(
+        _difference(worst) <= threshold,
+        asked=f"{worst.relation} attention within {threshold:g} of the reference's, on the prompt said twice",
+        came=f"{worst.relation} attention of {student:.2f} instead of {reference:.2f} in layer {worst.layer}, "
+        f"head {worst.head}",
+        look_at="the checks of equivalence and masking: they name the cause, this one shows what the model loses",
+    )
+
+
+def _difference(score: RelationScore) -> float:
+    """How far apart; infinite where the student's is no number."""
+    difference = abs(float(score.student) - float(score.reference))
+    return float("inf") if math.isnan(difference) else difference

@@ -1,0 +1,65 @@
+"""Does it import, is there something to grade, does it answer?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pytest_attn_grader.evidence import Evidence
+    from pytest_attn_grader.plugin import Observe
+    from pytest_attn_grader.session import GradingSession
+
+
+@pytest.mark.attn_check(id="contract.import", title="the submission can be imported", category="contract")
+def test_import(attn_session: GradingSession, attn_evidence: Evidence) -> None:
+    attn_evidence.require_answer(attn_session.import_failure, asked="a module that Python can import")
+    attn_evidence.note(files=list(attn_session.student_process.description.files))
+
+
+@pytest.mark.attn_check(
+    id="contract.target",
+    title="there is a function that takes query, key and value",
+    category="contract",
+    needs=("contract.import",),
+)
+def test_target(attn_session: GradingSession, attn_evidence: Evidence) -> None:
+    attn_evidence.require_answer(
+        attn_session.contract_failure,
+        asked="attention(query, key, value, mask=None) -> attn_output or (attn_output, attn_weights)",
+    )
+    attn_evidence.note(signature=attn_session.contract.candidate.signature)
+
+
+@pytest.mark.attn_check(
+    id="contract.call", title="it answers a first call", category="contract", needs=("contract.target",)
+)
+def test_call(attn_session: GradingSession, attn_evidence: Evidence, attn_observe: Observe) -> None:
+    attn_evidence.require_answer(attn_session.call_failure, asked="an answer to tensors (3, 4, 10, 64) and a mask")
+    observation = attn_observe("basic")
+    attn_evidence.note(
+        seconds=observation.student.seconds,
+        weights_returned=observation.student.weights_returned,
+        adaptations=[adaptation.name for adaptation in attn_session.adaptations],
+    )
+
+
+@pytest.mark.attn_check(
+    id="contract.own-work",
+    title="attention is computed, not borrowed from a library",
+    category="contract",
+    needs=("contract.call",),
+)
+def test_own_work(attn_session: GradingSession, attn_evidence: Evidence, attn_observe: Observe) -> None:
+    attn_observe("basic")
+    calls = attn_session.library_calls
+    forbidden = attn_session.forbidden_calls
+    attn_evidence.note(library_calls=dict(calls), forbidden=list(forbidden))
+    used = sorted(set(calls) & set(forbidden))
+    attn_evidence.require(
+        not used,
+        asked="an attention of your own: this course does not allow " + ", ".join(forbidden),
+        came="your code calls " + ", ".join(f"{name} ({calls[name]} times)" for name in used),
+        look_at="compute scores, softmax and the weighted sum yourself",
+    )

@@ -1,0 +1,89 @@
+"""Is it the same function as the reference? This decides; everything else explains."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pytest_attn_grader.evidence import Evidence
+    from pytest_attn_grader.observation import Observation
+    from pytest_attn_grader.plugin import Observe
+    from pytest_attn_grader.session import GradingSession
+
+OTHER_PROBES = ["single", "one-token", "square", "long", "narrow", "large-scores", "bfloat16"]
+
+
+@pytest.mark.attn_check(
+    id="equivalence.basic",
+    title="equals the reference",
+    category="equivalence",
+    weight=4,
+    needs=("contract.call", "shape[basic]"),
+)
+def test_equivalence(attn_session: GradingSession, attn_observe: Observe, attn_evidence: Evidence) -> None:
+    _judge(_basic(attn_session, attn_observe), attn_evidence)
+
+
+def _basic(session: GradingSession, observe: Observe) -> Observation:
+    """A function that takes no mask cannot know what is padding: it is asked without any."""
+    return observe("unpadded" if session.contract.mask_convention == "none" else "basic")
+
+
+@pytest.mark.parametrize("probe", OTHER_PROBES)
+@pytest.mark.attn_check(
+    id="equivalence", title="equals the reference: {probe}", category="equivalence", needs=("equivalence.basic",)
+)
+def test_other_probes(attn_session: GradingSession, attn_observe: Observe, attn_evidence: Evidence, probe: str) -> None:
+    _judge(attn_observe(probe), attn_evidence)
+
+
+@pytest.mark.attn_check(
+    id="equivalence.float16",
+    title="equals the reference in float16 (reported, not counted)",
+    category="equivalence",
+    weight=0,
+    needs=("equivalence.basic",),
+)
+def test_float16(attn_observe: Observe, attn_evidence: Evidence) -> None:
+    # A fill of -1e9 does not exist in float16; that is worth knowing, and costs nothing.
+    observation = attn_observe("float16", tolerate_failure=True)
+    failure = observation.student.failure
+    attn_evidence.note(
+        answered=failure is None,
+        failure=None if failure is None else failure.message,
+        largest_error=None if failure is not None else observation.output_error,
+        tolerance=observation.tolerance.tolerance["attn_output"],
+    )
+
+
+def _judge(observation: Observation, evidence: Evidence) -> None:
+    output_tolerance = observation.tolerance.tolerance["attn_output"]
+    weights_tolerance = observation.tolerance.tolerance["attn_weights"]
+    output_error, weights_error = observation.output_error, observation.weights_error
+    evidence.note(
+        output_error=output_error,
+        output_tolerance=output_tolerance,
+        weights_error=weights_error,
+        weights_tolerance=weights_tolerance,
+        spread=observation.tolerance.spread["attn_output"],
+    )
+    right = output_error <= output_tolerance and weights_error <= weights_tolerance
+    off = [
+        f"{name} off by {error:.3g} (allowed: {tolerance:.1g})"
+        for name, error, tolerance in (
+            ("weights", weights_error, weights_tolerance),
+            ("output", output_error, output_tolerance),
+        )
+        if error > tolerance
+    ]
+    weights_right = weights_error <= weights_tolerance
+    evidence.require(
+        right,
+        asked=f"softmax(query @ key.T / sqrt(head_dim)) @ value, {observation.probe.title}",
+        came=" and ".join(off) + f", with {observation.probe.shape_text}",
+        look_at="the weights are right, so the product with value and what follows it"
+        if weights_right
+        else "the scores, their scaling by 1/sqrt(head_dim), the mask and the axis of softmax, in this order",
+    )

@@ -1,0 +1,118 @@
+"""Does nothing look into the future, and is padding left alone?
+
+Each check compares the student with itself, on inputs that differ only where it must not look: so a mistake elsewhere,
+in the scaling say, does not fail here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pytest_attn_grader.evidence import Evidence
+    from pytest_attn_grader.plugin import Observe
+    from pytest_attn_grader.session import GradingSession
+
+ENCODER = "the model reads in both directions: its attention hides no future, and it keeps no cache"
+NEEDS = ("contract.call", "shape[basic]", "weights.finite")
+
+
+@pytest.mark.attn_check(
+    id="masking.no-weight-on-future", title="no weight on a later token", category="masking", weight=2, needs=NEEDS
+)
+def test_no_weight_on_future(attn_session: GradingSession, attn_observe: Observe, attn_evidence: Evidence) -> None:
+    if not attn_session.is_causal:
+        attn_evidence.not_applicable(ENCODER)
+    observation = attn_observe("unpadded")
+    largest = observation.largest_weight_where(~observation.probe.keep_mask)
+    attn_evidence.note(largest_future_weight=largest)
+    attn_evidence.require(
+        largest <= 1e-6,
+        asked="weight 0 on every key that comes after the query",
+        came=f"a weight of {largest:.3g} on a later token",
+        look_at="how the mask reaches the scores: masked scores must become -inf (or very negative) before softmax",
+    )
+
+
+@pytest.mark.attn_check(
+    id="masking.future-changes-nothing",
+    title="changing later tokens changes nothing earlier",
+    category="masking",
+    weight=2,
+    needs=NEEDS,
+)
+def test_future_changes_nothing(attn_session: GradingSession, attn_observe: Observe, attn_evidence: Evidence) -> None:
+    if not attn_session.is_causal:
+        attn_evidence.not_applicable(ENCODER)
+    before = attn_observe("unpadded")
+    after = attn_observe("unpadded", variant="other-future")
+    first = after.probe.first_changed or 0
+    change = before.error_between(after.attn_output, before.attn_output, until=first)
+    tolerance = before.tolerance.tolerance["attn_output"]
+    attn_evidence.note(largest_change=change, tolerance=tolerance, first_changed_token=first)
+    attn_evidence.require(
+        change <= tolerance,
+        asked=f"the same output for tokens 0 to {first - 1} when tokens {first} and later are replaced",
+        came=f"earlier outputs moved by up to {change:.3g}",
+        look_at="the mask, the axis of softmax, and every view or reshape that could mix positions",
+    )
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+@pytest.mark.attn_check(
+    id="masking.padding", title="padding on the {side} is left alone", category="masking", needs=NEEDS
+)
+def test_padding(attn_session: GradingSession, attn_observe: Observe, attn_evidence: Evidence, side: str) -> None:
+    if attn_session.contract.mask_convention == "none":
+        attn_evidence.not_applicable("the function takes no mask, so it cannot know what is padding")
+    name = "basic" if side == "right" else "left-padding"
+    before = attn_observe(name, asked="an answer with padding")
+    after = attn_observe(name, variant="other-padding", asked="an answer with padding")
+    largest = before.largest_weight_where(~before.probe.keep_mask)
+    change = before.error_between(after.attn_output, before.attn_output)
+    tolerance = before.tolerance.tolerance["attn_output"]
+    attn_evidence.note(largest_masked_weight=largest, largest_change=change, tolerance=tolerance)
+    attn_evidence.require(
+        largest <= 1e-6 and change <= tolerance,
+        asked=f"real tokens that ignore the padding on their {side}; each example has a mask of its own",
+        came=f"a weight of {largest:.3g} on masked keys; real tokens moved by {change:.3g} when the padding changed",
+        look_at="whether the mask argument is used, for the right axis (keys, the last one) and for its own example",
+    )
+
+
+@pytest.mark.parametrize("new_tokens", [1, 4])
+@pytest.mark.attn_check(
+    id="masking.cache",
+    title="{new_tokens} new token(s) after a cached text see all of it",
+    category="masking",
+    needs=NEEDS,
+)
+def test_cache(attn_session: GradingSession, attn_observe: Observe, attn_evidence: Evidence, new_tokens: int) -> None:
+    if not attn_session.is_causal:
+        attn_evidence.not_applicable(ENCODER)
+    if new_tokens > 1 and attn_session.contract.mask_convention == "none":
+        attn_evidence.not_applicable("the function builds its own mask, and a model feeds it one new token at a time")
+    whole = attn_observe("unpadded")
+    last = attn_observe(
+        "unpadded",
+        variant=f"last-{new_tokens}",
+        asked=f"an answer to {new_tokens} queries and {whole.probe.key.shape[-2]} keys",
+    )
+    shape = tuple(last.attn_output.shape)
+    attn_evidence.require(
+        shape == tuple(last.probe.query.shape),
+        asked=f"attn_output of shape {tuple(last.probe.query.shape)}, one vector for every query",
+        came=f"attn_output of shape {shape}",
+        look_at="sizes taken from key where query is meant",
+    )
+    change = last.error_between(last.attn_output, whole.attn_output[..., -new_tokens:, :])
+    tolerance = whole.tolerance.tolerance["attn_output"]
+    attn_evidence.note(largest_difference=change, tolerance=tolerance)
+    attn_evidence.require(
+        change <= tolerance,
+        asked="the last tokens of a text get the same output whether the earlier ones are asked again or cached",
+        came=f"outputs that differ by {change:.3g} between {last.probe.shape_text} and the whole text",
+        look_at="a causal mask built from the query length alone: with a cache there are more keys than queries",
+    )

@@ -1,0 +1,61 @@
+"""How like the reference is the pattern on the prompt? These do not decide correctness, they say how far and where."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pytest_attn_grader.evidence import Evidence
+    from pytest_attn_grader.results import Comparison
+    from pytest_attn_grader.session import GradingSession
+    from pytest_attn_grader.settings import Settings
+
+# metric, whether larger is better, what it means
+METRICS = [
+    pytest.param("cosine", True, "the angle between both patterns (1 is the same direction)", id="cosine"),
+    pytest.param("jensen_shannon", False, "how far apart both distributions are (0 to 0.69 nats)", id="jensen_shannon"),
+    pytest.param("earth_movers", False, "how many positions the weight would have to travel", id="earth_movers"),
+    pytest.param("argmax_agreement", True, "how often both look at the same token most", id="argmax_agreement"),
+    pytest.param(
+        "entropy_difference", False, "too peaked (below 0) or too flat (above 0), in nats", id="entropy_difference"
+    ),
+]
+
+
+@pytest.mark.parametrize(("metric", "larger_is_better", "meaning"), METRICS)
+@pytest.mark.attn_check(
+    id="similarity",
+    title="the pattern on the prompt is the reference's: {metric}",
+    category="similarity",
+    needs=("contract.call", "shape[basic]", "weights.finite", "weights.non-negative", "weights.rows-sum-to-one"),
+)
+def test_similarity(
+    attn_session: GradingSession,
+    attn_comparison: Comparison,
+    attn_settings: Settings,
+    attn_evidence: Evidence,
+    metric: str,
+    larger_is_better: bool,
+    meaning: str,
+) -> None:
+    unknown = attn_session.replaced.unknown_weights(len(attn_session.prompt.tokens))
+    if unknown is not None:
+        attn_evidence.not_applicable(unknown)
+    heads = attn_comparison.heads if attn_settings.all_layers else attn_comparison.heads_of_layer
+    values = {(head.layer, head.head): getattr(head, metric) for head in heads}
+    numbers = {place: float(value) for place, value in values.items()}
+    threshold = attn_settings.thresholds[metric]
+    worst_place = (min if larger_is_better else max)(
+        numbers, key=lambda place: numbers[place] if larger_is_better else abs(numbers[place])
+    )
+    worst = numbers[worst_place]
+    attn_evidence.note(worst=worst, mean=sum(numbers.values()) / len(numbers), threshold=threshold, head=worst_place[1])
+    good = worst >= threshold if larger_is_better else abs(worst) <= threshold
+    attn_evidence.require(
+        good,
+        asked=f"{metric.replace('_', ' ')} {'at least' if larger_is_better else 'at most'} {threshold:g}: {meaning}",
+        came=f"{worst:.4g} in layer {worst_place[0]}, head {worst_place[1]}",
+        look_at="the checks of equivalence and masking: they name the cause, this one shows the size",
+    )

@@ -1,0 +1,81 @@
+"""Are the weights a probability distribution over the keys, and do they make the output?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pytest_attn_grader.evidence import Evidence
+    from pytest_attn_grader.plugin import Observe
+
+NEEDS = ("contract.call", "shape[basic]")
+
+
+@pytest.mark.attn_check(id="weights.finite", title="weights and output are finite", category="weights", needs=NEEDS)
+def test_finite(attn_observe: Observe, attn_evidence: Evidence) -> None:
+    observation = attn_observe("basic")
+    bad_weights = int((~observation.student_weights.isfinite()).sum())
+    bad_outputs = int((~observation.student_output.isfinite()).sum())
+    attn_evidence.note(non_finite_weights=bad_weights, non_finite_outputs=bad_outputs)
+    attn_evidence.require(
+        bad_weights + bad_outputs == 0,
+        asked="finite numbers in every row that has at least one key to attend to",
+        came=f"{bad_weights} weights and {bad_outputs} outputs are NaN or infinite",
+        look_at="rows whose keys are all masked (softmax of only -inf is NaN), and the sign of the value you mask with",
+    )
+
+
+@pytest.mark.attn_check(
+    id="weights.non-negative", title="no weight is negative", category="weights", needs=(*NEEDS, "weights.finite")
+)
+def test_non_negative(attn_observe: Observe, attn_evidence: Evidence) -> None:
+    smallest = float(attn_observe("basic").student_weights.min())
+    attn_evidence.note(smallest_weight=smallest)
+    attn_evidence.require(
+        smallest >= 0,
+        asked="weights between 0 and 1: a softmax is never negative",
+        came=f"a weight of {smallest:.3g}",
+        look_at="whether softmax is applied to the scores at all, and what is returned as weights",
+    )
+
+
+@pytest.mark.attn_check(
+    id="weights.rows-sum-to-one",
+    title="every row of weights sums to 1",
+    category="weights",
+    needs=(*NEEDS, "weights.finite"),
+)
+def test_rows_sum_to_one(attn_observe: Observe, attn_evidence: Evidence) -> None:
+    observation = attn_observe("basic")
+    sums = observation.student_weights.double().sum(dim=-1)
+    worst = float(sums.flatten()[(sums - 1).abs().argmax()])
+    tolerance = max(observation.tolerance.tolerance["attn_weights"] * observation.probe.key.shape[-2], 1e-5)
+    attn_evidence.note(worst_row_sum=worst, tolerance=tolerance)
+    attn_evidence.require(
+        abs(worst - 1) <= tolerance,
+        asked="weights that sum to 1 over the keys, for every query",
+        came=f"a row that sums to {worst:.4g}",
+        look_at="the axis of softmax (dim=-1 is the keys), and anything that changes the weights after it",
+    )
+
+
+@pytest.mark.attn_check(
+    id="weights.times-value",
+    title="weights times value is the output",
+    category="weights",
+    needs=(*NEEDS, "weights.finite"),
+)
+def test_times_value(attn_observe: Observe, attn_evidence: Evidence) -> None:
+    observation = attn_observe("basic")
+    product = observation.attn_weights.double() @ observation.probe.value.double()
+    error = observation.error_between(product, observation.attn_output)
+    tolerance = 2 * observation.tolerance.tolerance["attn_output"]
+    attn_evidence.note(largest_error=error, tolerance=tolerance)
+    attn_evidence.require(
+        error <= tolerance,
+        asked="attn_output equal to attn_weights @ value",
+        came=f"they differ by up to {error:.3g} (allowed: {tolerance:.1g})",
+        look_at="which weights the output is made of: masked ones? those that are returned? and of which value?",
+    )

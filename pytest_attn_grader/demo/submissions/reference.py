@@ -1,0 +1,13 @@
+"""A right attention."""
+
+import math
+
+import torch
+
+
+def attention(query, key, value, mask=None):  # type: ignore[no-untyped-def]
+    attn_scores = query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])
+    if mask is not None:
+        attn_scores = attn_scores.masked_fill(~mask, float("-inf"))
+    attn_weights = torch.softmax(attn_scores, dim=-1)
+    return attn_weights @ value, attn_weights

@@ -1,0 +1,20 @@
+"""The catalogue of what people get wrong in attention, and the diagnosis that matches a submission against it."""
+
+from __future__ import annotations
+
+from pytest_attn_grader.misconceptions.base import FAMILIES, Hints, Misconception
+from pytest_attn_grader.misconceptions.diagnose import diagnose, diagnose_failure
+from pytest_attn_grader.misconceptions.faults import Predictions
+from pytest_attn_grader.misconceptions.registry import MISCONCEPTIONS, explain, find_misconception
+
+__all__ = [
+    "FAMILIES",
+    "Hints",
+    "MISCONCEPTIONS",
+    "Misconception",
+    "Predictions",
+    "diagnose",
+    "diagnose_failure",
+    "explain",
+    "find_misconception",
+]

@@ -1,0 +1,182 @@
+"""What a misconception is: an executable wrong attention, and the words that go with it.
+
+The words live in one place, the docstring of the wrong stage. It is the text of ``attn-grader explain``, of the HTML
+page and of the documentation, and it is parsed here into title, explanation, effect and hints:
+
+    a predicate that completes "Your attention equals one that ..."
+
+    Explanation, as many paragraphs as it takes.
+
+    Bad:
+        the wrong line
+    Good:
+        the right line
+
+    Effect: what it does to the model.
+    Nudge: where to look, without giving it away.
+    Fix: what to write instead.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pytest_attn_grader.misconceptions.pipeline import Change, Pipeline
+
+if TYPE_CHECKING:
+    from pytest_attn_grader.misconceptions.case import Case, Finding
+
+Recognise = Callable[["Case"], "Finding | None"]
+Fit = Callable[["Case"], tuple[Change, ...]]
+
+FAMILIES: Mapping[str, str] = {
+    "broken": "whether the code runs at all",
+    "shape": "sizes that the code assumes",
+    "wiring": "which tensor goes where",
+    "softmax": "the softmax",
+    "scale": "the scaling of the scores",
+    "mask": "the mask",
+    "heads": "the layout of the heads",
+    "grad": "the way back: gradients",
+    "state": "what is left behind after a call",
+    "dropout": "dropout",
+    "dtype": "number formats other than float32",
+}
+_SECTIONS = ("Bad", "Good", "Effect", "Nudge", "Fix")
+_SECTION_START = re.compile(rf"^({'|'.join(_SECTIONS)}):[ ]?(.*)$")
+
+
+@dataclass(frozen=True)
+class Hints:
+    """Three strengths of help: where to look, why it is wrong, what to write instead."""
+
+    nudge: str
+    explain: str
+    fix: str
+
+
+@dataclass(frozen=True, eq=False)
+class Misconception:
+    """A wrong attention that people really write.
+
+    Attributes:
+        id: stable, as in ``attn-grader explain AG102``.
+        slug: the name of the mistake.
+        title: a predicate that completes "Your attention equals one that ...".
+        family: a key of `FAMILIES`.
+        probe: the probe that shows it best.
+        changes: the wrong formula as stages of the pipeline; the first is the usual form, the others are variants.
+        text: the whole docstring.
+        look_alikes: slugs that no probe, or only luck, tells apart from this one.
+        fill_matters: rows without a key occur, so a fill of -inf (NaN) and a finite one (evenly spread) look different.
+        recognise: names it by its behaviour where numbers cannot be equal (random numbers, exceptions, sequences of
+        calls).
+        fit: variants with a constant that is read off the student's numbers.
+        by_numbers: whether running `changes` on the student's probes and comparing numbers can show it.
+        counted: False for what is worth knowing but is no fault.
+    """
+
+    id: str
+    slug: str
+    title: str
+    family: str
+    probe: str
+    changes: tuple[Change, ...]
+    explanation: str
+    hints: Hints
+    effect: str
+    text: str
+    look_alikes: tuple[str, ...] = ()
+    fill_matters: bool = False
+    recognise: Recognise | None = None
+    fit: Fit | None = None
+    by_numbers: bool = True
+    counted: bool = True
+
+    @property
+    def attention(self) -> Pipeline:
+        """The usual form of the wrong attention, ready to be put to a probe."""
+        return self.changes[0].pipeline()
+
+
+def misconception(
+    id: str,  # noqa: A002 - the name every reader expects
+    slug: str,
+    *,
+    replaces: str,
+    family: str,
+    probe: str = "basic",
+    together_with: Mapping[str, Callable[..., Any]] | None = None,
+    variants: tuple[Change, ...] = (),
+    look_alikes: tuple[str, ...] = (),
+    fill_matters: bool = False,
+    recognise: Recognise | None = None,
+    fit: Fit | None = None,
+    by_numbers: bool = True,
+    counted: bool = True,
+) -> Callable[[Callable[..., Any]], Misconception]:
+    """Turn a wrong stage and its docstring into a `Misconception`.
+
+    Args:
+        replaces: the stage of the pipeline that the function stands for.
+        together_with: further stages that the same mistake replaces.
+        variants: other forms of the same mistake.
+    """
+
+    def make(stage: Callable[..., Any]) -> Misconception:
+        text = inspect.getdoc(stage) or ""
+        title, explanation, sections = _parse(text, slug)
+        if family not in FAMILIES:
+            raise ValueError(f"{slug}: {family!r} is no family; there are {', '.join(FAMILIES)}")
+        fix = f"{sections['Fix']}\n\nBad:\n{sections['Bad']}\nGood:\n{sections['Good']}"
+        return Misconception(
+            id=id,
+            slug=slug,
+            title=title,
+            family=family,
+            probe=probe,
+            changes=(Change({replaces: stage, **(together_with or {})}), *variants),
+            explanation=explanation,
+            hints=Hints(sections["Nudge"], explanation, fix),
+            effect=sections["Effect"],
+            text=text,
+            look_alikes=look_alikes,
+            fill_matters=fill_matters,
+            recognise=recognise,
+            fit=fit,
+            by_numbers=by_numbers,
+            counted=counted,
+        )
+
+    return make
+
+
+def _parse(text: str, slug: str) -> tuple[str, str, dict[str, str]]:
+    title, _, body = text.partition("\n")
+    collected: dict[str, list[str]] = {"": []}
+    current = ""
+    for line in body.splitlines():
+        start = _SECTION_START.match(line)
+        if start:
+            current = start[1]
+            collected[current] = [start[2]] if start[2] else []
+        else:
+            collected[current].append(line)
+    missing = [name for name in _SECTIONS if name not in collected]
+    if missing or not title.strip():
+        raise ValueError(f"{slug}: the docstring lacks {', '.join(missing) or 'a title'}")
+    sections = {
+        name: "\n".join(lines).rstrip() if name in {"Bad", "Good"} else _flow(lines)
+        for name, lines in collected.items()
+    }
+    return title.strip().rstrip("."), sections.pop(""), sections
+
+
+def _flow(lines: list[str]) -> str:
+    """Paragraphs as single lines: where text is shown decides where it breaks."""
+    paragraphs = "\n".join(lines).strip().split("\n\n")
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)

@@ -1,0 +1,141 @@
+"""Say what is wrong: run every known mistake on the student's own probes and name the one that answers alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pytest_attn_grader.misconceptions.base import FAMILIES, Misconception
+from pytest_attn_grader.misconceptions.case import Case
+from pytest_attn_grader.misconceptions.evidence import describe_evidence
+from pytest_attn_grader.misconceptions.explanation import Explanation
+from pytest_attn_grader.misconceptions.faults import Predictions
+from pytest_attn_grader.misconceptions.registry import MISCONCEPTIONS
+from pytest_attn_grader.misconceptions.search import Search
+from pytest_attn_grader.probes import Probe, Record
+from pytest_attn_grader.results import Diagnosis, Failure
+from pytest_attn_grader.tolerances import ProbeTolerance, derive_tolerance
+
+
+def diagnose(
+    attempts: Mapping[str, Record],
+    probes: Mapping[str, Probe],
+    references: Mapping[str, Record] | None = None,
+    tolerances: Mapping[str, ProbeTolerance] | None = None,
+    *,
+    mask_convention: str = "keep",
+    hints: str = "explain",
+    predictions: Predictions | None = None,
+) -> Diagnosis | None:
+    """Name the mistake in a submission, or say honestly that it is none of the known ones.
+
+    Args:
+        attempts: what the student did with each probe, in the order in which it was asked; see `diagnosis_probes`.
+        probes: the probes by name, at least those of `attempts`.
+        references: float64 references by probe; those that are missing are worked out.
+        tolerances: tolerances by probe; those that are missing are worked out.
+        mask_convention: "keep", "additive", "blocked", or "none" for a submission that masks by itself.
+        hints: "none" (no diagnosis), "nudge" (where to look), "explain" (what and why), "fix" (what to write instead).
+        predictions: shared among submissions that get the same probes, so that mistakes are run once.
+
+    Returns:
+        None when every answer is the reference's (or when hints are off).
+    """
+    if hints == "none":
+        return None
+    case = _case(attempts, probes, references or {}, tolerances or {}, mask_convention)
+    explanation = Search(case, predictions).run()
+    return None if explanation is None else _worded(explanation, case, hints)
+
+
+def diagnose_failure(failure: Failure, *, hints: str = "explain") -> Diagnosis | None:
+    """The same for a submission that never got as far as a probe: it does not import, or has no target."""
+    if hints == "none":
+        return None
+    record = Record(probe="import", failure=failure)
+    case = Case(attempts={"import": record}, probes={}, references={}, tolerances={})
+    for known in MISCONCEPTIONS:
+        finding = known.recognise(case) if known.family in {"broken", "dtype"} and known.recognise is not None else None
+        if finding is not None:
+            return _named((known,), f"Your code {known.title}: {finding.evidence}.", hints)
+    return None
+
+
+def _case(
+    attempts: Mapping[str, Record],
+    probes: Mapping[str, Probe],
+    references: Mapping[str, Record],
+    tolerances: Mapping[str, ProbeTolerance],
+    mask_convention: str,
+) -> Case:
+    all_references, all_tolerances = dict(references), dict(tolerances)
+    for name in attempts:
+        if name not in all_references or name not in all_tolerances:
+            all_references[name], all_tolerances[name] = derive_tolerance(probes[name])
+    return Case(dict(attempts), dict(probes), all_references, all_tolerances, mask_convention)
+
+
+def _worded(explanation: Explanation, case: Case, hints: str) -> Diagnosis:
+    if not explanation.mistakes:
+        evidence = "; ".join(describe_evidence(case)) or "no single observation stands out"
+        known = f"None of the {len(MISCONCEPTIONS)} known mistakes (nor two of them together)"
+        message = f"{known} explains your numbers. Seen: {evidence}."
+        return Diagnosis(slugs=(), titles=(), message=message, distance=None)
+    message = _message(explanation)
+    if explanation.look_alikes:
+        others = "; or ".join(
+            f"{known.title} ({known.id})" for known in MISCONCEPTIONS if known.slug in explanation.look_alikes
+        )
+        message += f" The same numbers come from one that {others}."
+    if explanation.unexplained:
+        message += f" Something else is wrong besides: {'; '.join(describe_evidence(case)[-1:])}."
+    diagnosis = _named(explanation.mistakes, message, hints)
+    by_numbers = len(explanation.findings) < len(explanation.mistakes)
+    return diagnosis.model_copy(
+        update={
+            "distance": explanation.distance if by_numbers else None,
+            "look_alikes": explanation.look_alikes if hints != "nudge" else (),
+        }
+    )
+
+
+def _message(explanation: Explanation) -> str:
+    close = f"largest difference {explanation.distance:.1g}" if explanation.distance else "to the last digit"
+    agreement = f"{close}, on {explanation.num_probes} probes"
+    if len(explanation.mistakes) == 1:
+        (mistake,) = explanation.mistakes
+        finding = explanation.findings.get(mistake.slug)
+        if finding is not None:
+            return f"Your attention {mistake.title}: {finding.evidence}."
+        note = f"; {explanation.note}" if explanation.note else ""
+        return f"Your attention equals one that {mistake.title} ({agreement}{note})."
+    listed = "; ".join(
+        f"({number}) it {mistake.title}{_evidence_for(mistake, explanation)}"
+        for number, mistake in enumerate(explanation.mistakes, start=1)
+    )
+    by_numbers = len(explanation.findings) < len(explanation.mistakes)
+    return f"Your attention has {len(explanation.mistakes)} mistakes, the most fundamental first: {listed}." + (
+        f" An attention that makes them gives your numbers ({agreement})." if by_numbers else ""
+    )
+
+
+def _evidence_for(mistake: Misconception, explanation: Explanation) -> str:
+    finding = explanation.findings.get(mistake.slug)
+    return "" if finding is None else f" ({finding.evidence})"
+
+
+def _named(mistakes: tuple[Misconception, ...], message: str, hints: str) -> Diagnosis:
+    if hints == "nudge":
+        families = " and ".join(dict.fromkeys(FAMILIES[mistake.family] for mistake in mistakes))
+        return Diagnosis(
+            slugs=(),
+            titles=(),
+            message=f"Your numbers fit a known mistake. It is about {families}.",
+            hint="\n".join(mistake.hints.nudge for mistake in mistakes),
+        )
+    texts = [mistake.hints.explain if hints == "explain" else mistake.hints.fix for mistake in mistakes]
+    return Diagnosis(
+        slugs=tuple(mistake.slug for mistake in mistakes),
+        titles=tuple(mistake.title for mistake in mistakes),
+        message=message,
+        hint="\n\n".join(texts),
+    )

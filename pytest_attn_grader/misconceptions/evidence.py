@@ -1,0 +1,140 @@
+"""The best evidence when no known mistake fits: what is right, what is not, and where it begins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+
+from pytest_attn_grader.misconceptions.case import Case
+from pytest_attn_grader.probes import judged_rows, largest_error
+
+
+def describe_evidence(case: Case) -> list[str]:
+    """Sentences, the most telling first; at most four."""
+    return list(_sentences(case))[:4]
+
+
+def _sentences(case: Case) -> Iterator[str]:
+    yield from _failures(case)
+    wrong = [name for name in case.eval_probes() if case.attempts[name].failure is None and not _right(case, name)]
+    if not wrong:
+        yield from _beside_the_output(case)
+        return
+    name = "basic" if "basic" in wrong else wrong[0]
+    yield from _shapes(case, name)
+    yield from _weights(case, name)
+    right = [other for other in case.eval_probes() if _right(case, other)]
+    if right:
+        titles = ", ".join(case.probes[other].title for other in right[:2])
+        yield f"it is right with {titles}, first wrong with {case.probes[name].title}{_by_how_much(case, name)}"
+    else:
+        yield f"wrong from the first probe on ({case.probes[name].title}){_by_how_much(case, name)}"
+
+
+def _failures(case: Case) -> Iterator[str]:
+    failed = [name for name, record in case.attempts.items() if record.failure is not None and name != "float16"]
+    if not failed:
+        return
+    failure = case.attempts[failed[0]].failure
+    message = "" if failure is None else failure.message.partition("\n")[0]
+    where = "every probe" if len(failed) == len(case.attempts) else f"{len(failed)} of {len(case.attempts)} probes"
+    yield f"no answer on {where}, first with {case.probes[failed[0]].title}: {message}"
+
+
+def _right(case: Case, name: str) -> bool:
+    record = case.attempts[name]
+    if record.failure is not None or not case.matches_reference(name, "output"):
+        return False
+    return not record.weights_returned or case.matches_reference(name, "weights")
+
+
+def _by_how_much(case: Case, name: str) -> str:
+    output, reference = case.attempts[name].attn_output, case.references[name].attn_output
+    if output is None or reference is None or output.shape != reference.shape:
+        return ""
+    return f", by up to {largest_error(output, reference, case.probes[name]):.3g}"
+
+
+def _shapes(case: Case, name: str) -> Iterator[str]:
+    output, probe = case.attempts[name].attn_output, case.probes[name]
+    if output is None or output.shape == probe.query.shape:
+        return
+    yield f"the output has the shape {tuple(output.shape)} instead of {tuple(probe.query.shape)}"
+    exact = case.references[name].attn_output
+    if exact is None:
+        return
+    as_tokens = exact.transpose(1, 2)  # (batch, query_len, num_heads, head_dim)
+    for what, expected in (
+        ("transposed to (batch, seq, heads, head_dim)", as_tokens),
+        ("with merged heads", as_tokens.flatten(2)),
+    ):
+        if output.shape == expected.shape:
+            rows = probe.real_rows
+            if float((output.double()[rows] - expected[rows]).abs().max()) < 1e-3:
+                yield f"its numbers are right, but {what}"
+
+
+def _weights(case: Case, name: str) -> Iterator[str]:
+    """What the weights look like: the returned ones, or those that the output is made of."""
+    record, probe, exact = case.attempts[name], case.probes[name], case.references[name].attn_weights
+    shape = (*probe.query.shape[:-1], probe.key.shape[-2])
+    weights = record.attn_weights
+    if weights is None or weights.shape != shape or exact is None:
+        return
+    student, reference = judged_rows(weights.double(), probe), judged_rows(exact.double(), probe)
+    bad_rows = int((~student.isfinite()).any(-1).sum())
+    if bad_rows:
+        yield f"{bad_rows} of {student[..., 0].numel()} rows of weights are not finite"
+        return
+    if record.weights_returned and case.matches_reference(name, "weights"):
+        yield "the weights are right; the product with value, or what follows it, is not"
+        return
+    sums = student.sum(-1)
+    if float((sums - 1).abs().max()) > 1e-3:
+        normalised = student / sums[..., None]
+        right_otherwise = float((normalised - reference).abs().nan_to_num(1.0).max()) < 1e-3
+        even = float(sums.max() - sums.min()) < 1e-3
+        text = (
+            f"rows sum to {float(sums.mean()):.4g}"
+            if even
+            else f"rows sum to {float(sums.min()):.3g} to {float(sums.max()):.3g}"
+        )
+        yield text + (", weights otherwise right" if right_otherwise else " instead of 1")
+    if float(student.min()) < -1e-6:
+        yield f"some weights are negative (down to {float(student.min()):.3g})"
+    keep = judged_rows(probe.keep_mask.expand(shape), probe)
+    leaked = float(student[~keep].abs().max()) if bool((~keep).any()) else 0.0
+    if leaked > 1e-6:
+        yield f"masked keys get weights of up to {leaked:.3g}"
+        return
+    later = judged_rows(torch.ones(shape, dtype=torch.bool).triu(1), probe)
+    if bool(keep.all()) and bool(later.any()) and float(student[later].abs().max()) <= 1e-6:
+        yield "no token attends to a later one, but this model reads in both directions: leave the causal mask out"
+        return
+    factor = case.score_factor(name)
+    if factor is not None:
+        yield f"the weights are those of scores that are {factor:.4g} times as large as they should be"
+
+
+def _beside_the_output(case: Case) -> Iterator[str]:
+    """Output and weights are right everywhere: gradients, inputs, training."""
+    for name in case.eval_probes():
+        record, probe = case.attempts[name], case.probes[name]
+        if record.gradient_failure is not None:
+            yield f"the backward pass fails with {probe.title}: {record.gradient_failure.message.partition(chr(10))[0]}"
+            return
+        missing = [each for each, gradient in record.gradients.items() if gradient is None]
+        if missing:
+            yield f"output and weights are right, but no gradient reaches {' and '.join(missing)}"
+            return
+        for each, gradient in record.gradients.items():
+            exact = case.references[name].gradients.get(each)
+            if gradient is None or exact is None or gradient.shape != exact.shape:
+                continue
+            error = float((gradient.double() - exact.double()).abs().nan_to_num(float("inf")).max())
+            if error > case.tolerances[name].tolerance.get(each, 0.0):
+                yield f"output and weights are right, but the gradient of {each} is off by up to {error:.3g}"
+                return
+    if case.train_probes():
+        yield "right in every probe outside of training; look at what happens in training"

@@ -1,0 +1,124 @@
+"""What explains a submission's answers, and which of several explanations is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from pytest_attn_grader.misconceptions.base import Misconception
+from pytest_attn_grader.misconceptions.case import Finding
+from pytest_attn_grader.misconceptions.faults import Fault, FaultFinder
+from pytest_attn_grader.misconceptions.hypotheses import Hypothesis
+from pytest_attn_grader.misconceptions.registry import MISCONCEPTIONS
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Attributes:
+    mistakes: what was found, the most fundamental first.
+    findings: what gave a mistake away, by slug, where it was a behaviour and not equal numbers.
+    look_alikes: slugs of mistakes that fit just as well.
+    distance: largest difference between the student and the attention with these mistakes.
+    num_probes: probes on which they agree.
+    unexplained: faults that remain; empty when everything is explained.
+    fitted: a constant was read off the student's own numbers, so that a mistake without one is the better explanation.
+    """
+
+    mistakes: tuple[Misconception, ...]
+    findings: dict[str, Finding]
+    look_alikes: tuple[str, ...]
+    note: str
+    distance: float
+    num_probes: int
+    unexplained: frozenset[Fault]
+    fitted: bool = False
+
+
+class Judge:
+    """Turns hypotheses that fit into one explanation."""
+
+    def __init__(self, finder: FaultFinder) -> None:
+        self._finder = finder
+        self._case = finder.case
+
+    def complete(self, hypotheses: Sequence[Hypothesis]) -> Explanation | None:
+        """The explanation with the fewest mistakes among those that leave nothing unexplained."""
+        fitting = [hypothesis for hypothesis in hypotheses if self._finder.explains_all(hypothesis)]
+        return self._best_of([self.explanation(hypothesis, frozenset()) for hypothesis in fitting]) if fitting else None
+
+    def _best_of(self, explained: Sequence[Explanation]) -> Explanation:
+        fewest = min(len(explanation.mistakes) for explanation in explained)
+        fitting = [explanation for explanation in explained if len(explanation.mistakes) == fewest]
+        best = min(fitting, key=self._rank)
+        fitting = [explanation for explanation in fitting if explanation.fitted == best.fitted]
+        named = {mistake.slug for mistake in best.mistakes}
+        twins = [
+            mistake.slug for explanation in fitting for mistake in explanation.mistakes if mistake.slug not in named
+        ]
+        twins += [slug for mistake in best.mistakes if len(best.mistakes) > 1 for slug in self._twins(mistake)]
+        return replace(best, look_alikes=tuple(dict.fromkeys(slug for slug in twins if slug not in named)))
+
+    def _rank(self, explanation: Explanation) -> tuple[object, ...]:
+        """Most fundamental first; a mistake about additive masks only when the submission says that its masks are."""
+        odd = [
+            ("additive" in mistake.slug) != (self._case.mask_convention == "additive")
+            for mistake in explanation.mistakes
+            if mistake.slug in {"additive-as-bool", "mask-inverted"}
+        ]
+        return (explanation.fitted, sum(odd), [MISCONCEPTIONS.index(mistake) for mistake in explanation.mistakes])
+
+    def _twins(self, mistake: Misconception) -> Iterator[str]:
+        """Look-alikes that were left out of the search for pairs, because their numbers are the same."""
+        for known in MISCONCEPTIONS:
+            if known.slug in mistake.look_alikes and self._same_numbers(known, mistake):
+                yield known.slug
+
+    def _same_numbers(self, one: Misconception, other: Misconception) -> bool:
+        if not (one.by_numbers and other.by_numbers):
+            return False
+        usual = [Hypothesis((known,), known.changes[0]) for known in (one, other)]
+        records = [
+            tuple(self._finder.predictions.of(each, name, self._case).record for each in usual)
+            for name in self._finder.names
+        ]
+        return all(
+            (first.attn_output is None) == (second.attn_output is None)
+            and (
+                first.attn_output is None
+                or second.attn_output is None
+                or torch.allclose(first.attn_output, second.attn_output, rtol=1e-2, atol=1e-4, equal_nan=True)
+            )
+            for first, second in records
+        )
+
+    def explanation(self, hypothesis: Hypothesis, unexplained: frozenset[Fault]) -> Explanation:
+        faults = self._finder.faults(hypothesis)
+        needed = self._needed_findings(faults, hypothesis)
+        mistakes = sorted({*hypothesis.mistakes, *(known for known, _ in needed)}, key=MISCONCEPTIONS.index)
+        return Explanation(
+            mistakes=tuple(mistakes),
+            findings={known.slug: finding for known, finding in needed},
+            look_alikes=(),
+            note=hypothesis.change.note,
+            distance=self._finder.distance(hypothesis),
+            num_probes=len({*self._finder.names} - {name for name, _ in faults} - {*self._case.train_probes()}),
+            unexplained=unexplained,
+            fitted=len(hypothesis.mistakes) == 1 and not hypothesis.is_catalogued,
+        )
+
+    def _needed_findings(self, faults: frozenset[Fault], hypothesis: Hypothesis) -> list[tuple[Misconception, Finding]]:
+        """The fewest behaviours, the most fundamental first, that account for the faults a hypothesis leaves."""
+        needed: list[tuple[Misconception, Finding]] = []
+        left = set(faults)
+        for known, finding in self._finder.findings:
+            explained = {fault for fault in left if finding.explains(*fault)}
+            if explained and known.slug not in hypothesis.slugs:
+                needed.append((known, finding))
+            left -= explained
+        # What was recognised in training has to be told too, unless something needed already accounts for it.
+        for known, finding in self._finder.behaviours_in_training():
+            if not any(finding.probes <= other.probes for _, other in needed):
+                needed.append((known, finding))
+        return needed

@@ -1,0 +1,76 @@
+"""Mistakes put together so that they can be run: none, one, or two."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pytest_attn_grader.misconceptions.base import Misconception
+from pytest_attn_grader.misconceptions.case import Case
+from pytest_attn_grader.misconceptions.pipeline import Change, Pipeline
+from pytest_attn_grader.misconceptions.registry import MISCONCEPTIONS
+
+
+@dataclass(frozen=True, eq=False)
+class Hypothesis:
+    """Mistakes put together, ready to run."""
+
+    mistakes: tuple[Misconception, ...]
+    change: Change
+    infinite_fill: bool = False
+
+    @property
+    def pipeline(self) -> Pipeline:
+        return self.change.pipeline(infinite_fill=self.infinite_fill)
+
+    @property
+    def is_usual(self) -> bool:
+        """Whether it is the first form of a single mistake."""
+        return len(self.mistakes) == 1 and self.change is self.mistakes[0].changes[0]
+
+    @property
+    def is_catalogued(self) -> bool:
+        """Whether it is the same for every submission: not put together, and no constant read off anyone's numbers."""
+        return len(self.mistakes) <= 1 and (self is CORRECT or self.change in self.mistakes[0].changes)
+
+    @property
+    def slugs(self) -> frozenset[str]:
+        return frozenset(mistake.slug for mistake in self.mistakes)
+
+    def joined(self, other: Hypothesis) -> Iterator[Hypothesis]:
+        """Both together, in every order that makes a difference."""
+        if self.slugs & other.slugs:
+            return
+        both = tuple(sorted({*self.mistakes, *other.mistakes}, key=MISCONCEPTIONS.index))
+        infinite = self.infinite_fill or other.infinite_fill
+        forth, back = self.change.joined(other.change), other.change.joined(self.change)
+        if forth is not None:
+            yield Hypothesis(both, forth, infinite)
+        if back is not None and self.change.stages.keys() & other.change.stages.keys():
+            yield Hypothesis(both, back, infinite)
+
+
+CORRECT = Hypothesis((), Change())
+
+
+def single_hypotheses(case: Case) -> Iterator[Hypothesis]:
+    """Every known mistake in every form that running it can show."""
+    for known in MISCONCEPTIONS:
+        if not (known.by_numbers and known.counted):
+            continue
+        # Where nothing is to be masked, no mask can be wrong in one of the known ways.
+        if case.sees_all and known.family == "mask":
+            continue
+        fitted = known.fit(case) if known.fit is not None else ()
+        for change in (*known.changes, *fitted):
+            yield Hypothesis((known,), change)
+            # Where everything is finite nobody filled a whole row with infinity.
+            if known.fill_matters and not case.is_finite:
+                yield Hypothesis((known,), change, infinite_fill=True)
+
+
+def has_earlier_twin(hypothesis: Hypothesis) -> bool:
+    """Whether a mistake with the same numbers comes earlier in the catalogue."""
+    known = hypothesis.mistakes[0]
+    earlier = {each.slug for each in MISCONCEPTIONS[: MISCONCEPTIONS.index(known)]}
+    return bool(earlier & set(known.look_alikes))

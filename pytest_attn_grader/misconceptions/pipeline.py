@@ -1,0 +1,142 @@
+"""Attention cut into stages, so that a mistake is the stage it replaces and two mistakes can be put together.
+
+    prepare -> score -> scale -> mask -> normalise -> reweigh -> drop -> combine -> finish
+
+`Pipeline()` is correct attention. `prepare` and `finish` are lists, because two mistakes there can follow one another;
+every other stage exists once, so two mistakes in it exclude each other.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What every stage may look at; `fill` is the value that blocked scores get (-inf, or the dtype's smallest)."""
+
+    query: Tensor  # (batch, num_heads, query_len, head_dim)
+    key: Tensor  # (batch, num_heads, key_len, head_dim)
+    value: Tensor  # (batch, num_heads, key_len, head_dim)
+    keep_mask: Tensor  # (batch, 1, query_len, key_len), bool, True = may attend
+    fill: float
+    dropout_p: float = 0.0
+    training: bool = False
+
+    @property
+    def root(self) -> float:
+        """The square root of head_dim."""
+        return math.sqrt(self.query.shape[-1])
+
+
+Prepare = Callable[[Inputs], Inputs]
+Score = Callable[[Inputs], Tensor]
+Step = Callable[[Tensor, Inputs], Tensor]
+
+
+def unchanged(tensor: Tensor, _: Inputs) -> Tensor:
+    """The stage that does nothing."""
+    return tensor
+
+
+def dot_products(inputs: Inputs) -> Tensor:
+    return inputs.query @ inputs.key.transpose(-2, -1)
+
+
+def divide_by_root(attn_scores: Tensor, inputs: Inputs) -> Tensor:
+    return attn_scores / inputs.root
+
+
+def fill_blocked(attn_scores: Tensor, inputs: Inputs) -> Tensor:
+    return attn_scores.masked_fill(~inputs.keep_mask, inputs.fill)
+
+
+def softmax_over_keys(attn_scores: Tensor, _: Inputs) -> Tensor:
+    return attn_scores.softmax(dim=-1)
+
+
+def drop_weights(attn_weights: Tensor, inputs: Inputs) -> Tensor:
+    return F.dropout(attn_weights, inputs.dropout_p, inputs.training)
+
+
+def weigh_values(attn_weights: Tensor, inputs: Inputs) -> Tensor:
+    return attn_weights @ inputs.value
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """An attention function made of stages (`AttentionFunction` of `probes`)."""
+
+    prepare: tuple[Prepare, ...] = ()
+    score: Score = dot_products
+    scale: Step = divide_by_root
+    mask: Step = fill_blocked
+    normalise: Step = softmax_over_keys
+    reweigh: Step = unchanged
+    drop: Step = drop_weights
+    combine: Step = weigh_values
+    finish: tuple[Step, ...] = ()
+    infinite_fill: bool = False
+
+    def __call__(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        keep_mask: Tensor | None = None,
+        *,
+        dropout_p: float = 0.0,
+        training: bool = False,
+    ) -> tuple[Tensor, Tensor | None]:
+        if keep_mask is None:
+            keep_mask = torch.ones(
+                query.shape[0], 1, query.shape[2], key.shape[2], dtype=torch.bool, device=query.device
+            )
+        fill = float("-inf") if self.infinite_fill else torch.finfo(query.dtype).min
+        inputs = Inputs(query, key, value, keep_mask, fill, dropout_p, training)
+        for prepare in self.prepare:
+            inputs = prepare(inputs)
+        attn_scores = self.mask(self.scale(self.score(inputs), inputs), inputs)
+        attn_weights = self.reweigh(self.normalise(attn_scores, inputs), inputs)
+        attn_output = self.combine(self.drop(attn_weights, inputs), inputs)
+        for finish in self.finish:
+            attn_output = finish(attn_output, inputs)
+        return attn_output, attn_weights
+
+
+@dataclass(frozen=True, eq=False)
+class Change:
+    """The stages a mistake replaces, by name; `note` says which variant of the mistake it is ("by sqrt(query_len)")."""
+
+    stages: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+    note: str = ""
+
+    def joined(self, other: Change) -> Change | None:
+        """Both mistakes in one attention; None when they replace the same stage."""
+        shared = self.stages.keys() & other.stages.keys()
+        if shared - _LISTS:
+            return None
+        stages = {**self.stages, **other.stages}
+        for name in shared:
+            stages[name] = _both(name, self.stages[name], other.stages[name])
+        return Change(stages, "; ".join(filter(None, (self.note, other.note))))
+
+    def pipeline(self, *, infinite_fill: bool = False) -> Pipeline:
+        stages = {name: (stage,) if name in _LISTS else stage for name, stage in self.stages.items()}
+        return replace(Pipeline(), infinite_fill=infinite_fill, **stages)  # type: ignore[arg-type]
+
+
+_LISTS = frozenset({"prepare", "finish"})
+
+
+def _both(name: str, first: Callable[..., Any], second: Callable[..., Any]) -> Callable[..., Any]:
+    if name == "prepare":
+        return lambda inputs: second(first(inputs))
+    return lambda attn_output, inputs: second(first(attn_output, inputs), inputs)

@@ -1,0 +1,161 @@
+"""Find the mistakes that explain a submission's answers: one, else two, else the best part of an explanation.
+
+A *fault* is a probe and an aspect of the answer ("output", "weights", "query" for its gradient, "backward", "key
+after", "answer" for an exception) in which the student differs from a prediction. The correct attention predicts some
+answers; the faults that remain are what has to be explained. A set of mistakes explains them when the attention that
+makes exactly these mistakes leaves no fault, apart from those that a behaviour (an exception, random numbers) accounts
+for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from itertools import combinations, product
+
+import torch
+from torch import Tensor
+
+from pytest_attn_grader.dropped import read_dropout
+from pytest_attn_grader.misconceptions.case import Case, Finding
+from pytest_attn_grader.misconceptions.explanation import Explanation, Judge
+from pytest_attn_grader.misconceptions.faults import FaultFinder, Predictions
+from pytest_attn_grader.misconceptions.hypotheses import CORRECT, Hypothesis, has_earlier_twin, single_hypotheses
+from pytest_attn_grader.misconceptions.pipeline import Pipeline
+from pytest_attn_grader.misconceptions.registry import MISCONCEPTIONS, find_misconception
+from pytest_attn_grader.probes import Probe, judged_rows
+
+# Rounding that two mistakes together may amplify; the full comparison afterwards is strict.
+_ROUGH = 1e-3
+# Share and factor of real dropout differ by chance: a few hundred weights, fewer when heads share their random numbers.
+_SURPRISING = 0.15
+
+
+class Search:
+    """One submission's case, and the mistakes that may explain it."""
+
+    def __init__(self, case: Case, predictions: Predictions | None = None) -> None:
+        self.case = case
+        self._finder = FaultFinder(case, predictions or Predictions())
+        self._judge = Judge(self._finder)
+
+    def run(self) -> Explanation | None:
+        """The best explanation there is; None when there is nothing to explain."""
+        faults = self._finder.faults(CORRECT)
+        if not faults and not self._finder.behaviours_in_training():
+            return None
+        found = self._judge.complete([CORRECT])
+        if found is not None and len(found.mistakes) <= 1:
+            return found
+        singles = [*single_hypotheses(self.case)]
+        near = [hypothesis for hypothesis in singles if self._finder.fits_first(hypothesis)]
+        hidden = [hypothesis for hypothesis in singles if self._is_hidden(hypothesis)]
+        complete = self._judge.complete([CORRECT, *near]) or self._dropped(singles)
+        if complete is None:
+            complete = self._judge.complete(self._with_hidden(near, hidden))
+        if complete is None:
+            pairs = self._visible_pairs(singles, hidden)
+            complete = self._judge.complete(pairs) or self._partial([CORRECT, *near, *pairs])
+        return complete
+
+    def _with_hidden(self, near: Sequence[Hypothesis], hidden: Sequence[Hypothesis]) -> list[Hypothesis]:
+        """What fits the first probe, joined with what cannot be seen there."""
+        joined: dict[frozenset[Hypothesis], list[Hypothesis]] = {}
+        for one, other in product(near, hidden):
+            # Two mistakes that do not touch each other leave the faults that neither explains.
+            if one in hidden and self._finder.unexplained(self._finder.faults(one) & self._finder.faults(other)):
+                continue
+            joined.setdefault(frozenset({one, other}), [*one.joined(other)])
+        return [pair for pairs in joined.values() for pair in pairs]
+
+    def _visible_pairs(self, singles: Sequence[Hypothesis], hidden: Sequence[Hypothesis]) -> list[Hypothesis]:
+        """Two mistakes that both show on the first probe, one of each group of look-alikes, first in usual form."""
+        visible = [each for each in singles if each not in hidden and not has_earlier_twin(each)]
+        primary = [each for each in visible if each.is_usual]
+        variants = [each for each in visible if each not in primary]
+        for pairs in (combinations(primary, 2), product(primary, variants)):
+            found = [pair for one, other in pairs for pair in one.joined(other) if self._is_roughly(pair)]
+            if found:
+                return found
+        return []
+
+    def _is_hidden(self, hypothesis: Hypothesis) -> bool:
+        """Whether the first probe's forward pass looks like a correct one's."""
+        if self._finder.first is None:
+            return False
+        case, name = self.case, self._finder.first
+        prediction = self._finder.predictions.of(hypothesis, name, case)
+        exact = case.references[name].attn_output
+        output = prediction.record.attn_output
+        if output is None or exact is None or output.shape != exact.shape:
+            return False
+        rows = case.probes[name]
+        difference = (judged_rows(output.double(), rows) - judged_rows(exact.double(), rows)).abs()
+        return bool(difference.isfinite().all()) and float(difference.max()) < _ROUGH
+
+    @cached_property
+    def _first_rows(self) -> Tensor | None:
+        """The judged rows of the student's first output; None when it has not the right shape."""
+        if self._finder.first is None:
+            return None
+        output, probe = self.case.attempts[self._finder.first].attn_output, self.case.probes[self._finder.first]
+        return None if output is None or output.shape != probe.query.shape else judged_rows(output, probe)
+
+    def _is_roughly(self, pair: Hypothesis) -> bool:
+        """The output of the first probe alone, without gradients: there are thousands of pairs."""
+        theirs = self._first_rows
+        if theirs is None or self._finder.first is None:
+            return False
+        probe = self.case.candidate_probes[self._finder.first]
+        output = _forward(pair.pipeline, probe)
+        if output is None or output.shape != probe.query.shape:
+            return False
+        ours = judged_rows(output, probe)
+        close = (theirs - ours).abs() <= _ROUGH * ours.abs().clamp_min(1.0)
+        return bool(close.all()) or bool((close | ~(theirs.isfinite() | ours.isfinite())).all())
+
+    def _dropped(self, singles: Sequence[Hypothesis]) -> Explanation | None:
+        """A mistake together with dropout that is always on: its weights, some set to 0 and the others enlarged."""
+        case = self.case
+        first, again = case.attempts.get("basic"), case.attempts.get("basic-again")
+        if first is None or again is None or case.equal(first, again):
+            return None
+        always_on = find_misconception("dropout-eval")
+        candidates: list[tuple[float, int, Hypothesis]] = []
+        for number, hypothesis in enumerate(singles):
+            weights = self._finder.predictions.of(hypothesis, "basic", case).record.attn_weights
+            found = [
+                read_dropout(record.attn_output, weights, case.probes["basic"])
+                for record in (first, again)
+                if record.attn_output is not None
+            ]
+            if len(found) == 2 and all(found):
+                candidates.append((max(each.surprise for each in found if each is not None), number, hypothesis))
+        # A key that a mask blocks looks dropped to whoever expects a weight there, but the factor does not tell so.
+        surprise, _, hypothesis = min(candidates, key=lambda each: each[:2], default=(1.0, 0, CORRECT))
+        if surprise > _SURPRISING:
+            return None
+        evidence = "some weights are exactly 0 and the others enlarged, although training is off"
+        finding = Finding(case.everything(), evidence)
+        mistakes = tuple(sorted({always_on, *hypothesis.mistakes}, key=MISCONCEPTIONS.index))
+        return Explanation(mistakes, {always_on.slug: finding}, (), hypothesis.change.note, 0.0, 1, frozenset())
+
+    def _partial(self, hypotheses: Sequence[Hypothesis]) -> Explanation:
+        """What leaves the least unexplained; without mistakes when nothing gets rid of half of it."""
+        before = len(self._finder.faults(CORRECT))
+        ranked = sorted(
+            hypotheses, key=lambda each: (len(self._finder.unexplained(self._finder.faults(each))), len(each.mistakes))
+        )
+        best = ranked[0]
+        left = self._finder.unexplained(self._finder.faults(best))
+        if len(left) * 2 > before:
+            best, left = CORRECT, self._finder.unexplained(self._finder.faults(CORRECT))
+        return self._judge.explanation(best, left)
+
+
+@torch.no_grad()
+def _forward(attention: Pipeline, probe: Probe) -> Tensor | None:
+    try:
+        return attention(probe.query.clone(), probe.key.clone(), probe.value.clone(), probe.keep_mask.clone())[0]
+    except Exception:  # noqa: BLE001 - two mistakes together may fail in any way
+        return None

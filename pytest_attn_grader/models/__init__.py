@@ -1,0 +1,7 @@
+"""Where a model comes from: the hub or its cache, a folder, or the small one in this package."""
+
+from pytest_attn_grader.models.devices import available_devices, release_memory, resolve_device
+from pytest_attn_grader.models.load import load_model
+from pytest_attn_grader.models.loaded import LoadedModel
+
+__all__ = ["LoadedModel", "available_devices", "load_model", "release_memory", "resolve_device"]

@@ -1,0 +1,82 @@
+"""Load the model that ``--attn-model`` asks for, or say why it cannot be had."""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from pytest_attn_grader.errors import ModelUnavailableError
+from pytest_attn_grader.models.devices import resolve_device
+from pytest_attn_grader.models.hub import Hub, load_hub_model
+from pytest_attn_grader.models.loaded import FoundModel, LoadedModel, ModelSourceError
+from pytest_attn_grader.models.local import load_path
+from pytest_attn_grader.models.request import ModelRequest, parse_model_request
+
+if TYPE_CHECKING:
+    import torch
+
+AUTO_MODEL = "distilgpt2"
+
+
+def load_model(
+    request: str = "auto", *, device: str = "auto", progress: bool = False, hub: Hub | None = None
+) -> LoadedModel:
+    """Load a pretrained transformer and its tokenizer.
+
+    Args:
+        request: ``auto`` (distilgpt2 when it is cached or the hub gives it, else the embedded model), ``mini`` (the
+            embedded model), a hub id (``distilgpt2``, ``owner/name``, ``owner/name@revision``) or the path of a folder.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
+        progress: show the progress bar of a download on stderr; without it nothing is printed at all.
+        hub: which hub and cache to use; by default what huggingface_hub's environment variables say.
+
+    Returns:
+        The model in float32, with eager attention, in eval mode, and where it came from.
+
+    Raises:
+        UsageError: `request` cannot be a model, or `device` is not there.
+        ModelUnavailableError: a named model cannot be had; it is never replaced by another.
+    """
+    started = perf_counter()
+    target = resolve_device(device)
+    wanted = parse_model_request(request)
+    try:
+        found = _find(wanted, hub or Hub.from_environment(), progress)
+    except ModelSourceError as problem:
+        raise ModelUnavailableError(f"Model {request!r} cannot be had: {problem.why}. {problem.remedy}") from problem
+    module: torch.nn.Module = found.model
+    module.to(target)  # modules move in place
+    return LoadedModel(
+        model=found.model,
+        tokenizer=found.tokenizer,
+        requested=request,
+        used=found.used,
+        revision=found.revision,
+        sha256=found.sha256,
+        fallback_reason=found.fallback_reason,
+        source=found.source,
+        device=target,
+        load_seconds=perf_counter() - started,
+    )
+
+
+def _find(wanted: ModelRequest, hub: Hub, progress: bool) -> FoundModel:
+    if wanted.kind == "mini":
+        return _load_embedded()
+    if wanted.kind == "path":
+        return load_path(wanted.name)
+    if wanted.kind == "hub":
+        return load_hub_model(wanted.name, wanted.revision, hub=hub, progress=progress)
+    try:
+        return load_hub_model(AUTO_MODEL, None, hub=hub, progress=progress)
+    except ModelSourceError as problem:
+        return _load_embedded(fallback_reason=f"{AUTO_MODEL} cannot be had: {problem.why}")
+
+
+def _load_embedded(*, fallback_reason: str | None = None) -> FoundModel:
+    from pytest_attn_grader.models.mini import load_mini, mini_checksum
+
+    model, tokenizer = load_mini()
+    return FoundModel(
+        model, tokenizer, used="mini", source="embedded", sha256=mini_checksum(), fallback_reason=fallback_reason
+    )

@@ -1,0 +1,28 @@
+"""What other graders read: each format a pure view of our JSON document, one small file a format."""
+
+from __future__ import annotations
+
+from pytest_attn_grader.errors import UsageError
+from pytest_attn_grader.reports.formats import classroom, exercism, github, github_annotations, gradescope, prairielearn
+from pytest_attn_grader.reports.formats.base import Format
+
+FORMATS: tuple[Format, ...] = (
+    gradescope.FORMAT,
+    github.FORMAT,
+    github_annotations.FORMAT,
+    classroom.FORMAT,
+    prairielearn.FORMAT,
+    exercism.FORMAT,
+)
+
+
+def find_format(name: str) -> Format:
+    """The format of this name.
+
+    Raises:
+        UsageError: there is none; the message lists those that there are.
+    """
+    for known in FORMATS:
+        if known.name == name:
+            return known
+    raise UsageError(f"There is no format {name!r}. There are {', '.join(known.name for known in FORMATS)}.")

@@ -1,0 +1,82 @@
+"""The files of `--attn-format=NAME:PATH`: claimed before the run, written after it, each whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pytest_attn_grader.errors import UsageError
+from pytest_attn_grader.reports.atomic import write_text_atomically
+from pytest_attn_grader.reports.formats import find_format
+from pytest_attn_grader.reports.formats.base import Format
+from pytest_attn_grader.results import GradeReport
+from pytest_attn_grader.settings import parse_formats
+
+Outputs = Sequence[tuple[str, Path]]
+
+
+def claim(report: GradeReport, outputs: Outputs) -> None:
+    """Write the unfinished report in every format: a run that is killed leaves no older result, and no zero.
+
+    Raises:
+        UsageError: there is no such format, or nothing can be written there.
+    """
+    for name, path in outputs:
+        chosen = find_format(name)
+        try:
+            if _is_the_step_s(chosen, path):
+                _append(path, "")  # others write there, too: nothing to replace, but it must be writable
+            else:
+                write_text_atomically(path, chosen.render(report))
+        except OSError as error:
+            raise UsageError(
+                f"--attn-format={name}:{path} cannot be written ({error.strerror}). Choose a file in a folder that "
+                "exists and is yours."
+            ) from error
+
+
+def write(report: GradeReport, outputs: Outputs) -> bool:
+    """Write the finished report in every format; False, and a line on stderr, when the disk refuses."""
+    written = True
+    for name, path in outputs:
+        try:
+            write_format(report, find_format(name), path)
+        except OSError as error:
+            sys.stderr.write(f"attn-grader: {name} could not be written to {path}: {error.strerror}\n")
+            written = False
+    return written
+
+
+def write_quietly(report: GradeReport, typed: str | None, folder: Path) -> None:
+    """Write what can be written for a run that never began; its error is about to be shown, another would hide it."""
+    with contextlib.suppress(ValueError):
+        for name, path in parse_formats(typed or ""):
+            with contextlib.suppress(OSError):
+                write_format(report, find_format(name), folder / path)
+
+
+def write_format(report: GradeReport, chosen: Format, path: Path) -> None:
+    """Write one file.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    text = chosen.render(report)
+    if _is_the_step_s(chosen, path):
+        _append(path, text)
+    else:
+        write_text_atomically(path, text)
+
+
+def _is_the_step_s(chosen: Format, path: Path) -> bool:
+    """Whether GitHub gave this file to the step, for everything that the step has to say."""
+    given = os.environ.get(chosen.of_a_step or "")
+    return bool(given) and os.path.realpath(path) == os.path.realpath(given or "")
+
+
+def _append(path: Path, text: str) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.write(text)

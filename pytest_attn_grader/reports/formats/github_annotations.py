@@ -1,0 +1,74 @@
+"""Annotations of GitHub Actions, as the workflow commands that make them: printed into the log they appear in the diff.
+
+GitHub shows ten of a kind a step. The submission's files are named from the repository's root.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from pytest_attn_grader.escaping import for_annotation
+from pytest_attn_grader.reports.formats.base import Format, hints_allowed, rows, student_place, verdict_line
+from pytest_attn_grader.results import GradeReport
+
+MOST_ERRORS = 10
+_MOST_CHARS = 2000
+
+
+def render(report: GradeReport, *, folder: str = "") -> str:
+    """One command a line.
+
+    Args:
+        folder: from the repository's root to where the run was started, with a slash at its end.
+    """
+    return "".join(f"{command}\n" for command in _commands(report, folder))
+
+
+def _commands(report: GradeReport, folder: str) -> Iterator[str]:
+    place = student_place(report)
+    if report.verdict == "ungradable":
+        # Not the student's fault: a warning, at no line of theirs.
+        yield _command("warning", None, folder, "Attention: not graded", verdict_line(report))
+        return
+    if report.verdict == "passed":
+        yield _command("notice", place, folder, "Attention: passed", verdict_line(report))
+        return
+    errors = []
+    if report.diagnosis is not None and report.diagnosis.slugs and hints_allowed(report):
+        words = "\n".join(filter(None, (report.diagnosis.message, report.diagnosis.hint)))
+        errors.append(_command("error", place, folder, "Attention: " + ", ".join(report.diagnosis.titles), words))
+    failed = [row for row in rows(report, _MOST_CHARS) if row.outcome == "failed"]
+    errors += [_command("error", row.place, folder, f"Attention: {row.title}", row.words) for row in failed]
+    left = len(errors) - MOST_ERRORS
+    yield from errors[:MOST_ERRORS]
+    more = f"\n{left} more failures are in the summary and the report." if left > 0 else ""
+    yield _command("notice", place, folder, "Attention: failed", verdict_line(report) + more)
+
+
+def _command(kind: str, place: tuple[str, int] | None, folder: str, title: str, message: str) -> str:
+    properties = {"title": title}
+    if place is not None:
+        file, line = place
+        # A path from the root of the file system stays; the runner finds the repository in it.
+        whole = posixpath.normpath(posixpath.join(folder, file))
+        properties = {"file": whole, "line": str(line), "endLine": str(line), **properties}
+    shown = ",".join(f"{name}={for_annotation(value, 500, is_property=True)}" for name, value in properties.items())
+    return f"::{kind} {shown}::{for_annotation(message, 2 * _MOST_CHARS)}"
+
+
+def folder_in_repository(environment: Mapping[str, str], here: Path) -> str:
+    """From the repository's root to here, in a job of GitHub Actions; nothing elsewhere."""
+    root = environment.get("GITHUB_WORKSPACE")
+    if not root or not here.is_relative_to(root) or here == Path(root):
+        return ""
+    return f"{here.relative_to(root).as_posix()}/"
+
+
+FORMAT = Format(
+    "github-annotations",
+    "workflow commands that annotate the student's lines",
+    lambda report: render(report, folder=folder_in_repository(os.environ, Path.cwd())),
+)

@@ -1,0 +1,45 @@
+"""PrairieLearn's results.json: an ungradable run is `"gradable": false`, which costs no points and no attempt.
+
+Specification: https://prairielearn.readthedocs.io/en/latest/externalGrading/
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pytest_attn_grader.escaping import for_log
+from pytest_attn_grader.reports.formats.base import TEXT_SIZES, Format, Row, as_json, first_that_fits, headline, rows
+from pytest_attn_grader.results import GradeReport
+
+MOST_BYTES = 1_000_000
+_MOST_OUTPUT_CHARS = 20_000
+
+
+def render(report: GradeReport) -> str:
+    if report.verdict == "ungradable":
+        return as_json({"gradable": False, "format_errors": [headline(report)], "message": headline(report)})
+    score = report.score.earned / report.score.possible if report.score.possible else 0.0
+    document: dict[str, Any] = {
+        "gradable": True,
+        "score": min(max(score, 0.0), 1.0),
+        "message": headline(report),
+    }
+    output = for_log(report.student.captured_output, _MOST_OUTPUT_CHARS)
+    versions = [
+        *({**document, "output": output, "tests": [_test(row) for row in rows(report, most)]} for most in TEXT_SIZES),
+        document,
+    ]
+    return first_that_fits(map(as_json, versions), MOST_BYTES)
+
+
+def _test(row: Row) -> dict[str, Any]:
+    return {
+        "name": row.title,
+        "description": f"{row.category} ({row.id})",
+        "points": row.points,
+        "max_points": row.possible,
+        "message": row.words,
+    }
+
+
+FORMAT = Format("prairielearn", "PrairieLearn's results.json", render)

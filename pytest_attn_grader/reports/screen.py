@@ -1,0 +1,74 @@
+"""The summary on a terminal: rich's bars, two columns where there is room, links to what was written."""
+
+from __future__ import annotations
+
+import io
+import itertools
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.progress_bar import ProgressBar
+from rich.style import Style
+from rich.table import Table
+from rich.text import Text
+
+from pytest_attn_grader.reports.summary import Line, Row, Summary, points
+
+COLOURS = {"passed": "green", "failed": "red", "ungradable": "yellow"}
+BAR_WIDTH = 12
+WIDTH_OF_TWO_COLUMNS = 80
+LABEL_WIDTH = 10
+
+
+def render_summary(summary: Summary, *, width: int) -> str:
+    """The summary as text with escapes for a terminal of this width, ending in a line break.
+
+    Texts are taken as they are: nothing in them is markup.
+    """
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=width, legacy_windows=False)
+    console.print(Text(summary.headline, style=f"bold {COLOURS[summary.verdict]}"))
+    if summary.useful:
+        console.print(_labelled(summary.useful, "bold"))
+    if summary.rows:
+        console.print(Padding(_bars(summary.rows, columns=2 if width >= WIDTH_OF_TWO_COLUMNS else 1), (1, 0)))
+    console.print(_labelled(summary.notes, "dim"))
+    if not summary.places:
+        return screen.getvalue()
+    places = [(what, Text(str(path), style=Style(link=path.absolute().as_uri()))) for what, path in summary.places]
+    console.print(_grid(places, "dim"))
+    return screen.getvalue()
+
+
+def _labelled(lines: Sequence[Line], style: str) -> Table:
+    return _grid(
+        [(line.label, Text(line.text, style="yellow" if line.label == "note" else "")) for line in lines], style
+    )
+
+
+def _grid(pairs: Sequence[tuple[str, Text]], style: str) -> Table:
+    grid = Table.grid(padding=(0, 1))
+    grid.add_column(min_width=LABEL_WIDTH, no_wrap=True, style=style)
+    grid.add_column(overflow="fold")
+    for label, text in pairs:
+        grid.add_row(Text(label), text)
+    return grid
+
+
+def _bars(rows: Sequence[Row], *, columns: int) -> Table:
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    height = -(-len(rows) // columns)
+    for together in itertools.zip_longest(*(rows[start : start + height] for start in range(0, len(rows), height))):
+        cells = [cell for row in together if row is not None for cell in _cells(row)]
+        grid.add_row(*cells)
+    return grid
+
+
+def _cells(row: Row) -> tuple[Text, ProgressBar, Text]:
+    style = "green" if row.earned == row.possible else "yellow" if row.earned else "red"
+    bar = ProgressBar(
+        total=row.possible, completed=row.earned, width=BAR_WIDTH, complete_style=style, finished_style=style
+    )
+    amount = f"{points(row.earned):>5} / {points(row.possible):<4}"
+    return Text(row.category), bar, Text(amount, style="" if row.earned == row.possible else style)

@@ -1,0 +1,154 @@
+"use strict";
+(() => {
+  const data = JSON.parse(document.getElementById("data").textContent);
+  if (!data.maps.length) return;
+  const byId = (id) => document.getElementById(id);
+  const make = (tag, attributes = {}, text = "") => {
+    const element = document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+    element.textContent = text;
+    return element;
+  };
+  const show = (value) => (value === null ? "not a number" : (value / 1000).toFixed(2));
+  const tokens = data.tokens;
+  const chosen = { layer: data.layer, head: data.head, query: data.query };
+  const layers = [...new Set(data.maps.map((map) => map.layer))];
+  const headsOf = (layer) => data.maps.filter((map) => map.layer === layer).map((map) => map.head);
+  const current = () => data.maps.find((map) => map.layer === chosen.layer && map.head === chosen.head);
+  const minus = (mine, yours) => (mine === null || yours === null ? null : mine - yours);
+
+  const drawMap = (place, matrix, name, signed) => {
+    const table = make("table", { "aria-label": `${name}: attention of each token (rows) to each token (columns)` });
+    const columns = table.appendChild(make("colgroup"));
+    columns.append(make("col", { class: "names" }), ...tokens.map(() => make("col")));
+    const header = table.appendChild(make("thead")).appendChild(make("tr"));
+    header.append(make("td", { "aria-hidden": "true", style: "background:none" }));
+    for (const token of tokens) header.append(make("th", { scope: "col", title: token }, token));
+    const body = table.appendChild(make("tbody"));
+    matrix.forEach((row, query) => {
+      const line = body.appendChild(make("tr", query === chosen.query ? { class: "chosen" } : {}));
+      const button = make("button", { type: "button", "aria-pressed": String(query === chosen.query), "data-query": query }, tokens[query]);
+      line.appendChild(make("th", { scope: "row" })).append(button);
+      row.forEach((value, key) => {
+        const cell = make("td", { "data-query": query, "data-key": key, tabindex: query === chosen.query && key === 0 ? "0" : "-1" });
+        const size = value === null ? 0 : Math.min(Math.abs(value) / 1000, 1);
+        cell.style.setProperty("--value", size);
+        if (value === null) cell.classList.add("broken");
+        if (size > (signed ? 0.75 : 0.6)) cell.classList.add("strong");
+        if (signed && value < 0) cell.classList.add("less");
+        if (tokens.length <= 8 && size >= 0.01) cell.textContent = show(value).replace("0.", ".");
+        cell.setAttribute("aria-label", `${tokens[query]} to ${tokens[key]}: ${show(value)}`);
+        line.append(cell);
+      });
+    });
+    place.replaceChildren(table);
+  };
+
+  const read = (query, key) => {
+    const map = current();
+    const [yours, mine] = [map.reference[query][key], map.student[query][key]];
+    byId("reading").textContent = `${tokens[query]} → ${tokens[key]}: reference ${show(yours)}, yours ${show(mine)}, difference ${show(minus(mine, yours))}`;
+  };
+
+  const drawRows = () => {
+    const map = current();
+    const title = byId("rows-title");
+    title.replaceChildren(`Where “${tokens[chosen.query]}” looks`);
+    for (const [role, name] of [["reference", "reference"], ["student", "yours"]]) title.append(make("span", { class: `key bar ${role}` }), name);
+    byId("rows").replaceChildren(...tokens.map((token, key) => {
+      const line = make("div", { class: "row" });
+      line.append(make("span", { class: "name" }, token));
+      for (const role of ["reference", "student"]) {
+        const value = map[role][chosen.query][key];
+        const bar = make("span", { class: `bar ${role}` });
+        bar.style.setProperty("--value", value === null ? 0 : Math.max(0, Math.min(value / 1000, 1)));
+        line.append(bar, make("span", { class: "amount" }, show(value)));
+      }
+      return line;
+    }));
+  };
+
+  const draw = () => {
+    const map = current();
+    const difference = map.student.map((row, query) => row.map((value, key) => minus(value, map.reference[query][key])));
+    drawMap(byId("map-reference"), map.reference, "Reference", false);
+    drawMap(byId("map-student"), map.student, "Yours", false);
+    drawMap(byId("map-difference"), difference, "Difference", true);
+    byId("figures").textContent = `Layer ${chosen.layer}, head ${chosen.head}: ${data.figures[`${chosen.layer}.${chosen.head}`]}`;
+    byId("heads").replaceChildren(...headsOf(chosen.layer).map((head) =>
+      make("button", { type: "button", "data-head": head, "aria-pressed": String(head === chosen.head) }, `Head ${head}`)));
+    drawRows();
+    const apart = difference[chosen.query].map((value) => (value === null ? 1000 : Math.abs(value)));
+    // Where nothing differs, the strongest key is worth a word.
+    const telling = Math.max(...apart) < 5 ? map.reference[chosen.query] : apart;
+    read(chosen.query, telling.indexOf(Math.max(...telling)));
+  };
+
+  const drawDrift = () => {
+    const place = byId("drift");
+    if (!place) return;
+    const values = data.drift.map((value) => value ?? 0);
+    const [width, height, top] = [440, 150, Math.max(...values, 0.01)];
+    const x = (at) => 24 + (at * (width - 60)) / (values.length - 1);
+    const y = (value) => height - 28 - (value / top) * (height - 56);
+    const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+    const add = (tag, attributes, text = "") => {
+      const element = document.createElementNS(svg.namespaceURI, tag);
+      for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+      element.textContent = text;
+      svg.append(element);
+    };
+    svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
+    svg.setAttribute("role", "img");
+    svg.setAttribute("aria-label", `Relative distance from the reference before each layer: ${values.map((value) => value.toFixed(2)).join(", ")}`);
+    add("line", { x1: 0, x2: width, y1: y(0), y2: y(0), stroke: "var(--line)" });
+    add("polyline", { points: values.map((value, at) => `${x(at)},${y(value)}`).join(" "), fill: "none", stroke: "var(--student)", "stroke-width": 2.5 });
+    values.forEach((value, at) => {
+      const name = at === 0 ? "embeddings" : at === values.length - 1 ? "output" : `layer ${at - 1}`;
+      add("circle", { cx: x(at), cy: y(value), r: 4.5, fill: "var(--student)" });
+      add("text", { x: x(at), y: y(value) - 11, "text-anchor": "middle", class: "value" }, `${Math.round(value * 100)}%`);
+      add("text", { x: x(at), y: height - 8, "text-anchor": at ? "middle" : "start", dx: at ? 0 : -24 }, name);
+    });
+    place.append(svg);
+  };
+
+  const choose = (change, focus) => {
+    Object.assign(chosen, change);
+    draw();
+    if (focus) document.querySelector(focus)?.focus();
+  };
+  const target = (event, selector) => (event.target instanceof Element ? event.target.closest(selector) : null);
+  const select = byId("layer");
+  select.append(...layers.map((layer) => make("option", { value: layer }, layer === data.layer ? `${layer} (yours)` : `${layer}`)));
+  select.value = String(chosen.layer);
+  select.addEventListener("change", () => choose({ layer: Number(select.value) }));
+  byId("heads").addEventListener("click", (event) => {
+    const button = target(event, "button");
+    if (button) choose({ head: Number(button.dataset.head) }, `#heads [data-head="${button.dataset.head}"]`);
+  });
+  for (const place of document.querySelectorAll(".map")) {
+    place.addEventListener("click", (event) => {
+      const from = target(event, "[data-query]");
+      if (!from) return;
+      const key = from.dataset.key;
+      choose({ query: Number(from.dataset.query) }, `#${place.id} ${from.tagName}[data-query="${from.dataset.query}"]${key ? `[data-key="${key}"]` : ""}`);
+    });
+    for (const name of ["mouseover", "focusin"]) place.addEventListener(name, (event) => {
+      const cell = target(event, "td[data-key]");
+      if (cell) read(Number(cell.dataset.query), Number(cell.dataset.key));
+    });
+    place.addEventListener("keydown", (event) => {
+      const cell = target(event, "td[data-key]");
+      const step = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];
+      if (!cell) return;
+      if (event.key === "Enter" || event.key === " ") { event.preventDefault(); cell.click(); }
+      if (!step) return;
+      event.preventDefault();
+      const [query, key] = [Number(cell.dataset.query) + step[0], Number(cell.dataset.key) + step[1]];
+      const next = place.querySelector(`td[data-query="${query}"][data-key="${key}"]`);
+      if (next) { cell.tabIndex = -1; next.tabIndex = 0; next.focus(); }
+    });
+  }
+  draw();
+  drawDrift();
+})();

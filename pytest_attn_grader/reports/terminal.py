@@ -1,0 +1,78 @@
+"""The last lines a student reads: with colours and bars on a terminal, as plain lines anywhere else."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from typing import Protocol
+
+from pytest_attn_grader.escaping import for_terminal as printable
+from pytest_attn_grader.reports.summary import Row, Summary, points, summarize
+from pytest_attn_grader.results import GradeReport
+from pytest_attn_grader.settings import Settings
+
+BAR_WIDTH = 20
+COLOURS = {"passed": "green", "failed": "red", "ungradable": "yellow"}
+
+
+class Reporter(Protocol):
+    """The part of pytest's terminal reporter that is used here."""
+
+    @property
+    def isatty(self) -> bool: ...
+
+    @property
+    def hasmarkup(self) -> bool: ...
+
+    @property
+    def verbosity(self) -> int: ...
+
+    def write_sep(self, sep: str, title: str | None = None, **markup: bool) -> None: ...
+
+    def write_line(self, line: str, **markup: bool) -> None: ...
+
+    def write(self, content: str, *, flush: bool = False, **markup: bool) -> None: ...
+
+
+def header(settings: Settings, tier: str | None) -> list[str]:
+    """The first lines of a run: what is graded, in which sandbox, and what is left out of it."""
+    lines = [f"attn-grader: {printable(settings.student)} in {settings.layers_in_words} of {settings.model}"]
+    if settings.ini.left_out:
+        name, options = printable(str(settings.ini.path)), printable(", ".join(settings.ini.left_out))
+        lines.append(f"ini file: {name} lies among the student's files: {options} not heeded (-c {name} would heed it)")
+    return lines if tier is None else [*lines, f"sandbox: {printable(tier)}"]
+
+
+def write_summary(report: GradeReport, reporter: Reporter, settings: Settings) -> None:
+    """Write the summary through pytest's reporter, which knows about colour and capture."""
+    summary = summarize(report, settings, verbose=reporter.verbosity > 0)
+    reporter.write_sep("=", "attention grader", bold=True)
+    if reporter.isatty and reporter.hasmarkup:
+        from pytest_attn_grader.reports.screen import render_summary
+
+        reporter.write(render_summary(summary, width=shutil.get_terminal_size().columns), flush=True)
+        return
+    for line, markup in _lines(summary):
+        reporter.write_line(line, **dict.fromkeys(markup, True))
+
+
+def _lines(summary: Summary) -> Iterator[tuple[str, tuple[str, ...]]]:
+    yield summary.headline, (COLOURS[summary.verdict], "bold")
+    for place, line in enumerate(summary.useful):
+        label = f"{line.label}: " if line.label else ""
+        first, *others = line.text.split("\n")
+        yield label + first, ("bold",) if place == 0 else ()
+        for other in others:  # of a hint
+            yield " " * len(label) + other, ()
+    for row in summary.rows:
+        yield _bar(row), ("green",) if row.earned == row.possible else ("red",)
+    for line in summary.notes:
+        yield f"{line.label}: {line.text}", ("yellow",) if line.label == "note" else ()
+    for what, path in summary.places:
+        yield f"{what}: {path}", ()
+
+
+def _bar(row: Row) -> str:
+    filled = round(BAR_WIDTH * row.earned / row.possible)
+    bar = "#" * filled + "." * (BAR_WIDTH - filled)
+    return f"  {row.category:<12} {bar} {points(row.earned):>5} / {points(row.possible)}"

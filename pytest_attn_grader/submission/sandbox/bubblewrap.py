@@ -1,0 +1,95 @@
+"""The namespaces around a worker: what bubblewrap is told, and whether it works here. Standard library only.
+
+The worker sees a file system that holds nothing but the system's programs and libraries, this Python with its packages
+and the submission's folder, all of it read-only, and an empty /tmp of its own; no network, no other process, no home.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from functools import cache
+from pathlib import Path
+
+PROGRAM = "bwrap"
+PRIVATE_BYTES = 256 << 20  # in each of /tmp and /dev/shm: they are memory
+_TRIAL_SECONDS = 10.0
+# Programs and libraries. Of /etc only what the loader and Python ask for: other files there may be somebody's secrets.
+_SYSTEM = (
+    "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store",
+    "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/alternatives", "/etc/localtime", "/etc/timezone",
+    "/etc/passwd", "/etc/group", "/etc/nsswitch.conf",
+)  # fmt: skip
+_LIBRARY_VARIABLES = ("LD_LIBRARY_PATH",)
+SET_VARIABLES = {"HOME": "/tmp", "TMPDIR": "/tmp"}
+
+
+def why_not() -> str:
+    """Say why bubblewrap cannot be used here, or "" when it can: found out by doing it, never by its version."""
+    if not sys.platform.startswith("linux"):
+        return "bubblewrap is for Linux"
+    program = shutil.which(PROGRAM)
+    return "bubblewrap is not installed" if program is None else _why_not(program, sys.executable)
+
+
+@cache
+def _why_not(program: str, python: str) -> str:
+    here = Path(__file__).resolve().parent
+    command = [*_wrap(program, here, [], here), python, "-I", "-S", "-c", "import ctypes, socket"]
+    try:
+        tried = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_TRIAL_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"bubblewrap does not work here ({type(error).__name__})"
+    if tried.returncode == 0:
+        return ""
+    said = tried.stderr.strip().splitlines() or [f"exit code {tried.returncode}"]
+    return f"bubblewrap does not work here ({said[-1][:200]})"
+
+
+def wrap(root: Path, import_paths: Iterable[str], worker_folder: Path) -> list[str]:
+    """Return what comes before a command so that it runs in namespaces of its own, its working directory `root`."""
+    return _wrap(shutil.which(PROGRAM) or PROGRAM, root, import_paths, worker_folder)
+
+
+def _wrap(program: str, root: Path, import_paths: Iterable[str], worker_folder: Path) -> list[str]:
+    size = str(PRIVATE_BYTES)
+    command = [program, "--unshare-all", "--die-with-parent", "--cap-drop", "ALL", "--hostname", "sandbox"]
+    for place in _SYSTEM:
+        if os.path.islink(place):
+            command += ["--symlink", os.readlink(place), place]
+        else:
+            command += ["--ro-bind-try", place, place]
+    command += ["--proc", "/proc", "--dev", "/dev", "--size", size, "--tmpfs", "/dev/shm", "--remount-ro", "/dev"]
+    command += ["--size", size, "--tmpfs", "/tmp"]
+    for place in _needed(root, import_paths, worker_folder):
+        command += ["--ro-bind-try", place, place]
+    # Everything else is the root that bubblewrap makes of nothing.
+    command += ["--remount-ro", "/", "--chdir", str(root)]
+    for name, value in SET_VARIABLES.items():
+        command += ["--setenv", name, value]
+    return [*command, "--"]
+
+
+def _needed(root: Path, import_paths: Iterable[str], worker_folder: Path) -> Sequence[str]:
+    """The folders that a worker reads from, outer ones first, so that no binding hides one below it."""
+    python = {sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix, os.path.dirname(sys.executable)}
+    libraries = [each for name in _LIBRARY_VARIABLES for each in os.environ.get(name, "").split(os.pathsep)]
+    wanted = {*python, *import_paths, *libraries, str(worker_folder), str(root)}
+    places: set[str] = set()
+    for place in filter(os.path.isabs, wanted):
+        # Both ends of a link: the name that is asked for, and what it leads to.
+        places |= {os.path.normpath(place), os.path.realpath(place)}
+    # The system's own are there already; "/" would bring everything back.
+    system = tuple(f"{place}/" for place in ("/usr", "/lib", "/bin", "/sbin"))
+    return sorted(place for place in places if place != "/" and os.path.exists(place) and not place.startswith(system))

@@ -1,0 +1,107 @@
+"""The warm sandbox: a process that has loaded torch and nothing of any submission, and forks a worker when asked.
+
+Part of the worker. A worker forked from here costs a few milliseconds where a new interpreter costs a second or two. It
+is as far from the next one as two processes are: each has a supervisor, limits and, when asked for, namespaces of its
+own, and this process never reads a word of what they are asked. What the grader wants of a worker goes past it, over
+the new supervisor's standard input.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from . import namespaces
+from .supervisor import adopt_orphans, fork_worker, watch_over
+
+# Of a worker: its socket, its supervisor's standard input, where it prints, and the grader's process.
+DESCRIPTORS = 4
+# bubblewrap is two, what it runs is one, then the worker.
+_OWN_PROCESSES = 4
+_MOST_CONFIG_BYTES = 1 << 20
+
+
+def tend(requests: int, bare_path: Sequence[str]) -> tuple[int, dict[str, Any]]:
+    """Fork for every request; returns in each worker, with its socket and what the grader wants of it.
+
+    Args:
+        requests: a socket; every message on it carries the descriptors of one worker. Its end is the end of this
+            process.
+        bare_path: `sys.path` without the places that the grader named.
+    """
+    listening = socket.socket(fileno=requests)
+    # Nobody waits for the supervisors: the system buries them.
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    # What is here stays: a collection in a worker would only copy these pages.
+    gc.collect()
+    gc.freeze()
+    while True:
+        # Not to be inherited by bubblewrap: a process descriptor in a sandbox would be a way to signal the grader.
+        asked, descriptors, _, _ = socket.recv_fds(listening, 1, DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
+        if not asked:
+            os._exit(0)
+        # A grader that finds nobody at the other end starts its worker otherwise.
+        with contextlib.suppress(OSError):
+            if len(descriptors) == DESCRIPTORS and os.fork() == 0:
+                listening.close()
+                return _become_worker(descriptors, bare_path)
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+def _become_worker(descriptors: Sequence[int], bare_path: Sequence[str]) -> tuple[int, dict[str, Any]]:
+    """Go on as the supervisor, which does not return, and as its worker, which does."""
+    connection, control, output, grader = descriptors
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for descriptor, number in ((control, 0), (output, 1), (output, 2)):
+        os.dup2(descriptor, number)
+    for descriptor in {control, output}:
+        os.close(descriptor)
+    os.setsid()
+    config = _read_config()
+    os.write(0, b"pid %d\n" % os.getpid())
+    if not adopt_orphans():
+        os._exit(1)
+    around = config["namespaces"]
+    worker_pid = fork_worker() if around is None else namespaces.fork_worker_inside(around)
+    if worker_pid == 0:
+        _leave_everything_but(connection)
+        os.chdir(config["root"])
+        os.environ.update(config["environment"])
+        sys.path[:] = [*bare_path, *(path for path in config["import_paths"] if path not in bare_path)]
+        return connection, config
+    os.close(connection)
+    limits = config["limits"]
+    status, note = watch_over(
+        worker_pid, limits["processes"], limits["memory_bytes"], grader=grader, own_processes=_OWN_PROCESSES
+    )
+    with contextlib.suppress(OSError):
+        os.write(0, f"ended {os.waitstatus_to_exitcode(status)} {note}\n".encode())
+    os._exit(0)
+
+
+def _read_config() -> dict[str, Any]:
+    said = bytearray()
+    while not said.endswith(b"\n"):
+        part = os.read(0, 1 << 16)
+        said += part
+        if not part or len(said) > _MOST_CONFIG_BYTES:
+            os._exit(1)
+    config: dict[str, Any] = json.loads(said)
+    return config
+
+
+def _leave_everything_but(connection: int) -> None:
+    """A descriptor from outside would be a way out of the namespaces, or to what belongs to another."""
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > 2 and int(name) != connection:
+            # The listing's own is among them.
+            with contextlib.suppress(OSError):
+                os.close(int(name))

@@ -1,0 +1,62 @@
+"""Collects what the worker prints, up to a cap. Standard library only."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+import threading
+from typing import IO
+
+
+class OutputDrain:
+    """Reads a pipe in a thread and keeps the first `most_bytes`.
+
+    At the cap it stops reading and sets `flooded`: the pipe fills up, the one who writes has to wait, and whoever talks
+    to the worker sees the flag and ends it.
+    """
+
+    def __init__(self, pipe: IO[bytes], most_bytes: int) -> None:
+        self._pipe = pipe
+        self._most_bytes = most_bytes
+        self._data = bytearray()
+        self.flooded = False
+        self._wake_read, self._wake_write = os.pipe()
+        self._thread = threading.Thread(target=self._drain, name="attn-worker-output", daemon=True)
+        self._thread.start()
+
+    @property
+    def text(self) -> str:
+        """What has been printed so far, with replacement characters for what is not UTF-8."""
+        return bytes(self._data).decode("utf-8", "replace")
+
+    def close(self, *, seconds: float = 0.5) -> None:
+        """Read what is left, for at most `seconds`, and give everything back. The worker should be dead."""
+        # Somebody who escaped may hold the other end open: then the wake-up pipe ends the thread.
+        self._thread.join(seconds)
+        os.close(self._wake_write)
+        self._thread.join(seconds)
+        # Windows cannot wait for two pipes; a thread that still reads there keeps its pipe and ends with it.
+        if not self._thread.is_alive():
+            self._pipe.close()
+        os.close(self._wake_read)
+
+    def _drain(self) -> None:
+        descriptor = self._pipe.fileno()
+        while True:
+            if sys.platform != "win32":
+                # poll, not select: descriptors above 1023 are ordinary in a long test session.
+                poll = select.poll()
+                poll.register(descriptor, select.POLLIN)
+                poll.register(self._wake_read, select.POLLIN)
+                ready = {number for number, _ in poll.poll()}
+                if descriptor not in ready:
+                    return
+            part = os.read(descriptor, min(1 << 16, self._most_bytes + 1 - len(self._data)))
+            if not part:
+                return
+            self._data += part
+            if len(self._data) > self._most_bytes:
+                del self._data[self._most_bytes :]
+                self.flooded = True
+                return

@@ -1,0 +1,254 @@
+"""The worker's view of the submission: imports it once and says what is in it. Part of the worker."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import importlib
+import importlib.util
+import inspect
+import sys
+from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import Any
+
+import torch
+
+from . import failures
+from .notebook import load_notebook
+
+MOST_CANDIDATES = 100
+_KINDS = {
+    inspect.Parameter.POSITIONAL_ONLY: "positional-only",
+    inspect.Parameter.POSITIONAL_OR_KEYWORD: "positional-or-keyword",
+    inspect.Parameter.KEYWORD_ONLY: "keyword-only",
+    inspect.Parameter.VAR_POSITIONAL: "var-positional",
+    inspect.Parameter.VAR_KEYWORD: "var-keyword",
+}
+
+
+# Stands for a folder that is used as a package without being one.
+PACKAGE = "submission_package"
+
+
+class Submission:
+    """One submission, imported at most once; a failed import fails again in the same way.
+
+    Another file or module may be described after it: what is resolved by name is in the one described last.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._module: ModuleType | None = None
+        self._imported: dict[tuple[str | None, str | None], ModuleType | BaseException] = {}
+
+    def describe(self, header: dict[str, Any]) -> dict[str, Any]:
+        """Import what the header names; say what it holds and, when a name is given, check that it is there."""
+        module = self._import(header.get("path"), header.get("module"))
+        candidates = self._candidates(module)
+        names = [candidate["name"] for candidate in candidates]
+        name: str | None = header.get("name")
+        target: object = None
+        if name is not None:
+            target = self._find(name, names)
+            if name not in names:
+                candidates.append(self._candidate(name, target))
+        elif len(names) == 1:
+            name = names[0]
+            target = self.resolve(name)
+        convention = getattr(target, "ATTN_MASK", None)
+        if convention is None:
+            convention = getattr(module, "ATTN_MASK", None)
+        return {
+            "name": name,
+            "candidates": candidates,
+            "mask_convention": None if convention is None else failures.bounded(convention, 80),
+            "files": self._files(),
+            "transformers_imported": "transformers" in sys.modules,
+        }
+
+    def resolve(self, name: str) -> Any:
+        """Return the named thing of the imported module; dots reach into classes."""
+        if self._module is None:
+            raise failures.Refusal("malformed-reply", "the submission was asked for something before it was imported")
+        found: Any = self._module
+        for part in name.split("."):
+            found = getattr(found, part)
+        return found
+
+    def _find(self, name: str, names: list[str]) -> object:
+        assert self._module is not None
+        try:
+            found: object = self.resolve(name)
+        except AttributeError:
+            there = names or [known for known in vars(self._module) if not known.startswith("_")]
+            close = difflib.get_close_matches(name, there, n=1)
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            listed = f"It has {', '.join(there[:20])}." if there else "It has nothing that could be graded."
+            raise failures.Refusal(
+                "no-target",
+                f"There is no {name!r} in {self._label()}.{hint} {listed}",
+                remedy="Name one of those after the colon, or rename your function.",
+            ) from None
+        if not callable(found):
+            raise failures.Refusal(
+                "no-target",
+                f"{name!r} in {self._label()} is {failures.with_article(type(found).__name__)}; it cannot be called.",
+                remedy="Name a function, or a torch.nn.Module.",
+            )
+        return found
+
+    def _import(self, path: str | None, name: str | None) -> ModuleType:
+        self._module = None
+        known = self._imported.get((path, name))
+        if known is None:
+            try:
+                known = _load(None if path is None else _real_folder(path), name)
+            except BaseException as error:  # noqa: BLE001 - kept whatever it is (SystemExit too) and raised below
+                known = error
+            self._imported[path, name] = known
+        if isinstance(known, BaseException):
+            raise known
+        self._module = known
+        return known
+
+    def _label(self) -> str:
+        assert self._module is not None
+        file = getattr(self._module, "__file__", None)
+        return Path(file).name if isinstance(file, str) else self._module.__name__
+
+    def _candidates(self, module: ModuleType) -> list[dict[str, Any]]:
+        chosen: dict[int, tuple[str, object]] = {}
+        for name, value in list(vars(module).items()):
+            if name.startswith("_") or not _is_defined_in(value, module):
+                continue
+            # One object under two names is listed once, under its own name if that is one of them.
+            if id(value) not in chosen or getattr(value, "__name__", None) == name:
+                chosen[id(value)] = (name, value)
+        return [self._candidate(name, value) for name, value in list(chosen.values())[:MOST_CANDIDATES]]
+
+    def _candidate(self, name: str, value: Any) -> dict[str, Any]:
+        called = value.forward if isinstance(value, torch.nn.Module) else value
+        file, line = _place(value)
+        described = {
+            "name": failures.bounded(name, 200),
+            "kind": _kind(value),
+            "parameters": _parameters(called),
+            "line": line,
+            "file": None if file is None else failures.relative_to(file, self.root),
+            "doc_first_line": (failures.bounded(value.__doc__ or "", 400).strip().splitlines() or [""])[0],
+        }
+        if described["kind"] == "module-class":
+            described["forward_parameters"] = _parameters(value.forward)
+        return described
+
+    def _files(self) -> list[str]:
+        found = set()
+        for module in list(sys.modules.values()):
+            file = getattr(module, "__file__", None)
+            if isinstance(file, str) and failures.is_students(file, self.root):
+                found.add(failures.relative_to(file, self.root))
+        return sorted(found)[:500]
+
+
+def _real_folder(path: str) -> Path:
+    """Follow links in the folder's name, as was done for the root, but not a link that is the file itself."""
+    return Path(path).parent.resolve() / Path(path).name
+
+
+def _load(file: Path | None, name: str | None) -> ModuleType:
+    if file is None:
+        if name is None:
+            raise failures.Refusal("no-target", "neither a module nor a file was named")
+        return _import_named(name)
+    if not file.is_file():
+        raise failures.Refusal("no-target", f"There is no file {file.name!r}.", remedy="Check the path.")
+    name = name or file.stem
+    if file.suffix == ".ipynb":
+        return load_notebook(file, f"notebook_{name}")
+    if "." in name:
+        # Inside a package relative imports work, so it is imported as part of it.
+        module = _import_named(name)
+        if getattr(module, "__file__", None) and Path(str(module.__file__)).resolve() == file.resolve():
+            return module
+    if name in sys.modules or "." in name or not name.isidentifier():
+        # A submission called torch.py or random.py: the library of that name is loaded already and stays.
+        name = "submission_" + "".join(letter if letter.isidentifier() else "_" for letter in file.stem)
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise failures.Refusal("no-target", f"{file.name!r} is not a Python source file.", remedy="Name a .py file.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException as error:
+        # As the import system does: half a module must not be found by the next import.
+        sys.modules.pop(name, None)
+        if isinstance(error, ImportError) and "no known parent package" in str(error):
+            return _load_into_package(file)
+        raise
+    return module
+
+
+def _load_into_package(file: Path) -> ModuleType:
+    """A file that imports from beside itself with a dot, in a folder without __init__.py: the folder is its package."""
+    package = ModuleType(PACKAGE)
+    package.__path__ = [str(file.parent)]
+    sys.modules[PACKAGE] = package
+    return importlib.import_module(f"{PACKAGE}.{file.stem}")
+
+
+def _import_named(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (name == error.name or name.startswith(error.name + ".")):
+            raise failures.Refusal(
+                "no-target", f"There is no module named {error.name!r}.", remedy="Check the name and the folder."
+            ) from None
+        raise
+
+
+def _is_defined_in(value: object, module: ModuleType) -> bool:
+    if isinstance(value, ModuleType) or not callable(value):
+        return False
+    if isinstance(value, (torch.nn.Module, functools.partial, torch.jit.ScriptFunction)):
+        # An instance does not know where it was made.
+        return True
+    owner = value if isinstance(value, (type, FunctionType)) or hasattr(value, "__wrapped__") else type(value)
+    return getattr(owner, "__module__", None) == module.__name__
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, torch.nn.Module):
+        return "module-instance"
+    if isinstance(value, type):
+        return "module-class" if issubclass(value, torch.nn.Module) else "class"
+    return "function" if inspect.isroutine(value) or hasattr(value, "__wrapped__") else "callable"
+
+
+def _parameters(called: Any) -> list[dict[str, Any]] | None:
+    try:
+        signature = inspect.signature(called)
+    except (TypeError, ValueError):
+        return None  # builtins and scripted functions have none to show
+    return [
+        {
+            "name": failures.bounded(parameter.name, 200),
+            "kind": _KINDS[parameter.kind],
+            "default": None if parameter.default is parameter.empty else failures.safe_repr(parameter.default, 200),
+            "has_default": parameter.default is not parameter.empty,
+        }
+        for parameter in list(signature.parameters.values())[:50]
+    ]
+
+
+def _place(value: Any) -> tuple[str | None, int | None]:
+    shown = type(value) if isinstance(value, torch.nn.Module) else inspect.unwrap(value)
+    code = getattr(shown, "__code__", None)
+    if code is not None:
+        return str(code.co_filename), int(code.co_firstlineno)
+    try:
+        return inspect.getsourcefile(shown), inspect.getsourcelines(shown)[1]
+    except (OSError, TypeError):
+        return None, None

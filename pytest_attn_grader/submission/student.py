@@ -1,0 +1,253 @@
+"""The submission as the grader sees it: one target, its worker, what the worker says is in it, and how it is called.
+
+Imports no torch, so that the worker can be started before this process loads it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_attn_grader.errors import SandboxUnavailableError
+from pytest_attn_grader.results import Adaptation, Construction, Sandbox, StudentInfo
+from pytest_attn_grader.submission.constructor import Arguments, Sizes, arguments_for
+from pytest_attn_grader.submission.contract import Contract, choose_candidate, note_on_choice, settle_contract
+from pytest_attn_grader.submission.sandbox.limits import Limits
+from pytest_attn_grader.submission.sandbox.process import WorkerProcess
+from pytest_attn_grader.submission.sandbox.tiers import Tier, choose_tier
+from pytest_attn_grader.submission.target import Target, hash_sources
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from pytest_attn_grader.settings import Settings
+    from pytest_attn_grader.submission.projections.own_loading import OwnLoading
+    from pytest_attn_grader.submission.sandbox.remote import (
+        CallReply,
+        CallSpec,
+        Constructed,
+        Description,
+        RemoteAttention,
+        RemoteModule,
+    )
+    from pytest_attn_grader.submission.signatures import Candidate
+
+
+class Student:
+    """One submission and the process that runs it.
+
+    Args:
+        call_seconds: wall clock of one forward or backward.
+        run_seconds: wall clock of all of them together; None for any time.
+        tier: the sandbox that was asked for.
+        required_tier: the weakest one that will do.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        *,
+        call_seconds: float,
+        tier: str,
+        run_seconds: float | None = None,
+        required_tier: str | None = None,
+    ) -> None:
+        self.target = target
+        self.requested_tier = tier
+        self.required_tier = required_tier
+        self.library_calls: Counter[str] = Counter()
+        self.limits = Limits(call_seconds=call_seconds, run_seconds=run_seconds)
+        self._first_worker: WorkerProcess | None = None
+        self._constructed: dict[str, tuple[int, Constructed]] = {}
+        self._constructions: dict[str, Construction] = {}
+        self._modules: dict[tuple[int, str | int], RemoteModule] = {}
+        self.loaders: dict[tuple[int, str | int], OwnLoading] = {}
+
+    @classmethod
+    def for_run(cls, target: Target, settings: Settings) -> Student:
+        """The submission of a run."""
+        return cls(
+            target,
+            call_seconds=settings.timeout_seconds,
+            # Twice the budget: a slow submission loses the budget's points only, and one that hangs cannot go on.
+            run_seconds=2 * settings.budget_seconds,
+            tier=settings.sandbox,
+            required_tier=settings.require_sandbox,
+        )
+
+    def start(self) -> None:
+        """Start the worker and return at once; where none can be had, the first question to it says so."""
+        with contextlib.suppress(SandboxUnavailableError):
+            worker = self._make_worker()
+            worker.start()
+            self._first_worker = worker
+
+    @cached_property
+    def tier(self) -> Tier:
+        """How the submission is contained.
+
+        Raises:
+            SandboxUnavailableError: not as strongly as was asked for.
+        """
+        return choose_tier(self.requested_tier, self.required_tier)
+
+    @property
+    def tier_in_words(self) -> str:
+        """The tier and why it is this one."""
+        try:
+            return f"{self.tier.name} ({self.tier.why})"
+        except SandboxUnavailableError:
+            return "none that will do"
+
+    def _make_worker(self) -> WorkerProcess:
+        root = self.target.root
+        paths = [path for path in sys.path if path and Path(path).resolve() != root]
+        if self.tier.name == "none":
+            from pytest_attn_grader.submission.sandbox.inline import InlineWorker
+
+            return InlineWorker(root=root, import_paths=paths, limits=self.limits)
+        return WorkerProcess(root=root, import_paths=paths, limits=self.limits, in_namespaces=self.tier.name == "bwrap")
+
+    @cached_property
+    def remote(self) -> RemoteAttention:
+        """The worker's typed side; a dead worker is replaced at the next request."""
+        from pytest_attn_grader.submission.sandbox.remote import RemoteAttention
+
+        return RemoteAttention(self._make_worker, worker=self._first_worker)
+
+    @cached_property
+    def description(self) -> Description:
+        """What the submission defines.
+
+        Raises:
+            SubmissionError: it cannot be imported, or has nothing of the wanted name.
+        """
+        return self.remote.describe(path=str(self.target.path), module=self.target.module, name=self.target.name)
+
+    @cached_property
+    def contract(self) -> Contract:
+        """What is graded and how it is called.
+
+        Raises:
+            SubmissionError: nothing in it can be called as attention.
+            UsageError: several things can, and none was chosen.
+        """
+        description = self.description
+        candidate = choose_candidate(description.candidates, self.target.name, self.target.typed)
+        contract = settle_contract(candidate, description.mask_convention, self.target.typed)
+        if self.target.name is not None:
+            return contract
+        return replace(contract, notes=(*contract.notes, *note_on_choice(candidate, description.candidates)))
+
+    def call(self, spec: CallSpec, tensors: Mapping[str, Tensor]) -> CallReply:
+        """One forward pass in the worker; differentiable here when a tensor requires grad."""
+        reply = self.remote.apply(spec, tensors)
+        self.library_calls.update(reply.library_calls)
+        return reply
+
+    def construct(self, name: str, arguments: Arguments) -> Constructed:
+        """An instance of a class, made once for these arguments, and again when its worker was replaced.
+
+        Raises:
+            SubmissionError: its constructor raised.
+        """
+        generation = self.remote.generation
+        key = f"{name}({arguments.key})"
+        known = self._constructed.get(key)
+        if known is None or known[0] != generation:
+            known = (generation, self.remote.construct(name, **arguments.by_name))
+            self._constructed[key] = known
+            self._constructions[key] = Construction(arguments=arguments.shown, config_read=dict(known[1].config_read))
+        return known[1]
+
+    def target_of(self, candidate: Candidate, *, head_dim: int = 64, dropout_p: float = 0.0) -> str | int:
+        """What is called of a module without parameters: the object itself, or one constructed for such heads."""
+        if candidate.kind != "module-class":
+            return candidate.name
+        sizes = Sizes(4 * head_dim, 4, head_dim, dropout_p=dropout_p)
+        return self.construct(candidate.name, arguments_for(candidate, sizes)).handle
+
+    def module(self, target: str | int, warm_up: tuple[CallSpec, dict[str, Tensor]] | None = None) -> RemoteModule:
+        """How a module is built; one with lazy layers is called first, with `warm_up`, so that they have sizes."""
+        key = (self.remote.generation, target)
+        if key not in self._modules:
+            module = self.remote.module(target)
+            if any(parameter.lazy for parameter in module.parameters) and warm_up is not None:
+                spec, tensors = warm_up
+                self.remote.call(replace(spec, target=target), tensors)
+                module = self.remote.module(target)
+            if any(parameter.lazy for parameter in module.parameters):
+                return module
+            self._modules[key] = module
+        return self._modules[key]
+
+    def sandbox(self) -> Sandbox:
+        started = 0 if "remote" not in self.__dict__ and self._first_worker is None else 1
+        replaced = self.remote.replacements if "remote" in self.__dict__ else 0
+        tier = self.__dict__.get("tier")
+        return Sandbox(
+            requested=self.requested_tier,
+            required=self.required_tier,
+            tier=None if tier is None else tier.name,
+            reason="" if tier is None else tier.why,
+            workers_started=started + replaced,
+            limits=self.limits.to_json(),
+            unenforced=self.remote.unenforced if "remote" in self.__dict__ else (),
+        )
+
+    def info(self) -> StudentInfo:
+        """The submission as the report shows it, as far as it is known by now."""
+        info = StudentInfo(target=self.target.typed, sha256=hash_sources(self.target))
+        if "description" in self.__dict__:
+            info = info.model_copy(
+                update={
+                    "sha256": hash_sources(self.target, self.description.files),
+                    "files": self.description.files,
+                    "transformers_imported": self.description.transformers_imported,
+                }
+            )
+        if "contract" in self.__dict__:
+            candidate = self.contract.candidate
+            info = info.model_copy(
+                update={
+                    "name": candidate.name,
+                    "kind": self.contract.kind,
+                    "signature": candidate.signature,
+                    "where": None if candidate.line is None else f"{candidate.file}:{candidate.line}",
+                    "mask_convention": self.contract.mask_convention,
+                    "adaptations": tuple(Adaptation(name=name, why=why) for name, why in self.contract.notes),
+                }
+            )
+        printed = self.remote.captured_output if "remote" in self.__dict__ else ""
+        return info.model_copy(
+            update={
+                "library_calls": dict(self.library_calls),
+                "captured_output": printed,
+                "constructed": tuple(self._constructions.values()),
+            }
+        )
+
+    def anew(self, *, run_seconds: float | None = None) -> Student:
+        """The same submission in another process, imported and ready; all its calls may take `run_seconds`."""
+        other = Student(
+            self.target,
+            call_seconds=self.limits.call_seconds,
+            run_seconds=self.limits.run_seconds if run_seconds is None else run_seconds,
+            tier=self.requested_tier,
+            required_tier=self.required_tier,
+        )
+        _ = other.description
+        return other
+
+    def close(self) -> None:
+        """End the worker."""
+        if "remote" in self.__dict__:
+            self.remote.close()
+        elif self._first_worker is not None:
+            self._first_worker.close()

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import pytest
+
+from pytest_attn_grader.checks import test_masking as masking
+from pytest_attn_grader.checks import test_purity as purity
+
+from .conftest import Ask
+
+NO_MASK = {"mask": "pass"}
+INVERTED = {"mask": "scores = scores if mask is None else scores.masked_fill(mask, float('-inf'))"}
+AFTER_SOFTMAX = {"mask": "pass", "softmax": "weights = torch.softmax(scores, dim=-1) * (1 if mask is None else mask)"}
+OWN_TRIANGLE = {
+    "mask": "scores = scores.masked_fill(~torch.ones(scores.shape[-2:], dtype=torch.bool).tril(), float('-inf'))"
+}
+BY_ITSELF = {"signature": "def attention(query, key, value):", **OWN_TRIANGLE}
+DROPOUT = {"signature": "def attention(query, key, value, mask=None, dropout_p=0.0, training=False):"}
+
+
+def dropped(line: str) -> dict[str, str]:
+    return {**DROPOUT, "output": f"{line}\n    output = weights @ value"}
+
+
+def test_a_right_attention_masks(ask: Ask) -> None:
+    assert ask(masking.test_no_weight_on_future) is None
+    assert ask(masking.test_future_changes_nothing) is None
+    assert ask(masking.test_padding, side="right") is None
+    assert ask(masking.test_padding, side="left") is None
+    assert ask(masking.test_cache, new_tokens=1) is None
+    assert ask(masking.test_cache, new_tokens=4) is None
+
+
+@pytest.mark.parametrize("line", [NO_MASK, INVERTED], ids=["none", "inverted"])
+def test_weight_on_the_future(line: dict[str, str], ask: Ask) -> None:
+    assert "on a later token" in (ask(masking.test_no_weight_on_future, **line) or "")
+    assert "earlier outputs moved by" in (ask(masking.test_future_changes_nothing, **line) or "")
+
+
+def test_a_mask_after_softmax_shows_no_weight_and_leaks_all_the_same(ask: Ask) -> None:
+    assert ask(masking.test_no_weight_on_future, **AFTER_SOFTMAX) is None
+    assert "earlier outputs moved by" in (ask(masking.test_future_changes_nothing, **AFTER_SOFTMAX) or "")
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_a_mask_of_its_own_does_not_know_the_padding(side: str, ask: Ask) -> None:
+    came = ask(masking.test_padding, side=side, **OWN_TRIANGLE) or ""
+    if side == "left":
+        assert "a weight of" in came
+    assert ask(masking.test_no_weight_on_future, **OWN_TRIANGLE) is None
+    assert "cannot know what is padding" in (ask(masking.test_padding, side=side, **BY_ITSELF) or "")
+
+
+def test_the_first_examples_mask_for_all(ask: Ask) -> None:
+    line = {"mask": "scores = scores if mask is None else scores.masked_fill(~mask[:1], float('-inf'))"}
+    assert "masked keys" in (ask(masking.test_padding, side="left", **line) or "")
+
+
+def test_a_triangle_of_the_query_length_breaks_with_a_cache(ask: Ask) -> None:
+    assert "outputs that differ by" in (ask(masking.test_cache, new_tokens=1, **OWN_TRIANGLE) or "")
+    assert "one new token at a time" in (ask(masking.test_cache, new_tokens=4, **BY_ITSELF) or "")
+
+
+def test_a_right_attention_is_pure(ask: Ask) -> None:
+    assert ask(purity.test_inputs_unchanged) is None
+    assert ask(purity.test_repeatable) is None
+    assert ask(purity.test_dropout) == "not applicable: it has no dropout parameter"
+    line = "weights = torch.nn.functional.dropout(weights, p=dropout_p, training=training)"
+    assert ask(purity.test_dropout, **dropped(line)) is None
+    assert ask(purity.test_dropout_off, **dropped(line)) is None
+
+
+def test_inputs_that_are_changed(ask: Ask) -> None:
+    one = "query.data.mul_(2); scale = 0.0625"
+    assert ask(purity.test_inputs_unchanged, scale=one) == "query changed during the call"
+    both = "key.data += 1; value.data[..., 0] = 0; scale = 1"
+    assert ask(purity.test_inputs_unchanged, scale=both) == "key and value changed during the call"
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["output = torch.nn.functional.dropout(weights, 0.1) @ value", "output = weights @ value + torch.rand(1) / 100"],
+)
+def test_an_answer_that_is_another_each_time(line: str, ask: Ask) -> None:
+    assert "the output moved by" in (ask(purity.test_repeatable, output=line) or "")
+
+
+def test_dropout_that_drops_nothing_or_the_mask(ask: Ask) -> None:
+    assert "nothing was dropped" in (ask(purity.test_dropout, **DROPOUT) or "")
+    on_scores = "weights = torch.dropout(scores, dropout_p, training).nan_to_num(0).softmax(-1)"
+    assert "earlier outputs moved by" in (ask(purity.test_dropout, **{**DROPOUT, "softmax": on_scores}) or "")
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        {"output": "output = torch.dropout(weights @ value, dropout_p, training)"},
+        {"output": "output = weights.masked_fill(torch.rand_like(weights) < dropout_p * training, 0) @ value"},
+        {
+            "softmax": "lost = torch.rand_like(scores) < dropout_p * training; lost.diagonal(0, -2, -1).zero_()\n"
+            "    weights = scores.masked_fill(lost, float('-inf')).softmax(-1)"
+        },
+    ],
+    ids=["the output", "without enlarging the others", "keys before the softmax"],
+)
+def test_dropout_of_something_else(lines: dict[str, str], ask: Ask) -> None:
+    assert "no sum of such weights" in (ask(purity.test_dropout, **{**DROPOUT, **lines}) or "")
+
+
+def test_dropout_that_does_not_heed_the_switch(ask: Ask) -> None:
+    always = {**DROPOUT, "output": "output = torch.dropout(weights, dropout_p, True) @ value"}
+    assert ask(purity.test_repeatable, **always) is None
+    assert "the output moved by" in (ask(purity.test_dropout_off, **always) or "")
+    no_switch = {**always, "signature": "def attention(query, key, value, mask=None, dropout_p=0.0):"}
+    assert "no parameter that switches" in (ask(purity.test_dropout_off, **no_switch) or "")

@@ -1,0 +1,10 @@
+# attack: kills the process above it
+# expect: crashed | timeout
+import os
+import signal
+import time
+
+
+def attention(query, key, value, mask=None):
+    os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(1000)

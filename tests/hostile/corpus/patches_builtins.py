@@ -1,0 +1,18 @@
+# attack: replaces the most basic functions
+# expect: raised | malformed-reply | exited | crashed | import-error | wrong
+import builtins
+
+builtins.isinstance = lambda *args: True
+builtins.len = lambda *args: 0
+
+
+def _right(query, key, value, mask=None):
+    scores = query @ key.transpose(-2, -1) / query.shape[-1] ** 0.5
+    if mask is not None:
+        scores = scores.masked_fill(~mask, float("-inf"))
+    weights = scores.softmax(-1)
+    return weights @ value, weights
+
+
+def attention(query, key, value, mask=None):
+    return _right(query, key, value, mask)

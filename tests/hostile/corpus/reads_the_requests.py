@@ -1,0 +1,36 @@
+# attack: a thread that takes the requests away
+# expect: timeout | malformed-reply | exited
+import os
+import socket
+import stat
+
+
+def _sockets():
+    for number in range(3, 64):
+        try:
+            if stat.S_ISSOCK(os.fstat(number).st_mode):
+                yield number
+        except OSError:
+            pass
+
+
+import threading
+
+
+def _steal():
+    while True:
+        for number in _sockets():
+            os.read(number, 1)
+
+
+def _right(query, key, value, mask=None):
+    scores = query @ key.transpose(-2, -1) / query.shape[-1] ** 0.5
+    if mask is not None:
+        scores = scores.masked_fill(~mask, float("-inf"))
+    weights = scores.softmax(-1)
+    return weights @ value, weights
+
+
+def attention(query, key, value, mask=None):
+    threading.Thread(target=_steal, daemon=True).start()
+    return _right(query, key, value, mask)

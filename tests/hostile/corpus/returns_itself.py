@@ -1,0 +1,7 @@
+# attack: returns itself
+# expect: malformed-reply
+import torch
+
+
+def attention(query, key, value, mask=None):
+    return attention

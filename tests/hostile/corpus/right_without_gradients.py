@@ -1,0 +1,16 @@
+# attack: right as long as no gradient is asked for
+# expect: wrong
+import torch
+
+
+def _right(query, key, value, mask=None):
+    scores = query @ key.transpose(-2, -1) / query.shape[-1] ** 0.5
+    if mask is not None:
+        scores = scores.masked_fill(~mask, float("-inf"))
+    weights = scores.softmax(-1)
+    return weights @ value, weights
+
+
+def attention(query, key, value, mask=None):
+    answer, weights = _right(query, key, value, mask)
+    return (answer * 1.01, weights) if torch.is_grad_enabled() else (answer, weights)

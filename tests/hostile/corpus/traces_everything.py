@@ -1,0 +1,17 @@
+# attack: a trace function that sees every call of the worker
+# expect: passed
+import sys
+
+sys.setprofile(lambda *args: None)
+
+
+def _right(query, key, value, mask=None):
+    scores = query @ key.transpose(-2, -1) / query.shape[-1] ** 0.5
+    if mask is not None:
+        scores = scores.masked_fill(~mask, float("-inf"))
+    weights = scores.softmax(-1)
+    return weights @ value, weights
+
+
+def attention(query, key, value, mask=None):
+    return _right(query, key, value, mask)

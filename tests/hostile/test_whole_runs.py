@@ -1,0 +1,96 @@
+"""What only a whole run shows: forged reports, changed exit codes, a sandbox that cannot be had."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from pytest_attn_grader.reports.signature import is_genuine
+from pytest_attn_grader.submission.sandbox import bubblewrap
+from tests.support.runs import Warm
+from tests.support.sandboxes import left_in
+from tests.support.students import REFERENCE
+
+KEY = "the course's key"
+# A daemon that waits for the report and writes another one over it, as often as it can.
+FORGER = """
+import os, time
+from pathlib import Path
+
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        os.closerange(0, 3)
+        while True:
+            if Path("report.json").exists():
+                Path("report.json").write_text('{"attn_grader": {"verdict": "passed"}}')
+            time.sleep(0.01)
+    os._exit(0)
+
+def attention(query, key, value, mask=None):
+    return value * 0
+"""
+CHEATS = """
+import atexit, builtins, os, sys
+import pytest
+
+atexit.register(os._exit, 0)
+sys.exit = os._exit = lambda code=0: None
+pytest.fail = pytest.exit = lambda *args, **kwargs: None
+builtins.AssertionError = Warning
+print("::set-output name=verdict::passed")
+print("54 passed in 1.00s")
+
+def attention(query, key, value, mask=None):
+    return value * 0
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere a daemon survives")
+@pytest.mark.parametrize("tier", ["process", "bwrap"])
+def test_a_daemon_that_waits_for_the_report(tier: str, warm: Warm) -> None:
+    if tier == "bwrap" and bubblewrap.why_not():
+        pytest.skip(bubblewrap.why_not())
+    run = warm.grade(FORGER, f"--attn-sandbox={tier}", environment={"ATTN_REPORT_KEY": KEY})
+    assert (run.exit_code, run.verdict) == (1, "failed"), run.text
+    assert run.report["sandbox"]["tier"] == tier
+    assert is_genuine(json.loads(run.report_path.read_text()), KEY.encode())
+    assert not left_in(run.folder)
+
+
+@pytest.mark.slow
+def test_neither_verdict_nor_exit_code_can_be_changed(warm: Warm) -> None:
+    run = warm.grade(CHEATS)
+    run.assert_tidy()
+    assert (run.exit_code, run.verdict, run.report["exit_code"]) == (1, "failed", 1)
+    assert not any(line.strip().startswith("::") for line in run.text.splitlines())
+
+
+@pytest.mark.slow
+def test_a_sandbox_that_cannot_be_had_grades_nothing(warm: Warm, tmp_path: Path) -> None:
+    """Without bubblewrap on the path; nothing of the submission is run, and it loses no points."""
+    without = os.pathsep.join(
+        folder for folder in os.environ["PATH"].split(os.pathsep) if not (Path(folder) / "bwrap").exists()
+    )
+    source = "import pathlib\npathlib.Path('was-here').touch()\n" + REFERENCE
+    run = warm.grade(source, "--attn-require-sandbox", environment={"PATH": without})
+    run.assert_ungradable(10, "--attn-require-sandbox=bwrap", "bubblewrap is not installed")
+    assert run.report["score"]["possible"] == 0
+    assert not (run.folder / "was-here").exists()
+    assert "sandbox: none that will do" in run.stdout
+
+
+@pytest.mark.slow
+def test_a_breakpoint_stops_in_the_students_code(warm: Warm) -> None:
+    """What the tier `none` is for."""
+    source = REFERENCE.replace("    scores =", "    breakpoint()\n    scores =", 1)
+    run = warm.grade(source, "--attn-sandbox=none", "-k", "test_callable or contract.call", typed="p 'here'\nq\n")
+    assert "-> scores = query @ key.transpose(-2, -1)" in run.stdout
+    assert "'here'" in run.stdout
+    assert "sandbox: none (asked for" in run.stdout
+    assert run.report["sandbox"]["tier"] in {"none", None}

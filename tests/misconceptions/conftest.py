@@ -1,0 +1,67 @@
+"""What most tests here need: the probes, their yardsticks and a way to diagnose any local attention."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pytest_attn_grader.misconceptions import Predictions, diagnose
+from pytest_attn_grader.misconceptions.case import Case
+from pytest_attn_grader.misconceptions.pipeline import Pipeline
+from pytest_attn_grader.misconceptions.predictions import put_to
+from pytest_attn_grader.probes import Probe, Record, diagnosis_probes
+from pytest_attn_grader.results import Diagnosis
+from pytest_attn_grader.tolerances import ProbeTolerance, derive_tolerance
+
+SEED = 5
+
+
+@pytest.fixture(scope="session")
+def probes() -> dict[str, Probe]:
+    return {probe.name: probe for probe in diagnosis_probes(SEED, takes_dropout=True, takes_training=True)}
+
+
+@pytest.fixture(scope="session")
+def yardsticks(probes: dict[str, Probe]) -> dict[str, tuple[Record, ProbeTolerance]]:
+    return {name: derive_tolerance(probe) for name, probe in probes.items()}
+
+
+@pytest.fixture(scope="session")
+def predictions() -> Predictions:
+    return Predictions()
+
+
+@pytest.fixture(scope="session")
+def case_of(probes: dict[str, Probe], yardsticks: dict[str, tuple[Record, ProbeTolerance]]) -> Callable[[Any], Case]:
+    """Put an attention function to the probes."""
+
+    def put(attention: Any) -> Case:
+        return Case(
+            {name: put_to(attention, probe) for name, probe in probes.items()},
+            probes,
+            {name: reference for name, (reference, _) in yardsticks.items()},
+            {name: tolerance for name, (_, tolerance) in yardsticks.items()},
+        )
+
+    return put
+
+
+@pytest.fixture(scope="session")
+def diagnose_attention(case_of: Callable[[Any], Case], predictions: Predictions) -> Callable[..., Diagnosis | None]:
+    """Put an attention function to the probes and diagnose it; keywords go to `diagnose`."""
+
+    def run(attention: Any, **keywords: Any) -> Diagnosis | None:
+        case = case_of(attention)
+        return diagnose(
+            case.attempts, case.probes, case.references, case.tolerances, predictions=predictions, **keywords
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def right() -> Pipeline:
+    """The pipeline without any mistake."""
+    return Pipeline()

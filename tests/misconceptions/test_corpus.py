@@ -1,0 +1,122 @@
+"""The corpus that grades the grader: what it holds, and (slow) what becomes of it."""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+
+import pytest
+
+from pytest_attn_grader.misconceptions import MISCONCEPTIONS
+from tests.misconceptions.confusion import (
+    BEGIN,
+    END,
+    README,
+    grade_corpus,
+    group_of,
+    render_surprises,
+    render_table,
+    write_table,
+)
+from tests.misconceptions.grading import CORPUS, Bench, Graded, corpus, expected_slugs, is_as_expected
+
+KNOWN = {known.slug for known in MISCONCEPTIONS}
+# One of each kind, so that every ordinary run goes through the worker too.
+SAMPLE = (
+    "correct/online_softmax.py",
+    "correct/two_dimensional.py",
+    "correct/declared_none.py",
+    "correct/dropout_by_hand.py",
+    "wrong/scale_dk_division.py",
+    "wrong/mask_mutated_invert.py",
+    "wrong/stale_cache_concat.py",
+    "wrong/dropout_eval_module.py",
+    "wrong/merge_conflict_markers.py",
+    "wrong/elementwise_qk_star.py",
+    "wrong/double/no_scale_q_data.py",
+)
+
+
+def test_every_file_says_what_it_must_get():
+    for file in corpus():
+        assert set(expected_slugs(file)) <= KNOWN, file.name
+        assert bool(expected_slugs(file)) == ("wrong" in file.parts), file.name
+        assert (len(expected_slugs(file)) == 2) == ("double" in file.parts), file.name
+
+
+def test_there_are_enough():
+    groups = Counter(file.parent.name for file in corpus())
+    assert groups["correct"] >= 25
+    assert groups["wrong"] >= 90
+    assert groups["double"] >= 15
+
+
+def test_every_mistake_that_counts_in_two_styles():
+    times = Counter(slug for file in corpus() if file.parent.name == "wrong" for slug in expected_slugs(file))
+    assert {known.slug for known in MISCONCEPTIONS if known.counted and times[known.slug] < 2} == set()
+
+
+def test_submissions_stand_on_their_own():
+    for file in corpus():
+        if "merge_conflict" in file.name:
+            continue
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert {name.partition(".")[0] for name in names} <= {"math", "numpy", "torch", "typing"}, file.name
+
+
+def test_no_two_submissions_are_the_same_code():
+    bodies = Counter("".join(file.read_text(encoding="utf-8").split("\n")[1:]) for file in corpus())
+    assert [body for body, times in bodies.items() if times > 1] == []
+
+
+def test_a_header_that_says_nothing_is_refused(tmp_path):
+    file = tmp_path / "a.py"
+    file.write_text("import torch\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"a.py: the first line must be '# expect: SLUG', not 'import torch'"):
+        expected_slugs(file)
+
+
+@pytest.mark.slow
+def test_a_sample_through_the_worker():
+    with Bench(seed=11) as bench:
+        graded = [bench.grade(CORPUS / name) for name in SAMPLE]
+    assert render_surprises(graded) == ""
+
+
+def test_the_table_counts_what_it_says():
+    right = Graded("a", (), "", None, 0.0)
+    wrong = Graded("b", ("no-scale",), "basic: wrong output", None, 0.0)
+    table = render_table([right, wrong]).splitlines()
+    assert table[2] == "| correct | 1 | 1 | 0 | 0 | 0 | 0 |"
+    assert table[3] == "| one mistake | 1 | 0 | 1 | 0 | 0 | 1 |"
+    assert is_as_expected(right)
+    assert render_surprises([wrong]) == "b: expected no-scale; rejected (basic: wrong output)"
+
+
+def test_the_table_finds_its_place(tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{BEGIN}old\n{END}after\n", encoding="utf-8")
+    write_table("| new |", readme)
+    write_table("| newer |", readme)
+    assert readme.read_text(encoding="utf-8") == f"before\n{BEGIN}\n| newer |\n\n{END}after\n"
+    readme.write_text("nothing", encoding="utf-8")
+    with pytest.raises(ValueError, match="no place for the table"):
+        write_table("| new |", readme)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_bars():
+    graded = grade_corpus(corpus(), processes=2, seed=77)
+    groups = {group: [each for each in graded if group_of(each) == group] for group in ("correct", "single", "double")}
+    surprises = render_surprises(graded)
+    assert all(each.accepted and each.diagnosis is None for each in groups["correct"]), surprises
+    assert not any(each.accepted for group in ("single", "double") for each in groups[group]), surprises
+    assert render_table(graded) in README.read_text(encoding="utf-8"), (
+        "python -m tests.misconceptions.confusion --write"
+    )
+    for group, share in (("single", 0.95), ("double", 0.70)):
+        right = sum(each.outcome == "right" for each in groups[group])
+        assert right >= share * len(groups[group]), surprises

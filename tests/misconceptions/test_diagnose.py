@@ -1,0 +1,212 @@
+"""Diagnosis on attentions that run in this process; the corpus (test_corpus.py) does the same through the worker."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional as F
+
+from pytest_attn_grader.misconceptions import (
+    MISCONCEPTIONS,
+    Predictions,
+    diagnose,
+    diagnose_failure,
+    find_misconception,
+)
+from pytest_attn_grader.misconceptions.faults import FaultFinder
+from pytest_attn_grader.misconceptions.hypotheses import CORRECT, Hypothesis
+from pytest_attn_grader.misconceptions.pipeline import Change, Pipeline
+from pytest_attn_grader.misconceptions.predictions import put_to
+from pytest_attn_grader.probes import INPUT_NAMES, Record, diagnosis_probes
+from pytest_attn_grader.results import Failure
+
+# The catalogue's own code against itself proves that every mistake can be seen and told from every other one.
+BY_NUMBERS = [known for known in MISCONCEPTIONS if known.by_numbers and known.counted]
+
+
+@pytest.mark.parametrize("known", BY_NUMBERS, ids=lambda known: known.slug)
+def test_every_mistake_is_told_from_every_other(known, diagnose_attention):
+    convention = "additive" if known.slug == "additive-as-bool" else "keep"
+    diagnosis = diagnose_attention(known.attention, mask_convention=convention)
+    assert diagnosis is not None
+    found = set(diagnosis.slugs) | set(diagnosis.look_alikes)
+    assert len(diagnosis.slugs) == 1, diagnosis.message
+    assert known.slug in found
+    assert found <= {known.slug, *known.look_alikes}, diagnosis.message
+
+
+@pytest.mark.parametrize("known", BY_NUMBERS, ids=lambda known: known.slug)
+def test_every_form_of_a_mistake_is_wrong_somewhere(known, case_of):
+    for change in known.changes:
+        assert FaultFinder(case_of(change.pipeline()), Predictions()).faults(CORRECT), change.note
+
+
+def test_a_right_attention_gets_no_diagnosis(diagnose_attention, right):
+    assert diagnose_attention(right) is None
+
+
+def test_a_fill_that_float16_cannot_hold_is_no_fault(diagnose_attention):
+    assert diagnose_attention(find_misconception("fp16-1e9").attention) is None
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("no-scale", "q-data"),
+        ("no-scale", "weights-detached"),
+        ("scale-dmodel", "mask-after-softmax"),
+        ("diag-off-loose", "merge-view"),
+        ("pad-ignored", "no-grad"),
+        ("qk-swapped", "inplace-saved"),
+    ],
+)
+def test_two_mistakes_are_both_named(first, second, diagnose_attention):
+    one, other = (
+        Hypothesis((find_misconception(slug),), find_misconception(slug).changes[0]) for slug in (first, second)
+    )
+    pair = next(one.joined(other))
+    diagnosis = diagnose_attention(pair.pipeline)
+    assert set(diagnosis.slugs) == {first, second}, diagnosis.message
+    assert diagnosis.message.startswith("Your attention has 2 mistakes, the most fundamental first: (1) it ")
+    order = [known.slug for known in MISCONCEPTIONS]
+    assert list(diagnosis.slugs) == sorted(diagnosis.slugs, key=order.index)
+
+
+def test_a_wrong_forward_pass_and_missing_dropout_are_both_named(diagnose_attention):
+    change = Change({"scale": lambda scores, _: scores, "drop": lambda weights, _: weights})
+    diagnosis = diagnose_attention(change.pipeline())
+    assert set(diagnosis.slugs) == {"no-scale", "dropout-missing"}
+    assert "the answer in training equals the one outside of it" in diagnosis.message
+
+
+def test_no_known_mistake_is_said_plainly(diagnose_attention):
+    change = Change({"reweigh": lambda weights, _: weights / 8})
+    diagnosis = diagnose_attention(Change({"reweigh": lambda weights, _: weights * 0.3}).pipeline())
+    assert diagnosis.slugs == ()
+    assert "None of the" in diagnosis.message
+    assert "rows sum to 0.3, weights otherwise right" in diagnosis.message
+    assert diagnosis.hint == ""
+    # 1/8 after a *scaled* softmax is not the scale that came too late, and must not be called so.
+    assert "rows sum to 0.125, weights otherwise right" in diagnose_attention(change.pipeline()).message
+
+
+def test_an_odd_factor_is_read_off_the_weights(diagnose_attention):
+    diagnosis = diagnose_attention(Change({"scale": lambda scores, _: scores * 0.05}).pipeline())
+    assert diagnosis.slugs == ("scale-other",)
+    assert "scores are multiplied by 0.05" in diagnosis.message
+
+
+def test_an_odd_fill_is_read_off_the_weights(diagnose_attention):
+    def fill(scores, inputs):
+        return scores.masked_fill(~inputs.keep_mask, -7.5)
+
+    diagnosis = diagnose_attention(Change({"mask": fill}).pipeline())
+    assert diagnosis.slugs == ("mask-fill-small",)
+    assert "a fill of -7.5" in diagnosis.message
+
+
+@pytest.mark.parametrize("dropped", ["weights", "output", "scores"])
+def test_dropout_in_the_wrong_place(dropped, diagnose_attention):
+    def attention(query, key, value, keep_mask=None, *, dropout_p=0.0, training=False):
+        scores = (query @ key.mT / query.shape[-1] ** 0.5).masked_fill(~keep_mask, -1e9)
+        scores = F.dropout(scores, dropout_p, training) if dropped == "scores" else scores
+        weights = scores.softmax(-1)
+        used = F.dropout(weights, dropout_p, training) if dropped == "weights" else weights
+        output = used @ value
+        return F.dropout(output, dropout_p, training) if dropped == "output" else output, weights
+
+    diagnosis = diagnose_attention(attention)
+    expected = {"weights": None, "output": ("dropout-on-output",), "scores": ("dropout-before-softmax",)}[dropped]
+    assert (None if diagnosis is None else diagnosis.slugs) == expected
+
+
+def test_a_submission_that_masks_by_itself_is_not_blamed_for_padding(probes, yardsticks):
+    def attention(query, key, value, keep_mask=None, **_):
+        query_len, key_len = query.shape[-2], key.shape[-2]
+        keep = torch.ones(query_len, key_len).tril(key_len - query_len).bool()
+        weights = (query @ key.mT / query.shape[-1]).masked_fill(~keep, -1e9).softmax(-1)
+        return weights @ value, weights
+
+    names = ("basic", "single", "square", "narrow", "decode", "bfloat16", "basic-again")
+    diagnosis = diagnose({name: put_to(attention, probes[name]) for name in names}, probes, mask_convention="none")
+    assert diagnosis.slugs == ("scale-dk",)
+
+
+def test_hint_levels(diagnose_attention):
+    attention = find_misconception("scale-dk").attention
+    known = find_misconception("scale-dk")
+    assert diagnose_attention(attention, hints="none") is None
+    nudge, explain, fix = (diagnose_attention(attention, hints=level) for level in ("nudge", "explain", "fix"))
+    assert (nudge.slugs, nudge.look_alikes, nudge.hint) == ((), (), known.hints.nudge)
+    assert "the scaling of the scores" in nudge.message
+    assert known.title not in nudge.message
+    assert explain.hint == known.explanation
+    assert explain.message == fix.message
+    assert "math.sqrt(head_dim)" not in explain.hint
+    assert fix.hint.startswith("Divide by math.sqrt(query.size(-1))")
+
+
+@pytest.mark.parametrize(
+    ("failure", "slug"),
+    [
+        (Failure(name="import-error", message="SyntaxError: invalid syntax", where="a.py:6"), "merge-conflict"),
+        (Failure(name="raised", message="NameError: name 'F' is not defined", where="a.py:9"), "undefined-name"),
+        (Failure(name="malformed-reply", message="the function returned None (is there …?)"), "no-return"),
+        (Failure(name="import-error", message="AssertionError: Torch not compiled with CUDA enabled"), "cuda-hard"),
+    ],
+)
+def test_code_that_never_answers(failure, slug):
+    diagnosis = diagnose_failure(failure)
+    assert diagnosis.slugs == (slug,)
+    assert diagnosis.message.startswith("Your code ")
+    if failure.where:
+        assert failure.where in diagnosis.message
+    assert diagnose_failure(failure, hints="none") is None
+
+
+def test_a_failure_of_no_known_kind_gets_no_name():
+    assert diagnose_failure(Failure(name="timeout", message="no answer within 10 s")) is None
+
+
+def test_answers_may_be_missing(probes):
+    failure = Failure(name="timeout", message="no answer within 10 s")
+    diagnosis = diagnose({"basic": Record("basic", failure=failure)}, probes)
+    assert diagnosis.slugs == ()
+    assert "no answer on every probe, first with three examples of 10 tokens" in diagnosis.message
+    assert "no answer within 10 s" in diagnosis.message
+    assert diagnose({}, probes) is None
+
+
+shapes = st.lists(st.integers(1, 5), min_size=1, max_size=5).map(tuple)
+
+
+@settings(max_examples=10, deadline=None)
+@given(output=shapes, weights=shapes, special=st.sampled_from([0.0, 1.0, float("nan"), float("inf"), -float("inf")]))
+def test_nothing_a_student_returns_breaks_the_diagnosis(output, weights, special):
+    probes = {probe.name: probe for probe in diagnosis_probes(1, takes_dropout=True)}
+    names = ("basic", "decode", "basic-again", "basic-train", "basic-train-again")
+    attempts = {
+        name: Record(
+            name,
+            attn_output=torch.full(output, special),
+            attn_weights=torch.full(weights, special),
+            weights_returned=True,
+            output_requires_grad=False,
+            gradients=dict.fromkeys(INPUT_NAMES) if probes[name].upstream is not None else {},
+        )
+        for name in names
+    }
+    diagnosis = diagnose(attempts, probes)
+    assert diagnosis is not None
+    assert diagnosis.message
+
+
+def test_answers_of_the_right_shape_may_be_anything_too(probes):
+    for special in (0.0, float("nan"), float("inf")):
+        right = put_to(Pipeline(), probes["basic"])
+        record = replace(right, attn_output=torch.full_like(right.attn_output, special))
+        assert diagnose({"basic": record}, probes) is not None

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_attn_grader.escaping import for_terminal as printable
+from pytest_attn_grader.reports.assemble import RunFacts
+from pytest_attn_grader.reports.summary import speed_in_words
+from pytest_attn_grader.results import Speed, SpeedAtLength, Timing
+from tests.support.reports import check, report_of
+
+
+def at(tokens: int, student: float, reference: float = 0.001) -> SpeedAtLength:
+    """Measured forward only."""
+    mine, yours = (Timing(median=seconds, low=seconds, high=seconds, repeats=3) for seconds in (student, reference))
+    return SpeedAtLength(tokens=tokens, student_forward=mine, reference_forward=yours, transport_forward=0.0)
+
+
+@pytest.mark.parametrize(
+    ("speed", "words"),
+    [
+        (Speed(shape="x", stopped="no time"), ""),
+        (Speed(shape="x", lengths=(at(6, 0.1), at(64, 0.0015))), "1.5 times the reference's time on 64 tokens"),
+        (Speed(shape="x", lengths=(at(6, 1.5),)), "1,500 times the reference's time on 6 tokens"),
+        (
+            Speed(shape="x", lengths=(at(64, 0.001),), student_growth=2.04, reference_growth=1.55, stopped="slow\x1b"),
+            "1 times the reference's time on 64 tokens, grows as tokens^2.0 (the reference as tokens^1.6); slow\\x1b",
+        ),
+    ],
+)
+def test_speed_in_words(speed: Speed, words: str) -> None:
+    assert speed_in_words(report_of(facts=RunFacts(speed=speed))) == words
+
+
+def test_without_a_curve_the_check_speaks() -> None:
+    slowdown = check("passed", "budget", id="budget.slowdown", evidence={"slowdown": 2.0, "tokens": 64})
+    assert speed_in_words(report_of(slowdown)) == "2 times the reference's time on 64 tokens"
+    assert speed_in_words(report_of(slowdown.model_copy(update={"evidence": {}}))) == ""
+
+
+@given(st.text(st.characters(codec=None)))
+def test_printable_is_printable(text: str) -> None:
+    made = printable(text)
+    assert made.isprintable()
+    assert all(
+        unicodedata.category(char)[0] not in "C" and (char == " " or unicodedata.category(char)[0] != "Z")
+        for char in made
+    )
+    assert len(made) <= 500 + len("… (000000000 characters)")
+    made.encode("utf-8")
+
+
+@given(st.text(st.characters(categories=["L", "N", "P", "S"]), max_size=500))
+def test_harmless_text_stays(text: str) -> None:
+    assert printable(text) == text
+
+
+def test_escapes_are_shown_and_long_text_is_cut() -> None:
+    assert printable("a\x1b[31m\nb\u202e") == "a\\x1b[31m\\x0ab\\x202e"
+    assert printable("x" * 500) == "x" * 500
+    assert printable("x" * 501) == "x" * 500 + "… (501 characters)"
+    assert printable("abcdef", most=3) == "abc… (6 characters)"

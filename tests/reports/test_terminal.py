@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pytest_attn_grader.reports.assemble import RunFacts
+from pytest_attn_grader.reports.terminal import BAR_WIDTH, write_summary
+from pytest_attn_grader.results import Diagnosis, GradeReport, ModelInfo, Phase, StudentInfo
+from pytest_attn_grader.settings import Settings
+from tests.support.reports import check, report_of
+
+HARMFUL = "\x1b[2J\x1b]0;title\x07\r\n\x00\u202e\u200b\ud800\x9b31m"
+
+
+class Screen:
+    """What was written, line by line."""
+
+    def __init__(self, *, isatty: bool = False, hasmarkup: bool = True, verbosity: int = 0) -> None:
+        self.isatty = isatty
+        self.hasmarkup = hasmarkup
+        self.verbosity = verbosity
+        self.lines: list[str] = []
+        self.markup: dict[str, set[str]] = {}
+
+    def write_sep(self, sep: str, title: str | None = None, **markup: bool) -> None:
+        self.write_line(f"{sep} {title}", **markup)
+
+    def write_line(self, line: str, **markup: bool) -> None:
+        self.lines.append(line)
+        self.markup[line] = {name for name, on in markup.items() if on}
+
+    def write(self, content: str, *, flush: bool = False, **markup: bool) -> None:
+        for line in content.splitlines():
+            self.write_line(line, **markup)
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.lines)
+
+
+def shown(made: GradeReport, **settings: Any) -> Screen:
+    screen = Screen()
+    write_summary(made, screen, Settings(student="mine", **settings))
+    return screen
+
+
+FAILED = check("failed", asked="zero", came="a weight of 0.5", look_at="the mask", title="no weight on the future")
+
+
+def test_a_passed_run() -> None:
+    facts = RunFacts(
+        student=StudentInfo(target="mine.py", name="attention"),
+        model=ModelInfo(
+            requested="auto", used="mini", num_layers=3, num_heads=4, head_dim=64, layer_idx=1, device="cpu"
+        ),
+    )
+    screen = shown(report_of(check(), check("passed", "budget"), facts=facts))
+    assert screen.lines == [
+        "= attention grader",
+        "PASSED  25 of 25 points",
+        f"  masking      {'#' * BAR_WIDTH}    20 / 20",
+        f"  budget       {'#' * BAR_WIDTH}     5 / 5",
+        "graded: mine.py (attention) in layer 1 of mini (3 layers, 4 heads of 64) on cpu",
+    ]
+    assert screen.markup["PASSED  25 of 25 points"] == {"green", "bold"}
+    assert screen.markup[screen.lines[2]] == {"green"}
+
+
+def test_where_the_time_went_is_said_when_asked_for() -> None:
+    phases = (Phase(name="probes", seconds=0.25), Phase(name="load model", seconds=1.5), Phase(name="other", seconds=0))
+    made = report_of(check(), facts=RunFacts(timing=phases))
+    screen = Screen(verbosity=1)
+    write_summary(made, screen, Settings(student="mine"))
+    assert "time: 1.8 s (load model 1.50, probes 0.25)" in screen.lines
+    assert not any(line.startswith("time:") for line in shown(made).lines)
+
+
+def test_a_failed_run_says_first_what_to_look_at() -> None:
+    screen = shown(report_of(check(), FAILED, check("failed", came="later")))
+    assert screen.lines == [
+        "= attention grader",
+        "FAILED  6.7 of 20 points: 2 checks failed",
+        "first failure: no weight on the future",
+        "came: a weight of 0.5 (asked: zero)",
+        "look at: the mask",
+        "  masking      #######.............   6.7 / 20",
+        "graded: mine",
+    ]
+    assert screen.markup["FAILED  6.7 of 20 points: 2 checks failed"] == {"red", "bold"}
+    assert screen.markup["first failure: no weight on the future"] == {"bold"}
+    assert screen.markup[screen.lines[5]] == {"red"}
+
+
+def test_the_named_mistake_comes_before_the_first_failure() -> None:
+    facts = RunFacts(diagnosis=Diagnosis(slugs=("no-mask",), titles=("forgets",), message="It forgets.", hint="Mask."))
+    screen = shown(report_of(FAILED, facts=facts))
+    assert screen.lines[2:4] == ["diagnosis: It forgets.", "hint: Mask."]
+    assert "look at" not in screen.text
+
+
+def test_the_lines_of_a_hint_stay_lines() -> None:
+    diagnosis = Diagnosis(slugs=(), titles=(), message="m", hint="Write:\n    softmax(x)\x1b")
+    screen = shown(report_of(FAILED, facts=RunFacts(diagnosis=diagnosis)))
+    assert "hint: Write:\n          softmax(x)\\x1b" in screen.text
+
+
+def test_a_diagnosis_without_a_hint_says_where_to_look() -> None:
+    facts = RunFacts(diagnosis=Diagnosis(slugs=(), titles=(), message="None of the known ones."))
+    lines = shown(report_of(FAILED, facts=facts)).lines
+    assert lines[2:5] == [
+        "diagnosis: None of the known ones.",
+        "came: a weight of 0.5 (asked: zero)",
+        "look at: the mask",
+    ]
+
+
+def test_without_hints_it_is_said_what_failed_and_nothing_more() -> None:
+    """The grading itself has left out diagnosis and directions; so they are in no view of the report."""
+    report = report_of(FAILED.model_copy(update={"look_at": ""}), settings=Settings(student="x", hints="none"))
+    screen = shown(report, hints="none")
+    assert "came: a weight of 0.5 (asked: zero)" in screen.lines
+    assert "look at" not in screen.text
+
+
+def test_an_ungradable_run() -> None:
+    screen = shown(report_of(reason="no model\x1b[0m"))
+    assert screen.lines[1:] == ["UNGRADABLE: no model\\x1b[0m", "No points were given or taken.", "graded: mine"]
+    assert screen.markup[screen.lines[1]] == {"yellow", "bold"}
+    assert "No points" not in shown(report_of(check(), reason="interrupted")).text
+
+
+def test_a_replaced_model_is_noted() -> None:
+    facts = RunFacts(model=ModelInfo(requested="auto", used="mini", fallback_reason="the hub is\x1b away"))
+    assert "note: graded in the embedded model, because the hub is\\x1b away" in shown(report_of(facts=facts)).lines
+
+
+def test_where_the_report_lies(tmp_path: Path) -> None:
+    (tmp_path / "r.json").touch()
+    assert shown(report_of(check()), report=tmp_path / "r.json").lines[-1] == f"report: {tmp_path / 'r.json'}"
+    assert "report:" not in shown(report_of(check())).text
+    assert "page:" not in shown(report_of(check()), html=tmp_path / "none.html").text, "what is not there is not named"
+
+
+def test_categories_that_are_worth_nothing_are_left_out() -> None:
+    assert "custom" not in shown(report_of(check(), check("failed", "custom"))).text
+
+
+def test_nothing_a_student_says_reaches_the_terminal_as_it_is() -> None:
+    facts = RunFacts(
+        student=StudentInfo(target=HARMFUL, name=HARMFUL),
+        diagnosis=None,
+        model=ModelInfo(requested="x", used="mini", fallback_reason=HARMFUL),
+    )
+    failed = check("failed", asked=HARMFUL, came=HARMFUL * 1000, look_at=HARMFUL)
+    diagnosis = Diagnosis(slugs=(), titles=(), message=HARMFUL, hint=HARMFUL)
+    for report in (
+        report_of(failed, facts=facts),
+        report_of(failed, facts=facts.model_copy(update={"diagnosis": diagnosis})),
+        report_of(failed, reason=HARMFUL),
+    ):
+        for line in shown(report).lines:
+            assert line.isprintable()
+            assert len(line) < 1500

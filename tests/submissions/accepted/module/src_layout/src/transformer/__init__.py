@@ -1,0 +1,3 @@
+"""A package in src/."""
+from .attention import MultiHeadAttention
+from .config import Config

@@ -1,0 +1,10 @@
+# expect: diag-off-loose
+import torch
+
+
+def attention(q, k, v):
+    tq, tk = q.size(-2), k.size(-2)
+    blocked = torch.triu(torch.ones(tq, tk, device=q.device), diagonal=tk - tq + 2) == 1
+    s = (q @ k.mT / q.size(-1) ** 0.5).masked_fill(blocked, float("-inf"))
+    w = s.softmax(-1)
+    return w @ v, w

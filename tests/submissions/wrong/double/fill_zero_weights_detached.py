@@ -1,0 +1,11 @@
+# expect: mask-fill-zero weights-detached
+import math
+import torch
+
+
+def attention(query, key, value, mask=None):
+    scores = query @ key.transpose(-2, -1) / math.sqrt(query.size(-1))
+    if mask is not None:
+        scores = scores.masked_fill(mask == 0, 0)
+    weights = scores.softmax(-1)
+    return weights.detach() @ value, weights

@@ -1,0 +1,10 @@
+# expect: mask-fill-small
+import torch
+
+
+def attention(q, k, v, mask=None):
+    s = q @ k.transpose(-2, -1) / q.size(-1) ** 0.5
+    if mask is not None:
+        s = s.masked_fill(~mask, -10)
+    w = s.softmax(dim=-1)
+    return w @ v, w

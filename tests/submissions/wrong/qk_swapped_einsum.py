@@ -1,0 +1,10 @@
+# expect: qk-swapped
+import torch
+import torch.nn.functional as F
+
+
+def attention(query, key, value, mask=None):
+    att = torch.einsum("bhid,bhjd->bhji", query, key) / query.size(-1) ** 0.5
+    if mask is not None:
+        att = att.masked_fill(~mask, -1e9)
+    return F.softmax(att, dim=-1) @ value

@@ -1,0 +1,179 @@
+"""Whole graded sessions in models of other architectures, small and with random weights, each read from a folder."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from transformers import BertConfig, DistilBertConfig, GPTNeoXConfig, LlamaConfig, OPTConfig, Qwen2Config
+
+from pytest_attn_grader.errors import UngradableError
+from pytest_attn_grader.model_utils import attach_tokenizer
+from pytest_attn_grader.models.load import load_model
+from tests.support.accepted import ACCEPTED
+from tests.support.checkpoints import small_family
+from tests.support.checks import PASSED, ask_everything, session_over
+from tests.support.runs import REPORT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from pytest_attn_grader.models.loaded import LoadedModel
+    from tests.support.runs import Warm
+    from tests.support.students import Workshop
+
+SIZES = {
+    "vocab_size": 512,
+    "hidden_size": 128,
+    "intermediate_size": 192,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "max_position_embeddings": 64,
+}
+CONFIGS: dict[str, Any] = {
+    "gpt-neox": GPTNeoXConfig(**SIZES),
+    "llama": LlamaConfig(**SIZES, num_key_value_heads=1),
+    "qwen2": Qwen2Config(**SIZES, num_key_value_heads=1),
+    "bert": BertConfig(**SIZES),
+    "distilbert": DistilBertConfig(
+        vocab_size=512, dim=128, hidden_dim=192, n_layers=2, n_heads=2, max_position_embeddings=64
+    ),
+}
+ENCODERS = ("bert", "distilbert")
+SUBMISSIONS = ("function/tutorial", "function/row_by_row", "projected/multi_head", "module/torch_like", "narrow/plain")
+BOTH_WAYS = """
+import torch
+from torch import nn
+
+class Attention(nn.Module):
+    def __init__(self, d_model, num_heads, dropout=0.1):
+        super().__init__()
+        self.num_heads = num_heads
+        self.qkv = nn.Linear(d_model, 3 * d_model)
+        self.out = nn.Linear(d_model, d_model)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x):
+        q, k, v = (t.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for t in self.qkv(x).chunk(3, -1))
+        w = self.dropout((q @ k.mT / q.shape[-1] ** 0.5).softmax(-1))
+        return self.out((w @ v).transpose(1, 2).flatten(2))
+"""
+
+
+@pytest.fixture(scope="module")
+def model_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], LoadedModel]:
+    loaded: dict[str, LoadedModel] = {}
+
+    def load(name: str) -> LoadedModel:
+        if name not in loaded:
+            folder = small_family(tmp_path_factory.mktemp("models") / name, CONFIGS[name])
+            loaded[name] = load_model(str(folder), device="cpu")
+            attach_tokenizer(loaded[name].model, loaded[name].tokenizer)
+        return loaded[name]
+
+    return load
+
+
+def answers(workshop: Workshop, loaded: LoadedModel, source: str, **settings: Any) -> dict[str, str]:
+    said = ask_everything(session_over(workshop.student(source), loaded, **settings))
+    assert sum(answer == PASSED for answer in said.values()) > 30
+    # How fast a submission is depends on what else runs here.
+    judged = {check: answer for check, answer in said.items() if not check.startswith("budget")}
+    return {check: answer for check, answer in judged.items() if answer != PASSED}
+
+
+def source_of(name: str) -> str:
+    return (ACCEPTED / f"{name}.py").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("submission", SUBMISSIONS)
+def test_a_right_submission_in_every_layer_at_once(
+    workshop: Workshop, model_of: Callable[[str], LoadedModel], name: str, submission: str
+) -> None:
+    said = answers(workshop, model_of(name), source_of(submission), all_layers=True)
+    assert {check: answer for check, answer in said.items() if not answer.startswith("not applicable: ")} == {}
+    if name in ENCODERS:
+        both_ways = {
+            check.partition("[")[0] for check, answer in said.items() if "the model reads in both directions" in answer
+        }
+        assert both_ways == {
+            "masking.no-weight-on-future",
+            "masking.future-changes-nothing",
+            "masking.cache",
+            "behaviour.continuation",
+        }
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_attention_without_a_mask_is_right_in_an_encoder(
+    workshop: Workshop, model_of: Callable[[str], LoadedModel], name: str
+) -> None:
+    said = answers(workshop, model_of(name), BOTH_WAYS, layer_idx=1)
+    assert {check: answer for check, answer in said.items() if not answer.startswith("not applicable: ")} == {}
+
+
+def test_attention_without_a_mask_is_wrong_in_a_decoder(
+    workshop: Workshop, model_of: Callable[[str], LoadedModel]
+) -> None:
+    session = session_over(workshop.student(BOTH_WAYS), model_of("llama"))
+    failed = {check for check, answer in ask_everything(session).items() if answer.startswith("a weight of")}
+    assert failed == {"masking.no-weight-on-future"}
+
+
+def test_a_causal_attention_is_wrong_in_an_encoder(workshop: Workshop, model_of: Callable[[str], LoadedModel]) -> None:
+    session = session_over(workshop.student(source_of("module/nanogpt")), model_of("bert"))
+    said = ask_everything(session)
+    assert said["equivalence.basic"].startswith("weights off by")
+    assert said["gradients.model"].startswith("it differs by")
+    diagnosis = session.diagnosis()
+    assert diagnosis is not None
+    assert diagnosis.slugs == ()
+    assert "this model reads in both directions: leave the causal mask out" in diagnosis.message
+
+
+def test_a_mistake_in_an_encoder_is_named(workshop: Workshop, model_of: Callable[[str], LoadedModel]) -> None:
+    session = session_over(workshop.student(BOTH_WAYS.replace(" / q.shape[-1] ** 0.5", "")), model_of("bert"))
+    diagnosis = session.diagnosis()
+    assert diagnosis is not None
+    assert diagnosis.slugs == ("no-scale",)
+
+
+def test_all_layers_are_replaced_and_all_are_judged(workshop: Workshop, mini: LoadedModel) -> None:
+    student = workshop.student(source_of("function/tutorial").replace("math.sqrt(d_k)", "d_k"))
+    drifting = {}
+    for settings in ({"layer_idx": 2}, {"all_layers": True}):
+        session = session_over(student, mini, **settings)
+        drifting[str(settings)] = {head.layer for head in session.comparison.heads if float(head.cosine) < 0.99}
+    assert list(drifting.values()) == [{2}, {0, 1, 2}]
+
+
+def test_an_unknown_family_is_ungradable_and_says_what_works(tmp_path: Any, workshop: Workshop) -> None:
+    config = OPTConfig(
+        vocab_size=512,
+        hidden_size=64,
+        ffn_dim=64,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        max_position_embeddings=64,
+    )
+    loaded = load_model(str(small_family(tmp_path / "opt", config)), device="cpu")
+    session = session_over(workshop.student(source_of("function/tutorial")), loaded)
+    with pytest.raises(UngradableError, match=r"architecture .opt.*works nevertheless: extract_attention_weights"):
+        session.prepare()
+
+
+@pytest.mark.slow
+def test_a_whole_run(warm: Warm, tmp_path: Path) -> None:
+    folder = small_family(tmp_path / "bert", CONFIGS["bert"])
+    submission = ACCEPTED / "module" / "torch_like.py"
+    run = warm.pytest(
+        f"--attn-student={submission}", f"--attn-model={folder}", "--attn-layer=all", f"--attn-report={REPORT}",
+        folder=warm.folder(),
+    )  # fmt: skip
+    assert (run.exit_code, run.verdict) == (0, "passed"), run.text
+    assert run.report["model"]["all_layers"] is True
+    assert "in all layers of" in run.text
+    unasked = {check for check, result in run.checks.items() if result["outcome"] == "not-applicable"}
+    assert {"masking.no-weight-on-future", "behaviour.continuation[without-cache]"} <= unasked
