@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import sys
 from collections.abc import Sequence
 from importlib import metadata
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 from pytest_attn_grader.errors import EXIT_UNGRADABLE, AttnGraderError, SubmissionError, UsageError
+from pytest_attn_grader.memory import peak_rss_bytes
 from pytest_attn_grader.reports.evaluation import evaluate
 from pytest_attn_grader.results import (
     CheckResult,
@@ -80,7 +80,7 @@ def collect_facts(session: GradingSession, fault: AttnGraderError | None, *, fai
         ),
         environment=_environment(),
         timing=session.clock.phases,
-        peak_memory_bytes=_peak_memory_bytes(),
+        peak_memory_bytes=peak_rss_bytes(),
         sandbox=session.student_process.sandbox() if "student_process" in asked else None,
     )
     if fault is not None:
@@ -165,15 +165,6 @@ def _environment() -> dict[str, str]:
     for package in _SHOWN_PACKAGES:
         versions[package] = metadata.version(package)
     return versions
-
-
-def _peak_memory_bytes() -> int | None:
-    if sys.platform == "win32":
-        return None
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def assemble(

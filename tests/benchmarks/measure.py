@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psutil
 
+from pytest_attn_grader.memory import peak_rss_bytes
 from tests.benchmarks.subjects import Subject
 
 MEBIBYTE = 1 << 20
@@ -96,27 +97,18 @@ class _Watch(threading.Thread):
             # It may end, or one of its children may, while we look.
             with contextlib.suppress(psutil.Error, OSError):
                 main = psutil.Process(self.pid)
-                self.main_rss = max(self.main_rss, _high_water_bytes(self.pid))
+                self.main_rss = max(self.main_rss, peak_rss_bytes(self.pid) or 0)
                 main_pss = _pss_bytes(self.pid)
                 below = [_pss_bytes(child.pid) for child in main.children(recursive=True)]
                 self.main_pss = max(self.main_pss, main_pss)
                 self.all_pss = max(self.all_pss, main_pss + sum(below))
 
 
-def _high_water_bytes(pid: int) -> int:
-    return _kilobytes(Path(f"/proc/{pid}/status"), "VmHWM:")
-
-
 def _pss_bytes(pid: int) -> int:
     with contextlib.suppress(OSError):
-        return _kilobytes(Path(f"/proc/{pid}/smaps_rollup"), "Pss:")
-    return 0
-
-
-def _kilobytes(file: Path, key: str) -> int:
-    for line in file.read_text(encoding="ascii", errors="replace").splitlines():
-        if line.startswith(key):
-            return int(line.split()[1]) * 1024
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii", errors="replace").splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
     return 0
 
 

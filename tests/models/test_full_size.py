@@ -14,19 +14,16 @@ import pytest
 from tests.support.checkpoints import REPO_ROOT, distilgpt2_shaped
 from tests.support.hub_server import HubServer, Repo
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(sys.platform == "win32", reason="peak memory is asked of the resource module"),
-]
+pytestmark = pytest.mark.slow
 
 _NAME = "attn-tests/distilgpt2-shape"
 _SCRIPT = """
-import json, resource, sys
+import json, sys
+from pytest_attn_grader.memory import peak_rss_bytes
 from pytest_attn_grader.models import load_model
 loaded = load_model(sys.argv[1], device="cpu")
 prompt = loaded.tokenizer("The cat sat on the mat", return_tensors="pt")
 attentions = loaded.model(**prompt, output_attentions=True).attentions
-kibibytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform == "darwin" else 1)
 print(json.dumps({
     "source": loaded.source,
     "revision": loaded.revision,
@@ -35,7 +32,7 @@ print(json.dumps({
     "tokens": prompt.input_ids.shape[1],
     "attentions": [list(attention.shape) for attention in attentions],
     "seconds": loaded.load_seconds,
-    "peak_mebibytes": kibibytes / 1024,
+    "peak_mebibytes": peak_rss_bytes() / 2**20,
 }))
 """
 

@@ -13,10 +13,12 @@ import socket
 import threading
 from dataclasses import dataclass, field
 from functools import cached_property
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from types import TracebackType
 from urllib.parse import unquote, urlsplit
+
+from tests.support.http_server import LoopbackServer
 
 _PIECE_BYTES = 1 << 18
 
@@ -143,16 +145,13 @@ def closed_endpoint() -> str:
         return f"http://127.0.0.1:{unused.getsockname()[1]}"
 
 
-class _Server(ThreadingHTTPServer):
+class _Server(LoopbackServer):
     daemon_threads = True
     block_on_close = False
 
     def __init__(self, hub: HubServer) -> None:
         self.hub = hub
-        super().__init__(("127.0.0.1", 0), _Handler)
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """A client that has gone away, often because a test killed it, is none of the test's business."""
+        super().__init__(_Handler)
 
 
 class _Handler(BaseHTTPRequestHandler):

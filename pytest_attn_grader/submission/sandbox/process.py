@@ -19,12 +19,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from pytest_attn_grader.errors import FailureName, SandboxUnavailableError, SubmissionError
+from pytest_attn_grader.memory import peak_rss_bytes
 from pytest_attn_grader.submission.sandbox import below, wire
 from pytest_attn_grader.submission.sandbox.faults import WIRE_REMEDY, ended_by_supervisor, ended_with, failed
 from pytest_attn_grader.submission.sandbox.launch import Spawned, spawn_worker
 from pytest_attn_grader.submission.sandbox.limits import Limits
 from pytest_attn_grader.submission.sandbox.nursery import ForkedProcess
-from pytest_attn_grader.submission.sandbox.others import kill_children, peak_rss_bytes
+from pytest_attn_grader.submission.sandbox.others import kill_children
 from pytest_attn_grader.submission.sandbox.output import OutputDrain
 
 if TYPE_CHECKING:
