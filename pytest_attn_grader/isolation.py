@@ -22,6 +22,10 @@ from pytest_attn_grader.submission.target import Target, find_target
 # Plugins for tests of another kind. Hypothesis's imports its library at the end of every run, to find that nothing was
 # drawn (0.1 s, and 0.5 s without bytecode); none of the checks is a test of its.
 _OF_OTHER_TESTS = ("hypothesispytest",)
+# Pytest's own for log records: three times a test it visits every logger, and transformers brings hundreds.
+# The checks log nothing.
+_LOG_RECORDS = "logging-plugin"
+_ABOUT_LOG_RECORDS = ("log_cli", "log_cli_level", "log_level", "log_file", "log_file_level")
 
 
 def enter(early_config: pytest.Config, parser: pytest.Parser, args: list[str]) -> None:
@@ -44,6 +48,16 @@ def enter(early_config: pytest.Config, parser: pytest.Parser, args: list[str]) -
         for name in _OF_OTHER_TESTS:
             if early_config.pluginmanager.hasplugin(name):
                 early_config.pluginmanager.unregister(name=name)
+        if not _asks_for_logs(early_config):
+            early_config.pluginmanager.set_blocked(_LOG_RECORDS)
+
+
+def _asks_for_logs(config: pytest.Config) -> bool:
+    """Whether log records are to be shown or kept, by the command line or by an ini file that is heeded."""
+    if not config.pluginmanager.hasplugin("logging"):
+        return False  # -p no:logging; then pytest does not know these options either
+    typed = config.known_args_namespace
+    return any(getattr(typed, name, None) or config.getini(name) for name in _ABOUT_LOG_RECORDS)
 
 
 def _ignore_ini(config: pytest.Config, parser: pytest.Parser, args: list[str]) -> None:
@@ -89,6 +103,8 @@ def refuse_to_share(target: Target, config: pytest.Config) -> None:
         if not isinstance(file, str) or name in {"__main__", "__mp_main__"}:
             continue
         # As text: there are thousands of modules, and paths are slow.
+        if os.path.isabs(file) and target.root.name not in file:
+            continue
         if not os.path.abspath(file).startswith(inside):
             continue
         path = Path(os.path.abspath(file))

@@ -109,6 +109,8 @@ def leave_out_frames(item: pytest.Item, call: pytest.CallInfo[Any]) -> None:
     """Keep pytest from describing a failure that `judge` describes: it reads and parses our sources for that."""
     if call.excinfo is not None and isinstance(call.excinfo.value, (CheckFailed, NotApplicable, SubmissionError)):
         item.repr_failure = lambda excinfo, style=None: ""  # type: ignore[method-assign]
+        # Asked when a fixture raised, such as the comparison inside the model.
+        item._repr_failure_py = lambda excinfo, style=None: ""  # type: ignore[assignment,return-value]
 
 
 def is_wrong(result: CheckResult) -> bool:

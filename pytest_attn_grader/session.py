@@ -17,7 +17,7 @@ from pytest_attn_grader.evidence import NotApplicable
 from pytest_attn_grader.imports import import_for_a_run, unhindered
 from pytest_attn_grader.results import Adaptation, Comparison, Diagnosis, Failure
 from pytest_attn_grader.settings import Settings
-from pytest_attn_grader.shared import in_class
+from pytest_attn_grader.shared import in_class, once
 from pytest_attn_grader.submission.contract import Contract
 from pytest_attn_grader.submission.target import Target, find_target
 
@@ -201,7 +201,10 @@ class GradingSession:
 
         longest = at_length(SPEC_BY_NAME["single"], self._context_limit)
         spec = longest if name == "limit" else SPEC_BY_NAME[name]
-        return build_probe(spec, seed=self.settings.seed, device=self.loaded.device, sees_all=self.sees_all)
+        asked = (spec, self.settings.seed, self.loaded.device, self.sees_all)
+        return once(
+            lambda: ("probe", *asked), lambda: build_probe(spec, seed=asked[1], device=asked[2], sees_all=asked[3])
+        )
 
     def _observe(self, probe: Probe) -> Observation:
         from pytest_attn_grader.observation import Observation

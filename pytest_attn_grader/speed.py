@@ -20,6 +20,7 @@ from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.probes import SPEC_BY_NAME, Probe, at_length, build_probe
 from pytest_attn_grader.reference import reference_attention
 from pytest_attn_grader.results import Speed, SpeedAtLength, Timing
+from pytest_attn_grader.shared import once
 
 if TYPE_CHECKING:
     from pytest_attn_grader.submission.adapters import StudentAttention
@@ -58,7 +59,8 @@ class Stopwatch:
         longest_tokens: how long a text can be.
         seconds: what the run has left for it.
         clock: of the run; the time spent here goes to its phase `speed`.
-        brief: measure what is for information only with fewer repeats; `forward_at` is as steady as ever.
+        brief: measure what is for information only with fewer repeats, and backward at `USUAL_TOKENS` alone;
+            `forward_at` is as steady as ever.
     """
 
     def __init__(
@@ -127,6 +129,8 @@ class Stopwatch:
         measured = self.forward_at(tokens)
         if float(measured.student_forward.median) > SLOW_SECONDS or time.perf_counter() > deadline:
             return measured
+        if self._brief and tokens != USUAL_TOKENS:
+            return measured
         try:
             backward = self._backward_pass(tokens)
         except SubmissionError:
@@ -177,7 +181,9 @@ class Stopwatch:
 
     def _backward_pass(self, tokens: int) -> _Pass:
         probe = self._probe(tokens)
-        leaves = (probe.query.requires_grad_(), probe.key.requires_grad_(), probe.value.requires_grad_())
+        # Clones: the probe's own tensors may be everybody's.
+        query, key, value = (tensor.clone().requires_grad_() for tensor in (probe.query, probe.key, probe.value))
+        leaves = (query, key, value)
         upstream = torch.ones_like(probe.query)
 
         def student() -> list[Trip]:
@@ -220,7 +226,8 @@ class Stopwatch:
         return _Pass(timing(student_seconds), timing(yours[warm]), way)
 
     def _probe(self, tokens: int) -> Probe:
-        return build_probe(at_length(SPEC_BY_NAME["single"], tokens), seed=self._seed)
+        spec = at_length(SPEC_BY_NAME["single"], tokens)
+        return once(lambda: ("probe", spec, self._seed), lambda: build_probe(spec, seed=self._seed))
 
 
 def timing(seconds: Sequence[float]) -> Timing:

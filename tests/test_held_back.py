@@ -5,14 +5,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from pytest_attn_grader.held_back import ENGLISH_PASSAGES, MAX_TOKENS, held_back_passages
+from pytest_attn_grader.held_back import ENGLISH_PASSAGES, MAX_TOKENS, MOST_PASSAGES, held_back_passages
 from pytest_attn_grader.models.loaded import LoadedModel
 from pytest_attn_grader.models.mini.text import held_back_text
 
 
 def test_the_embedded_model_reads_its_own_language(mini: LoadedModel) -> None:
     passages = held_back_passages(mini)
-    texts = tuple(held_back_text().passages)
+    texts = tuple(held_back_text().passages[:MOST_PASSAGES])
     assert len(passages) == len(texts) > 0
     for input_ids, text in zip(passages, texts, strict=True):
         assert text.startswith(mini.tokenizer.decode(input_ids[0]))

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import pytest
 
 from pytest_attn_grader.collection import CheckMark
 from pytest_attn_grader.errors import SubmissionError, UngradableError
 from pytest_attn_grader.evidence import CheckFailed, Evidence, NotApplicable
-from pytest_attn_grader.judging import CONSEQUENCES, judge, missing_need
+from pytest_attn_grader.judging import CONSEQUENCES, judge, leave_out_frames, missing_need
 from pytest_attn_grader.results import CheckResult
 
 MARK = CheckMark("masking.future", "no weight on the future", "masking", ("contract.call",), 2.0)
@@ -80,6 +81,27 @@ def test_a_fault_of_the_student_is_a_failure(judged: Callable[..., Judged]) -> N
     assert result.failure is not None
     assert result.failure.name == "raised"
     assert "Traceback" not in report.longreprtext
+
+
+@pytest.mark.parametrize("when", ["setup", "call"])
+def test_pytest_does_not_describe_what_is_described_here(
+    when: Literal["setup", "call"], item: pytest.Item, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would read and parse the sources of every frame, also of a fixture that raised."""
+
+    def body() -> None:
+        raise SubmissionError("raised", "ValueError: no")
+
+    monkeypatch.setattr(pytest.ExceptionInfo, "getrepr", lambda *_, **__: pytest.fail("described"))
+    call = pytest.CallInfo.from_call(body, when)
+    leave_out_frames(item, call)
+    try:
+        report = pytest.TestReport.from_item_and_call(item, call)
+    finally:
+        for name in ("repr_failure", "_repr_failure_py"):
+            item.__dict__.pop(name, None)
+    assert report.failed
+    assert report.longrepr == ""
 
 
 def test_what_cannot_be_asked_is_skipped(judged: Callable[..., Judged], item: pytest.Item) -> None:

@@ -174,17 +174,20 @@ def _distance(
     if student.shape != candidate.shape or student.dtype != candidate.dtype:
         return None
     theirs, ours = _judged(student, rows), _judged(candidate, rows)
-    finite = theirs.isfinite() & ours.isfinite()
-    one_sided = theirs.isfinite() != ours.isfinite()
-    if float(one_sided.double().mean()) > _FINITENESS_SLACK:
-        return None
-    difference = (theirs - ours)[finite]
+    difference = theirs - ours
+    finite: Tensor | None = None  # everywhere
+    if not bool(difference.isfinite().all()):
+        finite = theirs.isfinite() & ours.isfinite()
+        one_sided = theirs.isfinite() != ours.isfinite()
+        if float(one_sided.double().mean()) > _FINITENESS_SLACK:
+            return None
+        difference, ours = difference[finite], ours[finite]
     distance = float(difference.abs().max()) if difference.numel() else 0.0
     if reference is not None and reference.shape == student.shape:
-        wrong = (theirs - _judged(reference, rows))[finite]
-        if difference.numel() and _leaves_too_much(difference, wrong, floor):
+        wrong = theirs - _judged(reference, rows)
+        if difference.numel() and _leaves_too_much(difference, wrong if finite is None else wrong[finite], floor):
             return None
-    return distance if distance <= _limit(candidate, ours[finite], floor, distance, rows, exact) else None
+    return distance if distance <= _limit(candidate, ours, floor, distance, rows, exact) else None
 
 
 def _leaves_too_much(difference: Tensor, wrong: Tensor, floor: float) -> bool:

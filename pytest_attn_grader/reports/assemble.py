@@ -29,6 +29,7 @@ from pytest_attn_grader.results import (
 )
 from pytest_attn_grader.scoring import assign_points, total_score
 from pytest_attn_grader.settings import Settings
+from pytest_attn_grader.shared import once
 
 if TYPE_CHECKING:
     from pytest_attn_grader.session import GradingSession
@@ -78,7 +79,7 @@ def collect_facts(session: GradingSession, fault: AttnGraderError | None, *, fai
         tolerances=tuple(
             observation.as_tolerance() for observation in session.observations.values() if observation.has_yardstick
         ),
-        environment=_environment(),
+        environment=once(lambda: "versions", _environment),
         timing=session.clock.phases,
         peak_memory_bytes=peak_rss_bytes(),
         sandbox=session.student_process.sandbox() if "student_process" in asked else None,

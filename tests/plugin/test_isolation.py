@@ -123,3 +123,29 @@ def test_with_paths_the_folder_was_asked_for(warm: Warm) -> None:
     run = warm.grade(files, "test_course.py", "-k", "test_a or test_import")
     assert left_behind(run) >= {"conftest-was-here"}
     assert "test_course.py ." in run.stdout
+
+
+@pytest.mark.parametrize(
+    ("args", "ini", "there"),
+    [
+        ((), "", False),
+        (("--log-level=INFO",), "", True),
+        ((), "log_cli = true\n", True),
+        (("-p", "no:logging"), "", False),
+    ],
+)
+def test_log_records_are_collected_when_somebody_asks(
+    args: tuple[str, ...], ini: str, there: bool, pytester: pytest.Pytester
+) -> None:
+    pytester.makepyfile(student=REFERENCE)
+    pytester.makeini(f"[pytest]\nattn_student = student.py\nattn_seed = 8\n{ini}")
+    config = pytester.parseconfig(*args)
+    blocked = config.pluginmanager.is_blocked("logging-plugin")
+    assert config.pluginmanager.hasplugin("logging") is ("no:logging" not in args)
+    assert blocked is (not there)
+
+
+def test_with_paths_log_records_are_collected(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(student=REFERENCE, test_course="def test_a(caplog): pass")
+    config = pytester.parseconfig("--attn-student=student.py", "test_course.py")
+    assert not config.pluginmanager.is_blocked("logging-plugin")
