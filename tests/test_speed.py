@@ -11,7 +11,7 @@ import torch
 from pytest_attn_grader import speed as speed_module
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.results import Speed
-from pytest_attn_grader.speed import LENGTHS, Stopwatch, growth, timing
+from pytest_attn_grader.speed import LENGTHS, USUAL_TOKENS, Stopwatch, growth, timing
 from pytest_attn_grader.submission.adapters import StudentAttention
 from pytest_attn_grader.submission.sandbox.trips import Trip
 from tests.support.students import REFERENCE
@@ -41,6 +41,12 @@ def test_every_length_forward_and_backward(reference_student: StudentAttention) 
         assert each.repeats >= 3
     assert first.slowdown == first.student_forward.median / first.reference_forward.median
     assert first.transport_forward > 0
+
+
+def test_in_a_class_backward_is_timed_at_one_length(reference_student: StudentAttention) -> None:
+    lengths = measured(reference_student, brief=True).lengths
+    assert [each.tokens for each in lengths] == list(LENGTHS)
+    assert [each.tokens for each in lengths if each.student_backward is not None] == [USUAL_TOKENS]
 
 
 class Clockwork:

@@ -2,7 +2,8 @@
 
     python -m tests.benchmarks.classroom --size 60 --repeats 3
 
-Both grade the same folders, as many at a time as there are cores, one after the other in turn. A `pytest` process is
+All grade the same folders, one way after the other in turn: the class as many at a time as there are cores, the processes
+one after another, as a loop in a shell would start them, and as many at a time as there are cores. A `pytest` process is
 given its best conditions: bytecode that is compiled already, and the same report and page and nothing else to write.
 """
 
@@ -40,7 +41,8 @@ def main() -> None:
         _alone(place, environment, 2, options.processes)  # compiles
         ways: dict[str, Callable[[], float]] = {
             "a class": lambda: _together(place, environment, options.size, options.processes),
-            "a process each": lambda: _alone(place, environment, options.alone, options.processes),
+            "a process each, one at a time": lambda: _alone(place, environment, options.alone, 1),
+            "a process each, side by side": lambda: _alone(place, environment, options.alone, options.processes),
         }
         rates: dict[str, list[float]] = {way: [] for way in ways}
         for _ in range(options.repeats):
@@ -48,8 +50,9 @@ def main() -> None:
                 rates[way].append(measure())
         for way, found in rates.items():
             print(f"{way}: {statistics.median(found):.1f} submissions a minute ({min(found):.1f} to {max(found):.1f})")
-        ratios = [one / other for one, other in zip(*rates.values(), strict=True)]
-        print(f"ratio: {statistics.median(ratios):.1f} ({min(ratios):.1f} to {max(ratios):.1f})")
+        for way in list(ways)[1:]:
+            ratios = [one / other for one, other in zip(rates["a class"], rates[way], strict=True)]
+            print(f"a class / {way}: {statistics.median(ratios):.1f} ({min(ratios):.1f} to {max(ratios):.1f})")
 
 
 def _together(place: Path, environment: dict[str, str], size: int, processes: int) -> float:
