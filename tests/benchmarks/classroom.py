@@ -2,9 +2,10 @@
 
     python -m tests.benchmarks.classroom --size 60 --repeats 3
 
-All grade the same folders, one way after the other in turn: the class as many at a time as there are cores, the processes
-one after another, as a loop in a shell would start them, and as many at a time as there are cores. A `pytest` process is
-given its best conditions: bytecode that is compiled already, and the same report and page and nothing else to write.
+All grade the same folders, one way after the other in turn: the class as many at a time as there are cores; the
+processes one after another, as a loop in a shell would start them, and as many at a time as there are cores. A `pytest`
+process is given its best conditions: bytecode that is compiled already, and the same report and page and nothing else
+to write.
 """
 
 from __future__ import annotations
