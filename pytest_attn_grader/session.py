@@ -6,20 +6,18 @@ submission's contract, and from there every check asks for what it needs; each a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from pytest_attn_grader.clock import PhaseClock
-from pytest_attn_grader.errors import SubmissionError, UsageError
+from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.evidence import NotApplicable
-from pytest_attn_grader.imports import import_for_a_run, unhindered
-from pytest_attn_grader.results import Adaptation, Comparison, Diagnosis, Failure
+from pytest_attn_grader.loading import load_for_a_run
+from pytest_attn_grader.results import Comparison, Diagnosis
 from pytest_attn_grader.settings import Settings
 from pytest_attn_grader.shared import in_class, once
-from pytest_attn_grader.submission.contract import Contract
-from pytest_attn_grader.submission.target import Target, find_target
+from pytest_attn_grader.submitted import Submitted
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -34,24 +32,21 @@ if TYPE_CHECKING:
     from pytest_attn_grader.speed import Stopwatch
     from pytest_attn_grader.submission.adapters import StudentAttention
     from pytest_attn_grader.submission.hidden_states import HiddenStatesAttention
-    from pytest_attn_grader.submission.student import Student
 
 MAX_LIMIT_TOKENS = 1024
 # Of the budget, for everything that comes after the diagnosis.
 WRITING_SECONDS = 2.0
 
 
-class GradingSession:
-    """Everything the checks of one run share.
+class GradingSession(Submitted):
+    """Everything the checks of one run share: the submission, the model, and what comes of putting both together.
 
     Raises:
         UsageError: there is no such submission.
     """
 
     def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        self.clock = PhaseClock()
-        self.target: Target = find_target(settings.student, settings.invocation_dir)
+        super().__init__(settings)
         self._observations: dict[str, Observation] = {}
         self.continued: dict[bool, experiments.Continuations] = {}  # by whether they use the cache
 
@@ -63,13 +58,6 @@ class GradingSession:
             self.student_process.start()
 
     @cached_property
-    def student_process(self) -> Student:
-        """The submission's worker."""
-        from pytest_attn_grader.submission.student import Student
-
-        return Student.for_run(self.target, self.settings)
-
-    @cached_property
     def loaded(self) -> LoadedModel:
         """The model, its tokenizer and where they came from.
 
@@ -77,25 +65,7 @@ class GradingSession:
             UngradableError: the model cannot be had.
             UsageError: the layer is out of range.
         """
-        with self.clock.phase("import libraries"):
-            import_for_a_run()
-        from pytest_attn_grader.model_utils import attach_tokenizer
-        from pytest_attn_grader.models.devices import use_few_threads
-        from pytest_attn_grader.models.load import load_model
-        from pytest_attn_grader.models.preloaded import find_preloaded
-
-        with self.clock.phase("load model"), unhindered():
-            model, device = self.settings.model, self.settings.device
-            loaded = find_preloaded(model, device) or load_model(model, device=device, progress=True)
-        use_few_threads(loaded.model)
-        attach_tokenizer(loaded.model, loaded.tokenizer)
-        num_layers = int(loaded.model.config.num_hidden_layers)
-        if self.settings.layer_idx >= num_layers:
-            raise UsageError(
-                f"--attn-layer={self.settings.layer_idx}: {loaded.used} has {num_layers} layers, "
-                f"numbered 0 to {num_layers - 1}."
-            )
-        return loaded
+        return load_for_a_run(self.settings, self.clock)
 
     @cached_property
     def is_causal(self) -> bool:
@@ -130,55 +100,6 @@ class GradingSession:
         _ = self.prompt, self.is_causal
         # Several candidates are a question to whoever typed the command; every other fault of the contract is a result.
         _ = self.contract_failure
-
-    # --- the submission -----------------------------------------------------------------------------------------------
-
-    @cached_property
-    def import_failure(self) -> Failure | None:
-        with self.clock.phase("import submission"):
-            return _failure_of(lambda: self.student_process.description)
-
-    @cached_property
-    def contract_failure(self) -> Failure | None:
-        return self.import_failure or _failure_of(lambda: self.contract)
-
-    @cached_property
-    def contract(self) -> Contract:
-        return self.student_process.contract
-
-    @cached_property
-    def call_failure(self) -> Failure | None:
-        with self.clock.phase("first call"):
-            return self.contract_failure or _failure_of(lambda: self.student)
-
-    @cached_property
-    def student(self) -> StudentAttention | HiddenStatesAttention:
-        """The submission as an attention function, fitted to four-dimensional tensors.
-
-        Raises:
-            SubmissionError: it does not import, has no target or answers no call.
-        """
-        from pytest_attn_grader.submission.fit import fit
-
-        return fit(self.student_process, self.contract, seed=self.settings.seed)
-
-    @property
-    def student_seconds(self) -> float:
-        """Wall clock that its calls have taken so far, the way to its process included."""
-        return self.student_process.remote.spent_seconds
-
-    @property
-    def adaptations(self) -> tuple[Adaptation, ...]:
-        return self.student.adaptations
-
-    @property
-    def library_calls(self) -> Mapping[str, int]:
-        """Ready-made attention the submission called so far, and how often."""
-        return self.student_process.library_calls
-
-    @property
-    def forbidden_calls(self) -> tuple[str, ...]:
-        return self.settings.forbid
 
     # --- experiments --------------------------------------------------------------------------------------------------
 
@@ -342,11 +263,3 @@ class GradingSession:
             for name in ("loaded", "replaced"):
                 self.__dict__.pop(name, None)
             release_memory(device)
-
-
-def _failure_of(question: Callable[[], object]) -> Failure | None:
-    try:
-        question()
-    except SubmissionError as error:
-        return Failure.from_error(error)
-    return None

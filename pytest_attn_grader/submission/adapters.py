@@ -20,7 +20,7 @@ from pytest_attn_grader.reference import as_additive_mask
 from pytest_attn_grader.results import Adaptation, Failure
 from pytest_attn_grader.submission.contract import Contract
 from pytest_attn_grader.submission.returned import output_name, require_shape, split_result, wrong_result
-from pytest_attn_grader.submission.sandbox.replies import CallReply
+from pytest_attn_grader.submission.sandbox.call_reply import CallReply
 from pytest_attn_grader.submission.sandbox.specs import CallSpec, TensorRef, Value
 
 if TYPE_CHECKING:

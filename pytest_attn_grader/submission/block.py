@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from pytest_attn_grader.models.families import Family, family_of
 from pytest_attn_grader.results import WidthAdapter
-from pytest_attn_grader.submission.hidden_states import Heads, HiddenStatesAttention, Tally
+from pytest_attn_grader.submission.heads import Heads, Tally
 from pytest_attn_grader.submission.oracles import Oracle, Question, Shape
 from pytest_attn_grader.submission.projections.layouts import Layout
 from pytest_attn_grader.submission.projections.matrices import Projections, projections_of
@@ -102,16 +102,20 @@ class StudentBlock(nn.Module):
         return torch.cat([part[0] for part in parts]), torch.cat(weights) if len(weights) == len(parts) else None
 
 
-def make_block(attention: HiddenStatesAttention, oracle: Oracle, model: Any, layer_idx: int) -> Any:
-    """A block for one layer; where positions are turned into query and key, the attention alone."""
+def make_block(oracle: Oracle, student: StudentOracle, model: Any, layer_idx: int) -> StudentBlock | None:
+    """A block for one layer that asks `oracle`; None where positions are turned into query and key.
+
+    Args:
+        student: the submission's own, whose layout and restrictions hold for a reference in its place as well.
+    """
     family = family_of(model)
     if family.name in _ROTARY:
-        return attention
+        return None
     projections = projections_of(model, family, layer_idx)
     shape = _shape(oracle, projections)
-    if restriction(attention.oracle, model, layer_idx) is not None:
+    if restriction(student, model, layer_idx) is not None:
         projections = _restricted(projections, shape)
-    layout = attention.oracle.conventions.layout
+    layout = student.conventions.layout
     return StudentBlock(oracle, shape, layout, projections, projects_output=_projects_output(family))
 
 

@@ -15,7 +15,8 @@ from pytest_attn_grader.results import Adaptation
 from pytest_attn_grader.submission.adapters import StudentAttention, fit_function
 from pytest_attn_grader.submission.constructor import Sizes, arguments_for, is_resizable
 from pytest_attn_grader.submission.contract import Contract
-from pytest_attn_grader.submission.hidden_states import HiddenStatesAttention, Tally
+from pytest_attn_grader.submission.heads import Tally
+from pytest_attn_grader.submission.hidden_states import HiddenStatesAttention
 from pytest_attn_grader.submission.oracles import Shape
 from pytest_attn_grader.submission.projections.layouts import USUAL, layouts_for
 from pytest_attn_grader.submission.student_oracle import BATCH_1, MASK_STYLES, PADDING, Conventions, StudentOracle

@@ -18,7 +18,7 @@ from pytest_attn_grader.submission.projections.find import Found, find_projectio
 from pytest_attn_grader.submission.sandbox.specs import CallSpec, TensorRef
 
 if TYPE_CHECKING:
-    from pytest_attn_grader.submission.sandbox.replies import RemoteModule
+    from pytest_attn_grader.submission.sandbox.descriptions import RemoteModule
     from pytest_attn_grader.submission.student import Student
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.submission.constructor import role_of_size
 from pytest_attn_grader.submission.projections.own_loading import METHOD, OwnLoading, find_places
-from pytest_attn_grader.submission.sandbox.replies import RemoteModule
+from pytest_attn_grader.submission.sandbox.descriptions import RemoteModule
 from pytest_attn_grader.submission.sandbox.specs import CallSpec, Several, TensorRef
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """What takes hidden states and projections and answers with heads: a student's module or function, or the reference.
 
-An oracle has sizes of its own; `hidden_states.py` makes a model's layer, or a probe, fit them.
+An oracle has sizes of its own; `heads.py` makes any heads fit them.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from pytest_attn_grader.submission.sandbox.specs import CallSpec, TensorRef, Val
 from pytest_attn_grader.submission.signatures import Slot
 
 if TYPE_CHECKING:
-    from pytest_attn_grader.submission.sandbox.replies import CallReply
+    from pytest_attn_grader.submission.sandbox.call_reply import CallReply
     from pytest_attn_grader.submission.student import Student
 
 # Where modules keep their weights instead of returning them.

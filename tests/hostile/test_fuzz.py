@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.submission.sandbox import replies, wire
-from pytest_attn_grader.submission.sandbox.process import student_failure
+from pytest_attn_grader.submission.sandbox.call_reply import Shape
+from pytest_attn_grader.submission.sandbox.faults import student_failure
 
 FRAMES = 10_000
 MOST_GROWTH_BYTES = 300 << 20
@@ -136,7 +137,7 @@ def read(data: bytes) -> str:
             return error.fault
     seen = 0
     refusals: list[SubmissionError] = []
-    inputs = {"query": replies.Shape.of(torch.zeros(2))}
+    inputs = {"query": Shape.of(torch.zeros(2))}
     for reader in (
         lambda: replies.read_call(header, tensors, ("query",)),
         lambda: replies.read_description(header),

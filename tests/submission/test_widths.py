@@ -11,7 +11,8 @@ from pytest_attn_grader.reference import causal_keep_mask, reference_attention
 from pytest_attn_grader.submission import block as block_module
 from pytest_attn_grader.submission.block import StudentBlock
 from pytest_attn_grader.submission.fit import fit
-from pytest_attn_grader.submission.hidden_states import HiddenStatesAttention, Tally
+from pytest_attn_grader.submission.heads import Tally
+from pytest_attn_grader.submission.hidden_states import HiddenStatesAttention
 from pytest_attn_grader.submission.projections.layouts import USUAL
 from pytest_attn_grader.submission.projections.matrices import Projections
 from pytest_attn_grader.submission.projections.widths import fewer_dimensions, fit_width

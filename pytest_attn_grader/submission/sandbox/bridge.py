@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import weakref
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from pytest_attn_grader.submission.sandbox.replies import CallReply
+from pytest_attn_grader.submission.sandbox.call_reply import CallReply
+from pytest_attn_grader.submission.sandbox.caller import Caller
 from pytest_attn_grader.submission.sandbox.specs import CallSpec
-
-if TYPE_CHECKING:
-    from pytest_attn_grader.submission.sandbox.remote import RemoteAttention
 
 _NOTHING = torch.empty(0)
 
@@ -21,11 +19,11 @@ _NOTHING = torch.empty(0)
 class _Graph:
     """What a node of autograd's graph keeps of a call; when the node dies, the worker may forget its own graph."""
 
-    def __init__(self, remote: RemoteAttention, reply: CallReply) -> None:
-        self.remote = remote
+    def __init__(self, caller: Caller, reply: CallReply) -> None:
+        self.caller = caller
         self.reply = reply
         if reply.handle is not None and reply.worker is not None:
-            weakref.finalize(self, remote.release, reply).atexit = False
+            weakref.finalize(self, caller.release, reply).atexit = False
 
 
 class Bridge(torch.autograd.Function):
@@ -34,16 +32,16 @@ class Bridge(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
-        remote: RemoteAttention,
+        caller: Caller,
         spec: CallSpec,
         names: tuple[str, ...],
         kept: list[CallReply],
         *values: Tensor,
     ) -> tuple[Tensor, ...]:
-        reply = remote.call(spec, dict(zip(names, values, strict=True)))
+        reply = caller.call(spec, dict(zip(names, values, strict=True)))
         kept.append(reply)
         ctx.graph = _Graph(
-            remote, replace(reply, tensors=dict.fromkeys(reply.tensors, _NOTHING), inputs_after={}, attributes={})
+            caller, replace(reply, tensors=dict.fromkeys(reply.tensors, _NOTHING), inputs_after={}, attributes={})
         )
         ctx.names = names
         ctx.set_materialize_grads(False)
@@ -62,5 +60,5 @@ class Bridge(torch.autograd.Function):
             if gradient is not None and reply.requires_grad[name]
         }
         # Kept until the node dies: whether the caller retains its graph is not told here.
-        found = graph.remote.backward(reply, given, retain=True) if given else {}
+        found = graph.caller.backward(reply, given, retain=True) if given else {}
         return None, None, None, None, *(found.get(name) for name in ctx.names)

@@ -1,13 +1,16 @@
-"""What the end of a worker means in terms of the student's code. Standard library only."""
+"""What a worker's end, or the failure that it reports, means for the student's code. Standard library only."""
 
 from __future__ import annotations
 
 import signal
+from typing import Any, get_args
 
 from pytest_attn_grader.errors import FailureName, SubmissionError
 from pytest_attn_grader.submission.sandbox.limits import Limits
 
 WIRE_REMEDY = "A submission must not write to file descriptors it did not open."
+_MOST_TEXT_CHARS = 10_000
+_FAILURE_NAMES = frozenset(get_args(FailureName))
 
 
 def failed(name: FailureName, message: str, remedy: str = "") -> SubmissionError:
@@ -57,4 +60,19 @@ def ended_with(status: int, doing: str, limits: Limits) -> SubmissionError:
     hint = " (the system does this when memory runs out)" if name == "SIGKILL" else ""
     return failed(
         "crashed", f"During {doing} the process was ended by {name}{hint}.", "Run the file by itself to see it."
+    )
+
+
+def student_failure(failure: Any) -> SubmissionError | None:
+    """Return the failure that a worker reports; None when it cannot be read."""
+    name = failure.get("name") if isinstance(failure, dict) else None
+    if not isinstance(name, str) or name not in _FAILURE_NAMES:
+        return None
+    words = {key: str(failure.get(key) or "")[:_MOST_TEXT_CHARS] for key in ("message", "remedy", "where", "traceback")}
+    return SubmissionError(
+        failure["name"],
+        words["message"],
+        remedy=words["remedy"],
+        where=words["where"] or None,
+        traceback=words["traceback"],
     )

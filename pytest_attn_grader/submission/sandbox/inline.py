@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_attn_grader.submission.sandbox.faults import student_failure
 from pytest_attn_grader.submission.sandbox.limits import Limits
-from pytest_attn_grader.submission.sandbox.process import WorkerProcess, student_failure
+from pytest_attn_grader.submission.sandbox.process import WorkerProcess
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -16,12 +16,18 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
-from pytest_attn_grader.errors import FailureName, SandboxUnavailableError, SubmissionError
+from pytest_attn_grader.errors import SandboxUnavailableError, SubmissionError
 from pytest_attn_grader.memory import peak_rss_bytes
 from pytest_attn_grader.submission.sandbox import below, wire
-from pytest_attn_grader.submission.sandbox.faults import WIRE_REMEDY, ended_by_supervisor, ended_with, failed
+from pytest_attn_grader.submission.sandbox.faults import (
+    WIRE_REMEDY,
+    ended_by_supervisor,
+    ended_with,
+    failed,
+    student_failure,
+)
 from pytest_attn_grader.submission.sandbox.launch import Spawned, spawn_worker
 from pytest_attn_grader.submission.sandbox.limits import Limits
 from pytest_attn_grader.submission.sandbox.nursery import ForkedProcess
@@ -36,8 +42,6 @@ _END_SECONDS = 60.0
 _UNSUPERVISED_SECONDS = 2.0
 _SIGNALLED = 128
 _GREETING_SECONDS = 1.0
-_MOST_TEXT_CHARS = 10_000
-_FAILURE_NAMES = frozenset(get_args(FailureName))
 
 
 class WorkerProcess:
@@ -299,18 +303,3 @@ class WorkerProcess:
                     os.killpg(process.pid, signal.SIGKILL)
         process.kill()
         process.wait()
-
-
-def student_failure(failure: Any) -> SubmissionError | None:
-    """Return the failure that a worker reports; None when it cannot be read."""
-    name = failure.get("name") if isinstance(failure, dict) else None
-    if not isinstance(name, str) or name not in _FAILURE_NAMES:
-        return None
-    words = {key: str(failure.get(key) or "")[:_MOST_TEXT_CHARS] for key in ("message", "remedy", "where", "traceback")}
-    return SubmissionError(
-        failure["name"],
-        words["message"],
-        remedy=words["remedy"],
-        where=words["where"] or None,
-        traceback=words["traceback"],
-    )

@@ -19,14 +19,9 @@ from torch import Tensor
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.submission.sandbox import replies
 from pytest_attn_grader.submission.sandbox.bridge import Bridge
+from pytest_attn_grader.submission.sandbox.call_reply import CallReply, Shape
+from pytest_attn_grader.submission.sandbox.descriptions import Constructed, Description, RemoteModule, RemoteParameter
 from pytest_attn_grader.submission.sandbox.process import WorkerProcess
-from pytest_attn_grader.submission.sandbox.replies import (
-    CallReply,
-    Constructed,
-    Description,
-    RemoteModule,
-    RemoteParameter,
-)
 from pytest_attn_grader.submission.sandbox.specs import Argument, CallSpec, ConfigObject, Several, TensorRef, Value
 from pytest_attn_grader.submission.sandbox.trips import Trip, inside_of, sizes_of
 
@@ -247,7 +242,7 @@ class RemoteAttention:
         with self._judging(worker):
             read = replies.read_call(reply, received, tuple(tensors) if spec.echo_inputs else ())
         # Only what has no memory of its own: the graph here must not keep the inputs alive.
-        shapes = {name: replies.Shape.of(tensor) for name, tensor in inputs.items()}
+        shapes = {name: Shape.of(tensor) for name, tensor in inputs.items()}
         return replace(read.to(device), inputs=shapes, worker=worker, seconds_limit=spec.seconds)
 
     def _request(

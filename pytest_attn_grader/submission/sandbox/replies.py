@@ -3,151 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from pytest_attn_grader.errors import SubmissionError
+from pytest_attn_grader.submission.sandbox.call_reply import CallReply, Shape, Structure
+from pytest_attn_grader.submission.sandbox.descriptions import Constructed, Description, RemoteModule, RemoteParameter
 from pytest_attn_grader.submission.sandbox.faults import WIRE_REMEDY
 from pytest_attn_grader.submission.sandbox.process import WorkerProcess
 from pytest_attn_grader.submission.signatures import Candidate, Parameter
 
 MOST_DEPTH = 8
 MOST_ENTRIES = 2000
-
-
-@dataclass(frozen=True)
-class Structure:
-    """The shape of what a call returned.
-
-    Attributes:
-        type: tensor, tuple, list, dict, none or other.
-        name: of a tensor, the key into `CallReply.tensors`.
-        items: of a tuple, list or dict.
-        keys: of a dict, beside `items`.
-        text: of something else, what it is.
-    """
-
-    type: str
-    name: str | None = None
-    items: tuple[Structure, ...] = ()
-    keys: tuple[str, ...] = ()
-    text: str = ""
-
-
-@dataclass(frozen=True)
-class Shape:
-    """What is remembered of an input to check its gradient against."""
-
-    shape: tuple[int, ...]
-    dtype: torch.dtype
-    device: torch.device
-
-    @classmethod
-    def of(cls, tensor: Tensor) -> Shape:
-        """Return the shape, dtype and device of a tensor."""
-        return cls(tuple(tensor.shape), tensor.dtype, tensor.device)
-
-
-@dataclass(frozen=True)
-class CallReply:
-    """What one call came to.
-
-    Attributes:
-        structure: of the returned value; tensors are named ``result`` (a bare tensor) or ``result.0``, ``result.1`` …
-        tensors: by those names; plain, contiguous, of their own memory.
-        inputs_after: the inputs as the call left them, when asked for.
-        handle: of the graph in the worker, when there is one.
-        seconds: the student's code alone, as the worker measured it.
-        library_calls: ready-made attention that was called, with counts.
-        attributes: tensors that the call has left on the target, of those asked for.
-        requires_grad: which tensors the worker's graph leads back from.
-        inputs: the tensors whose gradients can be asked for.
-    """
-
-    structure: Structure
-    tensors: dict[str, Tensor]
-    inputs_after: dict[str, Tensor]
-    handle: int | None
-    seconds: float
-    library_calls: dict[str, int]
-    requires_grad: dict[str, bool]
-    inputs: dict[str, Shape] = field(default_factory=dict)
-    attributes: dict[str, Tensor] = field(default_factory=dict)
-    worker: WorkerProcess | None = field(default=None, repr=False)
-    seconds_limit: float | None = None
-
-    def to(self, device: torch.device) -> CallReply:
-        """Return the same with all tensors on a device."""
-        if device.type == "cpu":
-            return self
-        return replace(
-            self,
-            tensors={name: tensor.to(device) for name, tensor in self.tensors.items()},
-            inputs_after={name: tensor.to(device) for name, tensor in self.inputs_after.items()},
-            attributes={name: tensor.to(device) for name, tensor in self.attributes.items()},
-        )
-
-
-@dataclass(frozen=True)
-class Description:
-    """What is in a submission.
-
-    Attributes:
-        name: the attribute asked for, or the only candidate; None when there are several or none.
-        candidates: what it defines, in the order of definition.
-        mask_convention: the declared ``ATTN_MASK``, as written.
-        files: the submission's files that were imported, relative to its root. Not trusted: they may not exist.
-        transformers_imported: whether it imports transformers.
-    """
-
-    name: str | None
-    candidates: tuple[Candidate, ...]
-    mask_convention: str | None
-    files: tuple[str, ...]
-    transformers_imported: bool
-
-
-@dataclass(frozen=True)
-class RemoteParameter:
-    """One parameter of a student's module; `owner` is the class that holds it (Linear, …).
-
-    A lazy one has no shape yet: it gets it with the first call.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
-    owner: str
-    lazy: bool = False
-
-
-@dataclass(frozen=True)
-class RemoteModule:
-    """How a student's module is built.
-
-    Attributes:
-        sizes: its public attributes that are whole numbers (num_heads, …).
-        unregistered: attributes that hold tensors or modules in a way that torch does not see them as parameters.
-        has_loader: whether it has a method `load_projections`.
-    """
-
-    parameters: tuple[RemoteParameter, ...]
-    sizes: Mapping[str, int]
-    unregistered: tuple[str, ...]
-    has_loader: bool
-
-
-@dataclass(frozen=True)
-class Constructed:
-    """A new object in the worker, and which names its constructor read from a config object."""
-
-    handle: int
-    is_module: bool
-    config_read: Mapping[str, Any]
 
 
 class Judging:

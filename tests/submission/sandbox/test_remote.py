@@ -14,6 +14,7 @@ import torch
 
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.submission.sandbox import replies
+from pytest_attn_grader.submission.sandbox.call_reply import Shape
 from pytest_attn_grader.submission.sandbox.remote import CallSpec, RemoteAttention, TensorRef
 
 from .conftest import make_worker
@@ -180,7 +181,7 @@ def test_a_forged_reply_ends_as_malformed(change: dict[str, Any]) -> None:
     ],
 )
 def test_forged_gradients_end_as_malformed(gradients: Any, tensors: dict[str, torch.Tensor]) -> None:
-    inputs = {"query": replies.Shape.of(torch.ones(2))}
+    inputs = {"query": Shape.of(torch.ones(2))}
     with pytest.raises(SubmissionError) as caught, replies.Judging(None):
         replies.read_gradients({"gradients": gradients}, tensors, inputs)
     assert caught.value.name == "malformed-reply"

@@ -1,0 +1,71 @@
+"""The shapes of probes: which there are, the most telling ones first.
+
+They are chosen so that coincidences cannot hide a bug: three examples with a mask each, more than one head, a length
+that differs from the head dimension, and padding that leaves no two rows of the batch alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+
+
+@dataclass(frozen=True)
+class ProbeSpec:
+    """The shape of a probe; `build_probe` turns it into tensors.
+
+    Args:
+        padding: "none", "right" or "left"; padded examples get lengths of their own.
+        score_gain: factor on queries, so that attention scores leave the comfortable range.
+        gradients: whether a random gradient is sent back through the output.
+    """
+
+    name: str
+    title: str
+    batch_size: int = 3
+    num_heads: int = 4
+    query_len: int = 10
+    key_len: int = 10
+    head_dim: int = 64
+    dtype: torch.dtype = torch.float32
+    padding: str = "right"
+    score_gain: float = 1.0
+    gradients: bool = False
+
+
+# Explicit and ordered: the first ones are the most telling, and the diagnosis tries them first.
+PROBE_SPECS: tuple[ProbeSpec, ...] = (
+    ProbeSpec("basic", "three examples of 10 tokens, padded right", gradients=True),
+    ProbeSpec("left-padding", "three examples of 10 tokens, padded left", padding="left"),
+    ProbeSpec("unpadded", "three examples of 10 tokens", padding="none"),
+    ProbeSpec("single", "one example", batch_size=1, padding="none", gradients=True),
+    ProbeSpec("one-token", "one token", query_len=1, key_len=1, padding="none"),
+    ProbeSpec("square", "as many tokens as the head has dimensions", query_len=64, key_len=64, gradients=True),
+    ProbeSpec(
+        "long", "more tokens than the head has dimensions", batch_size=1, query_len=97, key_len=97, padding="none"
+    ),
+    ProbeSpec("narrow", "heads of 16 dimensions", query_len=7, key_len=7, head_dim=16, gradients=True),
+    ProbeSpec("decode", "one new token after nine (a cache in use)", query_len=1, padding="none"),
+    ProbeSpec("chunk", "four new tokens after six (a cache in use)", query_len=4, padding="none"),
+    ProbeSpec("large-scores", "scores in the hundreds", score_gain=100.0),
+    ProbeSpec("bfloat16", "bfloat16 tensors", dtype=torch.bfloat16),
+    ProbeSpec("float16", "float16 tensors", dtype=torch.float16),
+)
+SPEC_BY_NAME: Mapping[str, ProbeSpec] = {spec.name: spec for spec in PROBE_SPECS}
+
+
+def at_length(spec: ProbeSpec, length: int) -> ProbeSpec:
+    """A forward-only spec of another length: one example, two heads, so that a long one stays affordable."""
+    return replace(
+        spec,
+        name=f"length-{length}",
+        title=f"{length} tokens",
+        batch_size=1,
+        num_heads=2,
+        query_len=length,
+        key_len=length,
+        padding="none",
+        gradients=False,
+    )

@@ -1,0 +1,111 @@
+"""From options, environment and ini file to the `Settings` of a run, or to an error that says what to write instead."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+
+from pytest_attn_grader.errors import UsageError
+from pytest_attn_grader.settings.defaults import (
+    ALL_LAYERS,
+    DEFAULT_POINTS,
+    DEFAULT_THRESHOLDS,
+    FORMAT_NAMES,
+    HINT_LEVELS,
+    PROMPT_EXAMPLE,
+    REQUIRED_TIERS,
+    SANDBOX_TIERS,
+)
+from pytest_attn_grader.settings.ini_file import INI_FILE_KEY, NO_INI_FILE
+from pytest_attn_grader.settings.options import read_option
+from pytest_attn_grader.settings.settings import Settings
+from pytest_attn_grader.settings.values import (
+    layer_number,
+    not_blank,
+    not_negative_int,
+    one_of,
+    parse_formats,
+    positive_float,
+    unicode_text,
+)
+
+
+def read_settings(config: pytest.Config, environment: Mapping[str, str] = os.environ) -> Settings | None:
+    """Build the `Settings` of this run, or None when no student is given.
+
+    Raises:
+        UsageError: a value cannot be used; the message says which, where it came from and what to write instead.
+    """
+    student, source = read_option(config, "student", environment)
+    if student is None:
+        return None
+    if not student.strip():
+        raise UsageError(f"{source} is empty. Give a module or a file: --attn-student=my_attention")
+
+    def read(noun: str, convert: Callable[[str], Any], expects: str) -> Any:
+        value, source = read_option(config, noun, environment)
+        if value is None:
+            return None
+        try:
+            return convert(value)
+        except ValueError:
+            raise UsageError(f"{source} got {value!r}, but {noun} must be {expects}.") from None
+
+    seed = read("seed", not_negative_int, "a whole number from 0 to 2**63 - 1")
+    paths = {noun: read(noun, not_blank, "a path") for noun in ("report", "html", "plots", "progress")}
+    formats = read("format", parse_formats, f"NAME:PATH with a name of {', '.join(FORMAT_NAMES)}") or ()
+    prompt = read("prompt", unicode_text, "text in UTF-8")
+    if not prompt.strip():
+        _, source = read_option(config, "prompt", environment)
+        raise UsageError(f"{source} is empty. Give a sentence of at least two tokens, such as {PROMPT_EXAMPLE!r}.")
+    invocation_dir = Path(config.invocation_params.dir)
+    layer = read("layer", layer_number, "a layer number, counted from 0, or all")
+    return Settings(
+        student=student.strip(),
+        model=read("model", not_blank, "a model: auto, mini, distilgpt2, a hub id or a folder"),
+        # With all of them replaced, the first is the one that is looked at closely.
+        layer_idx=0 if layer == ALL_LAYERS else layer,
+        all_layers=layer == ALL_LAYERS,
+        prompt=prompt,
+        device=read("device", not_blank, "auto, cpu, cuda or cuda:N"),
+        **{noun: None if path is None else invocation_dir / path for noun, path in paths.items()},
+        formats=tuple((name, invocation_dir / path) for name, path in formats),
+        budget_seconds=read("budget", positive_float, "a number of seconds above 0"),
+        timeout_seconds=read("timeout", positive_float, "a number of seconds above 0"),
+        seed=_fresh_seed() if seed is None else seed,
+        sandbox=read("sandbox", one_of(SANDBOX_TIERS), f"one of {', '.join(SANDBOX_TIERS)}"),
+        require_sandbox=read("require_sandbox", one_of(REQUIRED_TIERS), f"one of {', '.join(REQUIRED_TIERS)}"),
+        hints=read("hints", one_of(HINT_LEVELS), f"one of {', '.join(HINT_LEVELS)}"),
+        points=_read_table(config, "attn_points", DEFAULT_POINTS),
+        thresholds=_read_table(config, "attn_thresholds", DEFAULT_THRESHOLDS),
+        forbid=tuple(config.getini("attn_forbid")),
+        invocation_dir=invocation_dir,
+        ini=config.stash.get(INI_FILE_KEY, NO_INI_FILE),
+    )
+
+
+def _read_table(config: pytest.Config, name: str, defaults: Mapping[str, float]) -> Mapping[str, float]:
+    table = dict(defaults)
+    for line in config.getini(name):
+        key, separator, value = (part.strip() for part in line.partition("="))
+        if not separator or key not in defaults:
+            raise UsageError(
+                f"ini option {name}: {line!r} is not 'name = number' with a name of {', '.join(defaults)}."
+            )
+        try:
+            number = float(value)
+        except ValueError:
+            raise UsageError(f"ini option {name}: {value!r} in {line!r} is not a number.") from None
+        if not 0 <= number < float("inf"):
+            raise UsageError(f"ini option {name}: {value!r} in {line!r} must be finite and not negative.")
+        table[key] = number
+    return MappingProxyType(table)
+
+
+def _fresh_seed() -> int:
+    return int.from_bytes(os.urandom(4), "little")

@@ -1,0 +1,65 @@
+"""Everything a run depends on that the user decides, in one frozen object."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pytest_attn_grader.settings.defaults import DEFAULT_POINTS, DEFAULT_THRESHOLDS, PROMPT_EXAMPLE
+from pytest_attn_grader.settings.ini_file import NO_INI_FILE, IniFile
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything a run depends on that the user decides."""
+
+    student: str
+    model: str = "auto"
+    layer_idx: int = 0
+    all_layers: bool = False
+    prompt: str = PROMPT_EXAMPLE
+    device: str = "auto"
+    report: Path | None = None
+    html: Path | None = None
+    plots: Path | None = None
+    formats: tuple[tuple[str, Path], ...] = ()
+    progress: Path | None = None
+    budget_seconds: float = 90.0
+    timeout_seconds: float = 10.0
+    seed: int = 0
+    sandbox: str = "auto"
+    require_sandbox: str | None = None
+    hints: str = "explain"
+    points: Mapping[str, float] = field(default_factory=lambda: DEFAULT_POINTS)
+    thresholds: Mapping[str, float] = field(default_factory=lambda: DEFAULT_THRESHOLDS)
+    forbid: tuple[str, ...] = ()
+    invocation_dir: Path = field(default_factory=Path.cwd)
+    ini: IniFile = NO_INI_FILE
+
+    @property
+    def layers_in_words(self) -> str:
+        """Which layers get the student's attention."""
+        return "all layers" if self.all_layers else f"layer {self.layer_idx}"
+
+    def as_json(self) -> dict[str, Any]:
+        """The settings as the report shows them (no path of this machine but the ones that were typed)."""
+        return {
+            "student": self.student,
+            "model": self.model,
+            "layer_idx": self.layer_idx,
+            "all_layers": self.all_layers,
+            "prompt": self.prompt,
+            "device": self.device,
+            "budget_seconds": self.budget_seconds,
+            "timeout_seconds": self.timeout_seconds,
+            "sandbox": self.sandbox,
+            "require_sandbox": self.require_sandbox,
+            "hints": self.hints,
+            "points": dict(self.points),
+            "thresholds": dict(self.thresholds),
+            "forbid": list(self.forbid),
+            "ini_file": self.ini.path if self.ini.heeded else None,
+            "ini_file_not_heeded": None if self.ini.heeded else self.ini.path,
+        }

@@ -1,0 +1,67 @@
+"""What a submission consists of, as its worker describes it, once the reply has been checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pytest_attn_grader.submission.signatures import Candidate
+
+
+@dataclass(frozen=True)
+class Description:
+    """What is in a submission.
+
+    Attributes:
+        name: the attribute asked for, or the only candidate; None when there are several or none.
+        candidates: what it defines, in the order of definition.
+        mask_convention: the declared ``ATTN_MASK``, as written.
+        files: the submission's files that were imported, relative to its root. Not trusted: they may not exist.
+        transformers_imported: whether it imports transformers.
+    """
+
+    name: str | None
+    candidates: tuple[Candidate, ...]
+    mask_convention: str | None
+    files: tuple[str, ...]
+    transformers_imported: bool
+
+
+@dataclass(frozen=True)
+class RemoteParameter:
+    """One parameter of a student's module; `owner` is the class that holds it (Linear, …).
+
+    A lazy one has no shape yet: it gets it with the first call.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    owner: str
+    lazy: bool = False
+
+
+@dataclass(frozen=True)
+class RemoteModule:
+    """How a student's module is built.
+
+    Attributes:
+        sizes: its public attributes that are whole numbers (num_heads, …).
+        unregistered: attributes that hold tensors or modules in a way that torch does not see them as parameters.
+        has_loader: whether it has a method `load_projections`.
+    """
+
+    parameters: tuple[RemoteParameter, ...]
+    sizes: Mapping[str, int]
+    unregistered: tuple[str, ...]
+    has_loader: bool
+
+
+@dataclass(frozen=True)
+class Constructed:
+    """A new object in the worker, and which names its constructor read from a config object."""
+
+    handle: int
+    is_module: bool
+    config_read: Mapping[str, Any]
