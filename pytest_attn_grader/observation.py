@@ -86,9 +86,10 @@ class Observation:
     def weights_error(self) -> float:
         return largest_error(self.attn_weights, _there(self.reference.attn_weights), self.probe)
 
-    def error_between(self, one: Tensor, other: Tensor, *, until: int | None = None) -> float:
-        """Largest difference between two outputs on the judged rows, or only on tokens before `until`."""
-        rows = self.probe.real_rows if until is None else _before(self.probe.real_rows, until)
+    def error_between(self, one: Tensor, other: Tensor, *, since: int = 0, until: int | None = None) -> float:
+        """Largest difference between two outputs on the judged rows: tokens from `since` on, those before `until`."""
+        rows = torch.zeros_like(self.probe.real_rows)
+        rows[:, since:until] = self.probe.real_rows[:, since:until]
         return largest_error(one, other, replace(self.probe, real_rows=rows))
 
     def largest_weight_where(self, mask: Tensor) -> float:
@@ -106,10 +107,6 @@ class Observation:
             for name, tensor in before.items()
             if name in after and not torch.equal(tensor, after[name])
         ]
-
-
-def _before(rows: Tensor, until: int) -> Tensor:
-    return rows & (torch.arange(rows.shape[-1], device=rows.device) < until)
 
 
 def _there(tensor: Tensor | None) -> Tensor:

@@ -136,7 +136,7 @@ def attn_evidence(request: pytest.FixtureRequest) -> Evidence:
 def attn_observe(attn_session: GradingSession, attn_evidence: Evidence) -> Observe:
     """Put a probe to the student: `attn_observe("basic")`; a submission that gives no answer fails the check.
 
-    A `variant` is the same probe again, with another future or padding, or only its last queries (`probes.VARIANTS`).
+    A `variant` is the same probe again, with other tokens or padding, or only its last queries (`probes.VARIANTS`).
     """
 
     def observe(

@@ -27,11 +27,11 @@ def observed(probe: Probe, **changes: object) -> Observation:
     return Observation(probe, replace(record, **changes))  # type: ignore[arg-type]
 
 
-def double_loop(one: Tensor, other: Tensor, probe: Probe, until: int = 10**6) -> float:
+def double_loop(one: Tensor, other: Tensor, probe: Probe, until: int = 10**6, since: int = 0) -> float:
     worst = 0.0
     for example in range(one.shape[0]):
         for head in range(one.shape[1]):
-            for row in range(min(until, one.shape[2])):
+            for row in range(since, min(until, one.shape[2])):
                 if probe.real_rows[example, row]:
                     for left, right in zip(
                         one[example, head, row].tolist(), other[example, head, row].tolist(), strict=True
@@ -75,6 +75,16 @@ def test_error_between_until_a_token(until: int, probe: Probe) -> None:
     expected = double_loop(one.double(), other.double(), probe, until)
     assert observation.error_between(one, other, until=until) == expected
     assert observation.error_between(one, other) == double_loop(one.double(), other.double(), probe)
+
+
+@pytest.mark.parametrize("since", [0, 1, 5, 10, 11])
+def test_error_between_since_a_token(since: int, probe: Probe) -> None:
+    one, other = torch.randn_like(probe.query), torch.randn_like(probe.query)
+    observation = observed(probe)
+    expected = double_loop(one.double(), other.double(), probe, since=since)
+    assert observation.error_between(one, other, since=since) == expected
+    both = double_loop(one.double(), other.double(), probe, until=7, since=since)
+    assert observation.error_between(one, other, since=since, until=7) == both
 
 
 @pytest.mark.parametrize("until", [None, 5])

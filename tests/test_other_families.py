@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from transformers import BertConfig, DistilBertConfig, GPTNeoXConfig, LlamaConfig, OPTConfig, Qwen2Config
 
+from pytest_attn_grader.checks import test_masking as masking
 from pytest_attn_grader.errors import UngradableError
 from pytest_attn_grader.model_utils import attach_tokenizer
 from pytest_attn_grader.models.load import load_model
 from tests.support.accepted import ACCEPTED
 from tests.support.checkpoints import small_family
-from tests.support.checks import PASSED, ask_everything, session_over
+from tests.support.checks import PASSED, ask, ask_everything, session_over
 from tests.support.runs import REPORT
 
 if TYPE_CHECKING:
@@ -112,6 +113,15 @@ def test_attention_without_a_mask_is_right_in_an_encoder(
 ) -> None:
     said = answers(workshop, model_of(name), BOTH_WAYS, layer_idx=1)
     assert {check: answer for check, answer in said.items() if not answer.startswith("not applicable: ")} == {}
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_looking_nowhere_is_wrong_in_an_encoder_too(
+    workshop: Workshop, model_of: Callable[[str], LoadedModel], name: str
+) -> None:
+    session = session_over(workshop.student(BOTH_WAYS.replace("w @ v", "v")), model_of(name))
+    assert session.sees_all
+    assert "no output moved by" in ask(session, masking.test_sees_others)
 
 
 def test_attention_without_a_mask_is_wrong_in_a_decoder(

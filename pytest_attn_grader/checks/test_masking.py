@@ -1,7 +1,8 @@
-"""Does nothing look into the future, and is padding left alone?
+"""Does a token look at others, at none that come later, and is padding left alone?
 
 Each check compares the student with itself, on inputs that differ only where it must not look: so a mistake elsewhere,
-in the scaling say, does not fail here.
+in the scaling say, does not fail here. What looks nowhere, such as zeros, would pass all of that: the first check asks
+for the opposite, and the others need it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,31 @@ if TYPE_CHECKING:
     from pytest_attn_grader.session import GradingSession
 
 ENCODER = "the model reads in both directions: its attention hides no future, and it keeps no cache"
-NEEDS = ("contract.call", "shape[basic]", "weights.finite")
+ANSWERS = ("contract.call", "shape[basic]", "weights.finite")
+NEEDS = (*ANSWERS, "masking.sees-others")
+
+
+@pytest.mark.attn_check(
+    id="masking.sees-others", title="a token's output depends on other tokens", category="masking", needs=ANSWERS
+)
+def test_sees_others(attn_observe: Observe, attn_evidence: Evidence) -> None:
+    before = attn_observe("unpadded")
+    other_past = attn_observe("unpadded", variant="other-past")
+    other_future = attn_observe("unpadded", variant="other-future")
+    kept, changed = other_past.probe.first_kept or 0, other_future.probe.first_changed or 0
+    later = before.error_between(other_past.attn_output, before.attn_output, since=kept)
+    earlier = before.error_between(other_future.attn_output, before.attn_output, until=changed)
+    tolerance = before.tolerance.tolerance["attn_output"]
+    attn_evidence.note(largest_later_change=later, largest_earlier_change=earlier, tolerance=tolerance)
+    # One side is enough: which side a token may look at is what the other checks ask.
+    attn_evidence.require(
+        max(later, earlier) > tolerance,
+        asked="outputs that change when other tokens are replaced: attention mixes the values of many tokens",
+        came=f"no output moved by more than {max(later, earlier):.3g}, neither when all tokens before {kept} were "
+        f"replaced nor when all from {changed} on were",
+        look_at="the last step, attn_weights @ value: each output is a sum over the values of many tokens, not zeros, "
+        "not a constant, not the token's own value, and not a sum over the batch or the heads",
+    )
 
 
 @pytest.mark.attn_check(

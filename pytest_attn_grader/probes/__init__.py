@@ -18,6 +18,7 @@ from pytest_attn_grader.probes.variants import (
     last_queries,
     perturb_future,
     perturb_padding,
+    perturb_past,
     with_dropout_off,
     without_gradients,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "last_queries",
     "perturb_future",
     "perturb_padding",
+    "perturb_past",
     "with_dropout_off",
     "without_gradients",
     "judged_rows",

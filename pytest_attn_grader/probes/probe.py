@@ -24,6 +24,7 @@ class Probe:
         real_rows: bool ``(batch, query_len)``, the queries that are no padding: only these are judged.
         upstream: gradient with respect to the output, zero on padded rows; None for forward only.
         first_changed: of a probe with another future, the first token that is not the original's.
+        first_kept: of a probe with another past, the first token that is the original's.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Probe:
     training: bool = False
     seed: int = 0
     first_changed: int | None = None
+    first_kept: int | None = None
 
     @property
     def inputs(self) -> dict[str, Tensor]:

@@ -15,46 +15,38 @@ TRAIN_DROPOUT_P = 0.5
 
 
 def perturb_future(probe: Probe, first_changed: int) -> Probe:
-    """The same probe with every token from `first_changed` on replaced; earlier outputs must not notice.
+    """The same probe with every token from `first_changed` on replaced; earlier outputs must not notice."""
+    other = _replace_tokens(probe, _positions(probe) >= first_changed, "future")
+    return replace(other, name=f"{probe.name}-future", first_changed=first_changed)
 
-    The change is large (other random numbers, three times as big), so that a leak of any size shows.
-    """
-    generator = torch.Generator().manual_seed(derived_seed(probe.seed, "future"))
 
-    def change(tensor: Tensor) -> Tensor:
-        fresh = 3 * torch.randn(tensor.shape, generator=generator, dtype=torch.float64)
-        changed = tensor.clone()
-        changed[..., first_changed:, :] = fresh[..., first_changed:, :].to(tensor)
-        return changed
-
-    return replace(
-        probe,
-        name=f"{probe.name}-future",
-        query=change(probe.query),
-        key=change(probe.key),
-        value=change(probe.value),
-        upstream=None,
-        first_changed=first_changed,
-    )
+def perturb_past(probe: Probe, first_kept: int) -> Probe:
+    """The same probe with every token before `first_kept` replaced; later outputs must notice."""
+    other = _replace_tokens(probe, _positions(probe) < first_kept, "past")
+    return replace(other, name=f"{probe.name}-past", first_kept=first_kept)
 
 
 def perturb_padding(probe: Probe) -> Probe:
     """The same probe with other content in the padding; real tokens must not notice."""
-    generator = torch.Generator().manual_seed(derived_seed(probe.seed, "padding"))
-    padding = ~probe.real_rows[:, None, :, None]  # (batch, 1, seq, 1)
+    return replace(_replace_tokens(probe, ~probe.real_rows, "padding"), name=f"{probe.name}-other-padding")
+
+
+def _positions(probe: Probe) -> Tensor:
+    return torch.arange(probe.real_rows.shape[-1], device=probe.real_rows.device).expand_as(probe.real_rows)
+
+
+def _replace_tokens(probe: Probe, replaced: Tensor, name: str) -> Probe:
+    """Forward only, with other content in the tokens `replaced`, bool `(batch, seq)`: as many queries as keys.
+
+    The change is large (other random numbers, three times as big), so that a leak of any size shows.
+    """
+    generator = torch.Generator().manual_seed(derived_seed(probe.seed, name))
 
     def change(tensor: Tensor) -> Tensor:
         fresh = 3 * torch.randn(tensor.shape, generator=generator, dtype=torch.float64)
-        return torch.where(padding, fresh.to(tensor), tensor)
+        return torch.where(replaced[:, None, :, None], fresh.to(tensor), tensor)
 
-    return replace(
-        probe,
-        name=f"{probe.name}-other-padding",
-        query=change(probe.query),
-        key=change(probe.key),
-        value=change(probe.value),
-        upstream=None,
-    )
+    return replace(probe, query=change(probe.query), key=change(probe.key), value=change(probe.value), upstream=None)
 
 
 def last_queries(probe: Probe, query_len: int) -> Probe:
@@ -101,6 +93,7 @@ def with_dropout_off(probe: Probe) -> Probe:
 VARIANTS: Mapping[str, Callable[[Probe], Probe]] = {
     "again": another_time,
     "other-future": partial(perturb_future, first_changed=5),
+    "other-past": partial(perturb_past, first_kept=5),
     "other-padding": perturb_padding,
     "last-1": partial(last_queries, query_len=1),
     "last-4": partial(last_queries, query_len=4),

@@ -21,7 +21,7 @@ ASKS: Mapping[Category, str] = {
     "contract": "The submission can be imported, has one attention, and answers a call.",
     "shape": "Output and weights have the right shape at every batch size, length and head dimension.",
     "weights": "Weights are finite, not negative, sum to one over the keys, and give the output.",
-    "masking": "No weight goes to later tokens or to padding, with a cache as without.",
+    "masking": "Tokens look at other tokens, and at none that come later or are padding, with a cache as without.",
     "equivalence": "Weights and output equal the reference's on random inputs, large scores and other precisions.",
     "gradients": "Gradients reach query, key and value, and through them the embeddings, and are right.",
     "purity": "Inputs are left alone, and the same question gets the same answer.",

@@ -4,6 +4,8 @@ import pytest
 
 from pytest_attn_grader.checks import test_masking as masking
 from pytest_attn_grader.checks import test_purity as purity
+from pytest_attn_grader.judging import missing_need
+from tests.support.checks import every_check
 
 from .conftest import Ask
 
@@ -17,17 +19,91 @@ BY_ITSELF = {"signature": "def attention(query, key, value):", **OWN_TRIANGLE}
 DROPOUT = {"signature": "def attention(query, key, value, mask=None, dropout_p=0.0, training=False):"}
 
 
+# What looks nowhere never looks where it must not.
+LOOKS_NOWHERE = {
+    "zeros": {"output": "weights = weights * 0; output = query * 0"},
+    "a constant": {"output": "output = torch.full_like(query, 0.5)"},
+    "its own query": {"output": "output = query"},
+    "its own value": {
+        "softmax": "weights = torch.eye(scores.shape[-1]).expand_as(scores).clone()",
+        "output": "output = value",
+    },
+    "the other examples": {
+        "scores": "scores = torch.einsum('bhsd,chsd->hsbc', query, key) * scale",
+        "mask": "pass",
+        "output": "output = torch.einsum('hsbc,chsd->bhsd', weights, value)",
+        "answer": "return output, torch.eye(query.shape[-2]).expand(*query.shape[:3], -1).clone()",
+    },
+}
+# The same with projections around it: as wide as the probe's four heads of 64, or narrower than one of them.
+OWN_VALUE_MODULE = """
+import torch
+
+
+class Attention(torch.nn.Module):
+    def __init__(self, embed_dim=WIDTH, num_heads=4):
+        super().__init__()
+        self.num_heads = num_heads
+        self.query = torch.nn.Linear(embed_dim, embed_dim)
+        self.key = torch.nn.Linear(embed_dim, embed_dim)
+        self.value = torch.nn.Linear(embed_dim, embed_dim)
+        self.proj = torch.nn.Linear(embed_dim, embed_dim)
+
+    def forward(self, x):
+        weights = torch.eye(x.shape[1]).expand(x.shape[0], self.num_heads, -1, -1).clone()
+        return self.proj(self.value(x)), weights
+"""
+
+
 def dropped(line: str) -> dict[str, str]:
     return {**DROPOUT, "output": f"{line}\n    output = weights @ value"}
 
 
 def test_a_right_attention_masks(ask: Ask) -> None:
+    assert ask(masking.test_sees_others) is None
     assert ask(masking.test_no_weight_on_future) is None
     assert ask(masking.test_future_changes_nothing) is None
     assert ask(masking.test_padding, side="right") is None
     assert ask(masking.test_padding, side="left") is None
     assert ask(masking.test_cache, new_tokens=1) is None
     assert ask(masking.test_cache, new_tokens=4) is None
+
+
+@pytest.mark.parametrize("lines", LOOKS_NOWHERE.values(), ids=LOOKS_NOWHERE)
+def test_an_answer_that_looks_nowhere(lines: dict[str, str], ask: Ask) -> None:
+    replaced = "neither when all tokens before 5 were replaced nor when all from 5 on were"
+    assert ask(masking.test_sees_others, **lines) == f"no output moved by more than 0, {replaced}"
+    assert ask(masking.test_future_changes_nothing, **lines) is None
+
+
+@pytest.mark.parametrize("width", [256, 32])
+def test_a_module_that_looks_nowhere(width: int, ask: Ask) -> None:
+    source = OWN_VALUE_MODULE.replace("WIDTH", str(width))
+    assert "no output moved by" in (ask(masking.test_sees_others, source=source) or "")
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        NO_MASK,
+        INVERTED,
+        {"output": "output = torch.cat([value[..., :1, :], value[..., :-1, :]], dim=-2)"},
+        {"output": "output = value.mean(dim=-2, keepdim=True).expand_as(query)"},
+        {"output": "output = weights @ value * float('nan')"},
+        {"output": "output = weights @ value / 0"},
+    ],
+    ids=["everywhere", "forward", "one back", "alike everywhere", "NaN", "infinite"],
+)
+def test_looking_anywhere_else_is_enough(lines: dict[str, str], ask: Ask) -> None:
+    assert ask(masking.test_sees_others, **lines) is None
+
+
+def test_nothing_is_earned_by_looking_nowhere() -> None:
+    """A control fails, and so the checks that it controls are not asked."""
+    control, *others = (check.mark for check in every_check() if check.mark.category == "masking")
+    assert control.id == "masking.sees-others"
+    assert len(others) == 6
+    assert {missing_need(mark, {control.id: "failed"}) for mark in others} == {control.id}
 
 
 @pytest.mark.parametrize("line", [NO_MASK, INVERTED], ids=["none", "inverted"])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from pytest_attn_grader.probes import (
     VARIANTS,
     LocalAttention,
+    Probe,
     ProbeSpec,
     build_probe,
     in_float64,
@@ -18,6 +20,7 @@ from pytest_attn_grader.probes import (
     last_queries,
     perturb_future,
     perturb_padding,
+    perturb_past,
     without_gradients,
 )
 from pytest_attn_grader.reference import reference_attention
@@ -38,11 +41,26 @@ def test_another_future_leaves_the_past_bit_by_bit(spec: ProbeSpec, data: st.Dat
     assert (other.first_changed, other.upstream, other.name) == (first, None, "any-future")
 
 
-def test_another_future_is_large_and_always_the_same() -> None:
+@given(SPECS, st.data())
+def test_another_past_leaves_the_future_bit_by_bit(spec: ProbeSpec, data: st.DataObject) -> None:
+    probe = build_probe(spec, seed=5)
+    first = data.draw(st.integers(0, spec.key_len))
+    other = perturb_past(probe, first)
+    for name, tensor in probe.inputs.items():
+        changed = other.inputs[name]
+        assert torch.equal(changed[..., first:, :], tensor[..., first:, :])
+        assert (changed[..., :first, :] != tensor[..., :first, :]).all()
+    assert torch.equal(other.keep_mask, probe.keep_mask)
+    assert torch.equal(other.real_rows, probe.real_rows)
+    assert (other.first_kept, other.upstream, other.name) == (first, None, "any-past")
+
+
+@pytest.mark.parametrize(("perturb", "replaced"), [(perturb_future, slice(5, None)), (perturb_past, slice(5))])
+def test_other_tokens_are_large_and_always_the_same(perturb: Callable[[Probe, int], Probe], replaced: slice) -> None:
     probe = basic("unpadded")
-    once, twice = perturb_future(probe, 5), perturb_future(probe, 5)
+    once, twice = perturb(probe, 5), perturb(probe, 5)
     assert torch.equal(once.key, twice.key)
-    assert 2 < float(once.key[..., 5:, :].std()) < 4
+    assert 2 < float(once.key[..., replaced, :].std()) < 4
 
 
 @given(SPECS)
@@ -55,7 +73,7 @@ def test_other_padding_leaves_real_tokens_bit_by_bit(spec: ProbeSpec) -> None:
     assert torch.equal(other.keep_mask, probe.keep_mask)
 
 
-def test_the_reference_notices_neither() -> None:
+def test_the_reference_notices_the_past_and_nothing_else() -> None:
     for name in ("basic", "left-padding"):
         probe = in_float64(basic(name))
         output = LocalAttention(reference_attention).attempt(without_gradients(probe)).attn_output
@@ -68,6 +86,10 @@ def test_the_reference_notices_neither() -> None:
         early = probe.real_rows & (torch.arange(10) < 5)
         assert largest_error(future, output, replace(probe, real_rows=early)) < 1e-12
         assert largest_error(future, output, probe) > 0.1
+        past = LocalAttention(reference_attention).attempt(perturb_past(probe, 5)).attn_output
+        assert past is not None
+        late = probe.real_rows & (torch.arange(10) >= 5)
+        assert largest_error(past, output, replace(probe, real_rows=late)) > 0.1
 
 
 @pytest.mark.parametrize("query_len", [1, 4])
@@ -100,8 +122,8 @@ def test_variants_by_name() -> None:
     probe = basic("unpadded")
     made = {name: variant(probe) for name, variant in VARIANTS.items()}
     assert torch.equal(made["again"].query, probe.query)
-    assert made["other-future"].first_changed == 5
+    assert made["other-future"].first_changed == made["other-past"].first_kept == 5
     assert (made["last-1"].query.shape[-2], made["last-4"].query.shape[-2]) == (1, 4)
     assert (made["dropout-off"].dropout_p, made["dropout-off"].training) == (0.5, False)
     assert torch.equal(made["dropout-off"].query, probe.query)
-    assert set(made) == {"again", "other-future", "other-padding", "last-1", "last-4", "dropout-off"}
+    assert set(made) == {"again", "other-future", "other-past", "other-padding", "last-1", "last-4", "dropout-off"}
