@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pytest_attn_grader.misconceptions.diagnose import diagnose
 from pytest_attn_grader.misconceptions.faults import Predictions
@@ -64,22 +64,22 @@ def diagnose_student(
         seconds: wall clock that may be spent on asking it.
     """
     contract = attention.contract
-    asked: dict[str, Any] = {
-        "max_len": max_len,
-        "takes_dropout": attention.takes_dropout,
-        "takes_training": "training" in contract.roles,
-        "takes_mask": contract.mask_convention != "none",
-        "sees_all": sees_all,
-        "device": device,
-    }
-    probes = once(lambda: ("probes", seed, *asked.values()), lambda: diagnosis_probes(seed, **asked))
+    probes = diagnosis_probes(
+        seed,
+        max_len=max_len,
+        takes_dropout=attention.takes_dropout,
+        takes_training="training" in contract.roles,
+        takes_mask=contract.mask_convention != "none",
+        sees_all=sees_all,
+        device=device,
+    )
     attempts = _asked_anew(attention, probes, observed or {}, seconds)
     return diagnose(
         attempts,
         {probe.name: probe for probe in probes if probe.name in attempts},
         mask_convention=contract.mask_convention,
         hints=hints,
-        predictions=predictions or once(lambda: ("predictions", seed, *asked.values()), Predictions),
+        predictions=predictions or once(lambda: ("predictions", *(probe.fingerprint for probe in probes)), Predictions),
     )
 
 

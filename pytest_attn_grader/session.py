@@ -16,7 +16,7 @@ from pytest_attn_grader.evidence import NotApplicable
 from pytest_attn_grader.loading import load_for_a_run
 from pytest_attn_grader.results import Comparison, Diagnosis
 from pytest_attn_grader.settings import Settings
-from pytest_attn_grader.shared import in_class, once
+from pytest_attn_grader.shared import in_class
 from pytest_attn_grader.submitted import Submitted
 
 if TYPE_CHECKING:
@@ -122,10 +122,7 @@ class GradingSession(Submitted):
 
         longest = at_length(SPEC_BY_NAME["single"], self._context_limit)
         spec = longest if name == "limit" else SPEC_BY_NAME[name]
-        asked = (spec, self.settings.seed, self.loaded.device, self.sees_all)
-        return once(
-            lambda: ("probe", *asked), lambda: build_probe(spec, seed=asked[1], device=asked[2], sees_all=asked[3])
-        )
+        return build_probe(spec, seed=self.settings.seed, device=self.loaded.device, sees_all=self.sees_all)
 
     def _observe(self, probe: Probe) -> Observation:
         from pytest_attn_grader.observation import Observation

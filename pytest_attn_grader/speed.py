@@ -20,7 +20,6 @@ from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.probes import SPEC_BY_NAME, Probe, at_length, build_probe
 from pytest_attn_grader.reference import reference_attention
 from pytest_attn_grader.results import Speed, SpeedAtLength, Timing
-from pytest_attn_grader.shared import once
 
 if TYPE_CHECKING:
     from pytest_attn_grader.submission.adapters import StudentAttention
@@ -181,8 +180,7 @@ class Stopwatch:
 
     def _backward_pass(self, tokens: int) -> _Pass:
         probe = self._probe(tokens)
-        # Clones: the probe's own tensors may be everybody's.
-        query, key, value = (tensor.clone().requires_grad_() for tensor in (probe.query, probe.key, probe.value))
+        query, key, value = (tensor.clone().requires_grad_() for tensor in probe.inputs.values())
         leaves = (query, key, value)
         upstream = torch.ones_like(probe.query)
 
@@ -226,8 +224,7 @@ class Stopwatch:
         return _Pass(timing(student_seconds), timing(yours[warm]), way)
 
     def _probe(self, tokens: int) -> Probe:
-        spec = at_length(SPEC_BY_NAME["single"], tokens)
-        return once(lambda: ("probe", spec, self._seed), lambda: build_probe(spec, seed=self._seed))
+        return build_probe(at_length(SPEC_BY_NAME["single"], tokens), seed=self._seed)
 
 
 def timing(seconds: Sequence[float]) -> Timing:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pytest_attn_grader.probes.specs import ProbeSpec
 from pytest_attn_grader.reference import causal_keep_mask
+from pytest_attn_grader.shared import once
 
 INPUT_NAMES = ("query", "key", "value")
 
@@ -68,9 +69,15 @@ class Probe:
 def build_probe(spec: ProbeSpec, *, seed: int, device: torch.device | None = None, sees_all: bool = False) -> Probe:
     """Turn a spec into tensors; the same seed gives the same tensors on every device and dtype.
 
+    Nobody may write into them: in a class they are the same for all.
+
     Args:
         sees_all: every query may attend to every key, nothing is padding: for an encoder's attention without a mask.
     """
+    return once(lambda: ("probe", spec, seed, device, sees_all), lambda: _build(spec, seed, device, sees_all))
+
+
+def _build(spec: ProbeSpec, seed: int, device: torch.device | None, sees_all: bool) -> Probe:
     if sees_all:
         spec = replace(spec, padding="none")
     probe_seed = derived_seed(seed, spec.name)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from pytest_attn_grader import shared
 from pytest_attn_grader.probes import PROBE_SPECS, SPEC_BY_NAME, ProbeSpec, build_probe
 from tests.probes.samples import basic
 
@@ -105,3 +106,18 @@ def test_building_leaves_the_global_generator_alone() -> None:
 def test_shape_text() -> None:
     assert basic().shape_text == "batch 3, 4 heads, 10 tokens, head_dim 64"
     assert basic("chunk").shape_text == "batch 3, 4 heads, 4 of 10 tokens, head_dim 64"
+
+
+def test_in_a_class_a_probe_is_built_once() -> None:
+    spec = SPEC_BY_NAME["basic"]
+    alone = build_probe(spec, seed=1)
+    assert build_probe(spec, seed=1) is not alone
+    shared.begin()
+    try:
+        first = build_probe(spec, seed=1)
+        assert build_probe(spec, seed=1) is first
+        assert first.fingerprint == alone.fingerprint
+        others = [build_probe(spec, seed=2), build_probe(spec, seed=1, sees_all=True)]
+        assert len({first.fingerprint, *(other.fingerprint for other in others)}) == 3
+    finally:
+        shared.end()

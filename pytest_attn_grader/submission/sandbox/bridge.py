@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pytest_attn_grader.submission.sandbox.call_reply import CallReply
-from pytest_attn_grader.submission.sandbox.caller import Caller
+from pytest_attn_grader.submission.sandbox.remote_calls import RemoteCalls
 from pytest_attn_grader.submission.sandbox.specs import CallSpec
 
 _NOTHING = torch.empty(0)
@@ -19,7 +19,7 @@ _NOTHING = torch.empty(0)
 class _Graph:
     """What a node of autograd's graph keeps of a call; when the node dies, the worker may forget its own graph."""
 
-    def __init__(self, caller: Caller, reply: CallReply) -> None:
+    def __init__(self, caller: RemoteCalls, reply: CallReply) -> None:
         self.caller = caller
         self.reply = reply
         if reply.handle is not None and reply.worker is not None:
@@ -32,7 +32,7 @@ class Bridge(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
-        caller: Caller,
+        caller: RemoteCalls,
         spec: CallSpec,
         names: tuple[str, ...],
         kept: list[CallReply],

@@ -11,7 +11,7 @@ from pytest_attn_grader.submission.sandbox.call_reply import CallReply
 from pytest_attn_grader.submission.sandbox.specs import CallSpec
 
 
-class Caller(Protocol):
+class RemoteCalls(Protocol):
     """Whoever reaches the submission; raises `SubmissionError` for what its code does wrong."""
 
     def call(self, spec: CallSpec, tensors: Mapping[str, Tensor]) -> CallReply:
