@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import select
-import signal
 import subprocess
 import sys
 import threading
@@ -17,6 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from pytest_attn_grader.reports.signature import KEY_VARIABLE, take_key
+from pytest_attn_grader.submission.sandbox.others import kill_group
 
 # A run ends by itself when its budget is used up; one that does not has hung, and that is our fault.
 GRACE_SECONDS = 60.0
@@ -122,9 +121,8 @@ class WarmProcess:
 
     def _kill_run(self) -> None:
         # It leads a session of its own; the supervisor of its worker notices.
-        if self._run_pid is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._run_pid, signal.SIGKILL)
+        if self._run_pid is not None and self._process is not None:
+            kill_group(self._run_pid, parent=self._process.pid)
 
     def _running(self) -> subprocess.Popen[str]:
         if self._process is not None and self._process.poll() is not None:

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import select
-import signal
 import subprocess
 import sys
 import time
@@ -18,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+
+from pytest_attn_grader.submission.sandbox.others import kill_group
 
 RUN_SECONDS = 240.0
 REPORT = "report.json"
@@ -224,7 +225,7 @@ class Started:
         try:
             exit_code = self._warm.answer(seconds)
         except TimeoutError:
-            os.killpg(self.pid, signal.SIGKILL)
+            kill_group(self.pid, parent=self._warm.server.pid)
             self._warm.answer(seconds)
             raise AssertionError(f"the run hung: {self._read(1)}{self._read(2)}") from None
         spent = time.monotonic() - self._began

@@ -10,22 +10,32 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from functools import partial
 
 _KILL_SECONDS = 60.0  # hundreds of processes take their time to end on a busy machine
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
 
-def kill_descendants(pid: int) -> None:
-    """Kill everything below `pid` until nothing is left; the subreaper itself also reaps what it kills."""
+def kill_descendants(root: int, *, owner: int | None = None) -> None:
+    """Kill every process below `root` until none is left; a subreaper that names itself also reaps what it kills.
+
+    Args:
+        root: this process or one that descends from `owner`. It is not killed itself.
+        owner: a process of ours; None for this one.
+
+    Raises:
+        ValueError: `root` is not known to be ours. Nothing was signalled.
+    """
+    check_ours(root, owner=owner)
     give_up = time.monotonic() + _KILL_SECONDS
     while time.monotonic() < give_up:
         # Stopped first, each before its children are asked for: what is stopped forks no more, so the search ends.
-        victims = processes_below(pid, found_one=_stop) if pid == os.getpid() else []
+        victims = processes_below(root, found_one=partial(_stop, root)) if root == os.getpid() else []
         # That may miss one that is changing its parent: nothing is left only when the slow way says so too.
-        victims = victims or descendants(pid)
+        victims = victims or descendants(root)
         for victim in victims:
-            _send(victim, signal.SIGKILL)
-        if pid == os.getpid():
+            signal_below(root, victim, signal.SIGKILL)
+        if root == os.getpid():
             with contextlib.suppress(ChildProcessError):
                 while os.waitpid(-1, os.WNOHANG)[0]:
                     pass
@@ -34,13 +44,72 @@ def kill_descendants(pid: int) -> None:
         time.sleep(0.001)
 
 
-def _stop(pid: int) -> None:
-    _send(pid, signal.SIGSTOP)
+def check_ours(pid: object, *, owner: int | None = None) -> None:
+    """Check that a number names a process of ours: this one, or a descendant of `owner` (by default this one).
+
+    Raises:
+        ValueError: it does not. 0, 1 and negative numbers never do: to the kernel they mean whole groups of processes.
+    """
+    number, above = check_number(pid), check_number(os.getpid() if owner is None else owner)
+    if number != os.getpid() and not is_below(above, number):
+        raise ValueError(f"process {number} does not descend from process {above}; nothing was signalled")
 
 
-def _send(pid: int, number: int) -> None:
+def check_number(pid: object) -> int:
+    """Return `pid` if it can be the number of one process.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    if not isinstance(pid, int) or isinstance(pid, bool) or pid <= 1:
+        raise ValueError(f"{pid!r} is not the number of a process that may be signalled; nothing was signalled")
+    return pid
+
+
+def is_below(root: int, pid: int) -> bool:
+    """Whether `pid` descends from `root` now; False where there is no /proc."""
+    seen = set()
+    while pid > 1 and pid not in seen:
+        seen.add(pid)
+        parent = parent_of(pid)
+        if parent == root:
+            return True
+        pid = parent or 0
+    return False
+
+
+def parent_of(pid: int) -> int | None:
+    """Return the number of a process's parent; None when the process is gone or there is no /proc."""
+    with contextlib.suppress(OSError, ValueError, IndexError), open(f"/proc/{pid}/stat", "rb") as stat:
+        # The name in parentheses may hold anything, also spaces and parentheses.
+        return int(stat.read().rpartition(b")")[2].split()[1])
+    return None
+
+
+def signal_below(root: int, pid: int, number: int) -> None:
+    """Send a signal to a process if it descends from `root`; otherwise send nothing.
+
+    Raises:
+        ValueError: one of the numbers cannot be that of a process.
+    """
+    check_number(root), check_number(pid)
     with contextlib.suppress(OSError):  # it may have ended by itself
-        os.kill(pid, number)
+        if not hasattr(os, "pidfd_open"):  # before Linux 5.3 and Python 3.9
+            if is_below(root, pid):
+                os.kill(pid, number)
+            return
+        descriptor = os.pidfd_open(pid)
+        try:
+            # Asked once the descriptor holds on to the process: a number that another process has taken over since
+            # then is not signalled, for the descriptor is still the first one's.
+            if is_below(root, pid):
+                signal.pidfd_send_signal(descriptor, number)
+        finally:
+            os.close(descriptor)
+
+
+def _stop(root: int, pid: int) -> None:
+    signal_below(root, pid, signal.SIGSTOP)
 
 
 def descendants(pid: int) -> list[int]:

@@ -18,6 +18,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
+from pytest_attn_grader.submission.sandbox.below import parent_of
+
 # Bubblewrap runs it to hold its namespaces open: it sends back what it is sent, and ends with its standard input.
 HOLDER = "/bin/cat"
 _PID_SECONDS = 10.0
@@ -102,7 +104,8 @@ class Nursery:
         finally:
             os.close(output)
             os.close(myself)
-        return ForkedProcess(control, os.fdopen(printed, "rb", buffering=0))
+        assert self._process is not None  # as long as there is a socket for requests
+        return ForkedProcess(control, os.fdopen(printed, "rb", buffering=0), parent=self._process.pid)
 
 
 class ForkedProcess:
@@ -113,9 +116,11 @@ class ForkedProcess:
 
     stdin = None
 
-    def __init__(self, control: socket.socket, stdout: IO[bytes]) -> None:
+    def __init__(self, control: socket.socket, stdout: IO[bytes], *, parent: int) -> None:
         self.stdout = stdout
+        self.parent = parent
         self.note = ""
+        self._pid: int | None = None
         self._control = control
         self._said = bytearray()
         self._open = True
@@ -123,13 +128,12 @@ class ForkedProcess:
         self._descriptor: int | None = None
 
     @property
-    def pid(self) -> int:
-        """Its number; 0 when it never said so."""
+    def pid(self) -> int | None:
+        """Its number; None when it never said so, or named a process that the warm sandbox has not forked."""
         deadline = time.monotonic() + _PID_SECONDS
         while self._open and b"\n" not in self._said and time.monotonic() < deadline:
             self._listen(deadline - time.monotonic())
-        words = self._said.split(b"\n")[0].split()
-        return int(words[1]) if len(words) == 2 and words[0] == b"pid" else 0
+        return self._pid
 
     def poll(self) -> int | None:
         """The exit code once it has ended, negative for a signal; as `subprocess.Popen.poll`."""
@@ -138,7 +142,11 @@ class ForkedProcess:
         return self._status
 
     def wait(self, timeout: float | None = None) -> int:
-        """Wait until it has ended; as `subprocess.Popen.wait`."""
+        """Wait until it has ended; as `subprocess.Popen.wait`.
+
+        Raises:
+            subprocess.TimeoutExpired: it has not ended within `timeout` seconds.
+        """
         deadline = None if timeout is None else time.monotonic() + timeout
         while self._open:
             left = None if deadline is None else deadline - time.monotonic()
@@ -148,7 +156,7 @@ class ForkedProcess:
         return self._status
 
     def kill(self) -> None:
-        """End it at once, which nobody asks of one that answers."""
+        """Kill it; does nothing while it is not known which process it is."""
         if self._descriptor is not None:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._descriptor, signal.SIGKILL)
@@ -164,13 +172,25 @@ class ForkedProcess:
         except OSError:
             part = b""
         self._said += part
-        if self._descriptor is None and b"\n" in self._said and self.pid:
-            # Until it says so it has not ended, so the number is still its own.
-            with contextlib.suppress(ProcessLookupError):
-                self._descriptor = os.pidfd_open(self.pid)
+        if self._descriptor is None and b"\n" in self._said:
+            self._identify()
         if not part:
             self._end()
         return True
+
+    def _identify(self) -> None:
+        """Hold on to the process that it says it is, if that is a child of the warm sandbox."""
+        words = self._said.split(b"\n")[0].split()
+        number = int(words[1]) if len(words) == 2 and words[0] == b"pid" and words[1].isdigit() else 0
+        if number <= 1:
+            return
+        with contextlib.suppress(OSError, OverflowError):
+            descriptor = os.pidfd_open(number)
+            # Asked once the descriptor holds on to it, so the answer is about the same process.
+            if parent_of(number) == self.parent:
+                self._pid, self._descriptor = number, descriptor
+            else:
+                os.close(descriptor)
 
     def _end(self) -> None:
         self._open = False

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -31,7 +30,7 @@ from pytest_attn_grader.submission.sandbox.faults import (
 from pytest_attn_grader.submission.sandbox.launch import Spawned, spawn_worker
 from pytest_attn_grader.submission.sandbox.limits import Limits
 from pytest_attn_grader.submission.sandbox.nursery import ForkedProcess
-from pytest_attn_grader.submission.sandbox.others import kill_children
+from pytest_attn_grader.submission.sandbox.others import kill_children, kill_group
 from pytest_attn_grader.submission.sandbox.output import OutputDrain
 
 if TYPE_CHECKING:
@@ -208,7 +207,10 @@ class WorkerProcess:
             ) from error
         assert self._process is not None
         own_pid = self.hello["pid"]
-        self._pid = below.pid_outside(own_pid, self._process.pid) if self.in_namespaces else own_pid
+        self._pid = own_pid
+        if self.in_namespaces:
+            above = self._process.pid
+            self._pid = None if above is None else below.pid_outside(own_pid, above)
         self.peak_rss_bytes  # noqa: B018 - known from now on, even if the first call ends the process
 
     def _exchange(
@@ -295,11 +297,17 @@ class WorkerProcess:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(_END_SECONDS if supervised else _UNSUPERVISED_SECONDS)
                 return
-            below.kill_descendants(process.pid)
+            if process.pid is None:
+                # Not known to be ours, so it is not signalled. A supervisor that starts later finds its standard input
+                # closed and ends by itself.
+                return
+            owner = process.parent if isinstance(process, ForkedProcess) else None
+            with contextlib.suppress(ValueError):  # it has ended meanwhile
+                below.kill_descendants(process.pid, owner=owner)
         else:
+            assert isinstance(process, subprocess.Popen)
             kill_children(process.pid)
             if sys.platform != "win32":
-                with contextlib.suppress(OSError):
-                    os.killpg(process.pid, signal.SIGKILL)
+                kill_group(process.pid, parent=os.getpid())
         process.kill()
         process.wait()
