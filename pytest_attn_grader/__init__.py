@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pytest_attn_grader.attention.reference import reference_attention
     from pytest_attn_grader.errors import AttnGraderError, SubmissionError, SurgeryError, UngradableError, UsageError
     from pytest_attn_grader.model_utils import (
         extract_attention_layer,
@@ -17,8 +18,7 @@ if TYPE_CHECKING:
         replace_attention_mechanism,
         run_inference_comparison,
     )
-    from pytest_attn_grader.reference import reference_attention
-    from pytest_attn_grader.results import GradeReport
+    from pytest_attn_grader.results.report import GradeReport
     from pytest_attn_grader.settings import PROMPT_EXAMPLE
 
 _HOME = {

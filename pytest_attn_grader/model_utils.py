@@ -10,7 +10,7 @@ Usable on its own, in a notebook:
     print(figures["cosine_similarity"][0])  # one number a head of layer 0
 
 ``my_attention`` is ``attention(query, key, value, keep_mask)``, see `replace_attention_mechanism`. Known architectures
-are the rows of `pytest_attn_grader.models.families.FAMILIES`.
+are the rows of `pytest_attn_grader.models.architectures.FAMILIES`.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ import torch
 from torch import nn
 
 from pytest_attn_grader.errors import SurgeryError
-from pytest_attn_grader.models.families import Family, family_of
-from pytest_attn_grader.surgery.blocks import replace_block, replace_function
-from pytest_attn_grader.surgery.contract import takes_hidden_states
-from pytest_attn_grader.surgery.dispatch import register, watch_for_weights
-from pytest_attn_grader.surgery.observing import attention_figures, attentions_of, next_token_kl, observe
-from pytest_attn_grader.surgery.sharing import eager_copy, inference, is_eager
-from pytest_attn_grader.surgery.tokens import attach_tokenizer, inherit_tokenizer, tokenizer_of, tokens_of
+from pytest_attn_grader.models.architectures import Family, family_of
+from pytest_attn_grader.models.patching.attention_function import takes_hidden_states
+from pytest_attn_grader.models.patching.blocks import replace_block, replace_function
+from pytest_attn_grader.models.patching.dispatch import register, watch_for_weights
+from pytest_attn_grader.models.patching.forward_pass import attention_figures, attentions_of, next_token_kl, observe
+from pytest_attn_grader.models.patching.shared_copy import eager_copy, inference, is_eager
+from pytest_attn_grader.models.patching.tokenizers import attach_tokenizer, inherit_tokenizer, tokenizer_of, tokens_of
 
 # What transformers' AutoModel and AutoTokenizer return is some model and some tokenizer; neither class is its type, and
 # importing them here would cost every import of this module seconds.
@@ -164,7 +164,7 @@ def run_inference_comparison(model: AutoModel, student_model: AutoModel, prompt:
         - ``reference_next_token_probabilities``, ``student_next_token_probabilities`` ``(vocab_size,)``: after the last
           position
         - ``cosine_similarity``, ``jensen_shannon_divergence`` (nats), ``earth_movers_distance`` (tokens)
-          ``(num_layers, num_heads)``, float64, see `pytest_attn_grader.metrics`. Where the student's rows do not sum to
+          ``(num_layers, num_heads)``, float64, see `attention.metrics`. Where the student's rows do not sum to
           one they are normalised first, see the next figure; where they are no weights at all (NaN, negative) these
           are NaN
         - ``student_row_sum_error`` ``(num_layers, num_heads)``, float64: largest |1 - row sum|, NaN where not finite

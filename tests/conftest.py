@@ -10,7 +10,7 @@ import pytest
 
 if TYPE_CHECKING:
     from pytest_attn_grader.models.loaded import LoadedModel
-    from pytest_attn_grader.submission.adapters import StudentAttention
+    from pytest_attn_grader.submission.function_attention import StudentAttention
     from tests.support.runs import Warm
     from tests.support.students import Workshop
 

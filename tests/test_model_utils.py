@@ -28,6 +28,7 @@ from transformers import (
     Qwen3Config,
 )
 
+from pytest_attn_grader.attention.reference import causal_keep_mask, reference_attention
 from pytest_attn_grader.errors import SurgeryError
 from pytest_attn_grader.model_utils import (
     attach_tokenizer,
@@ -39,8 +40,7 @@ from pytest_attn_grader.model_utils import (
     run_inference_comparison,
     tokenizer_of,
 )
-from pytest_attn_grader.reference import causal_keep_mask, reference_attention
-from pytest_attn_grader.surgery.dispatch import INTERFACE_NAME
+from pytest_attn_grader.models.patching.dispatch import INTERFACE_NAME
 
 NUM_LAYERS, NUM_HEADS, VOCAB_SIZE = 3, 4, 61
 # Large random weights: with the usual 0.02 all attention is nearly uniform, and a wrong one would pass.

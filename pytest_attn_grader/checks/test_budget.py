@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_attn_grader.errors import SubmissionError
-from pytest_attn_grader.results import Failure
+from pytest_attn_grader.results.report import Failure
 
 if TYPE_CHECKING:
-    from pytest_attn_grader.evidence import Evidence
-    from pytest_attn_grader.session import GradingSession
+    from pytest_attn_grader.grading.evidence import Evidence
+    from pytest_attn_grader.grading.session import GradingSession
     from pytest_attn_grader.settings import Settings
 
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from pytest_attn_grader.evidence import Evidence
-    from pytest_attn_grader.plugin import Observe
-    from pytest_attn_grader.session import GradingSession
+    from pytest_attn_grader.grading.evidence import Evidence
+    from pytest_attn_grader.grading.session import GradingSession
+    from pytest_attn_grader.plugin.hooks import Observe
 
 NEEDS = ("contract.call", "shape[basic]")
 

@@ -25,10 +25,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pytest_attn_grader.misconceptions.pipeline import Change, Pipeline
+from pytest_attn_grader.misconceptions.stages import Change, Pipeline
 
 if TYPE_CHECKING:
-    from pytest_attn_grader.misconceptions.case import Case, Finding
+    from pytest_attn_grader.misconceptions.observations import Case, Finding
 
 Recognise = Callable[["Case"], "Finding | None"]
 Fit = Callable[["Case"], tuple[Change, ...]]

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from pytest_attn_grader.attention.probes import Probe, Record
+from pytest_attn_grader.attention.tolerances import ProbeTolerance, derive_tolerance
 from pytest_attn_grader.misconceptions.base import FAMILIES, Misconception
-from pytest_attn_grader.misconceptions.case import Case
+from pytest_attn_grader.misconceptions.catalogue.registry import MISCONCEPTIONS
 from pytest_attn_grader.misconceptions.evidence import describe_evidence
 from pytest_attn_grader.misconceptions.explanation import Explanation
-from pytest_attn_grader.misconceptions.faults import Predictions
-from pytest_attn_grader.misconceptions.registry import MISCONCEPTIONS
+from pytest_attn_grader.misconceptions.mismatches import Predictions
+from pytest_attn_grader.misconceptions.observations import Case
 from pytest_attn_grader.misconceptions.search import Search
-from pytest_attn_grader.probes import Probe, Record
-from pytest_attn_grader.results import Diagnosis, Failure
-from pytest_attn_grader.tolerances import ProbeTolerance, derive_tolerance
+from pytest_attn_grader.results.report import Diagnosis, Failure
 
 
 def diagnose(

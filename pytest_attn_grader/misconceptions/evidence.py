@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import torch
 
-from pytest_attn_grader.misconceptions.case import Case
-from pytest_attn_grader.probes import judged_rows, largest_error
+from pytest_attn_grader.attention.probes import judged_rows, largest_error
+from pytest_attn_grader.misconceptions.observations import Case
 
 
 def describe_evidence(case: Case) -> list[str]:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import torch
 
 from pytest_attn_grader.misconceptions.base import Misconception
-from pytest_attn_grader.misconceptions.case import Finding
-from pytest_attn_grader.misconceptions.faults import Fault, FaultFinder
+from pytest_attn_grader.misconceptions.catalogue.registry import MISCONCEPTIONS
 from pytest_attn_grader.misconceptions.hypotheses import Hypothesis
-from pytest_attn_grader.misconceptions.registry import MISCONCEPTIONS
+from pytest_attn_grader.misconceptions.mismatches import Fault, FaultFinder
+from pytest_attn_grader.misconceptions.observations import Finding
 
 
 @dataclass(frozen=True)

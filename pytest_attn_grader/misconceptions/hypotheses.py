@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pytest_attn_grader.misconceptions.base import Misconception
-from pytest_attn_grader.misconceptions.case import Case
-from pytest_attn_grader.misconceptions.pipeline import Change, Pipeline
-from pytest_attn_grader.misconceptions.registry import MISCONCEPTIONS
+from pytest_attn_grader.misconceptions.catalogue.registry import MISCONCEPTIONS
+from pytest_attn_grader.misconceptions.observations import Case
+from pytest_attn_grader.misconceptions.stages import Change, Pipeline
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,14 +16,14 @@ from itertools import combinations, product
 import torch
 from torch import Tensor
 
-from pytest_attn_grader.dropped import read_dropout
-from pytest_attn_grader.misconceptions.case import Case, Finding
+from pytest_attn_grader.attention.dropout import read_dropout
+from pytest_attn_grader.attention.probes import Probe, judged_rows
+from pytest_attn_grader.misconceptions.catalogue.registry import MISCONCEPTIONS, find_misconception
 from pytest_attn_grader.misconceptions.explanation import Explanation, Judge
-from pytest_attn_grader.misconceptions.faults import FaultFinder, Predictions
 from pytest_attn_grader.misconceptions.hypotheses import CORRECT, Hypothesis, has_earlier_twin, single_hypotheses
-from pytest_attn_grader.misconceptions.pipeline import Pipeline
-from pytest_attn_grader.misconceptions.registry import MISCONCEPTIONS, find_misconception
-from pytest_attn_grader.probes import Probe, judged_rows
+from pytest_attn_grader.misconceptions.mismatches import FaultFinder, Predictions
+from pytest_attn_grader.misconceptions.observations import Case, Finding
+from pytest_attn_grader.misconceptions.stages import Pipeline
 
 # Rounding that two mistakes together may amplify; the full comparison afterwards is strict.
 _ROUGH = 1e-3

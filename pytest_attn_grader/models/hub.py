@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_attn_grader.models.checkpoint import CONFIG, WEIGHTS, missing_parts, weight_files
-from pytest_attn_grader.models.fetch import fetch_snapshot
+from pytest_attn_grader.models.hub_download import fetch_snapshot
 from pytest_attn_grader.models.loaded import FoundModel, ModelSource, ModelSourceError
 from pytest_attn_grader.models.pretrained import load_folder
 

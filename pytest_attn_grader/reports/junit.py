@@ -14,9 +14,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from pytest_attn_grader.escaping import for_log
-from pytest_attn_grader.reports.atomic import write_text_atomically
-from pytest_attn_grader.results import CheckResult, GradeReport
+from pytest_attn_grader.reports.atomic_write import write_text_atomically
+from pytest_attn_grader.reports.escaping import for_log
+from pytest_attn_grader.results.report import CheckResult, GradeReport
 
 _ID = "attn_id"
 _MOST_CHARS = 2000

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_attn_grader.escaping import for_terminal as printable
-from pytest_attn_grader.results import CheckResult, GradeReport, Phase, SpeedAtLength
+from pytest_attn_grader.reports.escaping import for_terminal as printable
+from pytest_attn_grader.results.report import CheckResult, GradeReport, Phase, SpeedAtLength
 from pytest_attn_grader.settings import Settings
 
 USUAL_TOKENS = 64

@@ -6,9 +6,9 @@ import shutil
 from collections.abc import Iterator
 from typing import Protocol
 
-from pytest_attn_grader.escaping import for_terminal as printable
+from pytest_attn_grader.reports.escaping import for_terminal as printable
 from pytest_attn_grader.reports.summary import Row, Summary, points, summarize
-from pytest_attn_grader.results import GradeReport
+from pytest_attn_grader.results.report import GradeReport
 from pytest_attn_grader.settings import Settings
 
 BAR_WIDTH = 20
@@ -48,7 +48,7 @@ def write_summary(report: GradeReport, reporter: Reporter, settings: Settings) -
     summary = summarize(report, settings, verbose=reporter.verbosity > 0)
     reporter.write_sep("=", "attention grader", bold=True)
     if reporter.isatty and reporter.hasmarkup:
-        from pytest_attn_grader.reports.screen import render_summary
+        from pytest_attn_grader.reports.rich_summary import render_summary
 
         reporter.write(render_summary(summary, width=shutil.get_terminal_size().columns), flush=True)
         return

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pytest_attn_grader.errors import SubmissionError
-from pytest_attn_grader.plain import EvidenceValue
+from pytest_attn_grader.results.base import EvidenceValue
+from pytest_attn_grader.sandbox.descriptions import Candidate
+from pytest_attn_grader.sandbox.messages import ConfigObject, Value
 from pytest_attn_grader.submission.parameter_names import is_dropout
-from pytest_attn_grader.submission.sandbox.specs import ConfigObject, Value
-from pytest_attn_grader.submission.signatures import Candidate
 
 _NAMES: dict[str, frozenset[str]] = {
     "width": frozenset(

@@ -3,60 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import takewhile
 
+from pytest_attn_grader.sandbox.descriptions import Candidate, Parameter
 from pytest_attn_grader.submission.parameter_names import NEVER_A_MASK, hidden_states_role, projection_role, role_of
 
 Notes = tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """One parameter of a student's callable, as the worker reports it."""
-
-    name: str
-    kind: str
-    has_default: bool
-    default: str | None = None
-
-    @property
-    def takes_position(self) -> bool:
-        return self.kind in {"positional-only", "positional-or-keyword"}
-
-    def __str__(self) -> str:
-        star = {"var-positional": "*", "var-keyword": "**"}.get(self.kind, "")
-        return f"{star}{self.name}={self.default}" if self.has_default else f"{star}{self.name}"
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """Something in the submission that could be what is to be graded.
-
-    `parameters` are those of the call, of a class those of its constructor; then `forward_parameters` has the others.
-    """
-
-    name: str
-    kind: str
-    parameters: tuple[Parameter, ...]
-    line: int | None = None
-    file: str | None = None
-    forward_parameters: tuple[Parameter, ...] = ()
-
-    @property
-    def is_module(self) -> bool:
-        return self.kind in {"module-class", "module-instance"}
-
-    @property
-    def called(self) -> Candidate:
-        """What is called with tensors: the function itself, or a module's forward."""
-        if self.kind != "module-class":
-            return self
-        return replace(self, name=f"{self.name}.forward", kind="callable", parameters=_without_self(self))
-
-    @property
-    def signature(self) -> str:
-        return f"{self.name}({', '.join(map(str, self.parameters))})"
 
 
 @dataclass(frozen=True)
@@ -163,11 +116,6 @@ def unfilled(candidate: Candidate, slots: Sequence[Slot]) -> list[str]:
         for parameter in candidate.parameters
         if not parameter.has_default and parameter.name not in filled and not parameter.kind.startswith("var-")
     ]
-
-
-def _without_self(candidate: Candidate) -> tuple[Parameter, ...]:
-    """A class's forward is reported unbound."""
-    return candidate.forward_parameters[1:]
 
 
 def _role_in_function(name: str) -> str | None:

@@ -15,20 +15,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_attn_grader.errors import SandboxUnavailableError
-from pytest_attn_grader.results import Adaptation, Construction, Sandbox, StudentInfo
+from pytest_attn_grader.results.report import Adaptation, Construction, Sandbox, StudentInfo
+from pytest_attn_grader.sandbox.tiers import Tier, choose_tier
+from pytest_attn_grader.sandbox.worker.limits import Limits
+from pytest_attn_grader.sandbox.worker_process import WorkerProcess
 from pytest_attn_grader.submission.constructor import Arguments, Sizes, arguments_for
 from pytest_attn_grader.submission.contract import Contract, choose_candidate, note_on_choice, settle_contract
-from pytest_attn_grader.submission.sandbox.limits import Limits
-from pytest_attn_grader.submission.sandbox.process import WorkerProcess
-from pytest_attn_grader.submission.sandbox.tiers import Tier, choose_tier
 from pytest_attn_grader.submission.target import Target, hash_sources
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from pytest_attn_grader.settings import Settings
-    from pytest_attn_grader.submission.projections.own_loading import OwnLoading
-    from pytest_attn_grader.submission.sandbox.remote import (
+    from pytest_attn_grader.sandbox.client import (
         CallReply,
         CallSpec,
         Constructed,
@@ -36,7 +34,9 @@ if TYPE_CHECKING:
         RemoteAttention,
         RemoteModule,
     )
-    from pytest_attn_grader.submission.signatures import Candidate
+    from pytest_attn_grader.sandbox.descriptions import Candidate
+    from pytest_attn_grader.settings import Settings
+    from pytest_attn_grader.submission.projections.custom_loader import OwnLoading
 
 
 class Student:
@@ -109,7 +109,7 @@ class Student:
         root = self.target.root
         paths = [path for path in sys.path if path and Path(path).resolve() != root]
         if self.tier.name == "none":
-            from pytest_attn_grader.submission.sandbox.inline import InlineWorker
+            from pytest_attn_grader.sandbox.in_process import InlineWorker
 
             return InlineWorker(root=root, import_paths=paths, limits=self.limits)
         return WorkerProcess(root=root, import_paths=paths, limits=self.limits, in_namespaces=self.tier.name == "bwrap")
@@ -117,7 +117,7 @@ class Student:
     @cached_property
     def remote(self) -> RemoteAttention:
         """The worker's typed side; a dead worker is replaced at the next request."""
-        from pytest_attn_grader.submission.sandbox.remote import RemoteAttention
+        from pytest_attn_grader.sandbox.client import RemoteAttention
 
         return RemoteAttention(self._make_worker, worker=self._first_worker)
 

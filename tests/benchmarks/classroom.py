@@ -59,7 +59,7 @@ def main() -> None:
 def _together(place: Path, environment: dict[str, str], size: int, processes: int) -> float:
     """Submissions a minute of one command, from its start to its gradebook."""
     out = place / f"out{time.monotonic_ns()}"
-    command = [sys.executable, "-m", "pytest_attn_grader.cli", "grade", str(place / "class"), "--out", str(out)]
+    command = [sys.executable, "-m", "pytest_attn_grader.cli.app", "grade", str(place / "class"), "--out", str(out)]
     command += ["--model=mini", "--device=cpu", "--seed", SEED, "--quiet", "--processes", str(processes)]
     started = time.monotonic()
     subprocess.run(command, cwd=place, env=environment, check=True, stdout=subprocess.DEVNULL)

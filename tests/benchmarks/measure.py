@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import psutil
 
-from pytest_attn_grader.memory import peak_rss_bytes
+from pytest_attn_grader._utils.memory import peak_rss_bytes
 from tests.benchmarks.subjects import Subject
 
 MEBIBYTE = 1 << 20

@@ -13,8 +13,8 @@ from tests.support.checks import ask as ask_check
 from tests.support.students import Workshop
 
 if TYPE_CHECKING:
+    from pytest_attn_grader.grading.session import GradingSession
     from pytest_attn_grader.models.loaded import LoadedModel
-    from pytest_attn_grader.session import GradingSession
 
 Ask = Callable[..., "str | None"]
 

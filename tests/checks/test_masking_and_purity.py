@@ -4,7 +4,7 @@ import pytest
 
 from pytest_attn_grader.checks import test_masking as masking
 from pytest_attn_grader.checks import test_purity as purity
-from pytest_attn_grader.judging import missing_need
+from pytest_attn_grader.plugin.outcomes import missing_need
 from tests.support.checks import every_check
 
 from .conftest import Ask

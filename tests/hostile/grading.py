@@ -20,8 +20,8 @@ from pytest_attn_grader.checks import test_purity as purity
 from pytest_attn_grader.checks import test_shape as shape
 from pytest_attn_grader.checks import test_similarity as similarity
 from pytest_attn_grader.errors import SubmissionError
-from pytest_attn_grader.evidence import CheckFailed, Evidence, NotApplicable
-from pytest_attn_grader.session import GradingSession
+from pytest_attn_grader.grading.evidence import CheckFailed, Evidence, NotApplicable
+from pytest_attn_grader.grading.session import GradingSession
 from pytest_attn_grader.settings import Settings
 from pytest_attn_grader.submission.student import Student
 

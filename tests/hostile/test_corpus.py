@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_attn_grader.submission.sandbox import bubblewrap
+from pytest_attn_grader.sandbox import bubblewrap
 from tests.hostile.grading import CORPUS, TIERS, Grading, Hostile, Outcome, corpus
 
 if TYPE_CHECKING:

@@ -18,9 +18,10 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from pytest_attn_grader.errors import SubmissionError
-from pytest_attn_grader.submission.sandbox import replies, wire
-from pytest_attn_grader.submission.sandbox.call_reply import Shape
-from pytest_attn_grader.submission.sandbox.faults import student_failure
+from pytest_attn_grader.sandbox import reply_validation
+from pytest_attn_grader.sandbox.call_reply import Shape
+from pytest_attn_grader.sandbox.exit_reasons import student_failure
+from pytest_attn_grader.sandbox.worker import protocol
 
 FRAMES = 10_000
 MOST_GROWTH_BYTES = 300 << 20
@@ -105,7 +106,7 @@ def frames(draw: st.DrawFn) -> bytes:
     if draw(st.integers(0, 9)) == 0:
         return draw(st.binary(max_size=300))
     text = json.dumps(draw(headers())).encode("utf-8", "surrogatepass")
-    payload = draw(st.sampled_from([b"", wire.encode_tensors(TENSORS)]))
+    payload = draw(st.sampled_from([b"", protocol.encode_tensors(TENSORS)]))
     if payload and draw(st.booleans()):
         damaged = bytearray(payload)
         for _ in range(draw(st.integers(1, 8))):
@@ -113,7 +114,7 @@ def frames(draw: st.DrawFn) -> bytes:
             damaged[draw(st.integers(0, min(300, len(damaged) - 1)))] = draw(st.integers(0, 255))
         payload = bytes(damaged)
     lengths = draw(st.sampled_from([None, None, None, (0, 0), (2**32 - 1, 2**64 - 1), (5, 2**40), (len(text), 10**9)]))
-    start = struct.pack("!4sIQ", wire.MAGIC, *(lengths or (len(text), len(payload))))
+    start = struct.pack("!4sIQ", protocol.MAGIC, *(lengths or (len(text), len(payload))))
     whole = start + text + payload
     return whole[: draw(st.integers(0, len(whole)))] if draw(st.integers(0, 4)) == 0 else whole
 
@@ -131,22 +132,22 @@ def read(data: bytes) -> str:
         sender = threading.Thread(target=_send, args=(theirs, data), daemon=True)
         sender.start()  # what is longer than the socket's buffer must not wait for who reads it
         try:
-            header, payload = wire.receive_frame(ours, max_payload_bytes=1 << 20, deadline=time.monotonic() + 60)
-            tensors = wire.decode_tensors(payload)
-        except wire.WireError as error:
+            header, payload = protocol.receive_frame(ours, max_payload_bytes=1 << 20, deadline=time.monotonic() + 60)
+            tensors = protocol.decode_tensors(payload)
+        except protocol.WireError as error:
             return error.fault
     seen = 0
     refusals: list[SubmissionError] = []
     inputs = {"query": Shape.of(torch.zeros(2))}
     for reader in (
-        lambda: replies.read_call(header, tensors, ("query",)),
-        lambda: replies.read_description(header),
-        lambda: replies.read_module(header),
-        lambda: replies.read_gradients(header, {**tensors, "grad.query": torch.zeros(2)}, inputs),
-        lambda: replies.read_constructed(header),
+        lambda: reply_validation.read_call(header, tensors, ("query",)),
+        lambda: reply_validation.read_description(header),
+        lambda: reply_validation.read_module(header),
+        lambda: reply_validation.read_gradients(header, {**tensors, "grad.query": torch.zeros(2)}, inputs),
+        lambda: reply_validation.read_constructed(header),
     ):
         try:
-            with replies.Judging(None):
+            with reply_validation.Judging(None):
                 reader()
             seen += 1
         except SubmissionError as error:
@@ -161,8 +162,8 @@ def read(data: bytes) -> str:
 
 @pytest.mark.parametrize("good", GOOD, ids=["call", "description", "module", "gradients", "constructed", "failure"])
 def test_what_is_as_it_should_be_is_read(good: dict[str, Any]) -> None:
-    payload = wire.encode_tensors(TENSORS) if good is CALL else b""
-    assert read(b"".join(wire.encode_frame(good, payload))) == ("refused" if good is FAILURE else "read")
+    payload = protocol.encode_tensors(TENSORS) if good is CALL else b""
+    assert read(b"".join(protocol.encode_frame(good, payload))) == ("refused" if good is FAILURE else "read")
 
 
 @pytest.mark.slow

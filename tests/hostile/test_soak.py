@@ -17,9 +17,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from pytest_attn_grader.attention.probes import SPEC_BY_NAME, build_probe
 from pytest_attn_grader.errors import SubmissionError
-from pytest_attn_grader.observation import Observation
-from pytest_attn_grader.probes import SPEC_BY_NAME, build_probe
+from pytest_attn_grader.grading.observation import Observation
 from tests.hostile.grading import CORPUS
 from tests.support.sandboxes import left_in
 from tests.support.students import REFERENCE, Workshop

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from pytest_attn_grader.errors import SubmissionError
-from pytest_attn_grader.submission.sandbox import bubblewrap
-from pytest_attn_grader.submission.sandbox.limits import Limits
-from pytest_attn_grader.submission.sandbox.process import WorkerProcess
-from pytest_attn_grader.submission.sandbox.remote import CallSpec, RemoteAttention, TensorRef
+from pytest_attn_grader.sandbox import bubblewrap
+from pytest_attn_grader.sandbox.client import CallSpec, RemoteAttention, TensorRef
+from pytest_attn_grader.sandbox.worker.limits import Limits
+from pytest_attn_grader.sandbox.worker_process import WorkerProcess
 
 CALL_SECONDS = 1.0
 MORE_SECONDS = 2.0

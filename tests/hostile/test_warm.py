@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_attn_grader.submission.sandbox import bubblewrap, launch, nursery
-from pytest_attn_grader.submission.sandbox.nursery import ForkedProcess
+from pytest_attn_grader.sandbox import bubblewrap, fork_server, launch
+from pytest_attn_grader.sandbox.fork_server import ForkedProcess
 from tests.hostile.grading import CORPUS, TIERS, Grading, Hostile
 
 if TYPE_CHECKING:
@@ -38,9 +38,9 @@ NAMES = (
 def warm() -> Iterator[None]:
     started = launch.start_nursery([path for path in sys.path if path])
     started.forks_into_namespaces = True
-    nursery.keep(started)
+    fork_server.keep(started)
     yield
-    nursery.keep(None)
+    fork_server.keep(None)
     started.close()
 
 

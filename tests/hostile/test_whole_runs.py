@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pytest_attn_grader.reports.signature import is_genuine
-from pytest_attn_grader.submission.sandbox import bubblewrap
+from pytest_attn_grader.sandbox import bubblewrap
 from tests.support.runs import Warm
 from tests.support.sandboxes import left_in
 from tests.support.students import REFERENCE

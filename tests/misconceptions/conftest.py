@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
+from pytest_attn_grader.attention.probes import Probe, Record, diagnosis_probes
+from pytest_attn_grader.attention.tolerances import ProbeTolerance, derive_tolerance
 from pytest_attn_grader.misconceptions import Predictions, diagnose
-from pytest_attn_grader.misconceptions.case import Case
-from pytest_attn_grader.misconceptions.pipeline import Pipeline
-from pytest_attn_grader.misconceptions.predictions import put_to
-from pytest_attn_grader.probes import Probe, Record, diagnosis_probes
-from pytest_attn_grader.results import Diagnosis
-from pytest_attn_grader.tolerances import ProbeTolerance, derive_tolerance
+from pytest_attn_grader.misconceptions.matching import put_to
+from pytest_attn_grader.misconceptions.observations import Case
+from pytest_attn_grader.misconceptions.stages import Pipeline
+from pytest_attn_grader.results.report import Diagnosis
 
 SEED = 5
 

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pytest_attn_grader.grading.session import GradingSession
 from pytest_attn_grader.misconceptions import Predictions
 from pytest_attn_grader.model_utils import attach_tokenizer
 from pytest_attn_grader.models.load import load_model
-from pytest_attn_grader.results import Diagnosis
-from pytest_attn_grader.session import GradingSession
+from pytest_attn_grader.results.report import Diagnosis
+from pytest_attn_grader.sandbox.client import RemoteAttention
+from pytest_attn_grader.sandbox.worker.limits import Limits
+from pytest_attn_grader.sandbox.worker_process import WorkerProcess
 from pytest_attn_grader.settings import Settings
-from pytest_attn_grader.submission.sandbox.limits import Limits
-from pytest_attn_grader.submission.sandbox.process import WorkerProcess
-from pytest_attn_grader.submission.sandbox.remote import RemoteAttention
 from pytest_attn_grader.submission.student import Student
 from pytest_attn_grader.submission.target import Target
 from tests.support.checks import first_failure

@@ -6,11 +6,11 @@ import inspect
 
 import pytest
 
+from pytest_attn_grader.attention.probes import PROBE_SPECS, LocalAttention, Probe
 from pytest_attn_grader.errors import UsageError
 from pytest_attn_grader.misconceptions import FAMILIES, MISCONCEPTIONS, Misconception, explain, find_misconception
 from pytest_attn_grader.misconceptions.base import misconception
-from pytest_attn_grader.misconceptions.pipeline import Change, Pipeline
-from pytest_attn_grader.probes import PROBE_SPECS, LocalAttention, Probe
+from pytest_attn_grader.misconceptions.stages import Change, Pipeline
 
 PROBE_NAMES = {spec.name for spec in PROBE_SPECS} | {"basic-again", "basic-eval", "basic-train"}
 each_mistake = pytest.mark.parametrize("known", MISCONCEPTIONS, ids=lambda known: known.slug)

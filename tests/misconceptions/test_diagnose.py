@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
+from pytest_attn_grader.attention.probes import INPUT_NAMES, Record, diagnosis_probes
 from pytest_attn_grader.misconceptions import (
     MISCONCEPTIONS,
     Predictions,
@@ -17,12 +18,11 @@ from pytest_attn_grader.misconceptions import (
     diagnose_failure,
     find_misconception,
 )
-from pytest_attn_grader.misconceptions.faults import FaultFinder
 from pytest_attn_grader.misconceptions.hypotheses import CORRECT, Hypothesis
-from pytest_attn_grader.misconceptions.pipeline import Change, Pipeline
-from pytest_attn_grader.misconceptions.predictions import put_to
-from pytest_attn_grader.probes import INPUT_NAMES, Record, diagnosis_probes
-from pytest_attn_grader.results import Failure
+from pytest_attn_grader.misconceptions.matching import put_to
+from pytest_attn_grader.misconceptions.mismatches import FaultFinder
+from pytest_attn_grader.misconceptions.stages import Change, Pipeline
+from pytest_attn_grader.results.report import Failure
 
 # The catalogue's own code against itself proves that every mistake can be seen and told from every other one.
 BY_NUMBERS = [known for known in MISCONCEPTIONS if known.by_numbers and known.counted]

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 _NAME = "attn-tests/distilgpt2-shape"
 _SCRIPT = """
 import json, sys
-from pytest_attn_grader.memory import peak_rss_bytes
+from pytest_attn_grader._utils.memory import peak_rss_bytes
 from pytest_attn_grader.models import load_model
 loaded = load_model(sys.argv[1], device="cpu")
 prompt = loaded.tokenizer("The cat sat on the mat", return_tensors="pt")

@@ -167,7 +167,7 @@ def test_interrupted_again_and_again(
 def test_a_killed_run_leaves_a_usable_cache(hub: Hub, server: HubServer) -> None:
     server.faults.pause_seconds = 0.5
     script = (
-        "import sys; from pathlib import Path; from pytest_attn_grader.models.fetch import fetch_snapshot; "
+        "import sys; from pathlib import Path; from pytest_attn_grader.models.hub_download import fetch_snapshot; "
         "fetch_snapshot(*sys.argv[1:3], endpoint=sys.argv[3], cache_dir=Path(sys.argv[4]), answer_seconds=30, "
         "progress=False)"
     )
@@ -197,7 +197,7 @@ def test_full_disk(hub: Hub) -> None:
     # A limit on the size of files is as near to a full disk as an ordinary user gets: writing fails half-way.
     script = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000)); "
-        "from pathlib import Path; from pytest_attn_grader.models.fetch import fetch_snapshot\n"
+        "from pathlib import Path; from pytest_attn_grader.models.hub_download import fetch_snapshot\n"
         "try: fetch_snapshot(*sys.argv[1:3], endpoint=sys.argv[3], cache_dir=Path(sys.argv[4]), answer_seconds=30, "
         "progress=False)\n"
         "except Exception as error: print(error)"
@@ -208,9 +208,9 @@ def test_full_disk(hub: Hub) -> None:
 
 
 def test_the_download_process_dies(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pytest_attn_grader.models import fetch
+    from pytest_attn_grader.models import hub_download
 
-    monkeypatch.setattr(fetch, "_START", "import sys; sys.exit('no memory left')")
+    monkeypatch.setattr(hub_download, "_START", "import sys; sys.exit('no memory left')")
     assert refusal("distilgpt2", hub, within_seconds=10) == (
         "Model 'distilgpt2' cannot be had: the download broke off: no memory left. Run again; it resumes where it can."
     )

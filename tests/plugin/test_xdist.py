@@ -1,82 +1,33 @@
-"""`pytest -n 2`: the checks stay together in one worker, and the controller writes the same report."""
-
 from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from tests.support.runs import Run, Warm
-from tests.support.students import REFERENCE
-
-WRONG = REFERENCE.replace("math.sqrt(query.size(-1))", "query.size(-1)")
-# Written while the machine was busy with other things: what a clock says differs from run to run.
-MEASURED = {"seconds", "evidence", "nodeid", "message", "came"}
-COURSE = "def test_a(attn_student):\n    pass\n\ndef test_b(attn_model):\n    assert attn_model.config.n_layer == 99\n"
+from pytest_attn_grader.plugin.collection import CHECKS_PLACE
+from pytest_attn_grader.plugin.xdist import TOGETHER, follow_controller, make_scheduler, scope_of, tell_worker
+from pytest_attn_grader.settings import Settings
 
 
-def alike(run: Run) -> list[dict[str, object]]:
-    return [{key: value for key, value in check.items() if key not in MEASURED} for check in run.checks.values()]
+def test_tests_that_ask_for_a_submission_go_to_one_worker(tmp_path: Path) -> None:
+    (tmp_path / "test_course.py").write_text("def test_a(attn_student): ...")
+    (tmp_path / "test_other.py").write_text("def test_a(): ...")
+    assert scope_of(f"{CHECKS_PLACE}test_shape.py::test_shape[basic]", tmp_path) == TOGETHER
+    assert scope_of("test_course.py::test_a", tmp_path) == TOGETHER
+    assert scope_of("test_other.py::test_a", tmp_path) == "test_other.py::test_a"
+    assert scope_of("gone.py::test_a", tmp_path) == "gone.py::test_a"
 
 
-@pytest.mark.slow
-def test_a_failing_run_is_the_same_with_and_without(warm: Warm) -> None:
-    alone = warm.grade(WRONG, "--attn-seed=3")
-    together = warm.grade(WRONG, "--attn-seed=3", "-n", "2")
-    together.assert_tidy()
-    assert (together.exit_code, together.verdict) == (alone.exit_code, alone.verdict) == (1, "failed")
-    assert alike(together) == alike(alone)
-    assert together.report["score"] == alone.report["score"]
-    for part in ("model", "prompt", "seeds", "settings", "diagnosis"):
-        assert together.report[part] == alone.report[part]
-    assert together.report["student"]["sha256"] == alone.report["student"]["sha256"]
-    assert together.report["comparison"]["heads"] == alone.report["comparison"]["heads"]
-    assert together.report["sandbox"]["workers_started"] >= 1
-    assert together.report["tolerances"]
-    assert together.document["summary"] == alone.document["summary"]
-    # The terminal says the same, once.
-    assert together.stdout.count("= attention grader =") == 1
-    verdict = next(line for line in alone.stdout.splitlines() if line.startswith("FAILED "))
-    assert verdict in together.stdout
+def test_a_worker_draws_what_the_controller_drew() -> None:
+    workerinput: dict[str, Any] = {}
+    tell_worker(workerinput, Settings(student="a.py", seed=2**62))
+    worker: Any = SimpleNamespace(workerinput=workerinput)
+    assert follow_controller(worker, Settings(student="a.py", seed=1)) == Settings(student="a.py", seed=2**62)
+    alone: Any = SimpleNamespace()
+    assert follow_controller(alone, Settings(student="a.py", seed=1)).seed == 1
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("dist", ["load", "loadfile", "worksteal"])
-def test_a_passing_run_with_the_checks_in_one_worker(dist: str, warm: Warm) -> None:
-    run = warm.grade(REFERENCE, "-n", "2", f"--dist={dist}")
-    run.assert_tidy()
-    assert (run.exit_code, run.verdict) == (0, "passed"), run.text
-    assert run.report["score"]["earned"] == 100
-    assert run.ids("passed") | run.ids("not-applicable") == set(run.checks)
-    assert run.report["seeds"]["inputs"] > 0
-    assert "PASSED  100 of 100 points" in run.stdout
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("args", "exit_code", "words"),
-    [
-        (("--attn-model=./nowhere",), 10, "./nowhere"),
-        (("--attn-layer=7",), 4, "mini has 3 layers"),
-        (("-k", "masking"), 0, "were not selected"),
-    ],
-)
-def test_an_ungradable_run(args: tuple[str, ...], exit_code: int, words: str, warm: Warm) -> None:
-    run = warm.grade(REFERENCE, "-n", "2", *args)
-    run.assert_ungradable(exit_code, words)
-
-
-@pytest.mark.slow
-def test_a_usage_error_is_found_before_any_worker_starts(warm: Warm) -> None:
-    run = warm.grade(REFERENCE, "-n", "2", target="nowhere.py")
-    run.assert_ungradable(4, "there is no file")
-    assert "workers" not in run.stdout
-
-
-@pytest.mark.slow
-def test_an_instructors_failing_test_and_a_bad_marker(warm: Warm) -> None:
-    run = warm.grade({"student.py": REFERENCE, "test_course.py": COURSE}, "-n", "2", "test_course.py")
-    assert (run.exit_code, run.verdict) == (1, "failed"), run.text
-    assert run.report["reason"] == "1 of the instructor's own test failed"
-    assert run.report["score"]["earned"] == 100
-    bad = "import pytest\n@pytest.mark.attn_check(id='a')\ndef test_a(): pass\n"
-    run = warm.grade({"student.py": REFERENCE, "test_course.py": bad}, "-n", "2", "test_course.py")
-    run.assert_ungradable(4, "test_course.py::test_a: attn_check takes the keywords id, title")
+def test_each_worker_gets_everything_when_that_was_asked_for(pytester: pytest.Pytester) -> None:
+    assert make_scheduler(pytester.parseconfig("--dist=each", "--tx=popen"), None) is None

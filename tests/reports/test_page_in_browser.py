@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from pytest_attn_grader.reports.page import write_page
-from tests.reports.test_page import HOSTILE
+from pytest_attn_grader.reports.html_page import write_page
+from tests.reports.test_html_page import HOSTILE
 from tests.support.pages import comparison, shown_report
 
 pytestmark = pytest.mark.slow

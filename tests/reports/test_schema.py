@@ -5,7 +5,7 @@ import json
 import jsonschema
 
 from pytest_attn_grader.reports.schema import SCHEMA_FILE, build_schema, schema_text
-from pytest_attn_grader.results import SCHEMA_VERSION
+from pytest_attn_grader.results.report import SCHEMA_VERSION
 
 
 def test_the_shipped_file_is_the_schema() -> None:

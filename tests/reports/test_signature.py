@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from pytest_attn_grader.cli import app
-from pytest_attn_grader.reports import carrier
+from pytest_attn_grader.cli.app import app
+from pytest_attn_grader.reports import json_report
 from pytest_attn_grader.reports.signature import is_genuine, sign, take_key
 from pytest_attn_grader.settings import Settings
 from tests.support.reports import check, report_of
@@ -23,7 +23,7 @@ KEY = b"correct horse"
 @pytest.fixture
 def signed(tmp_path: Path) -> Path:
     path = tmp_path / "report.json"
-    carrier.claim(report_of(check()), Settings(student="x", report=path), KEY)
+    json_report.claim(report_of(check()), Settings(student="x", report=path), KEY)
     return path
 
 
@@ -75,7 +75,7 @@ def test_what_cannot_be_verified_is_not_genuine(
 
 def test_an_unsigned_report_is_not_genuine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "report.json"
-    carrier.claim(report_of(check()), Settings(student="x", report=path))
+    json_report.claim(report_of(check()), Settings(student="x", report=path))
     assert json.loads(path.read_text())["attn_grader"]["signature"] is None
     assert verify(path, "k", monkeypatch)[0] == 1
 

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_attn_grader.escaping import for_terminal as printable
-from pytest_attn_grader.reports.assemble import RunFacts
+from pytest_attn_grader.grading.assemble import RunFacts
+from pytest_attn_grader.reports.escaping import for_terminal as printable
 from pytest_attn_grader.reports.summary import speed_in_words
-from pytest_attn_grader.results import Speed, SpeedAtLength, Timing
+from pytest_attn_grader.results.report import Speed, SpeedAtLength, Timing
 from tests.support.reports import check, report_of
 
 

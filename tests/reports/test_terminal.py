@@ -3,9 +3,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pytest_attn_grader.reports.assemble import RunFacts
+from pytest_attn_grader.grading.assemble import RunFacts
 from pytest_attn_grader.reports.terminal import BAR_WIDTH, write_summary
-from pytest_attn_grader.results import Diagnosis, GradeReport, ModelInfo, Phase, StudentInfo
+from pytest_attn_grader.results.report import Diagnosis, GradeReport, ModelInfo, Phase, StudentInfo
 from pytest_attn_grader.settings import Settings
 from tests.support.reports import check, report_of
 

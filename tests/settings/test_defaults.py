@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from pytest_attn_grader.results import CATEGORIES
+from pytest_attn_grader.results.report import CATEGORIES
 from pytest_attn_grader.settings import DEFAULT_POINTS
 
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_attn_grader.observation import Observation
-from pytest_attn_grader.probes import INPUT_NAMES, SPEC_BY_NAME, build_probe
-from pytest_attn_grader.submission.fit import fit
-from pytest_attn_grader.tolerances import FACTOR
+from pytest_attn_grader.attention.probes import INPUT_NAMES, SPEC_BY_NAME, build_probe
+from pytest_attn_grader.attention.tolerances import FACTOR
+from pytest_attn_grader.grading.observation import Observation
+from pytest_attn_grader.submission.adapt import fit
 from tests.support.accepted import KINDS, Style, both_models, spread_of, student_of, styles
 from tests.support.checks import PASSED, ask_everything, session_over
 

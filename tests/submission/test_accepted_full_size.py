@@ -10,9 +10,9 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from pytest_attn_grader.experiments import run_gradient_flow
-from pytest_attn_grader.submission.fit import fit
-from pytest_attn_grader.tolerances import FACTOR
+from pytest_attn_grader.attention.tolerances import FACTOR
+from pytest_attn_grader.grading.experiments import run_gradient_flow
+from pytest_attn_grader.submission.adapt import fit
 from tests.support.accepted import Style, both_models, spread_of, student_of, styles
 from tests.support.checkpoints import distilgpt2_shaped
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_attn_grader.errors import AttnGraderError, SubmissionError
-from pytest_attn_grader.submission.fit import fit
+from pytest_attn_grader.submission.adapt import fit
 
 if TYPE_CHECKING:
     from tests.support.students import Workshop

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_attn_grader.submission.sandbox.process import WorkerProcess
+from pytest_attn_grader.sandbox.worker_process import WorkerProcess
 from tests.support.accepted import ACCEPTED
 from tests.support.checks import session_over
 

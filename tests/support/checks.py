@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_attn_grader import checks
-from pytest_attn_grader.collection import CHECK_FILES, CheckMark
 from pytest_attn_grader.errors import SubmissionError
-from pytest_attn_grader.evidence import CheckFailed, Evidence, NotApplicable
-from pytest_attn_grader.judging import missing_need
-from pytest_attn_grader.session import GradingSession
+from pytest_attn_grader.grading.evidence import CheckFailed, Evidence, NotApplicable
+from pytest_attn_grader.grading.session import GradingSession
+from pytest_attn_grader.plugin.collection import CHECK_FILES, CheckMark
+from pytest_attn_grader.plugin.outcomes import missing_need
 from pytest_attn_grader.settings import Settings
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from pytest_attn_grader.reports.assemble import RunFacts
-from pytest_attn_grader.results import (
+from pytest_attn_grader.grading.assemble import RunFacts
+from pytest_attn_grader.results.report import (
     AttentionMap,
     Coherence,
     Comparison,

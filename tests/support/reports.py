@@ -8,9 +8,9 @@ from typing import Any
 
 import jsonschema
 
-from pytest_attn_grader.reports.assemble import RunFacts, assemble
+from pytest_attn_grader.grading.assemble import RunFacts, assemble
 from pytest_attn_grader.reports.schema import SCHEMA_FILE
-from pytest_attn_grader.results import CheckResult, GradeReport
+from pytest_attn_grader.results.report import CheckResult, GradeReport
 from pytest_attn_grader.settings import Settings
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pytest_attn_grader.submission.sandbox import bubblewrap
+from pytest_attn_grader.sandbox import bubblewrap
 
 needs_bwrap = pytest.mark.skipif(bool(bubblewrap.why_not()), reason=bubblewrap.why_not() or "it works")
 # The beginning of a submission that tries what it may not.

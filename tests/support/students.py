@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pytest_attn_grader.submission.adapters import StudentAttention, fit_function
-from pytest_attn_grader.submission.sandbox.limits import Limits
-from pytest_attn_grader.submission.sandbox.process import WorkerProcess
-from pytest_attn_grader.submission.sandbox.remote import Description, RemoteAttention
+from pytest_attn_grader.sandbox.client import Description, RemoteAttention
+from pytest_attn_grader.sandbox.worker.limits import Limits
+from pytest_attn_grader.sandbox.worker_process import WorkerProcess
+from pytest_attn_grader.submission.function_attention import StudentAttention, fit_function
 from pytest_attn_grader.submission.student import Student
 from pytest_attn_grader.submission.target import find_target
 

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from pytest_attn_grader.errors import UsageError
-from pytest_attn_grader.reports.formats import classroom, exercism, github, github_annotations, gradescope, prairielearn
-from pytest_attn_grader.reports.formats.base import Format
+from pytest_attn_grader.reports.formats import (
+    exercism,
+    github_annotations,
+    github_classroom,
+    github_summary,
+    gradescope,
+    prairielearn,
+)
+from pytest_attn_grader.reports.formats.rows import Format
 
 FORMATS: tuple[Format, ...] = (
     gradescope.FORMAT,
-    github.FORMAT,
+    github_summary.FORMAT,
     github_annotations.FORMAT,
-    classroom.FORMAT,
+    github_classroom.FORMAT,
     prairielearn.FORMAT,
     exercism.FORMAT,
 )

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from pytest_attn_grader.escaping import for_log
-from pytest_attn_grader.reports.formats.base import Format, Row, as_json, headline, rows
-from pytest_attn_grader.results import CATEGORIES, GradeReport
+from pytest_attn_grader.reports.escaping import for_log
+from pytest_attn_grader.reports.formats.rows import Format, Row, as_json, headline, rows
+from pytest_attn_grader.results.report import CATEGORIES, GradeReport
 
 MOST_MESSAGE_CHARS = 65535
 MOST_OUTPUT_CHARS = 500

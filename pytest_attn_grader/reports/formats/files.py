@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pytest_attn_grader.errors import UsageError
-from pytest_attn_grader.reports.atomic import write_text_atomically
+from pytest_attn_grader.reports.atomic_write import write_text_atomically
 from pytest_attn_grader.reports.formats import find_format
-from pytest_attn_grader.reports.formats.base import Format
-from pytest_attn_grader.results import GradeReport
+from pytest_attn_grader.reports.formats.rows import Format
+from pytest_attn_grader.results.report import GradeReport
 from pytest_attn_grader.settings import parse_formats
 
 Outputs = Sequence[tuple[str, Path]]

@@ -10,9 +10,9 @@ import posixpath
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from pytest_attn_grader.escaping import for_annotation
-from pytest_attn_grader.reports.formats.base import Format, hints_allowed, rows, student_place, verdict_line
-from pytest_attn_grader.results import GradeReport
+from pytest_attn_grader.reports.escaping import for_annotation
+from pytest_attn_grader.reports.formats.rows import Format, hints_allowed, rows, student_place, verdict_line
+from pytest_attn_grader.results.report import GradeReport
 
 MOST_ERRORS = 10
 _MOST_CHARS = 2000

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from pytest_attn_grader.reports.formats.base import Format, Row, as_json, headline, rows, total
-from pytest_attn_grader.results import GradeReport
+from pytest_attn_grader.reports.formats.rows import Format, Row, as_json, headline, rows, total
+from pytest_attn_grader.results.report import GradeReport
 
 
 def render(report: GradeReport) -> str:

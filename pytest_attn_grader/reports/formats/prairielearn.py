@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from pytest_attn_grader.escaping import for_log
-from pytest_attn_grader.reports.formats.base import TEXT_SIZES, Format, Row, as_json, first_that_fits, headline, rows
-from pytest_attn_grader.results import GradeReport
+from pytest_attn_grader.reports.escaping import for_log
+from pytest_attn_grader.reports.formats.rows import TEXT_SIZES, Format, Row, as_json, first_that_fits, headline, rows
+from pytest_attn_grader.results.report import GradeReport
 
 MOST_BYTES = 1_000_000
 _MOST_OUTPUT_CHARS = 20_000

@@ -15,7 +15,7 @@ _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 def build_schema() -> dict[str, Any]:
     """The schema of the whole document: pytest-json-report's part, loosely, and `attn_grader`, strictly."""
-    from pytest_attn_grader.results import SCHEMA_VERSION, GradeReport
+    from pytest_attn_grader.results.report import SCHEMA_VERSION, GradeReport
 
     report = GradeReport.model_json_schema(mode="serialization")
     definitions = report.pop("$defs")
@@ -43,7 +43,7 @@ def build_schema() -> dict[str, Any]:
 
 def build_progress_schema() -> dict[str, Any]:
     """The schema of the file that `--attn-progress` keeps."""
-    from pytest_attn_grader.reports.progress import PROGRESS_VERSION, Progress
+    from pytest_attn_grader.reports.learner_progress import PROGRESS_VERSION, Progress
 
     return {
         "$schema": _DIALECT,
@@ -55,7 +55,7 @@ def build_progress_schema() -> dict[str, Any]:
 
 def build_assessment_schema() -> dict[str, Any]:
     """The schema of what `attn-grader assess` writes beside a report."""
-    from pytest_attn_grader.reports.assessment import ASSESSMENT_VERSION, Assessment
+    from pytest_attn_grader.results.assessment import ASSESSMENT_VERSION, Assessment
 
     return {
         "$schema": _DIALECT,

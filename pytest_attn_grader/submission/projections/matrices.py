@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from pytest_attn_grader.models.families import Family
+    from pytest_attn_grader.models.architectures import Family
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from itertools import combinations
 
 import pytest
 
-from pytest_attn_grader.models.mini.text import (
+from pytest_attn_grader.models.mini.training.text import (
     PROMPT_KINDS,
     held_back_text,
     write_document,
@@ -15,9 +15,9 @@ from pytest_attn_grader.models.mini.text import (
     write_marked_documents,
     write_prompts,
 )
-from pytest_attn_grader.models.mini.text.binding import BINDINGS
-from pytest_attn_grader.models.mini.text.words import CONTAINERS, NAMES, THINGS, a, copied_words, plural
-from pytest_attn_grader.models.mini.text.writer import Split, Writer, is_held_out_pair
+from pytest_attn_grader.models.mini.training.text.binding import BINDINGS
+from pytest_attn_grader.models.mini.training.text.words import CONTAINERS, NAMES, THINGS, a, copied_words, plural
+from pytest_attn_grader.models.mini.training.text.writer import Split, Writer, is_held_out_pair
 
 
 @pytest.mark.parametrize("split", ["train", "held_out"])

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from pytest_attn_grader.reports.assemble import RunFacts
-from pytest_attn_grader.results import CheckResult, Diagnosis, Failure, GradeReport, ModelInfo, Phase, StudentInfo
+from pytest_attn_grader.grading.assemble import RunFacts
+from pytest_attn_grader.results.report import (
+    CheckResult,
+    Diagnosis,
+    Failure,
+    GradeReport,
+    ModelInfo,
+    Phase,
+    StudentInfo,
+)
 from pytest_attn_grader.settings import Settings
 from tests.support.reports import check, report_of
 

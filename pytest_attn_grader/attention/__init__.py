@@ -1,0 +1,1 @@
+"""The mathematics of attention: reference, tolerances, metrics, head scores, dropout, probes."""

@@ -1,0 +1,278 @@
+"""Figures that compare attention maps and next-token distributions: tensors in, numbers out, nothing else.
+
+An attention map is ``(num_heads, query_len, key_len)``; further leading dimensions (layers, batch) are kept. Each row
+is one query's distribution over the keys. A figure of a map is one number a head: the mean over its query rows, or over
+the rows that ``real_rows`` marks True (rows of padding mean nothing and are not looked at, whatever they hold).
+
+Distances are defined between distributions, so they refuse rows that do not sum to one and name the worst. Measure that
+with `row_sum_error`; whoever wants the distance all the same says so with `normalised_rows`.
+
+Everything is computed and returned in float64.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from pytest_attn_grader.attention.head_scores import (
+    duplicate_token_score,
+    first_token_score,
+    induction_score,
+    match_heads,
+    previous_token_score,
+)
+from pytest_attn_grader.attention.logit_metrics import kl_divergence, top_k_agreement
+from pytest_attn_grader.attention.validation import (
+    ROW_SUM_TOLERANCE,
+    distribution,
+    distribution_pair,
+    finite,
+    finite_pair,
+    judged,
+    non_negative,
+)
+
+__all__ = [
+    "cosine_similarity",
+    "jensen_shannon_divergence",
+    "earth_movers_distance",
+    "total_variation",
+    "argmax_agreement",
+    "entropy",
+    "entropy_difference",
+    "attention_distance",
+    "row_sum_error",
+    "normalised_rows",
+    "kl_divergence",
+    "top_k_agreement",
+    "previous_token_score",
+    "first_token_score",
+    "duplicate_token_score",
+    "induction_score",
+    "match_heads",
+    "ROW_SUM_TOLERANCE",
+]
+
+
+def cosine_similarity(
+    student: torch.Tensor, reference: torch.Tensor, *, real_rows: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Cosine of the angle between two maps' rows: sum(s * r) / (|s| * |r|), mean over rows; 1 = same direction.
+
+    It does not see a row's length, so rows need not sum to one; a row of zeros has no direction and counts 0.
+
+    Args:
+        student, reference: ``(..., query_len, key_len)``.
+        real_rows: boolean ``(query_len,)``, which rows to judge; None judges all.
+
+    Returns:
+        ``(...)``, in [-1, 1]; in [0, 1] for non-negative rows.
+
+    Raises:
+        ValueError: shapes differ, or a value is not finite.
+    """
+    student, reference = finite_pair(student, reference, real_rows)
+    norms = student.norm(dim=-1) * reference.norm(dim=-1)  # (..., query_len)
+    cosines: torch.Tensor = (student * reference).sum(dim=-1) / norms.clamp_min(torch.finfo(norms.dtype).tiny)
+    return cosines.clamp(-1.0, 1.0).mean(dim=-1)
+
+
+def jensen_shannon_divergence(
+    student: torch.Tensor, reference: torch.Tensor, *, real_rows: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Jensen-Shannon divergence of rows, in nats: (KL(s || m) + KL(r || m)) / 2 with m = (s + r) / 2, mean over rows.
+
+    0 when equal, ln 2 (0.6931) when no key is shared; symmetric. The divergence, not its square root. Source: Lin,
+    "Divergence Measures Based on the Shannon Entropy", IEEE Trans. Information Theory 37(1), 1991.
+
+    Args:
+        student, reference: ``(..., query_len, key_len)``, rows are distributions.
+        real_rows: boolean ``(query_len,)``, which rows to judge; None judges all.
+
+    Returns:
+        ``(...)``, nats, in [0, ln 2].
+
+    Raises:
+        ValueError: shapes differ, a value is not finite or negative, or a row does not sum to one.
+    """
+    student, reference = distribution_pair(student, reference, real_rows)
+    middle = (student + reference) / 2
+    divergence = (_relative_entropy(student, middle) + _relative_entropy(reference, middle)) / 2
+    return divergence.clamp(0.0, math.log(2.0)).mean(dim=-1)
+
+
+def earth_movers_distance(
+    student: torch.Tensor, reference: torch.Tensor, *, real_rows: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Earth Mover's Distance over key positions, in tokens: how far, on average, attention has to be moved.
+
+    Keys stand one apart on a line, where the Wasserstein-1 distance is the L1 distance of the cumulative distributions,
+    sum over positions of |CDF_s - CDF_r|, mean over rows. Source: Vallender, "Calculation of the Wasserstein Distance
+    Between Probability Distributions on the Line", Theory of Probability and its Applications 18(4), 1974.
+
+    Args:
+        student, reference: ``(..., query_len, key_len)``, rows are distributions.
+        real_rows: boolean ``(query_len,)``, which rows to judge; None judges all.
+
+    Returns:
+        ``(...)``, tokens, in [0, key_len - 1].
+
+    Raises:
+        ValueError: shapes differ, a value is not finite or negative, or a row does not sum to one.
+    """
+    student, reference = distribution_pair(student, reference, real_rows)
+    # The last entry of both is 1; leaving it out keeps its rounding out.
+    gaps = (student.cumsum(dim=-1) - reference.cumsum(dim=-1))[..., :-1].abs()  # (..., query_len, key_len - 1)
+    return gaps.sum(dim=-1).mean(dim=-1)
+
+
+def total_variation(
+    student: torch.Tensor, reference: torch.Tensor, *, real_rows: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Total variation distance: the share of attention that lies on other keys, sum |s - r| / 2, mean over rows.
+
+    Source: Levin, Peres, Wilmer, "Markov Chains and Mixing Times", 2009, proposition 4.2.
+
+    Args:
+        student, reference: ``(..., query_len, key_len)``, rows are distributions.
+        real_rows: boolean ``(query_len,)``, which rows to judge; None judges all.
+
+    Returns:
+        ``(...)``, in [0, 1].
+
+    Raises:
+        ValueError: shapes differ, a value is not finite or negative, or a row does not sum to one.
+    """
+    student, reference = distribution_pair(student, reference, real_rows)
+    return (student - reference).abs().sum(dim=-1).div(2).mean(dim=-1)
+
+
+def argmax_agreement(
+    student: torch.Tensor, reference: torch.Tensor, *, real_rows: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Share of rows whose strongest key is the reference's strongest key.
+
+    A tie counts as agreement: the student's strongest key must carry, in the reference, the reference's largest weight.
+
+    Args:
+        student, reference: ``(..., query_len, key_len)``.
+        real_rows: boolean ``(query_len,)``, which rows to judge; None judges all.
+
+    Returns:
+        ``(...)``, in [0, 1].
+
+    Raises:
+        ValueError: shapes differ, or a value is not finite.
+    """
+    student, reference = finite_pair(student, reference, real_rows)
+    chosen = reference.gather(-1, student.argmax(dim=-1, keepdim=True)).squeeze(-1)  # (..., query_len)
+    return (chosen >= reference.amax(dim=-1)).to(torch.float64).mean(dim=-1)
+
+
+def entropy(weights: torch.Tensor, *, real_rows: torch.Tensor | None = None) -> torch.Tensor:
+    """Shannon entropy of rows, in nats: -sum p ln p, mean over rows; 0 = one key only, ln key_len = all alike.
+
+    Source: Shannon, "A Mathematical Theory of Communication", Bell System Technical Journal 27, 1948.
+
+    Args:
+        weights: ``(..., query_len, key_len)``, rows are distributions.
+        real_rows: boolean ``(query_len,)``, which rows to judge; None judges all.
+
+    Returns:
+        ``(...)``, nats, in [0, ln key_len].
+
+    Raises:
+        ValueError: a value is not finite or negative, or a row does not sum to one.
+    """
+    weights = distribution(weights, "weights", real_rows)
+    return _row_entropies(weights).mean(dim=-1)
+
+
+def entropy_difference(
+    student: torch.Tensor, reference: torch.Tensor, *, real_rows: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Student's entropy minus the reference's, in nats: positive = the student spreads its attention wider.
+
+    Args:
+        student, reference: ``(..., query_len, key_len)``, rows are distributions.
+        real_rows: boolean ``(query_len,)``, which rows to judge; None judges all.
+
+    Returns:
+        ``(...)``, nats, in [-ln key_len, ln key_len].
+
+    Raises:
+        ValueError: shapes differ, a value is not finite or negative, or a row does not sum to one.
+    """
+    student, reference = distribution_pair(student, reference, real_rows)
+    return (_row_entropies(student) - _row_entropies(reference)).mean(dim=-1)
+
+
+def attention_distance(weights: torch.Tensor, *, real_rows: torch.Tensor | None = None) -> torch.Tensor:
+    """Mean distance attention looks, in tokens: sum over keys j of p_ij * |i - j|, mean over rows i.
+
+    With fewer queries than keys (a cache) the queries are the last positions. Source: Vig and Belinkov, "Analyzing the
+    Structure of Attention in a Transformer Language Model", BlackboxNLP 2019, section 4.4.
+
+    Args:
+        weights: ``(..., query_len, key_len)``, rows are distributions.
+        real_rows: boolean ``(query_len,)``, which rows to judge; None judges all.
+
+    Returns:
+        ``(...)``, tokens, in [0, key_len - 1].
+
+    Raises:
+        ValueError: a value is not finite or negative, or a row does not sum to one.
+    """
+    query_len, key_len = weights.shape[-2:]
+    query_positions = torch.arange(key_len - query_len, key_len, device=weights.device)[:, None]
+    distances = (query_positions - torch.arange(key_len, device=weights.device)).abs()  # (query_len, key_len)
+    weights = distribution(weights, "weights", real_rows)
+    return (weights * judged(distances, real_rows)).sum(dim=-1).mean(dim=-1)
+
+
+def row_sum_error(weights: torch.Tensor, *, real_rows: torch.Tensor | None = None) -> torch.Tensor:
+    """Largest |1 - sum of a row| of each head: 0 for attention weights, whatever else for something else.
+
+    Args:
+        weights: ``(..., query_len, key_len)``.
+        real_rows: boolean ``(query_len,)``, which rows to judge; None judges all.
+
+    Returns:
+        ``(...)``, at least 0.
+
+    Raises:
+        ValueError: a value is not finite.
+    """
+    weights = finite(judged(weights, real_rows), "weights")
+    return (weights.sum(dim=-1) - 1).abs().amax(dim=-1)
+
+
+def normalised_rows(weights: torch.Tensor) -> torch.Tensor:
+    """Rows divided by their sum: for a caller who wants a distance between rows that are no distributions all the same.
+
+    Args:
+        weights: ``(..., query_len, key_len)``, non-negative.
+
+    Returns:
+        The same shape in float64, rows summing to one; a row of zeros becomes uniform (it says nothing about the keys).
+
+    Raises:
+        ValueError: a value is not finite or negative.
+    """
+    weights = non_negative(finite(weights, "weights"), "weights")
+    sums = weights.sum(dim=-1, keepdim=True)
+    return torch.where(sums > 0, weights / sums.where(sums > 0, torch.ones_like(sums)), 1.0 / weights.shape[-1])
+
+
+def _relative_entropy(p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
+    """sum p ln(p / q) of each row, with 0 ln 0 = 0."""
+    divergences: torch.Tensor = (torch.special.xlogy(p, p) - torch.special.xlogy(p, q)).sum(dim=-1)
+    return divergences
+
+
+def _row_entropies(weights: torch.Tensor) -> torch.Tensor:
+    """-sum p ln p of each row, with 0 ln 0 = 0."""
+    entropies: torch.Tensor = -torch.special.xlogy(weights, weights).sum(dim=-1)
+    return entropies

@@ -1,0 +1,53 @@
+"""Probes: the same inputs for student, reference and every known mistake, and the record of what each did with them.
+
+A probe is only inputs; a record is only what came back. Checks judge records, diagnosis matches them.
+"""
+
+from pytest_attn_grader.attention.probes.diagnosis import diagnosis_probes
+from pytest_attn_grader.attention.probes.local import AttentionFunction, LocalAttention
+from pytest_attn_grader.attention.probes.probe import INPUT_NAMES, Probe, build_probe
+from pytest_attn_grader.attention.probes.record import Attention, Record
+from pytest_attn_grader.attention.probes.rows import judged_rows, largest_error, largest_size
+from pytest_attn_grader.attention.probes.specs import PROBE_SPECS, SPEC_BY_NAME, ProbeSpec, at_length
+from pytest_attn_grader.attention.probes.variants import (
+    TRAIN_DROPOUT_P,
+    VARIANTS,
+    another_time,
+    in_float64,
+    in_train_mode,
+    last_queries,
+    perturb_future,
+    perturb_padding,
+    perturb_past,
+    with_dropout_off,
+    without_gradients,
+)
+
+__all__ = [
+    "PROBE_SPECS",
+    "SPEC_BY_NAME",
+    "ProbeSpec",
+    "at_length",
+    "INPUT_NAMES",
+    "Probe",
+    "build_probe",
+    "Attention",
+    "Record",
+    "AttentionFunction",
+    "LocalAttention",
+    "TRAIN_DROPOUT_P",
+    "VARIANTS",
+    "another_time",
+    "in_float64",
+    "in_train_mode",
+    "last_queries",
+    "perturb_future",
+    "perturb_padding",
+    "perturb_past",
+    "with_dropout_off",
+    "without_gradients",
+    "judged_rows",
+    "largest_error",
+    "largest_size",
+    "diagnosis_probes",
+]

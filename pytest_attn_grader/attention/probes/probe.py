@@ -1,0 +1,128 @@
+"""One probe: the inputs of an experiment, and how a spec and a seed become them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, fields, replace
+
+import torch
+from torch import Tensor
+
+from pytest_attn_grader._utils.fork_cache import once
+from pytest_attn_grader.attention.probes.specs import ProbeSpec
+from pytest_attn_grader.attention.reference import causal_keep_mask
+
+INPUT_NAMES = ("query", "key", "value")
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Inputs of one experiment.
+
+    Attributes:
+        query: ``(batch, num_heads, query_len, head_dim)``; key and value ``(batch, num_heads, key_len, head_dim)``.
+        keep_mask: bool ``(batch, 1, query_len, key_len)``, True = may attend; causal, and without the padded keys.
+        real_rows: bool ``(batch, query_len)``, the queries that are no padding: only these are judged.
+        upstream: gradient with respect to the output, zero on padded rows; None for forward only.
+        first_changed: of a probe with another future, the first token that is not the original's.
+        first_kept: of a probe with another past, the first token that is the original's.
+    """
+
+    name: str
+    title: str
+    query: Tensor
+    key: Tensor
+    value: Tensor
+    keep_mask: Tensor
+    real_rows: Tensor
+    upstream: Tensor | None = None
+    dropout_p: float = 0.0
+    training: bool = False
+    seed: int = 0
+    first_changed: int | None = None
+    first_kept: int | None = None
+
+    @property
+    def inputs(self) -> dict[str, Tensor]:
+        return {"query": self.query, "key": self.key, "value": self.value}
+
+    @property
+    def fingerprint(self) -> str:
+        """The same for probes that ask the same: a hash over everything in it, values included."""
+        digest = hashlib.sha256()
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if isinstance(value, Tensor):
+                digest.update(f"{each.name} {value.dtype} {value.device} {tuple(value.shape)}".encode())
+                digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+            else:
+                digest.update(f"{each.name} {value!r}".encode())
+        return digest.hexdigest()
+
+    @property
+    def shape_text(self) -> str:
+        batch_size, num_heads, query_len, head_dim = self.query.shape
+        lengths = f"{query_len}" if query_len == self.key.shape[-2] else f"{query_len} of {self.key.shape[-2]}"
+        return f"batch {batch_size}, {num_heads} heads, {lengths} tokens, head_dim {head_dim}"
+
+
+def build_probe(spec: ProbeSpec, *, seed: int, device: torch.device | None = None, sees_all: bool = False) -> Probe:
+    """Turn a spec into tensors; the same seed gives the same tensors on every device and dtype.
+
+    Nobody may write into them: in a class they are the same for all.
+
+    Args:
+        sees_all: every query may attend to every key, nothing is padding: for an encoder's attention without a mask.
+    """
+    return once(lambda: ("probe", spec, seed, device, sees_all), lambda: _build(spec, seed, device, sees_all))
+
+
+def _build(spec: ProbeSpec, seed: int, device: torch.device | None, sees_all: bool) -> Probe:
+    if sees_all:
+        spec = replace(spec, padding="none")
+    probe_seed = derived_seed(seed, spec.name)
+    generator = torch.Generator().manual_seed(probe_seed)
+
+    def random(length: int) -> Tensor:
+        shape = (spec.batch_size, spec.num_heads, length, spec.head_dim)
+        return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+    query, key, value = random(spec.query_len) * spec.score_gain, random(spec.key_len), random(spec.key_len)
+    if spec.score_gain > 1:
+        # The first query sees one key, and its score is very low: a mask that fills with -100 blocks nothing there.
+        query[..., 0, :] = -0.5 * spec.score_gain * key[..., spec.key_len - spec.query_len, :]
+    upstream = random(spec.query_len)
+    real_keys = _real_tokens(spec)  # (batch, key_len)
+    real_rows = real_keys[:, spec.key_len - spec.query_len :]  # (batch, query_len)
+    keep_mask = causal_keep_mask(spec.query_len, spec.key_len) & real_keys[:, None, None, :]
+    keep_mask = torch.ones_like(keep_mask) if sees_all else keep_mask
+    upstream = upstream * real_rows[:, None, :, None]
+
+    def place(tensor: Tensor) -> Tensor:
+        return tensor.to(device=device, dtype=spec.dtype)
+
+    return Probe(
+        name=spec.name,
+        title=spec.title,
+        query=place(query),
+        key=place(key),
+        value=place(value),
+        keep_mask=keep_mask.to(device),
+        real_rows=real_rows.to(device),
+        upstream=place(upstream) if spec.gradients else None,
+        seed=probe_seed,
+    )
+
+
+def _real_tokens(spec: ProbeSpec) -> Tensor:
+    """Which keys are no padding: full, two thirds and a third of the length, so that no two examples are alike."""
+    positions = torch.arange(spec.key_len).expand(spec.batch_size, -1)  # (batch, key_len)
+    if spec.padding == "none":
+        return torch.ones_like(positions, dtype=torch.bool)
+    lengths = torch.tensor([max(1, spec.key_len - (spec.key_len * i) // 3) for i in range(spec.batch_size)])[:, None]
+    return positions < lengths if spec.padding == "right" else positions >= spec.key_len - lengths
+
+
+def derived_seed(seed: int, name: str) -> int:
+    """A seed of its own for every probe, so that adding a probe changes no other."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:6], "little")

@@ -1,0 +1,120 @@
+"""How far a right answer may be from the reference, derived on the inputs at hand.
+
+Correct implementations differ among themselves only by the order of their floating-point operations. So the reference
+is evaluated in float64, and then several times in the probe's own precision with its operations reordered: the largest
+distance is the spread that honest rounding has on these very inputs. The tolerance is that spread times `FACTOR`, and
+never below `FLOOR_EPS` units in the last place. Nothing here has ever seen a submission.
+
+Measured on a CPU with 40 seeds, every probe, and the 35 correct submissions of ``tests/submissions`` (which this module
+does not know): the largest error of any of them is 0.75 of a tolerance made with the factor 6 (an epsilon of 1e-6 in
+the softmax's denominator, which is no rounding at all; without it 0.48, the fused kernel's gradients), so less with 8.
+The smallest fault that must fail, a constant of -1e4 added to every score, exceeds it 50 times and more. Typical
+tolerances: 6e-6 for outputs and 2e-6 for weights in float32, 0.3 and 0.1 in bfloat16.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from pytest_attn_grader._utils.fork_cache import once
+from pytest_attn_grader.attention.probes import INPUT_NAMES, LocalAttention, Probe, Record, in_float64, largest_error
+from pytest_attn_grader.attention.reference import reference_attention
+
+FACTOR = 8.0
+# Rounding errors can cancel by luck, above all on tiny inputs: never ask for less than so many units in the last place.
+FLOOR_EPS = 16.0
+
+
+@dataclass(frozen=True)
+class ProbeTolerance:
+    """Tolerances of one probe by quantity: attn_output, attn_weights, query, key, value (the gradients)."""
+
+    probe: str
+    dtype: str
+    device: str
+    spread: Mapping[str, float]
+    tolerance: Mapping[str, float]
+
+
+def derive_tolerance(probe: Probe) -> tuple[Record, ProbeTolerance]:
+    """The float64 reference of a probe (without dropout), and how far from it the probe's own precision may land."""
+    return once(lambda: ("tolerance", probe.fingerprint), lambda: _derive(probe))
+
+
+def _derive(probe: Probe) -> tuple[Record, ProbeTolerance]:
+    exact = LocalAttention(reference_attention).attempt(replace(in_float64(probe), dropout_p=0.0, training=False))
+    spread = dict.fromkeys(_quantities(exact), 0.0)
+    for evaluation in REORDERED:
+        record = LocalAttention(evaluation).attempt(probe)
+        for name, tensor in _quantities(record).items():
+            spread[name] = max(spread[name], _distance(name, tensor, _quantities(exact)[name], probe))
+    eps = torch.finfo(probe.query.dtype).eps
+    tolerance = {
+        name: max(FACTOR * spread[name], FLOOR_EPS * eps * max(1.0, float(tensor.abs().max())))
+        for name, tensor in _quantities(exact).items()
+    }
+    dtype = str(probe.query.dtype).removeprefix("torch.")
+    return exact, ProbeTolerance(probe.name, dtype, str(probe.query.device), spread, tolerance)
+
+
+def _quantities(record: Record) -> dict[str, Tensor]:
+    found = {"attn_output": record.attn_output, "attn_weights": record.attn_weights, **record.gradients}
+    return {name: tensor for name, tensor in found.items() if tensor is not None}
+
+
+def _distance(name: str, tensor: Tensor, exact: Tensor, probe: Probe) -> float:
+    if name in INPUT_NAMES:
+        return float((tensor.double() - exact.double()).abs().max())
+    return largest_error(tensor, exact, probe)
+
+
+AttentionLike = Callable[..., tuple[Tensor, Tensor]]
+
+
+def _plain(query: Tensor, key: Tensor, value: Tensor, keep_mask: Tensor, **_: object) -> tuple[Tensor, Tensor]:
+    return reference_attention(query, key, value, keep_mask)
+
+
+def _scaled_query(query: Tensor, key: Tensor, value: Tensor, keep_mask: Tensor, **_: object) -> tuple[Tensor, Tensor]:
+    attn_scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-2, -1)
+    attn_weights = attn_scores.masked_fill(~keep_mask, torch.finfo(query.dtype).min).softmax(dim=-1)
+    return attn_weights @ value, attn_weights
+
+
+def _fourth_roots(query: Tensor, key: Tensor, value: Tensor, keep_mask: Tensor, **_: object) -> tuple[Tensor, Tensor]:
+    root = query.shape[-1] ** -0.25
+    attn_scores = (query * root) @ (key * root).transpose(-2, -1)
+    attn_weights = attn_scores.masked_fill(~keep_mask, torch.finfo(query.dtype).min).softmax(dim=-1)
+    return attn_weights @ value, attn_weights
+
+
+def _reversed_sums(query: Tensor, key: Tensor, value: Tensor, keep_mask: Tensor, **_: object) -> tuple[Tensor, Tensor]:
+    """Both sums, over head_dim and over the keys, in the opposite order."""
+    attn_output, attn_weights = reference_attention(
+        query.flip(-1), key.flip(-1).flip(-2), value.flip(-2), keep_mask.flip(-1)
+    )
+    return attn_output, attn_weights.flip(-1)
+
+
+def _elementwise(query: Tensor, key: Tensor, value: Tensor, keep_mask: Tensor, **_: object) -> tuple[Tensor, Tensor]:
+    """Products and sums without a matrix multiplication, and the normalisation last."""
+    attn_scores = (query[..., :, None, :] * key[..., None, :, :]).sum(-1) / query.shape[-1] ** 0.5
+    attn_scores = attn_scores.masked_fill(~keep_mask, torch.finfo(query.dtype).min)
+    exponentials = (attn_scores - attn_scores.amax(-1, keepdim=True)).exp()
+    total = exponentials.sum(-1, keepdim=True)
+    attn_output = (exponentials[..., None] * value[..., None, :, :]).sum(-2) / total
+    return attn_output, exponentials / total
+
+
+def _log_domain(query: Tensor, key: Tensor, value: Tensor, keep_mask: Tensor, **_: object) -> tuple[Tensor, Tensor]:
+    attn_scores = torch.einsum("bhqd,bhkd->bhqk", query, key) / query.shape[-1] ** 0.5
+    attn_scores = attn_scores.masked_fill(~keep_mask, torch.finfo(query.dtype).min)
+    attn_weights = (attn_scores - attn_scores.logsumexp(-1, keepdim=True)).exp()
+    return torch.einsum("bhqk,bhkd->bhqd", attn_weights, value), attn_weights
+
+
+REORDERED: tuple[AttentionLike, ...] = (_plain, _scaled_query, _fourth_roots, _reversed_sums, _elementwise, _log_domain)

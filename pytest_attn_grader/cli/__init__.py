@@ -1,0 +1,1 @@
+"""The command `attn-grader`: one folder for each command that is more than a function."""

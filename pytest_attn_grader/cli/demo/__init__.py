@@ -1,0 +1,5 @@
+"""`attn-grader demo`: the whole package in one guided tour, each step with what it proves and what was measured."""
+
+from pytest_attn_grader.cli.demo.steps import run_tour
+
+__all__ = ["run_tour"]

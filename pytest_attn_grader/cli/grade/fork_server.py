@@ -1,0 +1,178 @@
+"""A process that has imported everything and loaded the model, and forks for every submission.
+
+    python -m pytest_attn_grader.cli.grade.fork_server MODEL DEVICE
+
+A run then costs what it does itself, and not an interpreter, PyTorch, transformers and a model. Reads one job a line
+from its standard input and answers two lines: the process id, then the exit code. Nothing is computed before the fork:
+OpenMP's threads do not survive it.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import os
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+from typing import Any
+
+from pytest_attn_grader._utils.imports import OF_A_RUN
+from pytest_attn_grader.cli.grade.warmup import rehearse
+from pytest_attn_grader.errors import SandboxUnavailableError
+from pytest_attn_grader.reports.signature import KEY_VARIABLE
+from pytest_attn_grader.sandbox import bubblewrap, fork_server
+from pytest_attn_grader.sandbox.fork_server import NoNurseryError, Nursery
+from pytest_attn_grader.sandbox.launch import start_nursery
+from pytest_attn_grader.sandbox.worker.limits import Limits
+from pytest_attn_grader.sandbox.worker.supervisor import die_with_parent
+from pytest_attn_grader.sandbox.worker_process import WorkerProcess
+
+PRELOADED = (
+    "numpy",
+    "scipy.optimize",
+    "scipy.stats",
+    "pydantic",
+    "jinja2",
+    *OF_A_RUN,
+    "transformers.models.gpt2.modeling_gpt2",
+    "pytest_attn_grader.grading.session",
+    "pytest_attn_grader.grading.diagnosis",
+    "pytest_attn_grader.grading.assemble",
+)
+# These bring pytest plugins, and pytest would warn that they came too early to have their assertions rewritten.
+WITH_PLUGINS = ("anyio", "pytest_attn_grader")
+EXIT_CRASHED = 70
+
+
+def main() -> None:
+    """Serve until the standard input ends."""
+    _die_with_parent()
+    answers = os.fdopen(os.dup(1), "w")
+    prepare(sys.argv[1], sys.argv[2])
+    print("ready", file=answers, flush=True)
+    rehearsed: list[list[str]] = []
+    for line in sys.stdin:
+        job = json.loads(line)
+        if job["rehearsal"] and job["rehearsal"] not in rehearsed:
+            rehearsed.append(job["rehearsal"])
+            rehearse(job["rehearsal"])
+            _keep_what_is_here()
+        pid = os.fork()
+        if pid == 0:
+            answers.close()
+            run(job)
+        print(pid, file=answers, flush=True)
+        _, status = os.waitpid(pid, 0)
+        print(os.waitstatus_to_exitcode(status), file=answers, flush=True)
+
+
+def prepare(model: str, device: str) -> None:
+    """Import and load once what every run would import and load."""
+    # It loads torch beside us.
+    sandbox = _start_nursery()
+    for name in PRELOADED:
+        importlib.import_module(name)
+    for name in WITH_PLUGINS:
+        if name in sys.modules:
+            sys.modules[name].__doc__ = f"{sys.modules[name].__doc__}\nPYTEST_DONT_REWRITE"
+    from pytest_attn_grader.errors import UngradableError
+    from pytest_attn_grader.models.load import load_model
+    from pytest_attn_grader.models.preloaded import preload
+
+    try:
+        preload(load_model(model, device=device, progress=True), request=model, device=device)
+    except UngradableError as error:
+        # Every run says so in its report.
+        print(error, file=sys.stderr)
+    if sandbox is not None:
+        _try(sandbox)
+    _keep_what_is_here()
+
+
+def _keep_what_is_here() -> None:
+    """A collection in a child would only copy these pages."""
+    gc.collect()
+    gc.freeze()
+
+
+def _die_with_parent() -> None:
+    """Whoever kills a grader, or a worker of a cluster, wants the runs to end as well."""
+    if sys.platform.startswith("linux"):
+        parent = os.getppid()
+        die_with_parent()
+        if os.getppid() != parent:
+            os._exit(EXIT_CRASHED)
+
+
+def _start_nursery() -> Nursery | None:
+    here = {"", os.getcwd()}  # nothing from the folder we stand in, as in a run
+    try:
+        return start_nursery([path for path in sys.path if path not in here])
+    except NoNurseryError:
+        return None
+
+
+def _try(sandbox: Nursery) -> None:
+    """Have a worker forked in every tier, and use the sandbox for those that answer."""
+    fork_server.keep(sandbox)
+    sandbox.forks_into_namespaces = fork_server.holds_namespaces() and not bubblewrap.why_not()
+    with tempfile.TemporaryDirectory() as empty:
+        for in_namespaces in {False, sandbox.forks_into_namespaces}:
+            worker = WorkerProcess(
+                root=Path(empty), import_paths=sys.path, limits=Limits(), in_namespaces=in_namespaces
+            )
+            try:
+                with worker:
+                    worker.wait_until_ready()
+            except SandboxUnavailableError:
+                if in_namespaces:
+                    sandbox.forks_into_namespaces = False
+                else:
+                    fork_server.keep(None)
+                    sandbox.close()
+                    return
+
+
+def run(job: dict[str, Any]) -> None:
+    """Become `python -m pytest ARGS` in a session of its own."""
+    code = EXIT_CRASHED
+    try:
+        _die_with_parent()
+        os.setsid()
+        if job["key"] is not None:
+            # Not before: what a process is started with others can read, and the run takes it out of here at once.
+            os.environ[KEY_VARIABLE] = job["key"]
+        _redirect(job["log"])
+        os.chdir(job["folder"])
+        sys.argv = ["pytest", *job["args"]]
+        import pytest
+
+        code = int(pytest.main(job["args"]))
+    except BaseException:
+        traceback.print_exc()
+        raise
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _redirect(log: str) -> None:
+    """Nothing to read, and everything that is printed into the log."""
+    for number, path, flags in (
+        (0, os.devnull, os.O_RDONLY),
+        (1, log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC),
+    ):
+        descriptor = os.open(path, flags, 0o666)
+        os.dup2(descriptor, number)
+        os.close(descriptor)
+    os.dup2(1, 2)
+    # Its buffer belongs to the parent, who is reading jobs.
+    sys.stdin = os.fdopen(0, closefd=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,5 +1,0 @@
-"""`attn-grader demo`: the whole package in one guided tour, each step with what it proves and what was measured."""
-
-from pytest_attn_grader.demo.tour import run_tour
-
-__all__ = ["run_tour"]

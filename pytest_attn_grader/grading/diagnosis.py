@@ -1,0 +1,118 @@
+"""Put the probes of the diagnosis to a submission, and name its mistake."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from pytest_attn_grader._utils.fork_cache import once
+from pytest_attn_grader.attention.probes import Probe, Record, diagnosis_probes
+from pytest_attn_grader.misconceptions.diagnose import diagnose
+from pytest_attn_grader.misconceptions.mismatches import Predictions
+from pytest_attn_grader.submission.function_attention import RANKS, StudentAttention
+
+if TYPE_CHECKING:
+    import torch
+
+    from pytest_attn_grader.results.report import Diagnosis, Failure
+    from pytest_attn_grader.submission.contract import Contract
+    from pytest_attn_grader.submission.module_attention import HiddenStatesAttention
+    from pytest_attn_grader.submission.student import Student
+
+# After one of these the next probe would only cost its time limit too.
+_HOPELESS = frozenset({"timeout", "out-of-memory", "crashed", "exited", "output-flood"})
+
+# With less than this a process that imports PyTorch first would hardly get to answer.
+LEAST_SECONDS = 5.0
+# A probe with its gradients, in forward passes.
+_BACKWARD = 3.0
+
+
+def without_fit(student: Student, contract: Contract, failure: Failure) -> StudentAttention | None:
+    """A function that answered at no rank: what it says to each probe may still tell its mistake.
+
+    Returns:
+        None when asking it again would only fail in the same way, or cost the same time.
+    """
+    if contract.kind != "function" or failure.name in _HOPELESS:
+        return None
+    return StudentAttention(student, contract, RANKS[0])
+
+
+def diagnose_student(
+    attention: StudentAttention | HiddenStatesAttention,
+    *,
+    seed: int,
+    max_len: int,
+    device: torch.device,
+    hints: str,
+    sees_all: bool = False,
+    predictions: Predictions | None = None,
+    observed: Mapping[str, Record] | None = None,
+    seconds: float = math.inf,
+) -> Diagnosis | None:
+    """Ask a fresh instance of the submission, because what earlier calls left behind may be the very mistake.
+
+    Args:
+        max_len: the longest text, in tokens, that the model could ever ask about.
+        hints: how much is told; see `diagnose`.
+        sees_all: whether every token is to see every other; see `build_probe`.
+        predictions: what the catalogue answers to these probes, shared among submissions.
+        observed: what it answered to probes of the same names and inputs before; good enough when there is no time.
+        seconds: wall clock that may be spent on asking it.
+    """
+    contract = attention.contract
+    probes = diagnosis_probes(
+        seed,
+        max_len=max_len,
+        takes_dropout=attention.takes_dropout,
+        takes_training="training" in contract.roles,
+        takes_mask=contract.mask_convention != "none",
+        sees_all=sees_all,
+        device=device,
+    )
+    attempts = _asked_anew(attention, probes, observed or {}, seconds)
+    return diagnose(
+        attempts,
+        {probe.name: probe for probe in probes if probe.name in attempts},
+        mask_convention=contract.mask_convention,
+        hints=hints,
+        predictions=predictions or once(lambda: ("predictions", *(probe.fingerprint for probe in probes)), Predictions),
+    )
+
+
+def _asked_anew(
+    attention: StudentAttention | HiddenStatesAttention,
+    probes: Sequence[Probe],
+    observed: Mapping[str, Record],
+    seconds: float,
+) -> dict[str, Record]:
+    """Its records by probe, in order; where time does not suffice those that were observed before, if there are any."""
+    known = {probe.name: observed[probe.name] for probe in probes if probe.name in observed}
+    if seconds < LEAST_SECONDS and known:
+        return known
+    attempts: dict[str, Record] = {}
+    deadline = time.perf_counter() + seconds
+    with attention.in_fresh_worker(seconds=None if math.isinf(seconds) else max(seconds, LEAST_SECONDS)) as fresh:
+        for probe in probes:
+            if fresh.why_not(probe) is not None:
+                continue
+            before = known.get(probe.name)
+            record = fresh.attempt(probe) if _expected_seconds(probe, before) < deadline - time.perf_counter() else None
+            if record is None or (record.failure is not None and time.perf_counter() > deadline):
+                # Not asked, or cut off by us, which says nothing about it.
+                record = before
+            if record is None:
+                continue
+            attempts[probe.name] = record
+            if record.failure is not None and record.failure.name in _HOPELESS:
+                break
+    return attempts
+
+
+def _expected_seconds(probe: Probe, before: Record | None) -> float:
+    if before is None:
+        return 0.0
+    return before.seconds * (1.0 if probe.upstream is None else _BACKWARD)

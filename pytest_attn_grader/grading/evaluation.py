@@ -1,0 +1,94 @@
+"""The report as an assessor reads it: a criterion for every category, how far it is met, and what was seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pytest_attn_grader.results.report import (
+    CATEGORIES,
+    Category,
+    CheckResult,
+    Criterion,
+    Diagnosis,
+    Evaluation,
+    Level,
+    Score,
+    Verdict,
+)
+
+ASKS: Mapping[Category, str] = {
+    "contract": "The submission can be imported, has one attention, and answers a call.",
+    "shape": "Output and weights have the right shape at every batch size, length and head dimension.",
+    "weights": "Weights are finite, not negative, sum to one over the keys, and give the output.",
+    "masking": "Tokens look at other tokens, and at none that come later or are padding, with a cache as without.",
+    "equivalence": "Weights and output equal the reference's on random inputs, large scores and other precisions.",
+    "gradients": "Gradients reach query, key and value, and through them the embeddings, and are right.",
+    "purity": "Inputs are left alone, and the same question gets the same answer.",
+    "similarity": "On the prompt the pattern is the reference's.",
+    "behaviour": "The model predicts and continues as it does with the reference.",
+    "coherence": "The heads keep the relations between tokens that they encode.",
+    "budget": "The attention is not much slower than the reference, and the run ends in time.",
+    "custom": "What the course asks besides.",
+}
+DESCRIPTORS: Mapping[Level, str] = {
+    "met": "Every check of it passed.",
+    "partly": "Some of its checks passed, others did not.",
+    "not-met": "None of its checks passed.",
+    "not-assessed": "Nothing of it could be asked, because something more fundamental is wrong.",
+}
+# Numbers say more than text, and a submission's words have no place here.
+MOST_NUMBERS = 8
+
+
+def evaluate(verdict: Verdict, checks: Sequence[CheckResult], score: Score, diagnosis: Diagnosis | None) -> Evaluation:
+    """Put a run into criteria; categories of which there is no check are left out."""
+    return Evaluation(
+        verdict=verdict,
+        criteria=tuple(
+            _criterion(category, mine, score)
+            for category in CATEGORIES
+            if (mine := [check for check in checks if check.category == category and _applies(check)])
+        ),
+        levels=dict(DESCRIPTORS),
+        mistakes=() if diagnosis is None else diagnosis.slugs,
+        mistake_titles=() if diagnosis is None else diagnosis.titles,
+    )
+
+
+def _applies(check: CheckResult) -> bool:
+    return check.outcome != "not-applicable"
+
+
+def _criterion(category: Category, checks: Sequence[CheckResult], score: Score) -> Criterion:
+    passed = sum(check.outcome == "passed" for check in checks)
+    asked = sum(check.outcome in {"passed", "failed"} for check in checks)
+    level: Level = "met" if passed == len(checks) else "partly" if passed else "not-met" if asked else "not-assessed"
+    part = score.by_category[category]
+    failed = tuple(_seen(check) for check in checks if check.outcome == "failed")
+    skipped = sum(check.outcome == "skipped" for check in checks)
+    not_asked = (f"{skipped} not asked, because a check that they need did not pass",) if skipped else ()
+    return Criterion(
+        category=category,
+        asks=ASKS[category],
+        level=level,
+        descriptor=DESCRIPTORS[level],
+        earned=part.earned,
+        possible=part.possible,
+        evidence=(f"{passed} of {len(checks)} checks passed", *not_asked, *failed),
+    )
+
+
+def _seen(check: CheckResult) -> str:
+    """A failed check: id and title (the grader's or the course's words), what kind of failure, and its numbers."""
+    kind = f" ({check.failure.name})" if check.failure is not None else ""
+    numbers = [f"{name} {_number(value)}" for name, value in check.evidence.items() if _is_number(value)]
+    return f"{check.id}, {check.title}{kind}" + (f": {', '.join(numbers[:MOST_NUMBERS])}" if numbers else "")
+
+
+def _is_number(value: Any) -> bool:
+    return (isinstance(value, (int, float)) and not isinstance(value, bool)) or value in ("nan", "inf", "-inf")
+
+
+def _number(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,67 @@
+"""The model with the submission in the place of its attention, in one layer or in all, and what it is compared with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from pytest_attn_grader.model_utils import patched_model
+from pytest_attn_grader.models.architectures import family_of
+from pytest_attn_grader.results.report import WidthAdapter
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from pytest_attn_grader.submission.function_attention import StudentAttention
+    from pytest_attn_grader.submission.module_attention import HiddenStatesAttention
+
+
+@dataclass(frozen=True)
+class ReplacedLayers:
+    """Both models of a comparison; each is made when it is first asked for and shares its tensors with the original.
+
+    Attributes:
+        layers: which layers are replaced, from 0.
+    """
+
+    model: PreTrainedModel
+    student: StudentAttention | HiddenStatesAttention
+    layers: tuple[int, ...]
+
+    @cached_property
+    def _in_place(self) -> dict[int, Any]:
+        return {layer_idx: self.student.as_layer(self.model, layer_idx) for layer_idx in self.layers}
+
+    @cached_property
+    def student_model(self) -> PreTrainedModel:
+        """The model with the student's attention."""
+        patched: PreTrainedModel = patched_model(self.model, self._in_place)
+        return patched
+
+    @cached_property
+    def reference_model(self) -> PreTrainedModel:
+        """The model itself, unless the submission has no room for all of it.
+
+        Then it is the model with the reference under the same restriction, through the same adapter.
+        """
+        references = {layer_idx: self.student.reference_as_layer(self.model, layer_idx) for layer_idx in self.layers}
+        restricted = {layer_idx: each for layer_idx, each in references.items() if each is not None}
+        return patched_model(self.model, restricted) if restricted else self.model
+
+    @property
+    def restriction(self) -> str | None:
+        """What the reference has to do without as well."""
+        found = (self.student.restriction_in(self.model, layer_idx) for layer_idx in self.layers)
+        return next((each for each in found if each is not None), None)
+
+    def unknown_weights(self, tokens: int) -> str | None:
+        """Why nobody can know the student's weights on a text of so many tokens; None when they are known."""
+        heads = family_of(self.model).heads_of(self.model)
+        return self.student.unknown_weights(heads.num_heads, heads.head_dim, tokens)
+
+    @property
+    def width_adapter(self) -> WidthAdapter | None:
+        """Of a module of a fixed width, in the layer in which most was lost."""
+        adapters = [getattr(each, "width_adapter", None) for each in self._in_place.values()]
+        return max((each for each in adapters if each is not None), key=lambda each: each.residual, default=None)

@@ -1,0 +1,1 @@
+"""The catalogue of misconceptions, one file for each family."""

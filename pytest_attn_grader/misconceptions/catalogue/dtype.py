@@ -1,0 +1,144 @@
+"""Number formats and devices other than float32 on a CPU."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pytest_attn_grader.misconceptions.base import misconception
+from pytest_attn_grader.misconceptions.observations import Case, Finding
+from pytest_attn_grader.misconceptions.stages import Inputs
+
+
+def _mixes_devices(case: Case) -> Finding | None:
+    return case.raised(
+        "Expected all tensors to be on the same device", "it makes a tensor on the CPU and mixes it with others"
+    )
+
+
+@misconception(
+    "AG911",
+    "cpu-scale-tensor",
+    replaces="scale",
+    family="dtype",
+    probe="bfloat16",
+    look_alikes=("float-mask-promote",),
+    recognise=_mixes_devices,
+)
+def cpu_scale_tensor(attn_scores: Tensor, inputs: Inputs) -> Tensor:
+    """divides by a new float32 tensor instead of a plain number.
+
+    torch.tensor([64.0]) is a float32 tensor on the CPU, wherever the scores are. In a bfloat16 model the division
+    turns the scores into float32, and the product with the bfloat16 values fails; on a GPU the devices do not fit. A
+    Python number has neither dtype nor device and fits everywhere.
+
+    Bad:
+        attn_scores = attn_scores / torch.sqrt(torch.Tensor([head_dim]))
+    Good:
+        attn_scores = attn_scores / math.sqrt(head_dim)
+
+    Effect: Fine in float32 on a CPU; an exception in bfloat16 and on a GPU.
+    Nudge: Which of your tensors does not get its dtype and device from the inputs?
+    Fix: Use math.sqrt(head_dim) or head_dim ** 0.5.
+    """
+    return attn_scores / torch.sqrt(torch.tensor([inputs.root**2]))
+
+
+@misconception(
+    "AG912",
+    "float-mask-promote",
+    replaces="mask",
+    family="dtype",
+    probe="bfloat16",
+    look_alikes=("cpu-scale-tensor",),
+)
+def float_mask_promote(attn_scores: Tensor, inputs: Inputs) -> Tensor:
+    """adds a float32 mask to scores of another dtype.
+
+    torch.full and torch.zeros make float32 tensors unless told otherwise. Added to bfloat16 scores the sum becomes
+    float32, and the product with the bfloat16 values fails: "expected scalar type".
+
+    Bad:
+        attn_scores = attn_scores + torch.triu(torch.full((seq, seq), float("-inf")), diagonal=1)
+    Good:
+        attn_scores = attn_scores.masked_fill(~mask, float("-inf"))
+
+    Effect: Fine in float32; an exception in bfloat16, the format most models run in.
+    Nudge: Which dtype does your mask have when the query is bfloat16?
+    Fix: Use masked_fill, or make the mask with dtype=query.dtype, device=query.device.
+    """
+    additive_mask = torch.zeros(inputs.keep_mask.shape)
+    return attn_scores + additive_mask.masked_fill(~inputs.keep_mask, float("-inf"))
+
+
+def _has_no_cuda(case: Case) -> Finding | None:
+    return (
+        case.raised("Torch not compiled with CUDA enabled", "it asks for a GPU, and there is none here")
+        or case.raised("Found no NVIDIA driver", "it asks for a GPU, and there is none here")
+        or case.raised("No CUDA GPUs are available", "it asks for a GPU, and there is none here")
+    )
+
+
+@misconception("AG913", "cuda-hard", replaces="mask", family="dtype", by_numbers=False, recognise=_has_no_cuda)
+def cuda_hard(attn_scores: Tensor, inputs: Inputs) -> Tensor:
+    """moves tensors to a GPU that is written into the code.
+
+    Where a model runs is the caller's decision. A tensor that is made inside the attention belongs where the inputs
+    are: device=query.device.
+
+    Bad:
+        keep = torch.tril(torch.ones(seq, seq)).cuda()
+    Good:
+        keep = torch.tril(torch.ones(seq, seq, device=query.device))
+
+    Effect: An exception on every machine without a GPU, and on the second GPU of those with two.
+    Nudge: Is "cuda" written anywhere in your code?
+    Fix: Use device=query.device.
+    """
+    return attn_scores.masked_fill(~inputs.keep_mask.to(torch.device("cuda")), inputs.fill)
+
+
+@misconception("AG914", "fp16-1e9", replaces="mask", family="dtype", probe="float16", counted=False)
+def fp16_1e9(attn_scores: Tensor, inputs: Inputs) -> Tensor:
+    """fills with -1e9, a number that float16 cannot hold.
+
+    The smallest float16 number is -65504, and PyTorch refuses to fill with something smaller. In float32 and bfloat16
+    -1e9 is fine, so this costs no points.
+
+    Bad:
+        attn_scores = attn_scores.masked_fill(~mask, -1e9)
+    Good:
+        attn_scores = attn_scores.masked_fill(~mask, torch.finfo(attn_scores.dtype).min)
+
+    Effect: An exception in float16; nothing elsewhere.
+    Nudge: What is the smallest number of the dtype you compute in?
+    Fix: Fill with float("-inf") or torch.finfo(attn_scores.dtype).min.
+    """
+    return attn_scores.masked_fill(~inputs.keep_mask, -1e9)
+
+
+def _negates_numbers(case: Case) -> Finding | None:
+    return case.raised(
+        "only implemented on integer and Boolean-type", "it uses ~ on a mask that holds floating-point numbers"
+    )
+
+
+@misconception(
+    "AG915", "mask-dtype-only-bool", replaces="mask", family="dtype", by_numbers=False, recognise=_negates_numbers
+)
+def mask_dtype_only_bool(attn_scores: Tensor, inputs: Inputs) -> Tensor:
+    """turns a mask round with ~ although it holds numbers.
+
+    ~ negates True and False. For whole numbers it means something else (~1 is -2), and for floating-point numbers
+    nothing at all. A mask that is declared "additive" holds 0 and very negative numbers, and is added.
+
+    Bad:
+        attn_scores = attn_scores.masked_fill(~mask, float("-inf"))     # mask is floating point
+    Good:
+        attn_scores = attn_scores.masked_fill(mask == 0, float("-inf"))     # 0 = block, 1 = keep
+
+    Effect: A TypeError as soon as the mask is not boolean.
+    Nudge: Which dtype does the mask have where you negate it?
+    Fix: Negate the mask while it is boolean, or compare: mask == 0.
+    """
+    return attn_scores.masked_fill(~inputs.keep_mask.to(attn_scores), inputs.fill)

@@ -1,0 +1,187 @@
+"""The way back: whatever leaves autograd's graph does not learn."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from pytest_attn_grader.misconceptions.base import misconception
+from pytest_attn_grader.misconceptions.observations import Case, Finding
+from pytest_attn_grader.misconceptions.stages import Change, Inputs
+
+
+def _detached(*names: str) -> Change:
+    def detach(inputs: Inputs) -> Inputs:
+        return replace(inputs, **{name: getattr(inputs, name).detach() for name in names})
+
+    return Change({"prepare": detach}, " and ".join(names))
+
+
+@misconception(
+    "AG601",
+    "q-data",
+    replaces="prepare",
+    family="grad",
+    look_alikes=("tolist",),
+    variants=(_detached("key"), _detached("value"), _detached("key", "value")),
+)
+def q_data(inputs: Inputs) -> Inputs:
+    """cuts one of its inputs off from the gradient with .data or .detach().
+
+    .data and .detach() give the same numbers without their history. The forward pass is exact, but on the way back the
+    gradient stops there, and the projection that made this input never learns.
+
+    Bad:
+        query = query.data
+    Good:
+        query = query
+
+    Effect: Results are right; a part of the model stays as it was initialised.
+    Nudge: Which of query, key and value has a gradient, and which has none?
+    Fix: Remove .data, .detach(), torch.tensor(...) and no_grad from the computation.
+    """
+    return replace(inputs, query=inputs.query.detach())
+
+
+@misconception("AG602", "weights-detached", replaces="combine", family="grad", look_alikes=("numpy-roundtrip",))
+def weights_detached(attn_weights: Tensor, inputs: Inputs) -> Tensor:
+    """detaches the attention weights before the product with the values.
+
+    The output is the same, but seen from behind the weights are constants: only the value gets a gradient. Query and
+    key learn nothing, so the model never learns where to look.
+
+    Bad:
+        attn_output = attn_weights.detach() @ value
+    Good:
+        attn_output = attn_weights @ value
+
+    Effect: Results are right; attention patterns stay random for ever.
+    Nudge: query and key get no gradient, value does. What lies between them and the output?
+    Fix: Remove the .detach(); detach only copies that you log or plot.
+    """
+    return attn_weights.detach() @ inputs.value
+
+
+@misconception("AG603", "no-grad", replaces="finish", family="grad", look_alikes=("numpy-roundtrip",))
+def no_grad(attn_output: Tensor, _: Inputs) -> Tensor:
+    """computes everything without gradients (torch.no_grad, or .detach() on the result).
+
+    Inside torch.no_grad() PyTorch keeps no history. That is right for an evaluation loop outside; inside the
+    attention it means that nothing before this layer can ever learn through it.
+
+    Bad:
+        with torch.no_grad():
+            attn_output = attn_weights @ value
+    Good:
+        attn_output = attn_weights @ value
+
+    Effect: Results are right; no gradient passes this layer.
+    Nudge: Does your output have a grad_fn?
+    Fix: Remove torch.no_grad, inference_mode and .detach() from the attention; callers use them when they evaluate.
+    """
+    return attn_output.detach()
+
+
+def _needs_detach(case: Case) -> Finding | None:
+    return case.raised(
+        "call numpy() on Tensor that requires grad", "it calls .numpy() on a tensor that needs a gradient"
+    )
+
+
+def _through_numpy(attn_scores: Tensor, _: Inputs) -> Tensor:
+    exponentials = torch.from_numpy(attn_scores.detach().cpu().numpy()).exp()
+    return (exponentials / exponentials.sum(dim=-1, keepdim=True)).to(attn_scores.device)
+
+
+def _softmax_in_float32(attn_scores: Tensor, _: Inputs) -> Tensor:
+    weights = torch.from_numpy(attn_scores.detach().float().cpu().numpy()).softmax(dim=-1)
+    return weights.to(attn_scores)
+
+
+def _output_in_float32(attn_output: Tensor, _: Inputs) -> Tensor:
+    return torch.from_numpy(attn_output.detach().float().cpu().numpy()).to(attn_output)
+
+
+def _query_through_numpy(inputs: Inputs) -> Inputs:
+    return replace(inputs, query=torch.from_numpy(inputs.query.detach().cpu().numpy()).to(inputs.query.device))
+
+
+def _output_through_numpy(attn_output: Tensor, _: Inputs) -> Tensor:
+    return torch.from_numpy(attn_output.detach().cpu().numpy()).to(attn_output.device)
+
+
+@misconception(
+    "AG604",
+    "numpy-roundtrip",
+    replaces="finish",
+    family="grad",
+    probe="bfloat16",
+    look_alikes=("weights-detached", "no-grad"),
+    variants=(
+        Change({"normalise": lambda scores, _: _output_through_numpy(scores.softmax(dim=-1), _)}, "the softmax"),
+        Change({"normalise": _through_numpy}, "a softmax without subtracting the largest score"),
+        Change({"prepare": _query_through_numpy}, "the query"),
+        Change({"normalise": _softmax_in_float32}, "the softmax, in float32"),
+        Change({"finish": _output_in_float32}, "all of it, in float32"),
+    ),
+    recognise=_needs_detach,
+)
+def numpy_roundtrip(attn_output: Tensor, inputs: Inputs) -> Tensor:
+    """computes a part with numpy.
+
+    numpy knows nothing of gradients, of GPUs or of bfloat16. A tensor that needs a gradient refuses to become an array;
+    detached it agrees, and then nothing behind it learns.
+
+    Bad:
+        exponentials = np.exp(attn_scores.detach().numpy())
+    Good:
+        exponentials = torch.exp(attn_scores)
+
+    Effect: Right numbers on a CPU in float32; no gradients, and exceptions elsewhere.
+    Nudge: Does every line stay within torch?
+    Fix: Use torch's function of the same name: torch.exp, torch.sqrt, torch.softmax.
+    """
+    return _output_through_numpy(attn_output, inputs)
+
+
+def _through_list(*names: str) -> Change:
+    def convert(inputs: Inputs) -> Inputs:
+        converted = {name: torch.tensor(getattr(inputs, name).tolist()) for name in names}
+        return replace(inputs, **converted)  # type: ignore[arg-type]  # the names are those of tensors
+
+    return Change({"prepare": convert}, " and ".join(names))
+
+
+@misconception(
+    "AG605",
+    "tolist",
+    replaces="prepare",
+    family="grad",
+    probe="bfloat16",
+    look_alikes=("q-data",),
+    variants=(
+        _through_list("key"),
+        _through_list("value"),
+        _through_list("query", "key", "value"),
+        Change({"finish": lambda attn_output, _: torch.tensor(attn_output.tolist())}, "the output"),
+        Change({"normalise": lambda scores, _: torch.tensor(scores.softmax(dim=-1).tolist())}, "the weights"),
+    ),
+)
+def tolist(inputs: Inputs) -> Inputs:
+    """turns a tensor into a list and back: torch.tensor(x.tolist()).
+
+    A Python list holds plain numbers: no history, no device, no dtype. The new tensor has the same values in float32,
+    on the CPU, and no gradient reaches the tensor it was made of.
+
+    Bad:
+        query = torch.tensor(query.tolist())
+    Good:
+        query = query
+
+    Effect: Right numbers; no gradient, slow, and exceptions on a GPU or in bfloat16.
+    Nudge: Which of query, key and value has a gradient, and which has none?
+    Fix: Work with the tensors themselves: slices, loops and torch functions keep the history.
+    """
+    return replace(inputs, query=torch.tensor(inputs.query.tolist()))

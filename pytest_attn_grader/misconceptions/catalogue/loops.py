@@ -1,0 +1,123 @@
+"""What is never filled in: loops that stop early, and scaffolds that are returned as they are."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pytest_attn_grader.misconceptions.base import misconception
+from pytest_attn_grader.misconceptions.observations import Case, Finding
+from pytest_attn_grader.misconceptions.stages import Change, Inputs
+
+
+def _without_last_row(tensor: Tensor, _: Inputs) -> Tensor:
+    kept = torch.ones(tensor.shape[-2], 1, dtype=tensor.dtype, device=tensor.device)
+    kept[-1] = 0
+    return tensor * kept
+
+
+def _without_last_key(attn_weights: Tensor, inputs: Inputs) -> Tensor:
+    return attn_weights[..., :-1] @ inputs.value[..., :-1, :]
+
+
+@misconception(
+    "AG411",
+    "last-token-loop",
+    replaces="reweigh",
+    family="wiring",
+    variants=(
+        Change({"finish": _without_last_row}, "weights complete"),
+        Change({"combine": _without_last_key}, "the last key is left out of the sum"),
+    ),
+)
+def last_token_loop(attn_weights: Tensor, inputs: Inputs) -> Tensor:
+    """stops a loop one token early, so that the last token is left out.
+
+    range(n) ends at n - 1 by itself, because it starts at 0. Written as range(n - 1), the loop leaves out the last
+    token, and its row stays as it was initialised: zero. The last token is the one a language model predicts from.
+
+    Bad:
+        for i in range(seq_len - 1):
+    Good:
+        for i in range(seq_len):
+
+    Effect: Averages over all tokens look nearly right; the next-token prediction is broken.
+    Nudge: Compare the last row of your output with the others.
+    Fix: Loop over range(seq_len).
+    """
+    return _without_last_row(attn_weights, inputs)
+
+
+def _is_unfilled(case: Case) -> Finding | None:
+    """No graph behind the output, and numbers that no attention makes: not reproducible, or absurdly large or small."""
+    first, again = case.attempts.get("basic"), case.attempts.get("basic-again")
+    if first is None or first.attn_output is None or first.output_requires_grad is not False:
+        return None
+    size = float(first.attn_output.double().abs().nan_to_num(nan=1e30, posinf=1e30, neginf=1e30).max())
+    absurd = size > 1e6 or size < 1e-6
+    differs = again is not None and again.attn_output is not None and not case.equal(first, again)
+    if not (absurd or differs) or case.matches_reference("basic", "output"):
+        return None
+    what = "is 0 everywhere" if size == 0 else "is made of memory that nothing was written to"
+    return Finding(case.everything(), f"the output {what}, and no gradient leads back from it")
+
+
+def _zeros(attn_output: Tensor, _: Inputs) -> Tensor:
+    return torch.zeros_like(attn_output).detach()
+
+
+@misconception("AG412", "uninit-empty", replaces="finish", family="wiring", recognise=_is_unfilled)
+def uninit_empty(attn_output: Tensor, inputs: Inputs) -> Tensor:
+    """returns the tensor that it started with, which was never filled.
+
+    A scaffold often begins with torch.zeros or torch.empty, so that the file runs before anything is written. What is
+    computed has to end up in what is returned. torch.empty reserves memory without even writing zeros to it: whatever
+    lay there before comes out, tiny numbers, huge ones or NaN, and something else in the next run.
+
+    Bad:
+        attn_output = torch.empty(batch, heads, seq, head_dim)
+        return attn_output
+    Good:
+        attn_output = attn_weights @ value
+        return attn_output
+
+    Effect: Random numbers instead of an answer.
+    Nudge: Which line writes your result into the tensor that you return?
+    Fix: Return what you computed; do not create the output beforehand.
+    """
+    return _zeros(attn_output, inputs)
+
+
+def _over_batch(inputs: Inputs) -> Tensor:
+    query, key = (tensor.transpose(0, 2) for tensor in (inputs.query, inputs.key))
+    return query @ key.transpose(-2, -1)  # (seq, num_heads, batch, batch)
+
+
+def _values_over_batch(attn_weights: Tensor, inputs: Inputs) -> Tensor:
+    return (attn_weights @ inputs.value.transpose(0, 2)).transpose(0, 2)
+
+
+@misconception(
+    "AG413",
+    "batch-as-seq",
+    replaces="score",
+    family="wiring",
+    together_with={"combine": _values_over_batch, "mask": lambda attn_scores, _: attn_scores},
+)
+def batch_as_seq(inputs: Inputs) -> Tensor:
+    """attends across the examples of the batch instead of the tokens of a text.
+
+    Some libraries put the tokens first, (seq, batch, ...), others the examples, (batch, seq, ...). With the two mixed
+    up the code runs, but token 3 of one text attends to token 3 of the other texts. With a single example every
+    weight is 1 and the output is the value itself.
+
+    Bad:
+        query = query.transpose(0, 2)     # tokens first, although the formula wants them second to last
+    Good:
+        attn_scores = query @ key.transpose(-2, -1)     # (batch, heads, seq, head_dim) as passed
+
+    Effect: Texts in a batch influence each other, tokens of one text do not.
+    Nudge: What shape does your weight matrix have, and which two sizes should it show?
+    Fix: Leave the axes as they come: (batch, heads, seq, head_dim).
+    """
+    return _over_batch(inputs)

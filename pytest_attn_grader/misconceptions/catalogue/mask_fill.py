@@ -1,0 +1,188 @@
+"""What blocked scores are set to: it must be so small that softmax makes it exactly 0."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pytest_attn_grader.misconceptions.base import misconception
+from pytest_attn_grader.misconceptions.observations import Case
+from pytest_attn_grader.misconceptions.stages import Change, Inputs
+
+_SAME_NUMBERS = ("mask-multiplied", "mask-fill-zero", "mask-fill-tiny")
+
+
+@misconception("AG301", "mask-multiplied", replaces="mask", family="mask", look_alikes=_SAME_NUMBERS[1:])
+def mask_multiplied(attn_scores: Tensor, inputs: Inputs) -> Tensor:
+    """multiplies the scores by the mask, which turns blocked scores into 0 instead of minus infinity.
+
+    A score of 0 is a quite ordinary score: softmax gives it exp(0) = 1 share, as much as any average key. Only a
+    score of minus infinity (or something like -1e9) gets the weight 0.
+
+    Bad:
+        attn_scores = attn_scores * mask
+    Good:
+        attn_scores = attn_scores.masked_fill(~mask, float("-inf"))
+
+    Effect: Every token sees the future and the padding.
+    Nudge: What is exp(0)?
+    Fix: Use masked_fill(~mask, float("-inf")) on the scores, before the softmax.
+    """
+    return attn_scores * inputs.keep_mask
+
+
+@misconception(
+    "AG302", "mask-fill-zero", replaces="mask", family="mask", look_alikes=("mask-multiplied", "mask-fill-tiny")
+)
+def mask_fill_zero(attn_scores: Tensor, inputs: Inputs) -> Tensor:
+    """fills blocked scores with 0 instead of minus infinity.
+
+    The weight of a blocked key must be 0, and weights come out of a softmax. The score that becomes weight 0 is minus
+    infinity; a score of 0 becomes exp(0) = 1 share, as much as any average key.
+
+    Bad:
+        attn_scores = attn_scores.masked_fill(~mask, 0)
+    Good:
+        attn_scores = attn_scores.masked_fill(~mask, float("-inf"))
+
+    Effect: Every token sees the future and the padding.
+    Nudge: What is exp(0)?
+    Fix: Fill with float("-inf") or torch.finfo(attn_scores.dtype).min.
+    """
+    return attn_scores.masked_fill(~inputs.keep_mask, 0.0)
+
+
+@misconception(
+    "AG303", "mask-fill-tiny", replaces="mask", family="mask", look_alikes=("mask-multiplied", "mask-fill-zero")
+)
+def mask_fill_tiny(attn_scores: Tensor, inputs: Inputs) -> Tensor:
+    """fills blocked scores with a number close to 0 (-1e-9) instead of a very negative one (-1e9).
+
+    -1e-9 reads much like -1e9, but it is minus one billionth: practically 0, and exp(0) = 1 share for a key that should
+    get none. The sign of the exponent decides.
+
+    Bad:
+        attn_scores = attn_scores.masked_fill(~mask, -1e-9)
+    Good:
+        attn_scores = attn_scores.masked_fill(~mask, -1e9)
+
+    Effect: Every token sees the future and the padding.
+    Nudge: Print the number you fill with. Is it large or small?
+    Fix: Fill with float("-inf"), -1e9 or torch.finfo(attn_scores.dtype).min.
+    """
+    return attn_scores.masked_fill(~inputs.keep_mask, -1e-9)
+
+
+def fit_fill(case: Case) -> tuple[Change, ...]:
+    """Read the fill off the student's weights: a blocked key's weight says what its score was."""
+    changes: list[Change] = []
+    for name in ("basic", "large-scores"):
+        if name not in case.probes:
+            continue
+        root = case.probes[name].query.shape[-1] ** 0.5
+        fill, offset = case.blocked_score(name), case.blocked_offset(name)
+        if fill is not None and -5000 < fill < -1e-3:
+            changes += [_filled(fill), _filled(fill * root, before_scaling=True)]
+        if offset is not None and -5000 < offset < -1e-3:
+            changes += [_added(offset), _added(offset * root, before_scaling=True)]
+    return tuple(changes)
+
+
+def _filled(fill: float, *, before_scaling: bool = False) -> Change:
+    def mask(attn_scores: Tensor, inputs: Inputs) -> Tensor:
+        return attn_scores.masked_fill(~inputs.keep_mask, fill / inputs.root if before_scaling else fill)
+
+    return Change({"mask": mask}, f"a fill of {fill:.4g}{_when(before_scaling)}")
+
+
+def _added(offset: float, *, before_scaling: bool = False) -> Change:
+    def mask(attn_scores: Tensor, inputs: Inputs) -> Tensor:
+        return attn_scores + (offset / inputs.root if before_scaling else offset) * (~inputs.keep_mask).to(attn_scores)
+
+    return Change({"mask": mask}, f"{offset:.4g} added where blocked{_when(before_scaling)}")
+
+
+def _when(before_scaling: bool) -> str:
+    return " before the scaling" if before_scaling else ""
+
+
+@misconception(
+    "AG304",
+    "mask-fill-small",
+    replaces="mask",
+    family="mask",
+    probe="large-scores",
+    fit=fit_fill,
+    variants=tuple(_added(offset) for offset in (-10.0, -100.0)),
+)
+def mask_fill_small(attn_scores: Tensor, inputs: Inputs) -> Tensor:
+    """blocks with a number that is not negative enough, so that blocked keys keep some weight.
+
+    With a fill of -10 a blocked key still gets exp(-10) = 0.00005 shares, and in a row whose real scores are low it
+    gets far more. Real models have scores in the hundreds, and there a fill of -100 blocks nothing.
+
+    Bad:
+        attn_scores = attn_scores.masked_fill(~mask, -10)
+    Good:
+        attn_scores = attn_scores.masked_fill(~mask, float("-inf"))
+
+    Effect: A faint look into the future on ordinary inputs, a clear one where scores are large.
+    Nudge: Which score would a blocked key need to get no weight at all, whatever the other scores are?
+    Fix: Fill with float("-inf") or torch.finfo(attn_scores.dtype).min.
+    """
+    return attn_scores.masked_fill(~inputs.keep_mask, -10.0)
+
+
+@misconception("AG305", "plus-inf-fill", replaces="mask", family="mask")
+def plus_inf_fill(attn_scores: Tensor, inputs: Inputs) -> Tensor:
+    """fills blocked scores with plus infinity instead of minus infinity.
+
+    Softmax subtracts the row's largest score first, and infinity minus infinity is NaN. So every row with a blocked key
+    becomes NaN; only rows in which nothing is blocked survive.
+
+    Bad:
+        attn_scores = attn_scores.masked_fill(~mask, float("inf"))
+    Good:
+        attn_scores = attn_scores.masked_fill(~mask, float("-inf"))
+
+    Effect: NaN in nearly every output.
+    Nudge: Mind the signs of the value you fill with.
+    Fix: Fill with float("-inf").
+    """
+    return attn_scores.masked_fill(~inputs.keep_mask, float("inf"))
+
+
+def _added_before_scaling(attn_scores: Tensor, inputs: Inputs) -> Tensor:
+    root = inputs.root
+    return ((attn_scores * root - 1e4) / root).masked_fill(~inputs.keep_mask, inputs.fill)
+
+
+@misconception(
+    "AG306",
+    "mask-float-added-bias",
+    replaces="mask",
+    family="mask",
+    variants=(
+        Change({"mask": _added_before_scaling}, "before the scaling"),
+        Change(
+            {"mask": lambda scores, inputs: scores - 1e4 - 1e4 * (~inputs.keep_mask).to(scores)}, "twice where blocked"
+        ),
+        Change({"mask": lambda scores, inputs: (scores + 1e4).masked_fill(~inputs.keep_mask, inputs.fill)}, "+1e4"),
+    ),
+)
+def mask_float_added_bias(attn_scores: Tensor, inputs: Inputs) -> Tensor:
+    """adds a huge constant to every score, which costs most of their decimals.
+
+    Mathematically a constant added to a whole row cancels in the softmax. In float32 a number near 10,000 has a
+    resolution of only 0.001, so the scores are rounded to three decimals before softmax sees them.
+
+    Bad:
+        attn_scores = attn_scores + (-1e4)            # kept keys too
+    Good:
+        attn_scores = attn_scores.masked_fill(~mask, -1e4)   # blocked keys only
+
+    Effect: Errors of about 0.0002 in every weight: small, but a thousand times larger than rounding.
+    Nudge: Which scores does your mask change? It should leave those of kept keys exactly as they are.
+    Fix: Change blocked scores only: masked_fill(~mask, float("-inf")).
+    """
+    return (attn_scores - 1e4).masked_fill(~inputs.keep_mask, torch.finfo(attn_scores.dtype).min)

@@ -1,0 +1,189 @@
+"""What the mask says: forgotten, turned round, or read as something it is not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from torch import Tensor
+
+from pytest_attn_grader.misconceptions.base import misconception
+from pytest_attn_grader.misconceptions.stages import Change, Inputs, unchanged
+
+
+def _padding_only(inputs: Inputs) -> Inputs:
+    """What the last query may see, for all of them: the mask without its causal part."""
+    return replace(inputs, keep_mask=inputs.keep_mask[..., -1:, :].expand_as(inputs.keep_mask))
+
+
+@misconception(
+    "AG311",
+    "no-causal-mask",
+    replaces="mask",
+    family="mask",
+    look_alikes=("mask-discarded",),
+    variants=(Change({"prepare": _padding_only}, "padding is masked, the future is not"),),
+)
+def no_causal_mask(attn_scores: Tensor, _: Inputs) -> Tensor:
+    """does not mask the future: every token sees the tokens after it.
+
+    A language model predicts the next token. If it may look at that token while it learns, it copies it instead of
+    predicting. So a query must give weight 0 to every later key, and the mask says which those are.
+
+    Bad:
+        attn_weights = attn_scores.softmax(-1)
+    Good:
+        attn_weights = attn_scores.masked_fill(~mask, float("-inf")).softmax(-1)
+
+    Effect: Training looks brilliant, and the model can generate nothing.
+    Nudge: Look at the upper triangle of your weights. Is the mask used between the scores and the softmax?
+    Fix: Fill the scores of blocked keys with float("-inf") before the softmax.
+    """
+    return attn_scores
+
+
+@misconception("AG312", "mask-discarded", replaces="mask", family="mask", look_alikes=("no-causal-mask",))
+def mask_discarded(attn_scores: Tensor, inputs: Inputs) -> Tensor:
+    """masks the scores and throws the result away.
+
+    masked_fill returns a new tensor and leaves the old one as it is; masked_fill_ (with the underscore) changes the
+    tensor itself. A line that calls masked_fill without using what it returns does nothing.
+
+    Bad:
+        attn_scores.masked_fill(~mask, float("-inf"))
+    Good:
+        attn_scores = attn_scores.masked_fill(~mask, float("-inf"))
+
+    Effect: No masking at all: every token sees the future and the padding.
+    Nudge: Follow the masked scores from the line that makes them to the softmax.
+    Fix: Assign the result: attn_scores = attn_scores.masked_fill(...).
+    """
+    attn_scores.masked_fill(~inputs.keep_mask, inputs.fill)
+    return attn_scores
+
+
+@misconception(
+    "AG313", "mask-inverted", replaces="mask", family="mask", fill_matters=True, look_alikes=("additive-as-bool",)
+)
+def mask_inverted(attn_scores: Tensor, inputs: Inputs) -> Tensor:
+    """blocks what may be attended to and keeps what may not.
+
+    In the mask you are given True means "may attend" (as in PyTorch's scaled_dot_product_attention). masked_fill writes
+    where its mask is True. Passing the one to the other as it is erases exactly the keys that should stay. If your own
+    masks mean the opposite, say so in one line: ATTN_MASK = "blocked".
+
+    Bad:
+        attn_scores = attn_scores.masked_fill(mask, float("-inf"))
+    Good:
+        attn_scores = attn_scores.masked_fill(~mask, float("-inf"))
+
+    Effect: Every token sees only the future; the last one sees nothing, which is NaN.
+    Nudge: What does True mean in the mask you get, and what does it mean to masked_fill?
+    Fix: Negate the mask: masked_fill(~mask, float("-inf")), or mask == 0.
+    """
+    return attn_scores.masked_fill(inputs.keep_mask, inputs.fill)
+
+
+@misconception("AG314", "additive-as-bool", replaces="mask", family="mask", look_alikes=("mask-inverted",))
+def additive_as_bool(attn_scores: Tensor, inputs: Inputs) -> Tensor:
+    """reads an additive mask (0 = keep, very negative = block) as if it were a keep mask.
+
+    An additive mask is made to be added: 0 changes nothing, a very negative number blocks. Testing it with == 0 finds
+    the keys that may be attended to, and filling those blocks exactly the wrong ones.
+
+    Bad:
+        attn_scores = attn_scores.masked_fill(mask == 0, -1e9)   # mask is 0 where attending is allowed
+    Good:
+        attn_scores = attn_scores + mask
+
+    Effect: Every token sees only what it should not see.
+    Nudge: Print one row of the mask. What stands where attending is allowed?
+    Fix: Add an additive mask to the scores; use == 0 only with masks of 0 and 1.
+    """
+    return attn_scores.masked_fill(inputs.keep_mask, -1e9)
+
+
+@misconception(
+    "AG315",
+    "bool-as-additive",
+    replaces="mask",
+    family="mask",
+    variants=(
+        Change({"mask": lambda scores, inputs: scores - (~inputs.keep_mask).to(scores)}, "1 subtracted"),
+        Change(
+            {"mask": lambda scores, inputs: scores + inputs.keep_mask.to(scores) / inputs.root},
+            "before the scaling",
+        ),
+    ),
+)
+def bool_as_additive(attn_scores: Tensor, inputs: Inputs) -> Tensor:
+    """adds a mask of True and False to the scores.
+
+    Added to a number, True counts 1 and False counts 0. So kept keys get a score that is 1 higher than blocked ones,
+    which makes blocked weights exp(-1) times as large: smaller, but far from 0.
+
+    Bad:
+        attn_scores = attn_scores + mask
+    Good:
+        attn_scores = attn_scores.masked_fill(~mask, float("-inf"))
+
+    Effect: Every token sees the future, a little dimmed.
+    Nudge: What is 2.5 + True?
+    Fix: Use masked_fill(~mask, float("-inf")), or add a mask that holds 0 and float("-inf").
+    """
+    return attn_scores + inputs.keep_mask.to(attn_scores)
+
+
+@misconception(
+    "AG316",
+    "mask-after-softmax",
+    replaces="reweigh",
+    family="mask",
+    together_with={"mask": unchanged},
+)
+def mask_after_softmax(attn_weights: Tensor, inputs: Inputs) -> Tensor:
+    """masks after the softmax, so that rows no longer sum to 1.
+
+    Softmax shares one unit among all keys, future ones included. Setting the weights of blocked keys to 0 afterwards
+    throws their share away: the first token, which sees only itself, keeps perhaps a tenth. Masked before the softmax,
+    blocked keys take no share at all.
+
+    Bad:
+        attn_weights = attn_scores.softmax(-1) * mask
+    Good:
+        attn_weights = attn_scores.masked_fill(~mask, float("-inf")).softmax(-1)
+
+    Effect: Early tokens get outputs that are far too small, and how small depends on future tokens.
+    Nudge: What do the rows of your weights sum to, the first one above all?
+    Fix: Fill the scores with float("-inf") where the mask blocks, then take the softmax.
+    """
+    return attn_weights * inputs.keep_mask
+
+
+@misconception(
+    "AG317",
+    "mask-after-softmax-neginf",
+    replaces="reweigh",
+    family="mask",
+    together_with={"mask": unchanged},
+    variants=(
+        Change(
+            {"mask": unchanged, "reweigh": lambda weights, inputs: weights.masked_fill(~inputs.keep_mask, -1e9)}, "-1e9"
+        ),
+    ),
+)
+def mask_after_softmax_neginf(attn_weights: Tensor, inputs: Inputs) -> Tensor:
+    """writes minus infinity into the weights, after the softmax instead of before it.
+
+    Minus infinity is the right thing to write into scores, because exp(-inf) = 0. In weights nothing takes the
+    exponential any more, so the infinity goes straight into the sum over the values.
+
+    Bad:
+        attn_weights = attn_scores.softmax(-1).masked_fill(~mask, float("-inf"))
+    Good:
+        attn_weights = attn_scores.masked_fill(~mask, float("-inf")).softmax(-1)
+
+    Effect: Outputs are infinite or NaN.
+    Nudge: In which order do mask and softmax come?
+    Fix: Swap the two steps: first masked_fill, then softmax.
+    """
+    return attn_weights.masked_fill(~inputs.keep_mask, float("-inf"))

@@ -1,0 +1,166 @@
+"""The shape of the causal mask: a diagonal too many or too few, transposed, or made for one length only."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from pytest_attn_grader.attention.reference import causal_keep_mask
+from pytest_attn_grader.misconceptions.base import misconception
+from pytest_attn_grader.misconceptions.stages import Change, Inputs
+
+
+def _positions(inputs: Inputs) -> tuple[Tensor, Tensor]:
+    """Position of every query (query_len, 1) and of every key (1, key_len); the last query sits on the last key."""
+    query_len, key_len = inputs.keep_mask.shape[-2:]
+    device = inputs.keep_mask.device
+    return torch.arange(key_len - query_len, key_len, device=device)[:, None], torch.arange(key_len, device=device)[
+        None
+    ]
+
+
+def _padding(inputs: Inputs) -> Tensor:
+    """The keys that are no padding, (batch, 1, 1, key_len)."""
+    return inputs.keep_mask.any(dim=-2, keepdim=True)
+
+
+@misconception("AG321", "diag-off-strict", replaces="prepare", family="mask", fill_matters=True)
+def diag_off_strict(inputs: Inputs) -> Inputs:
+    """masks a token's own position too.
+
+    A token may attend to itself and to everything before it. torch.triu(ones, diagonal=0) includes the main diagonal,
+    so blocking it also blocks the token itself, and the first token has nothing left to attend to.
+
+    Bad:
+        blocked = torch.triu(torch.ones(seq, seq), diagonal=0).bool()
+    Good:
+        blocked = torch.triu(torch.ones(seq, seq), diagonal=1).bool()
+
+    Effect: The first row is NaN (or evenly spread), and no token sees itself.
+    Nudge: Look at the diagonal of your weights.
+    Fix: Use diagonal=1 for the blocked part, or torch.tril(ones) for the kept part.
+    """
+    queries, keys = _positions(inputs)
+    return replace(inputs, keep_mask=inputs.keep_mask & (keys < queries))
+
+
+@misconception("AG322", "diag-off-loose", replaces="prepare", family="mask")
+def diag_off_loose(inputs: Inputs) -> Inputs:
+    """lets every token see one token of the future.
+
+    torch.triu(ones, diagonal=2) starts two above the main diagonal, so the diagonal just above it is not blocked: each
+    token sees the very next one. torch.tril(ones, diagonal=1) keeps it in the same way.
+
+    Bad:
+        blocked = torch.triu(torch.ones(seq, seq), diagonal=2).bool()
+    Good:
+        blocked = torch.triu(torch.ones(seq, seq), diagonal=1).bool()
+
+    Effect: The model sees exactly the token it should predict: training loss collapses, generation fails.
+    Nudge: Look at the diagonal just above the main one in your weights.
+    Fix: Use diagonal=1 for the blocked part, or torch.tril(ones) for the kept part.
+    """
+    queries, keys = _positions(inputs)
+    return replace(inputs, keep_mask=(keys <= queries + 1) & _padding(inputs))
+
+
+def _causal_part_transposed(inputs: Inputs) -> Inputs:
+    queries, keys = _positions(inputs)
+    return replace(inputs, keep_mask=(keys >= queries) & _padding(inputs))
+
+
+@misconception(
+    "AG323",
+    "mask-transposed",
+    replaces="prepare",
+    family="mask",
+    fill_matters=True,
+    variants=(Change({"prepare": _causal_part_transposed}, "the causal part only"),),
+)
+def mask_transposed(inputs: Inputs) -> Inputs:
+    """uses the causal mask transposed: tokens see the future instead of the past.
+
+    Rows of the score matrix are queries, columns are keys. A causal mask keeps the lower triangle: key at or before
+    query. Transposed (or made with triu where tril was meant) it keeps the upper one.
+
+    Bad:
+        keep = torch.triu(torch.ones(seq, seq)).bool()
+    Good:
+        keep = torch.tril(torch.ones(seq, seq)).bool()
+
+    Effect: Every token sees itself and the future, never the past.
+    Nudge: Which triangle of your weights is empty?
+    Fix: Keep the lower triangle (tril); do not transpose the mask together with the key.
+    """
+    return replace(inputs, keep_mask=inputs.keep_mask.transpose(-2, -1))
+
+
+def _square_alone(inputs: Inputs) -> Inputs:
+    square = causal_keep_mask(inputs.query.shape[-2], device=inputs.keep_mask.device)
+    return replace(inputs, keep_mask=square[None, None])
+
+
+@misconception(
+    "AG324",
+    "square-mask-decode",
+    replaces="prepare",
+    family="mask",
+    probe="chunk",
+    variants=(Change({"prepare": _square_alone}, "without the mask that was passed"),),
+)
+def square_mask_decode(inputs: Inputs) -> Inputs:
+    """builds a square causal mask from the number of queries, although there can be more keys.
+
+    While a model generates text it keeps the keys and values of earlier tokens in a cache, and only the new tokens
+    ask. Then there are more keys than queries, and a (query_len, query_len) mask does not fit the (query_len,
+    key_len) scores.
+
+    Bad:
+        keep = torch.tril(torch.ones(query_len, query_len)).bool()
+    Good:
+        keep = torch.tril(torch.ones(query_len, key_len), diagonal=key_len - query_len).bool()
+
+    Effect: Fine on whole texts; an exception as soon as a cache is in use.
+    Nudge: Which shape do the scores have when four new tokens look back on ten?
+    Fix: Give the mask both lengths and shift its diagonal by key_len - query_len, or use the mask you are passed.
+    """
+    square = causal_keep_mask(inputs.query.shape[-2], device=inputs.keep_mask.device)
+    return replace(inputs, keep_mask=inputs.keep_mask & square)
+
+
+def _top_left(inputs: Inputs) -> Tensor:
+    query_len, key_len = inputs.keep_mask.shape[-2:]
+    return torch.ones(query_len, key_len, dtype=torch.bool, device=inputs.keep_mask.device).tril()
+
+
+@misconception(
+    "AG325",
+    "sdpa-is-causal-topleft",
+    replaces="prepare",
+    family="mask",
+    probe="decode",
+    variants=(
+        Change(
+            {"prepare": lambda inputs: replace(inputs, keep_mask=inputs.keep_mask & _top_left(inputs))}, "both masks"
+        ),
+    ),
+)
+def sdpa_is_causal_topleft(inputs: Inputs) -> Inputs:
+    """aligns the causal mask at the first key, so that with a cache new tokens see only the oldest ones.
+
+    With more keys than queries (a cache in use) the queries are the *last* tokens. torch.tril of a (query_len, key_len)
+    matrix, and is_causal=True of scaled_dot_product_attention, treat them as the first: a single new token then sees
+    nothing but key 0.
+
+    Bad:
+        F.scaled_dot_product_attention(query, key, value, is_causal=True)
+    Good:
+        F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+
+    Effect: Right on whole texts; during generation every new token looks only at the beginning.
+    Nudge: Which keys may the query see when there is one query and ten keys?
+    Fix: Use the mask you are passed, or shift the diagonal by key_len - query_len.
+    """
+    return replace(inputs, keep_mask=_top_left(inputs)[None, None])

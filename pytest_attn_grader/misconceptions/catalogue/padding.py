@@ -1,0 +1,122 @@
+"""The mask's axes: which of its dimensions are examples, heads, queries and keys."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from torch import Tensor
+
+from pytest_attn_grader.attention.reference import causal_keep_mask
+from pytest_attn_grader.misconceptions.base import misconception
+from pytest_attn_grader.misconceptions.stages import Inputs
+
+
+def _causal(inputs: Inputs) -> Tensor:
+    query_len, key_len = inputs.keep_mask.shape[-2:]
+    return causal_keep_mask(query_len, key_len, device=inputs.keep_mask.device)
+
+
+@misconception(
+    "AG331",
+    "pad-ignored",
+    replaces="prepare",
+    family="mask",
+    probe="left-padding",
+    look_alikes=("pad-wrong-axis",),
+)
+def pad_ignored(inputs: Inputs) -> Inputs:
+    """ignores the padding: real tokens attend to filler tokens.
+
+    Texts of different lengths in one batch are filled up with padding tokens that mean nothing. The mask that is
+    passed blocks them as well as the future. A causal mask of one's own blocks the future only; with padding on the
+    right nobody notices, because there the padding *is* the future, with padding on the left it comes first.
+
+    Bad:
+        keep = torch.tril(torch.ones(seq, seq)).bool()     # the mask argument is not used
+    Good:
+        keep = mask
+
+    Effect: The answer to a text changes with the length of the longest text beside it.
+    Nudge: Is the mask argument used? Try an example whose first three tokens are padding.
+    Fix: Use the mask you are passed (it is causal already), or combine it with your own by &.
+    """
+    return replace(inputs, keep_mask=_causal(inputs).expand_as(inputs.keep_mask))
+
+
+def _real_keys(inputs: Inputs) -> Tensor:
+    return inputs.keep_mask.any(dim=-2)  # (batch, 1, key_len)
+
+
+def _over_queries(inputs: Inputs) -> Tensor:
+    query_len = inputs.keep_mask.shape[-2]
+    return _real_keys(inputs)[..., -query_len:, None]
+
+
+@misconception(
+    "AG332",
+    "pad-wrong-axis",
+    replaces="prepare",
+    family="mask",
+    probe="left-padding",
+    look_alikes=("pad-ignored",),
+    fill_matters=True,
+)
+def pad_wrong_axis(inputs: Inputs) -> Inputs:
+    """applies the padding to the queries instead of the keys.
+
+    The last axis of the scores is the keys, the one before it the queries. Padding tokens must not be *looked at*, so
+    they are blocked along the last axis. Blocked along the queries, their own rows are lost (nobody needs those),
+    while the real tokens go on looking at them.
+
+    Bad:
+        keep = padding[:, None, :, None] & causal
+    Good:
+        keep = padding[:, None, None, :] & causal
+
+    Effect: Real tokens attend to padding, and the rows of padding tokens are NaN.
+    Nudge: Write the shape of the scores beside the shape of the mask, axis by axis.
+    Fix: Put the padding on the last axis: padding[:, None, None, :].
+    """
+    return replace(inputs, keep_mask=_over_queries(inputs) & _causal(inputs))
+
+
+@misconception("AG333", "mask-batch-as-head", replaces="prepare", family="mask", probe="single")
+def mask_batch_as_head(inputs: Inputs) -> Inputs:
+    """uses a mask of shape (batch, seq, seq) on scores of shape (batch, heads, seq, seq).
+
+    Broadcasting lines shapes up from the right. A 3-D mask meets the last three axes of the scores, so its batch axis
+    meets the *heads*. That is an error when the two numbers differ, a silent mistake when they are equal, and right
+    only with a single example.
+
+    Bad:
+        attn_scores.masked_fill(~mask.squeeze(1), float("-inf"))
+    Good:
+        attn_scores.masked_fill(~mask, float("-inf"))          # (batch, 1, seq, seq)
+
+    Effect: An exception for most batches; with as many examples as heads, the wrong mask for each.
+    Nudge: Write the shape of the scores beside the shape of the mask, right-aligned.
+    Fix: Keep (or add) the heads' axis: mask[:, None].
+    """
+    return replace(inputs, keep_mask=inputs.keep_mask.squeeze(1))
+
+
+@misconception("AG334", "mask-repeat-order", replaces="prepare", family="mask")
+def mask_repeat_order(inputs: Inputs) -> Inputs:
+    """repeats the mask in the wrong order when batch and heads are folded into one axis.
+
+    Folded to (batch * heads, seq, seq), the scores come as all heads of example 0, all heads of example 1, and so on.
+    mask.repeat(heads, 1, 1) comes as all examples, then all examples again, so that most heads get another example's
+    mask.
+
+    Bad:
+        mask = mask.squeeze(1).repeat(num_heads, 1, 1)
+    Good:
+        mask = mask.squeeze(1).repeat_interleave(num_heads, dim=0)
+
+    Effect: Examples use each other's padding; without padding nobody notices.
+    Nudge: Which example and head does row 1 of the folded scores belong to, and row 1 of the folded mask?
+    Fix: Use repeat_interleave(num_heads, dim=0), or do not fold: (batch, 1, seq, seq) broadcasts by itself.
+    """
+    batch_size, num_heads = inputs.query.shape[:2]
+    folded = inputs.keep_mask.squeeze(1).repeat(num_heads, 1, 1)  # (num_heads * batch, query_len, key_len)
+    return replace(inputs, keep_mask=folded.view(batch_size, num_heads, *folded.shape[1:]))

@@ -1,0 +1,135 @@
+"""Every known mistake, the most fundamental first: what comes earlier is told first when several fit."""
+
+from __future__ import annotations
+
+import difflib
+
+from pytest_attn_grader.errors import UsageError
+from pytest_attn_grader.misconceptions.base import Misconception
+from pytest_attn_grader.misconceptions.catalogue import (
+    broken,
+    dropout,
+    dtype,
+    grad,
+    heads,
+    loops,
+    mask_fill,
+    mask_meaning,
+    mask_shape,
+    padding,
+    scale,
+    shape,
+    softmax,
+    state,
+    wiring,
+)
+
+MISCONCEPTIONS: tuple[Misconception, ...] = (
+    broken.merge_conflict,
+    broken.undefined_name,
+    broken.no_return,
+    dtype.cuda_hard,
+    shape.hard_length,
+    loops.uninit_empty,
+    softmax.no_softmax,
+    softmax.softmax_query_axis,
+    softmax.softmax_head_axis,
+    softmax.softmax_batch_axis,
+    softmax.softmax_flat,
+    scale.no_scale,
+    scale.scale_dk,
+    scale.scale_twice,
+    scale.scale_dmodel,
+    scale.scale_inverted,
+    scale.scale_after_softmax,
+    scale.scale_seq,
+    scale.scale_other,
+    mask_meaning.no_causal_mask,
+    mask_meaning.mask_discarded,
+    mask_meaning.mask_inverted,
+    mask_meaning.additive_as_bool,
+    mask_meaning.bool_as_additive,
+    dtype.mask_dtype_only_bool,
+    mask_fill.mask_multiplied,
+    mask_fill.mask_fill_zero,
+    mask_fill.mask_fill_tiny,
+    mask_fill.mask_fill_small,
+    mask_fill.plus_inf_fill,
+    mask_meaning.mask_after_softmax,
+    mask_meaning.mask_after_softmax_neginf,
+    mask_shape.mask_transposed,
+    mask_shape.diag_off_strict,
+    mask_shape.diag_off_loose,
+    padding.pad_ignored,
+    padding.pad_wrong_axis,
+    padding.mask_batch_as_head,
+    padding.mask_repeat_order,
+    mask_shape.square_mask_decode,
+    mask_shape.sdpa_is_causal_topleft,
+    mask_fill.mask_float_added_bias,
+    wiring.k_for_v,
+    wiring.kv_swapped,
+    wiring.qk_swapped,
+    wiring.q_only,
+    wiring.elementwise_qk,
+    wiring.weights_transposed,
+    wiring.wrong_variable,
+    loops.last_token_loop,
+    loops.batch_as_seq,
+    heads.split_view,
+    heads.kt_view,
+    heads.merge_view,
+    heads.merge_dim_major,
+    heads.head_order,
+    heads.single_head,
+    heads.heads_averaged,
+    softmax.softmax_naive,
+    grad.q_data,
+    grad.weights_detached,
+    grad.no_grad,
+    grad.numpy_roundtrip,
+    grad.tolist,
+    state.inplace_input,
+    state.inplace_saved,
+    state.mask_mutated,
+    state.stale_cache,
+    dropout.dropout_eval,
+    dropout.dropout_missing,
+    dropout.dropout_before_softmax,
+    dropout.dropout_on_output,
+    dtype.cpu_scale_tensor,
+    dtype.float_mask_promote,
+    dtype.fp16_1e9,
+)
+
+
+def find_misconception(name: str) -> Misconception:
+    """The mistake of this id or slug.
+
+    Raises:
+        UsageError: there is none; the message names those that are spelt alike.
+    """
+    wanted = name.strip().lower()
+    for known in MISCONCEPTIONS:
+        if wanted in {known.id.lower(), known.slug.lower()}:
+            return known
+    names = [known.slug for known in MISCONCEPTIONS] + [known.id for known in MISCONCEPTIONS]
+    close = difflib.get_close_matches(wanted, names, n=3, cutoff=0.5) or difflib.get_close_matches(
+        wanted.upper(), names, n=3, cutoff=0.5
+    )
+    if close:
+        hint = f"Did you mean {' or '.join(close)}?"
+    else:
+        hint = f"There are {', '.join(known.slug for known in MISCONCEPTIONS)}."
+    raise UsageError(f"There is no misconception {name!r}. {hint}")
+
+
+def explain(name: str) -> str:
+    """Everything there is to say about a mistake: the text of ``attn-grader explain ID``.
+
+    Raises:
+        UsageError: there is no mistake of this id or slug.
+    """
+    known = find_misconception(name)
+    title, _, body = known.text.partition("\n")
+    return f"{known.id} {known.slug}: an attention that {title}\n{body}"

@@ -1,0 +1,118 @@
+"""Where a submission's answers differ from what a hypothesis predicts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+
+from pytest_attn_grader.misconceptions.base import Misconception
+from pytest_attn_grader.misconceptions.catalogue.registry import MISCONCEPTIONS
+from pytest_attn_grader.misconceptions.hypotheses import CORRECT, Hypothesis
+from pytest_attn_grader.misconceptions.matching import Match, Prediction, compare, fails_alike
+from pytest_attn_grader.misconceptions.observations import Case, Finding
+
+Fault = tuple[str, str]
+
+
+class Predictions:
+    """What the catalogue answers, worked out once; share one object among submissions that get the same probes."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[object, bool, str, bool], Prediction] = {}
+
+    def of(self, hypothesis: Hypothesis, name: str, case: Case) -> Prediction:
+        """The prediction for one probe; what was put together for one submission alone is not kept."""
+        if not hypothesis.is_catalogued:
+            return Prediction(hypothesis.pipeline, case.candidate_probes[name])
+        key = (hypothesis.change, hypothesis.infinite_fill, name, case.mask_convention == "none")
+        if key not in self._known:
+            self._known[key] = Prediction(hypothesis.pipeline, case.candidate_probes[name])
+        return self._known[key]
+
+
+class FaultFinder:
+    """One submission against any hypothesis, with what was recognised by behaviour taken into account."""
+
+    def __init__(self, case: Case, predictions: Predictions) -> None:
+        self.case = case
+        self.predictions = predictions
+        # float16 is tried and reported, and costs nothing.
+        self.names = [name for name in case.attempts if name != "float16"]
+        self.first = self.names[0] if self.names else None
+        self.findings: list[tuple[Misconception, Finding]] = [
+            (known, found)
+            for known in MISCONCEPTIONS
+            if known.counted and known.recognise is not None and (found := known.recognise(case)) is not None
+        ]
+        self._faults: dict[Hypothesis, frozenset[Fault]] = {}
+        self._distances: dict[Hypothesis, float] = {}
+        self._refuted: set[Hypothesis] = set()
+
+    def faults(self, hypothesis: Hypothesis) -> frozenset[Fault]:
+        """Every probe and aspect in which the student differs from the hypothesis."""
+        if hypothesis not in self._faults:
+            found: set[Fault] = set()
+            distance = 0.0
+            for name in self.names:
+                match = self._compare(hypothesis, name)
+                found |= {(name, aspect) for aspect in match.mismatched}
+                distance = max(distance, match.distance if self._is_ordinary(name) else 0.0)
+            self._faults[hypothesis] = frozenset(found)
+            self._distances[hypothesis] = distance
+        return self._faults[hypothesis]
+
+    def distance(self, hypothesis: Hypothesis) -> float:
+        """Largest difference in output and weights, where they agree, on probes of ordinary precision and size."""
+        self.faults(hypothesis)
+        return self._distances[hypothesis]
+
+    def unexplained(self, faults: Iterable[Fault]) -> frozenset[Fault]:
+        """The faults that no recognised behaviour accounts for."""
+        return frozenset(fault for fault in faults if not any(finding.explains(*fault) for _, finding in self.findings))
+
+    def explains_all(self, hypothesis: Hypothesis) -> bool:
+        """Whether nothing is left unexplained; stops at the first probe that does not fit, the doubtful ones first."""
+        if hypothesis in self._faults:
+            return not self.unexplained(self._faults[hypothesis])
+        if hypothesis not in self._refuted:
+            doubtful = {name for name, _ in self.faults(CORRECT)}
+            for name in sorted(self.names, key=lambda name: name not in doubtful):
+                mismatched = self._compare(hypothesis, name).mismatched
+                if self.unexplained((name, aspect) for aspect in mismatched):
+                    self._refuted.add(hypothesis)
+                    break
+        return hypothesis not in self._refuted
+
+    def fits_first(self, hypothesis: Hypothesis) -> bool:
+        """Whether the forward pass of the first probe fits, which rules most candidates out cheaply."""
+        if self.first is None:
+            return False
+        mismatched = self._compare(hypothesis, self.first, only=("output",)).mismatched & {"answer", "output"}
+        return not self.unexplained((self.first, aspect) for aspect in mismatched)
+
+    def behaviours_in_training(self) -> list[tuple[Misconception, Finding]]:
+        """What was recognised in training only, where numbers cannot be compared."""
+        training = set(self.case.train_probes())
+        return [(known, finding) for known, finding in self.findings if finding.probes and finding.probes <= training]
+
+    def _compare(self, hypothesis: Hypothesis, name: str, only: tuple[str, ...] | None = None) -> Match:
+        case = self.case
+        student, probe = case.attempts[name], case.probes[name]
+        prediction = self.predictions.of(hypothesis, name, case)
+        if probe.training:
+            # Training is random: numbers cannot be compared there, only behaviour.
+            same = fails_alike(student.failure, prediction.record.failure)
+            return Match(frozenset() if same else frozenset({"answer"}), 0.0)
+        return compare(
+            student,
+            prediction,
+            probe,
+            case.references[name],
+            case.tolerances[name],
+            own_probe=case.candidate_probes[name],
+            only=only,
+        )
+
+    def _is_ordinary(self, name: str) -> bool:
+        return self.case.probes[name].query.dtype == torch.float32 and name != "large-scores"

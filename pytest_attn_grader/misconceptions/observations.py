@@ -1,0 +1,288 @@
+"""What is known about one submission, and the questions a mistake may ask about it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from pytest_attn_grader.attention.dropout import LARGEST_REST, has_dropped_weights, is_zero_or_enlarged, output_weights
+from pytest_attn_grader.attention.probes import Probe, Record, judged_rows, largest_error
+from pytest_attn_grader.attention.reference import causal_keep_mask
+from pytest_attn_grader.attention.tolerances import ProbeTolerance
+
+_SIZE = re.compile(r"\((\d+)\)|size (\d+)|\b(\d+)\b")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A mistake was recognised by its behaviour.
+
+    Attributes:
+        probes: where it explains what went wrong.
+        evidence: what gave it away, in half a sentence.
+        aspects: what it explains there; None means everything.
+    """
+
+    probes: frozenset[str]
+    evidence: str
+    aspects: frozenset[str] | None = None
+
+    def explains(self, probe: str, aspect: str) -> bool:
+        return probe in self.probes and (self.aspects is None or aspect in self.aspects)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A student's records beside the reference's, on the same probes.
+
+    Attributes:
+        attempts: what the student did, by probe, in the order in which it was asked.
+        references: the float64 reference on each of those probes (without dropout).
+        mask_convention: "keep", "additive", "blocked", or "none" when the submission masks by itself.
+    """
+
+    attempts: Mapping[str, Record]
+    probes: Mapping[str, Probe]
+    references: Mapping[str, Record]
+    tolerances: Mapping[str, ProbeTolerance]
+    mask_convention: str = "keep"
+
+    @cached_property
+    def candidate_probes(self) -> Mapping[str, Probe]:
+        """The probes as a known mistake gets them: without padding when the submission is not told of any."""
+        if self.mask_convention != "none":
+            return self.probes
+        return {name: _causal_only(probe) for name, probe in self.probes.items()}
+
+    @cached_property
+    def sees_all(self) -> bool:
+        """Whether every query was to see every key in all that was asked: an encoder's attention, without padding."""
+        return all(bool(self.probes[name].keep_mask.all()) for name in self.attempts)
+
+    @cached_property
+    def is_finite(self) -> bool:
+        """Whether nothing that the student ever gave is NaN or infinite, padded rows and gradients included."""
+        tensors = [
+            tensor
+            for record in self.attempts.values()
+            for tensor in (record.attn_output, *record.gradients.values())
+            if tensor is not None
+        ]
+        return all(bool(tensor.isfinite().all()) for tensor in tensors)
+
+    def eval_probes(self) -> tuple[str, ...]:
+        return tuple(name for name in self.attempts if not self.probes[name].training)
+
+    def train_probes(self) -> tuple[str, ...]:
+        return tuple(name for name in self.attempts if self.probes[name].training)
+
+    def everything(self) -> frozenset[str]:
+        return frozenset(self.attempts)
+
+    def all_of(self, *names: str) -> frozenset[str]:
+        return frozenset(names)
+
+    # --- failures -----------------------------------------------------------------------------------------------------
+
+    def failure_message(self, name: str) -> str:
+        record = self.attempts[name]
+        failure = record.failure or record.gradient_failure
+        return "" if failure is None else f"{failure.message}\n{failure.traceback}"
+
+    def failure_mentions(self, name: str, words: Sequence[str]) -> bool:
+        message = self.failure_message(name).lower()
+        return self.attempts[name].failure is not None and any(word in message for word in words)
+
+    def raised(self, text: str, evidence: str, *, only_aspects: Sequence[str] | None = None) -> Finding | None:
+        """A finding for the probes whose exception contains `text`; None when there is none."""
+        names = [name for name in self.attempts if text.lower() in self.failure_message(name).lower()]
+        if not names:
+            return None
+        where = next(
+            (
+                found.where
+                for name in names
+                if (found := self.attempts[name].failure or self.attempts[name].gradient_failure)
+            ),
+            None,
+        )
+        return Finding(
+            frozenset(names),
+            evidence if where is None else f"{evidence} ({where})",
+            None if only_aspects is None else frozenset(only_aspects),
+        )
+
+    def sizes(self, name: str) -> tuple[int, ...]:
+        """Every number that an honest complaint about this probe's shapes may contain."""
+        probe = self.probes[name]
+        batch_size, num_heads, query_len, head_dim = probe.query.shape
+        return (batch_size, num_heads, query_len, head_dim, probe.key.shape[-2], batch_size * num_heads, 2, 3)
+
+    def grows_with_calls(self) -> bool:
+        """Two identical calls complain about different sizes, or about joining tensors of different calls."""
+        messages = [
+            self.failure_message(name).partition("\n")[0] for name in ("basic", "basic-again") if name in self.attempts
+        ]
+        if len(messages) == 2 and all(messages) and messages[0] != messages[1]:
+            sizes = [
+                max(map(int, filter(None, (number for found in _SIZE.findall(text) for number in found))), default=0)
+                for text in messages
+            ]
+            if sizes[1] > sizes[0] > self.probes["basic"].key.shape[-2]:
+                return True
+        joining = ("Sizes of tensors must match except in dimension", "Tensors must have same number of dimensions")
+        return any(self.raised(text, "") is not None for text in joining)
+
+    # --- numbers ------------------------------------------------------------------------------------------------------
+
+    def matches_reference(self, name: str, what: str) -> bool:
+        """Whether output ("output") or weights ("weights") are the reference's, within the tolerance."""
+        record, reference = self.attempts[name], self.references[name]
+        field = f"attn_{what}"
+        student, exact = getattr(record, field), getattr(reference, field)
+        if student is None or student.shape != exact.shape:
+            return False
+        return largest_error(student, exact, self.probes[name]) <= self.tolerances[name].tolerance[field]
+
+    def equal(self, first: Record, second: Record) -> bool:
+        """Whether two answers of the student to the inputs of "basic" are the same within rounding."""
+        one, other = first.attn_output, second.attn_output
+        if one is None or other is None or one.shape != other.shape:
+            return False
+        probe = self.probes["basic"]
+        if one.shape != probe.query.shape:
+            return torch.equal(one, other)
+        limit = self.tolerances["basic"].tolerance["attn_output"] * max(
+            1.0, float(one.double().abs().nan_to_num().max())
+        )
+        return largest_error(one, other, probe) <= limit
+
+    def output_weights(self, name: str) -> tuple[Tensor, float] | None:
+        """The output's own weights, on judged rows, and how far it is from any weighted sum of the values."""
+        record = self.attempts.get(name)
+        output = None if record is None else record.attn_output
+        return None if output is None else output_weights(output, self.probes[name])
+
+    def looks_dropped(self, name: str, weights: Tensor | None = None) -> bool:
+        """Whether the output's own weights are these (the reference's), some set to 0 and the others enlarged."""
+        record = self.attempts.get(name)
+        if record is None or record.attn_output is None:
+            return False
+        before = self.references[name].attn_weights if weights is None else weights
+        return has_dropped_weights(record.attn_output, before, self.probes[name])
+
+    def looks_like_dropped_scores(self, name: str) -> bool:
+        """In training: a proper distribution over the keys, but another than outside of training; or NaN."""
+        before, after = self._output_rows("basic"), self._output_rows(name)
+        if before is None or after is None or not before.isfinite().all():
+            return False
+        if not after.isfinite().all():
+            return True
+        found = self.output_weights(name)
+        if found is None or self.equal(self.attempts[name], self.attempts["basic"]):
+            return False
+        weights, rest = found
+        return rest < LARGEST_REST and float((weights.sum(-1) - 1).abs().max()) < 1e-3
+
+    def looks_like_dropped_output(self, name: str) -> bool:
+        """In training: the output outside of training, single numbers set to 0 and the others enlarged alike."""
+        before, after = self._output_rows("basic"), self._output_rows(name)
+        if before is None or after is None or before.shape != after.shape:
+            return False
+        return is_zero_or_enlarged(after[before.abs() > 1e-3] / before[before.abs() > 1e-3])
+
+    def _output_rows(self, name: str) -> Tensor | None:
+        """The judged rows of an output in float64; None when there is none of the right shape."""
+        record = self.attempts.get(name)
+        if record is None or record.attn_output is None or record.attn_output.shape != self.probes[name].query.shape:
+            return None
+        return judged_rows(record.attn_output.double(), self.probes[name])
+
+    def blocked_weight(self, name: str) -> float | None:
+        """The weight that every blocked key has; None when it is not one number, or 0 as it should be."""
+        record, probe = self.attempts.get(name), self.probes[name]
+        shape = (*probe.query.shape[:-1], probe.key.shape[-2])
+        if record is None or record.attn_weights is None or record.attn_weights.shape != shape:
+            return None
+        blocked = ~judged_rows(probe.keep_mask.expand(shape), probe)
+        return _one_number(judged_rows(record.attn_weights.double(), probe)[blocked]) or None
+
+    def blocked_score(self, name: str) -> float | None:
+        """The score that blocked keys must have had, read off the student's weights; None when it is not one number."""
+        found = self._implied_scores(name)
+        return None if found is None else _one_number(found[0][~found[2]])
+
+    def blocked_offset(self, name: str) -> float | None:
+        """What must have been added to the scores of blocked keys; None when it is not one number."""
+        found = self._implied_scores(name)
+        return None if found is None else _one_number((found[0] - found[1])[~found[2]])
+
+    def score_factor(self, name: str) -> float | None:
+        """The factor on all scores that turns the reference's weights into the student's; None when there is none."""
+        found = self._implied_scores(name)
+        if found is None:
+            return None
+        implied, exact, keep = found
+        usable = keep & implied.isfinite()
+        ours, theirs = _centred(exact, usable), _centred(implied, usable)
+        norm = float(ours.square().sum())
+        if norm == 0:
+            return None
+        factor = float((ours * theirs).sum()) / norm
+        rest = float((theirs - factor * ours).abs().max())
+        return factor if rest < 1e-2 * max(1.0, abs(factor)) and abs(factor - 1) > 1e-3 else None
+
+    def _implied_scores(self, name: str) -> tuple[Tensor, Tensor, Tensor] | None:
+        """Scores that give the student's weights, the right scores, and which keys are kept; on judged rows.
+
+        A row's scores are known up to a constant: the one of the kept key with the largest weight is set to the right
+        one.
+        """
+        record = self.attempts.get(name)
+        if record is None or record.attn_weights is None:
+            return None
+        probe = self.probes[name]
+        shape = (*probe.query.shape[:-1], probe.key.shape[-2])
+        if record.attn_weights.shape != shape:
+            return None
+        weights = judged_rows(record.attn_weights.double(), probe)
+        scores = judged_rows(probe.query.double() @ probe.key.double().transpose(-2, -1), probe)
+        scores = scores / probe.query.shape[-1] ** 0.5
+        keep = judged_rows(probe.keep_mask.expand(shape), probe)
+        best = weights.masked_fill(~keep, -1.0).argmax(-1, keepdim=True)
+        largest = weights.gather(-1, best)
+        known = (weights > 1e-30) & (largest > 1e-6)
+        implied = scores.gather(-1, best) + (weights.clamp_min(1e-300) / largest.clamp_min(1e-300)).log()
+        return implied.masked_fill(~known, float("nan")), scores, keep
+
+
+def _one_number(numbers: Tensor) -> float | None:
+    """What most of the numbers are; None when they are few or differ."""
+    numbers = numbers[numbers.isfinite()]
+    if numbers.numel() < 3:
+        return None
+    middle = float(numbers.median())
+    # People write round numbers; what was read off weights has lost its last digits.
+    rounded = float(f"{middle:.4g}")
+    middle = rounded if abs(middle - rounded) < 1e-4 * abs(middle) else middle
+    return middle if float((numbers - middle).abs().median()) < 1e-3 * max(1.0, abs(middle)) else None
+
+
+def _centred(scores: Tensor, usable: Tensor) -> Tensor:
+    """Scores minus their row's mean over the usable keys; 0 elsewhere."""
+    mean = scores.masked_fill(~usable, 0).sum(-1, keepdim=True) / usable.sum(-1, keepdim=True).clamp_min(1)
+    return (scores - mean).masked_fill(~usable, 0)
+
+
+def _causal_only(probe: Probe) -> Probe:
+    if bool(probe.keep_mask.all()):
+        # One query sees all the past in any case, and an encoder's attention sees everything.
+        return probe
+    query_len, key_len = probe.keep_mask.shape[-2:]
+    keep_mask = causal_keep_mask(query_len, key_len, device=probe.keep_mask.device)
+    return replace(probe, keep_mask=keep_mask.expand_as(probe.keep_mask).clone())

@@ -1,0 +1,86 @@
+"""One model on one prompt, and the figures that compare two such observations."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from typing import Any
+
+import torch
+from torch import nn
+
+from pytest_attn_grader.attention import metrics
+from pytest_attn_grader.errors import SurgeryError
+from pytest_attn_grader.models.patching.shared_copy import eager_copy, inference, is_eager
+
+TIMED_RUNS = 5
+# Of a large model, or on a slow machine, fewer runs must do: what is asked for is a grade, not a benchmark.
+TIMED_SECONDS_AT_MOST = 0.1
+
+
+def observe(model: Any, input_ids: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Attentions, logits and time of one forward pass, on the CPU."""
+    eager_model = model if is_eager(model) else eager_copy(model)
+    input_ids = input_ids.to(eager_model.device)
+    with inference(eager_model):
+        outputs = eager_model(input_ids, output_attentions=True)  # warms up as well
+        seconds: list[float] = []
+        while len(seconds) < TIMED_RUNS and sum(seconds) < TIMED_SECONDS_AT_MOST:
+            _finish_queued_work(input_ids.device)
+            started = time.perf_counter()
+            eager_model(input_ids)
+            _finish_queued_work(input_ids.device)
+            seconds.append(time.perf_counter() - started)
+    if getattr(outputs, "logits", None) is None:
+        raise SurgeryError(
+            f"{type(model).__name__} has no language modelling head, so there are no next tokens to compare; "
+            "load it with AutoModelForCausalLM (or AutoModelForMaskedLM)."
+        )
+    attentions = attentions_of(eager_model, outputs)
+    return {
+        "attentions": torch.cat(attentions).cpu(),  # (num_layers, num_heads, T, T): the batch of one is dropped
+        "logits": outputs.logits[0].cpu(),
+        "seconds": torch.tensor(statistics.median(seconds), dtype=torch.float64),
+    }
+
+
+def _finish_queued_work(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def attentions_of(model: nn.Module, outputs: Any) -> tuple[torch.Tensor, ...]:
+    """One map a layer ``(batch, num_heads, seq_len, seq_len)``; raises SurgeryError when the model gave none."""
+    attentions = getattr(outputs, "attentions", None)
+    if not attentions or any(entry is None for entry in attentions):
+        raise SurgeryError(
+            f"{type(model).__name__} returned no attention weights although output_attentions=True was asked."
+        )
+    return tuple(attentions)
+
+
+def attention_figures(student: torch.Tensor, reference: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Similarity of each layer and head, ``(num_layers, num_heads)``; NaN where the student's map is no attention."""
+    num_layers, num_heads = student.shape[:2]
+    names = ("cosine_similarity", "jensen_shannon_divergence", "earth_movers_distance", "student_row_sum_error")
+    figures = {name: torch.full((num_layers, num_heads), torch.nan, dtype=torch.float64) for name in names}
+    for layer_idx in range(num_layers):
+        for head_idx in range(num_heads):
+            student_map, reference_map = student[layer_idx, head_idx], reference[layer_idx, head_idx]
+            if not student_map.isfinite().all():
+                continue
+            figures["student_row_sum_error"][layer_idx, head_idx] = metrics.row_sum_error(student_map)
+            if (student_map < 0).any():
+                continue
+            rows = metrics.normalised_rows(student_map), metrics.normalised_rows(reference_map)
+            figures["cosine_similarity"][layer_idx, head_idx] = metrics.cosine_similarity(*rows)
+            figures["jensen_shannon_divergence"][layer_idx, head_idx] = metrics.jensen_shannon_divergence(*rows)
+            figures["earth_movers_distance"][layer_idx, head_idx] = metrics.earth_movers_distance(*rows)
+    return figures
+
+
+def next_token_kl(student_logits: torch.Tensor, reference_logits: torch.Tensor) -> torch.Tensor:
+    """Nats between two next-token distributions, 0-d; NaN where the student's logits are not finite."""
+    if not student_logits.isfinite().all():
+        return torch.tensor(torch.nan, dtype=torch.float64)
+    return metrics.kl_divergence(student_logits, reference_logits)

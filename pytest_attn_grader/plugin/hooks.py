@@ -1,0 +1,155 @@
+"""What pytest loads in every run: options, fixtures and the switch. Everything else waits for `--attn-student`.
+
+Imports the standard library, pytest and settings only; a run without `--attn-student` must not notice that this exists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pytest
+
+from pytest_attn_grader import settings
+from pytest_attn_grader.plugin.stash import EVIDENCE_KEY, SESSION_KEY
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from pytest_attn_grader.grading.evidence import Evidence
+    from pytest_attn_grader.grading.observation import Observation
+    from pytest_attn_grader.grading.session import GradingSession
+    from pytest_attn_grader.models.prompt import Prompt
+    from pytest_attn_grader.results.report import Comparison
+    from pytest_attn_grader.submission.function_attention import StudentAttention
+    from pytest_attn_grader.submission.module_attention import HiddenStatesAttention
+
+    class Observe(Protocol):
+        """The type of the `attn_observe` fixture."""
+
+        def __call__(
+            self, name: str, *, variant: str | None = None, asked: str = ..., tolerate_failure: bool = False
+        ) -> Observation: ...
+
+
+MARKER = (
+    "attn_check(id, title, category, needs=(), weight=1): a graded check; `needs` are ids whose failure makes it moot, "
+    "`weight` is its share of the category's points"
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    settings.add_options(parser)
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    from pytest_attn_grader.plugin import hookspecs
+
+    pluginmanager.add_hookspecs(hookspecs)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config, parser: pytest.Parser, args: list[str]) -> None:
+    """A student's files must not take part in the grading process."""
+    if settings.read_option(early_config, "student", early=True)[0] is not None:
+        from pytest_attn_grader._utils.imports import unhindered
+
+        with unhindered():
+            from pytest_attn_grader.plugin import isolation
+        isolation.enter(early_config, parser, args)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", MARKER)
+    if settings.read_option(config, "student")[0] is not None:
+        from pytest_attn_grader._utils.imports import unhindered
+
+        with unhindered():
+            from pytest_attn_grader.plugin.run import begin
+        begin(config)
+
+
+@pytest.fixture(scope="session")
+def attn_session(request: pytest.FixtureRequest) -> GradingSession:
+    """The grading run: submission, model and every experiment, each loaded when first asked for."""
+    session = request.config.stash.get(SESSION_KEY, None)
+    if session is None:
+        pytest.skip("needs a submission: --attn-student=my_attention")
+    return session
+
+
+@pytest.fixture(scope="session")
+def attn_settings(attn_session: GradingSession) -> settings.Settings:
+    """What the run was asked for: thresholds, points, layer, prompt …"""
+    return attn_session.settings
+
+
+@pytest.fixture(scope="session")
+def attn_model(attn_session: GradingSession) -> PreTrainedModel:
+    """The loaded transformer, with its own attention in every layer."""
+    return attn_session.loaded.model
+
+
+@pytest.fixture(scope="session")
+def attn_tokenizer(attn_session: GradingSession) -> Any:
+    """The model's tokenizer."""
+    return attn_session.loaded.tokenizer
+
+
+@pytest.fixture(scope="session")
+def attn_prompt(attn_session: GradingSession) -> Prompt:
+    """The tokenized prompt: `text`, `input_ids` (1, tokens) and `tokens`."""
+    return attn_session.prompt
+
+
+@pytest.fixture(scope="session")
+def attn_reference() -> Callable[..., Any]:
+    """The reference attention: `(query, key, value, keep_mask) -> (attn_output, attn_weights)`."""
+    from pytest_attn_grader.attention.reference import reference_attention
+
+    return reference_attention
+
+
+@pytest.fixture(scope="session")
+def attn_student(attn_session: GradingSession) -> StudentAttention | HiddenStatesAttention:
+    """The submission, callable like the reference and differentiable; its code runs in the sandboxed worker."""
+    return attn_session.student
+
+
+@pytest.fixture(scope="session")
+def attn_comparison(attn_session: GradingSession) -> Comparison:
+    """Reference and student in the model on the prompt: patterns, metrics by head, predictions."""
+    return attn_session.comparison
+
+
+@pytest.fixture
+def attn_evidence(request: pytest.FixtureRequest) -> Evidence:
+    """Where a check notes its numbers (`note`) and says what it wants (`require`)."""
+    from pytest_attn_grader.grading.evidence import Evidence
+
+    node: pytest.Item = request.node
+    return node.stash.setdefault(EVIDENCE_KEY, Evidence())
+
+
+@pytest.fixture
+def attn_observe(attn_session: GradingSession, attn_evidence: Evidence) -> Observe:
+    """Put a probe to the student: `attn_observe("basic")`; a submission that gives no answer fails the check.
+
+    A `variant` is the same probe again, with other tokens or padding, or only its last queries (`probes.VARIANTS`).
+    """
+
+    def observe(
+        name: str,
+        *,
+        variant: str | None = None,
+        asked: str = "an answer for {probe}",
+        tolerate_failure: bool = False,
+    ) -> Observation:
+        observation = attn_session.observe(name, variant)
+        attn_evidence.note(probe=observation.probe.name, shape=observation.probe.shape_text)
+        if not tolerate_failure:
+            attn_evidence.require_answer(observation.student.failure, asked=asked.format(probe=observation.probe.title))
+        return observation
+
+    return observe

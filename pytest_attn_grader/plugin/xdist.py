@@ -1,0 +1,58 @@
+"""pytest-xdist: the checks stay together in one worker, which draws the controller's inputs.
+
+They share one model and one student process. xdist has groups for this, but with pytest 9.2 they do nothing: xdist 3.8
+writes them into an attribute of the node that pytest no longer reads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_attn_grader.plugin.collection import CHECKS_PLACE
+from pytest_attn_grader.settings import Settings
+
+SEED_KEY = "attn_grader_seed"
+TOGETHER = "attn-grader"
+
+
+def make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """xdist's scheduler of scopes; every test that asks for a submission is in the same scope."""
+    if config.getoption("dist", "no") == "each":
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ChecksTogether(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no types
+        def _split_scope(self, nodeid: str) -> str:
+            return scope_of(nodeid, config.rootpath)
+
+    return ChecksTogether(config, log)
+
+
+def scope_of(nodeid: str, rootpath: Path) -> str:
+    """Which tests go to one worker: ours and those of files that use our fixtures or marker; others go anywhere."""
+    place = nodeid.partition("::")[0]
+    return TOGETHER if place.startswith(CHECKS_PLACE) or _asks_for_a_submission(rootpath / place) else nodeid
+
+
+@cache
+def _asks_for_a_submission(file: Path) -> bool:
+    try:
+        return "attn_" in file.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+
+
+def tell_worker(workerinput: dict[str, Any], settings: Settings) -> None:
+    """A worker reads the typed command line by itself, and would draw a seed of its own."""
+    workerinput[SEED_KEY] = str(settings.seed)
+
+
+def follow_controller(config: pytest.Config, settings: Settings) -> Settings:
+    """The settings of this process; in a worker with the controller's seed."""
+    seed = getattr(config, "workerinput", {}).get(SEED_KEY)
+    return settings if seed is None else replace(settings, seed=int(seed))

@@ -1,0 +1,87 @@
+"""GitHub Classroom: the line `result=…` that a grader step leaves for the autograding reporter.
+
+The reporter adds up `score`, reports nothing when `max_score` is 0 (so an ungradable run, whose status is `error`,
+touches no points), and prints names and messages into the job's log. It gets the line through the environment, where
+Linux takes 131,072 bytes a variable at most.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from pytest_attn_grader.reports.formats.rows import TEXT_SIZES, Format, Row, first_that_fits, headline, rows, total
+from pytest_attn_grader.results.report import GradeReport
+
+MOST_BYTES = 120_000
+VERSION = 3
+
+
+def render(report: GradeReport) -> str:
+    return first_that_fits(map(_encode, _documents(report)), MOST_BYTES)
+
+
+def _encode(document: dict[str, Any]) -> str:
+    return f"result={base64.b64encode(json.dumps(document, allow_nan=False).encode()).decode()}\n"
+
+
+def _documents(report: GradeReport) -> Iterator[dict[str, Any]]:
+    """The document, and the same in ever fewer words."""
+    if report.verdict == "ungradable":
+        message = headline(report)
+        yield {"version": VERSION, "status": "error", "message": message, "max_score": 0, "tests": []}
+        return
+    base = {
+        "version": VERSION,
+        "status": "pass" if report.verdict == "passed" else "fail",
+        "message": headline(report),
+        "max_score": _whole(total(report)),
+    }
+    for most in TEXT_SIZES:
+        made = rows(report, most)
+        yield {**base, "tests": [_test(row, score) for row, score in zip(made, _whole_points(made), strict=True)]}
+    # A course with thousands of checks of its own: one test stands for all.
+    score = sum(_whole_points(rows(report, 0)))
+    yield {**base, "tests": [{"name": "all checks", "status": base["status"], "score": score, "message": ""}]}
+
+
+def _whole(earned_and_possible: tuple[float, float]) -> int:
+    return round(earned_and_possible[1])
+
+
+def _whole_points(made: list[Row]) -> list[int]:
+    """Classroom counts in whole points: each test gets what it adds to the rounded total, so the total is right.
+
+    Less than everything is never rounded up to everything.
+    """
+    possible = sum(row.possible for row in made)
+    earned, before, scores = 0.0, 0, []
+    for row in made:
+        earned += row.points
+        now = round(earned)
+        if now == round(possible) and earned < possible - 1e-6:
+            now = max(before, now - 1)
+        scores.append(now - before)
+        before = now
+    return scores
+
+
+def _test(row: Row, score: int) -> dict[str, Any]:
+    file, line = row.place or ("", 0)
+    return {
+        "name": row.title,
+        "status": {"passed": "pass", "failed": "fail", "not-asked": "error"}[row.outcome],
+        "message": row.words,
+        "test_code": row.id,
+        "task_id": 0,
+        "filename": file,
+        "line_no": line,
+        "duration": round(row.seconds, 3),
+        "score": score,
+        "output": "",
+    }
+
+
+FORMAT = Format("classroom", "the line that GitHub Classroom's reporter reads", render, of_a_step="GITHUB_OUTPUT")

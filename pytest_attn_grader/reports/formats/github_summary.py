@@ -1,0 +1,83 @@
+"""The step summary of GitHub Actions: Markdown, 1 MiB at most (more would be dropped as a whole)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pytest_attn_grader.reports.escaping import for_markdown
+from pytest_attn_grader.reports.formats.rows import (
+    TEXT_SIZES,
+    Format,
+    Row,
+    first_that_fits,
+    hints_allowed,
+    points_text,
+    rows,
+    verdict_line,
+)
+from pytest_attn_grader.results.report import GradeReport
+
+# A step may write more than one summary into the same file.
+MOST_BYTES = 500_000
+_MARKS = {"passed": "✅ passed", "failed": "❌ failed", "not-asked": "▫️ not asked"}
+
+
+def render(report: GradeReport) -> str:
+    return first_that_fits(("\n".join(_lines(report, most)) + "\n" for most in (*TEXT_SIZES, None)), MOST_BYTES)
+
+
+def _lines(report: GradeReport, most: int | None) -> Iterator[str]:
+    """The summary; without a size, without the list of checks."""
+    yield f"## Attention: {for_markdown(verdict_line(report))}"
+    yield ""
+    where = (
+        "" if report.model.used is None else f" in layer {report.model.layer_idx} of {for_markdown(report.model.used)}"
+    )
+    yield f"{for_markdown(report.student.target, 500)}{where}"
+    if report.model.fallback_reason:
+        yield f"<br>Graded in the embedded model, because {for_markdown(report.model.fallback_reason, 500)}"
+    yield ""
+    if report.diagnosis is not None and hints_allowed(report):
+        yield f"**Diagnosis.** {for_markdown(report.diagnosis.message, 2000)}"
+        yield ""
+        if report.diagnosis.hint:
+            yield f"**Hint.** {for_markdown(report.diagnosis.hint, 2000)}"
+            yield ""
+    if report.score.by_category:
+        yield from _categories(report)
+    if most is not None and report.checks:
+        yield from _checks(rows(report, most))
+
+
+def _categories(report: GradeReport) -> Iterator[str]:
+    yield "| category | points | of | checks passed |"
+    yield "|---|---:|---:|---:|"
+    for category, score in report.score.by_category.items():
+        passed = f"{score.checks_passed} of {score.checks_total}"
+        yield f"| {for_markdown(category)} | {points_text(score.earned)} | {points_text(score.possible)} | {passed} |"
+    yield ""
+
+
+def _checks(made: list[Row]) -> Iterator[str]:
+    failed = [row for row in made if row.outcome == "failed"]
+    if failed:
+        yield "### What failed"
+        yield ""
+        yield "| check | what was found |"
+        yield "|---|---|"
+        for row in failed:
+            yield f"| {for_markdown(row.title)} | {for_markdown(row.words)} |"
+        yield ""
+    yield f"<details><summary>All {len(made)} checks</summary>"
+    yield ""
+    yield "| check | category | outcome | points | of |"
+    yield "|---|---|---|---:|---:|"
+    for row in made:
+        points = f"{points_text(row.points)} | {points_text(row.possible)}"
+        yield f"| {for_markdown(row.title)} | {for_markdown(row.category)} | {_MARKS[row.outcome]} | {points} |"
+    yield ""
+    yield "</details>"
+    yield ""
+
+
+FORMAT = Format("github", "the step summary of GitHub Actions", render, of_a_step="GITHUB_STEP_SUMMARY")

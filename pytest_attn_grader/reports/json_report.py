@@ -1,0 +1,114 @@
+"""The JSON document on disk: pytest-json-report's own structure with our report as `attn_grader`, atomically."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_attn_grader.errors import UsageError
+from pytest_attn_grader.reports.atomic_write import write_text_atomically
+from pytest_attn_grader.reports.escaping import for_json
+from pytest_attn_grader.reports.signature import sign
+from pytest_attn_grader.results.base import spell_out_non_finite
+from pytest_attn_grader.results.report import GradeReport
+from pytest_attn_grader.settings import Settings
+
+KEY = "attn_grader"
+
+
+def ask_for_json(config: pytest.Config) -> None:
+    """Let pytest-json-report collect its part without writing a file of its own, unless the user asked for one."""
+    if config.pluginmanager.hasplugin("pytest_jsonreport") and not config.option.json_report:
+        config.option.json_report = True
+        config.option.json_report_file = None
+        config.option.json_report_verbosity = 0  # its "auto-save skipped" would only puzzle
+
+
+def claim(report: GradeReport, settings: Settings, key: bytes | None = None) -> None:
+    """Write a first report at once: if this run is killed, nobody mistakes an older file for its result.
+
+    Raises:
+        UsageError: nothing can be written there.
+    """
+    if settings.report is None:
+        return
+    try:
+        _write_atomically(settings.report, _document(report, None, key))
+    except OSError as error:
+        raise UsageError(
+            f"--attn-report={settings.report} cannot be written ({error.strerror}). Choose a file in a folder that "
+            "exists and is yours."
+        ) from error
+
+
+def write(report: GradeReport, config: pytest.Config, settings: Settings, key: bytes | None = None) -> bool:
+    """Write the finished report, signed when there is a key; False, and a line on stderr, when the disk refuses."""
+    if settings.report is None:
+        return True
+    collected = getattr(getattr(config, "_json_report", None), "report", None)
+    try:
+        _write_atomically(settings.report, _document(report, collected, key))
+    except OSError as error:
+        # The terminal may be captured or gone: stderr is what a batch system keeps.
+        sys.stderr.write(f"attn-grader: the report {settings.report} could not be written: {error.strerror}\n")
+        return False
+    return True
+
+
+def write_quietly(report: GradeReport, path: Path | None, key: bytes | None = None) -> None:
+    """Write the report of a run that never began; its error is about to be shown, another would hide it."""
+    if path is not None:
+        with contextlib.suppress(OSError):
+            _write_atomically(path, _document(report, None, key))
+
+
+def load_report(path: Path) -> GradeReport:
+    """Read a report that was written by `--attn-report`.
+
+    Raises:
+        UsageError: there is none, or this version cannot read it; the message says why.
+    """
+    try:
+        return parse_report(path.read_bytes(), path)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read ({error.strerror}).") from error
+
+
+def parse_report(content: bytes, path: Path) -> GradeReport:
+    """The same of bytes that have been read already.
+
+    Raises:
+        UsageError: as `load_report`; the message names `path`.
+    """
+    try:
+        return GradeReport.model_validate(json.loads(content.decode("utf-8"))[KEY])
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        why = str(error).partition("\n")[0]
+        raise UsageError(f"{path} is no report of --attn-report that this version can read: {why}") from error
+
+
+def _document(report: GradeReport, collected: dict[str, Any] | None, key: bytes | None) -> dict[str, Any]:
+    base = collected or {
+        "created": time.time(),
+        "duration": 0.0,
+        "exitcode": report.exit_code,
+        "root": "",
+        "environment": {},
+        "summary": {"collected": 0, "total": 0},
+        "collectors": [],
+        "tests": [],
+    }
+    # Other plugins and the instructor's own tests may have put anything into theirs.
+    base = spell_out_non_finite(base)
+    document: dict[str, Any] = for_json({**base, "exitcode": report.exit_code, KEY: report.model_dump(mode="json")})
+    return document if key is None else sign(document, key)
+
+
+def _write_atomically(path: Path, document: dict[str, Any]) -> None:
+    write_text_atomically(path, json.dumps(document, default=str, skipkeys=True, allow_nan=False, indent=1))

@@ -1,0 +1,74 @@
+"""Pictures on disk: PNG for a screen, SVG for paper, both without any window system."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from matplotlib import rc_context
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from pytest_attn_grader.reports.plots.bars import plot_drift, plot_next_tokens
+from pytest_attn_grader.reports.plots.heatmaps import plot_head, plot_head_grid
+from pytest_attn_grader.results.report import GradeReport
+
+FORMATS = ("png", "svg")
+PIXELS_PER_INCH = 160
+
+
+def save_figure(figure: Figure, path: Path | str) -> None:
+    """Write a figure; the ending of the path says which format. The same figure always gives the same bytes."""
+    path = Path(path)
+    FigureCanvasAgg(figure)
+    metadata = {"Date": None} if path.suffix == ".svg" else None
+    # Letters as paths: the picture looks the same where this font is missing, and tokens never become markup.
+    with rc_context({"svg.fonttype": "path", "svg.hashsalt": "attn-grader"}):
+        figure.savefig(path, dpi=PIXELS_PER_INCH, metadata=metadata)
+
+
+def draw_figures(report: GradeReport) -> dict[str, Figure]:
+    """The pictures of a report by name; none when there was nothing to compare."""
+    compared = report.comparison
+    if compared is None:
+        return {}
+    layer, tokens = compared.layer_idx, report.prompt.tokens
+    maps = [each for each in compared.maps if each.layer == layer]
+    chosen = compared.most_different_head
+    figures = {
+        "heads": plot_head_grid(
+            [each.reference for each in maps],
+            [each.student for each in maps],
+            tokens,
+            title=f"Layer {layer}, every head",
+        ),
+        "head": plot_head(
+            maps[chosen].reference,
+            maps[chosen].student,
+            tokens,
+            title=f"Layer {layer}, head {chosen}: the one that differs most",
+        ),
+        "next_tokens": plot_next_tokens(
+            [(each.token, float(each.probability)) for each in compared.predictions.reference],
+            [(each.token, float(each.probability)) for each in compared.predictions.student],
+            title=f"What comes after “{report.prompt.text[:60]}”",
+        ),
+    }
+    if compared.drift:
+        figures["drift"] = plot_drift(compared.drift, layer_idx=layer, title="How far the residual stream drifts")
+    return figures
+
+
+def write_plots(report: GradeReport, folder: Path) -> tuple[Path, ...]:
+    """Write every picture of a report as PNG and SVG; no folder when there is nothing to draw.
+
+    Raises:
+        OSError: the folder cannot be made or written.
+    """
+    written = []
+    for name, figure in draw_figures(report).items():
+        folder.mkdir(parents=True, exist_ok=True)
+        for ending in FORMATS:
+            path = folder / f"{name}.{ending}"
+            save_figure(figure, path)
+            written.append(path)
+    return tuple(written)

@@ -1,0 +1,268 @@
+"""What a run produced, as plain frozen data: no tensors, no behaviour, ready to be written as JSON.
+
+`GradeReport` is the published format (schema in ``reports/schema``); every other output is a view of it.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from pytest_attn_grader.results.base import EvidenceValue, Frozen, Number
+from pytest_attn_grader.results.comparison import (
+    RELATIONS,
+    AttentionMap,
+    Coherence,
+    Comparison,
+    Continuation,
+    FurtherText,
+    HeadComparison,
+    HeadMatching,
+    NextToken,
+    Predictions,
+    Relation,
+    RelationScore,
+    Speed,
+    SpeedAtLength,
+    StrongestRelation,
+    Timing,
+)
+from pytest_attn_grader.results.submission import Adaptation, Construction, Failure, StudentInfo, WidthAdapter
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "CATEGORIES",
+    "RELATIONS",
+    "Category",
+    "Outcome",
+    "Verdict",
+    "Relation",
+    "GradeReport",
+    "CheckResult",
+    "Failure",
+    "Score",
+    "CategoryScore",
+    "Construction",
+    "WidthAdapter",
+    "StudentInfo",
+    "Adaptation",
+    "ModelInfo",
+    "PromptInfo",
+    "Comparison",
+    "HeadComparison",
+    "AttentionMap",
+    "Coherence",
+    "RelationScore",
+    "StrongestRelation",
+    "HeadMatching",
+    "Predictions",
+    "NextToken",
+    "Continuation",
+    "FurtherText",
+    "Speed",
+    "SpeedAtLength",
+    "Timing",
+    "Diagnosis",
+    "Level",
+    "Criterion",
+    "Evaluation",
+    "Tolerance",
+    "Phase",
+    "Sandbox",
+    "Signature",
+    "EvidenceValue",
+]
+
+SCHEMA_VERSION: Literal["1.0"] = "1.0"
+
+Category = Literal[
+    "contract",
+    "shape",
+    "weights",
+    "masking",
+    "equivalence",
+    "gradients",
+    "purity",
+    "similarity",
+    "behaviour",
+    "coherence",
+    "budget",
+    "custom",
+]
+CATEGORIES: tuple[Category, ...] = Category.__args__  # type: ignore[attr-defined]
+
+Outcome = Literal["passed", "failed", "skipped", "not-applicable", "error"]
+Verdict = Literal["passed", "failed", "ungradable"]
+
+
+class CheckResult(Frozen):
+    """One check: what was asked, what came, what it is worth.
+
+    A failed check carries its three lines (`asked`, `came`, `look_at`); every check carries its numbers (`evidence`).
+    """
+
+    id: str
+    title: str
+    category: Category
+    outcome: Outcome
+    weight: float = 1.0
+    points_earned: float = 0.0
+    points_possible: float = 0.0
+    evidence: dict[str, EvidenceValue] = Field(default_factory=dict)
+    asked: str = ""
+    came: str = ""
+    look_at: str = ""
+    message: str = ""
+    failure: Failure | None = None
+    needs: tuple[str, ...] = ()
+    seconds: float = 0.0
+    nodeid: str = ""
+
+
+class CategoryScore(Frozen):
+    earned: float
+    possible: float
+    checks_passed: int
+    checks_total: int
+
+
+class Score(Frozen):
+    earned: float
+    possible: float
+    by_category: dict[str, CategoryScore]
+
+
+class ModelInfo(Frozen):
+    requested: str
+    used: str | None = None
+    source: str | None = None
+    revision: str | None = None
+    sha256: str | None = None
+    fallback_reason: str | None = None
+    architecture: str | None = None
+    num_layers: int | None = None
+    num_heads: int | None = None
+    head_dim: int | None = None
+    hidden_size: int | None = None
+    layer_idx: int | None = None
+    all_layers: bool = False
+    device: str | None = None
+
+
+class PromptInfo(Frozen):
+    text: str
+    ids: tuple[int, ...] = ()
+    tokens: tuple[str, ...] = ()
+
+
+class Diagnosis(Frozen):
+    """The named mistake, or an honest 'none of the known ones' with the best evidence."""
+
+    slugs: tuple[str, ...]
+    titles: tuple[str, ...]
+    message: str
+    hint: str = ""
+    distance: Number | None = None
+    look_alikes: tuple[str, ...] = ()
+
+
+class Tolerance(Frozen):
+    """How far a right answer may be from the reference on these inputs, and where the figure comes from."""
+
+    probe: str
+    dtype: str
+    device: str
+    factor: float
+    spread: dict[str, Number]
+    tolerance: dict[str, Number]
+
+
+class Phase(Frozen):
+    name: str
+    seconds: float
+
+
+class Sandbox(Frozen):
+    """How the submission was contained.
+
+    Attributes:
+        required: the weakest tier that would have done.
+        tier: the one that ran: bwrap, process or none.
+        reason: why that one.
+        limits: what the submission might use, seconds and bytes; null for no limit.
+        unenforced: limits that this system does not hold a process to.
+    """
+
+    requested: str
+    required: str | None = None
+    tier: str | None = None
+    reason: str = ""
+    workers_started: int = 0
+    limits: dict[str, float | int | None] = Field(default_factory=dict)
+    unenforced: tuple[str, ...] = ()
+
+
+class Signature(Frozen):
+    """Over the whole document, so that whoever has the key can tell whether it was changed."""
+
+    algorithm: Literal["hmac-sha256"]
+    value: str
+
+
+Level = Literal["met", "partly", "not-met", "not-assessed"]
+
+
+class Criterion(Frozen):
+    """One category as an assessor reads it: what it asks, how far it is met, and what was seen.
+
+    `evidence` is the grader's own words and numbers: nothing that a submission wrote, and nothing of who wrote it.
+    """
+
+    category: Category
+    asks: str
+    level: Level
+    descriptor: str
+    earned: float
+    possible: float
+    evidence: tuple[str, ...] = ()
+
+
+class Evaluation(Frozen):
+    """The report for an assessor, human or model; points come from the checks alone.
+
+    `levels` is the whole scale, so that a level can be judged by those beside it. `mistakes` are slugs of the catalogue
+    (`attn-grader explain`), `mistake_titles` what they say.
+    """
+
+    verdict: Verdict
+    criteria: tuple[Criterion, ...]
+    levels: dict[Level, str] = Field(default_factory=dict)
+    mistakes: tuple[str, ...] = ()
+    mistake_titles: tuple[str, ...] = ()
+
+
+class GradeReport(Frozen):
+    """The `attn_grader` object of the JSON report."""
+
+    schema_version: Literal["1.0"] = SCHEMA_VERSION
+    verdict: Verdict
+    reason: str = ""
+    exit_code: int | None = None
+    score: Score
+    student: StudentInfo
+    model: ModelInfo
+    prompt: PromptInfo
+    checks: tuple[CheckResult, ...] = ()
+    comparison: Comparison | None = None
+    speed: Speed | None = None
+    diagnosis: Diagnosis | None = None
+    evaluation: Evaluation | None = None
+    settings: dict[str, EvidenceValue] = Field(default_factory=dict)
+    seeds: dict[str, int] = Field(default_factory=dict)
+    tolerances: tuple[Tolerance, ...] = ()
+    environment: dict[str, str] = Field(default_factory=dict)
+    timing: tuple[Phase, ...] = ()
+    peak_memory_bytes: int | None = None
+    sandbox: Sandbox
+    signature: Signature | None = None

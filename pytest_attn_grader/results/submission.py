@@ -1,0 +1,73 @@
+"""What a report says of the submission itself: what it is, how it was made to fit, and why it gave no answer."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from pytest_attn_grader.errors import FailureName, SubmissionError
+from pytest_attn_grader.results.base import EvidenceValue, Frozen, Number
+
+
+class Failure(Frozen):
+    """Why the student's code gave no answer."""
+
+    name: FailureName
+    message: str
+    remedy: str = ""
+    where: str | None = None
+    traceback: str = ""
+
+    @classmethod
+    def from_error(cls, error: SubmissionError) -> Failure:
+        return cls(
+            name=error.name, message=error.message, remedy=error.remedy, where=error.where, traceback=error.traceback
+        )
+
+
+class Adaptation(Frozen):
+    """Something the grader did so that the submission fits; never a fault."""
+
+    name: str
+    why: str
+
+
+class Construction(Frozen):
+    """One way a class was constructed: what was passed, and what its constructor read from a config object."""
+
+    arguments: dict[str, EvidenceValue] = Field(default_factory=dict)
+    config_read: dict[str, EvidenceValue] = Field(default_factory=dict)
+
+
+class WidthAdapter(Frozen):
+    """How a module of a fixed width was put into the model.
+
+    Texts of up to `exact_tokens` tokens fit exactly. `residual` is the largest share of the hidden states' norm that
+    was lost, on a text of `residual_tokens` tokens.
+    """
+
+    width: int
+    exact_tokens: int
+    residual: Number = 0.0
+    residual_tokens: int = 0
+
+
+class StudentInfo(Frozen):
+    """The submission. `restriction` says what the reference had to do without as well, for a fair comparison."""
+
+    target: str
+    name: str | None = None
+    kind: str | None = None
+    signature: str | None = None
+    where: str | None = None
+    sha256: str | None = None
+    files: tuple[str, ...] = ()
+    mask_convention: str | None = None
+    rank: int | None = None
+    returns_weights: bool | None = None
+    adaptations: tuple[Adaptation, ...] = ()
+    constructed: tuple[Construction, ...] = ()
+    restriction: str | None = None
+    width_adapter: WidthAdapter | None = None
+    library_calls: dict[str, int] = Field(default_factory=dict)
+    transformers_imported: bool = False
+    captured_output: str = ""

@@ -1,0 +1,300 @@
+"""The grader's side of a submission: typed requests, checked replies, and a bridge through autograd.
+
+What comes back is checked here for names, dtype, rank and layout before anyone sees it. Values are not: NaN passes
+through, and the checks judge it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pytest_attn_grader.errors import SubmissionError
+from pytest_attn_grader.sandbox import reply_validation
+from pytest_attn_grader.sandbox.autograd import Bridge
+from pytest_attn_grader.sandbox.call_reply import CallReply, Shape
+from pytest_attn_grader.sandbox.descriptions import Constructed, Description, RemoteModule, RemoteParameter
+from pytest_attn_grader.sandbox.messages import Argument, CallSpec, ConfigObject, Several, TensorRef, Value
+from pytest_attn_grader.sandbox.round_trips import Trip, inside_of, sizes_of
+from pytest_attn_grader.sandbox.worker_process import WorkerProcess
+
+__all__ = [
+    "CallReply",
+    "CallSpec",
+    "ConfigObject",
+    "Constructed",
+    "Description",
+    "RemoteAttention",
+    "RemoteModule",
+    "RemoteParameter",
+    "Several",
+    "TensorRef",
+    "Value",
+]
+
+
+class RemoteAttention:
+    """A submission in a worker that is replaced when it dies.
+
+    Every method raises `SubmissionError` for what the student's code does wrong. After a failure that ended the worker
+    the next request starts another one, which imports the submission again.
+
+    Args:
+        make_worker: returns a new `WorkerProcess`, not necessarily started.
+        worker: one that has been started already, to begin with.
+    """
+
+    def __init__(self, make_worker: Callable[[], WorkerProcess], *, worker: WorkerProcess | None = None) -> None:
+        self._make_worker = make_worker
+        self._worker = worker
+        self._described_in: WorkerProcess | None = None
+        self._wanted: dict[str, Any] | None = None
+        self._released: deque[tuple[WorkerProcess, int]] = deque()
+        self._printed = ""
+        self._peak_rss_bytes: int | None = None
+        self._last_failure: SubmissionError | None = None
+        self._closed = False
+        self._trips: list[Trip] = []
+        self._noting = False
+        self._spent_seconds = 0.0
+        self.unenforced: tuple[str, ...] = ()
+        self.replacements = 0
+
+    def __enter__(self) -> RemoteAttention:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def captured_output(self) -> str:
+        """What the submission printed in all its workers."""
+        return self._printed + (self._worker.captured_output if self._worker is not None else "")
+
+    @property
+    def spent_seconds(self) -> float:
+        """Wall clock of all requests so far, in all its workers."""
+        return self._spent_seconds
+
+    @property
+    def peak_rss_bytes(self) -> int | None:
+        """The most memory any of its workers has held, torch included."""
+        now = self._worker.peak_rss_bytes if self._worker is not None else None
+        known = [size for size in (now, self._peak_rss_bytes) if size is not None]
+        return max(known) if known else None
+
+    def describe(self, *, path: str | None = None, module: str | None = None, name: str | None = None) -> Description:
+        """Import the submission and say what is in it; every later worker imports the same again."""
+        self._wanted = {"op": "describe", "path": path, "module": module, "name": name}
+        return self._describe(self._running())
+
+    @property
+    def generation(self) -> int:
+        """Counts the workers; handles are good within one of them. A dead one is replaced by asking."""
+        self._ready()
+        return self.replacements
+
+    def construct(self, name: str, *args: Argument, **kwargs: Argument) -> Constructed:
+        """Make an instance of a class in the submission; its handle is good for the life of this worker."""
+        header = {
+            "op": "construct",
+            "name": name,
+            "args": [argument.to_json() for argument in args],
+            "kwargs": {key: argument.to_json() for key, argument in kwargs.items()},
+        }
+        reply, _ = self._request(self._ready(), header, {})
+        with self._judging():
+            return reply_validation.read_constructed(reply)
+
+    def module(self, target: int | str) -> RemoteModule:
+        """Say how a module is built: a constructed one, or one that the submission has under this name."""
+        worker = self._ready()
+        reply, _ = self._request(worker, {"op": "parameters", "target": target}, {})
+        with self._judging(worker):
+            return reply_validation.read_module(reply)
+
+    def parameters(self, handle: int | str) -> tuple[RemoteParameter, ...]:
+        """List the parameters of a constructed object."""
+        return self.module(handle).parameters
+
+    def parameter_values(self, handle: int | str) -> dict[str, Tensor]:
+        """Return the parameters of a constructed object by name."""
+        worker = self._ready()
+        reply, received = self._request(worker, {"op": "parameters", "target": handle, "values": True}, {})
+        with self._judging(worker):
+            return {each.name: received[each.name] for each in reply_validation.read_parameters(reply)}
+
+    def load(self, handle: int, tensors: Mapping[str, Tensor]) -> None:
+        """Copy values into the parameters of these names; a name or shape that is not there is a failure."""
+        self._request(self._ready(), {"op": "load", "target": handle}, tensors)
+
+    def call(self, spec: CallSpec, tensors: Mapping[str, Tensor]) -> CallReply:
+        """Call the submission; tensors come back on the device of the first one sent, without a graph."""
+        return self._call(self._ready(), spec, tensors)
+
+    def backward(
+        self, reply: CallReply, gradients: Mapping[str, Tensor], *, retain: bool = False
+    ) -> dict[str, Tensor | None]:
+        """Return the gradient for each tensor of ``requires_grad``; None where the result does not depend on it.
+
+        Args:
+            reply: of a call with ``grad=True``.
+            gradients: upstream gradients by result name; results left out count as zero.
+            retain: keep the worker's graph for another backward.
+        """
+        if reply.handle is None or reply.worker is None:
+            return dict.fromkeys(reply.inputs)
+        if not reply.worker.usable:
+            raise self._last_failure or SubmissionError("crashed", "The process that held this graph has ended.")
+        header = {"op": "backward", "handle": reply.handle, "retain": retain}
+        answer, received = self._request(reply.worker, header, gradients, seconds=reply.seconds_limit)
+        with self._judging(reply.worker):
+            return reply_validation.read_gradients(answer, received, reply.inputs)
+
+    def apply(self, spec: CallSpec, tensors: Mapping[str, Tensor]) -> CallReply:
+        """Call the submission so that autograd of this process runs through it.
+
+        The result's tensors are differentiable with respect to the floating-point tensors that require grad here; one
+        backward in this process is one backward in the worker. A second derivative is not to be had.
+        """
+        wanted = tuple(name for name, tensor in tensors.items() if tensor.requires_grad)
+        if not wanted or not torch.is_grad_enabled():
+            return self.call(replace(spec, grad=False, requires_grad=()), tensors)
+        spec = replace(spec, grad=True, requires_grad=wanted)
+        kept: list[CallReply] = []
+        outputs = Bridge.apply(self, spec, tuple(tensors), kept, *tensors.values())  # type: ignore[no-untyped-call]
+        reply = kept.pop()
+        return replace(reply, tensors=dict(zip(reply.tensors, outputs, strict=True)), handle=None, worker=None)
+
+    @contextmanager
+    def noting(self) -> Iterator[list[Trip]]:
+        """Collect every trip to the worker that is made inside and comes back."""
+        self._trips, self._noting = [], True
+        try:
+            yield self._trips
+        finally:
+            self._noting = False
+
+    def echo(self, trip: Trip) -> float:
+        """Make a trip once more with as many bytes each way and nothing computed; return its seconds."""
+        with self.noting() as trips:
+            self._request(self._ready(), trip.echo, trip.cargo)
+        return sum(each.seconds for each in trips if each.op == "echo")
+
+    def release(self, reply: CallReply) -> None:
+        """Forget the graph of a call.
+
+        Only noted here and told to the worker with the next request: a garbage collection in the middle of another
+        request may call this.
+        """
+        if reply.handle is not None and reply.worker is not None:
+            self._released.append((reply.worker, reply.handle))
+
+    def close(self) -> None:
+        """End the worker; what it printed and how much memory it took stay known."""
+        self._closed = True
+        if self._worker is not None:
+            self._worker.close()
+
+    def _running(self) -> WorkerProcess:
+        if self._closed:
+            raise RuntimeError("this RemoteAttention is closed")
+        if self._worker is not None and self._worker.ended:
+            self._peak_rss_bytes = self.peak_rss_bytes
+            self._printed = self.captured_output[: self._worker.limits.output_bytes]
+            self._printed += "\n" if self._printed and not self._printed.endswith("\n") else ""
+            self._worker = None
+            self.replacements += 1
+        if self._worker is None:
+            self._worker = self._make_worker()
+        if not self._worker.usable:
+            self._worker.start()
+        return self._worker
+
+    def _ready(self) -> WorkerProcess:
+        worker = self._running()
+        if self._described_in is not worker:
+            if self._wanted is None:
+                raise RuntimeError("describe() comes first: nothing has been imported")
+            self._describe(worker)
+        return worker
+
+    def _describe(self, worker: WorkerProcess) -> Description:
+        assert self._wanted is not None
+        reply, _ = self._request(worker, self._wanted, {}, seconds=worker.limits.import_seconds)
+        with self._judging(worker):
+            description = reply_validation.read_description(reply)
+        self._described_in = worker
+        self.unenforced = worker.unenforced
+        return description
+
+    def _call(self, worker: WorkerProcess, spec: CallSpec, tensors: Mapping[str, Tensor]) -> CallReply:
+        reply, received = self._request(worker, spec.to_json(), tensors, seconds=spec.seconds)
+        device = next((tensor.device for tensor in tensors.values()), torch.device("cpu"))
+        inputs = {name: tensors[name] for name in spec.requires_grad}
+        with self._judging(worker):
+            read = reply_validation.read_call(reply, received, tuple(tensors) if spec.echo_inputs else ())
+        # Only what has no memory of its own: the graph here must not keep the inputs alive.
+        shapes = {name: Shape.of(tensor) for name, tensor in inputs.items()}
+        return replace(read.to(device), inputs=shapes, worker=worker, seconds_limit=spec.seconds)
+
+    def _request(
+        self,
+        worker: WorkerProcess,
+        header: Mapping[str, Any],
+        tensors: Mapping[str, Tensor],
+        *,
+        seconds: float | None = None,
+    ) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        handles = [handle for owner, handle in self._take_released() if owner is worker]
+        # Always cloned: contiguous, of their own memory, without a graph, and safetensors refuses to share.
+        sent = {name: _plain(tensor) for name, tensor in tensors.items()}
+        if self.replacements == 0:
+            # Starting the first worker is ours; another one is needed only because the submission has ended it.
+            worker.wait_until_ready()
+        started = time.perf_counter()
+        try:
+            seconds = self._seconds_left(worker, worker.limits.call_seconds if seconds is None else seconds)
+            reply = worker.request({**header, "release": handles} if handles else header, sent, seconds=seconds)
+        except SubmissionError as error:
+            self._last_failure = error
+            raise
+        finally:
+            self._spent_seconds += time.perf_counter() - started
+        if self._noting:
+            seconds = time.perf_counter() - started
+            inside = inside_of(reply[0], seconds)
+            self._trips.append(Trip(header["op"], sizes_of(sent), sizes_of(reply[1]), seconds, inside))
+        return reply
+
+    def _seconds_left(self, worker: WorkerProcess, wanted_seconds: float) -> float:
+        limit = worker.limits.run_seconds
+        if limit is None:
+            return wanted_seconds
+        if self._spent_seconds >= limit:
+            raise SubmissionError(
+                "timeout",
+                f"The submission has used up the {limit:g} s that all of its calls may take together.",
+                remedy="Make the single call faster: one matrix product instead of Python loops.",
+            )
+        return min(wanted_seconds, limit - self._spent_seconds)
+
+    def _take_released(self) -> list[tuple[WorkerProcess, int]]:
+        taken = []
+        while self._released:
+            taken.append(self._released.popleft())
+        return taken
+
+    def _judging(self, worker: WorkerProcess | None = None) -> reply_validation.Judging:
+        return reply_validation.Judging(worker or self._worker)
+
+
+def _plain(tensor: Tensor) -> Tensor:
+    return tensor.detach().to("cpu").clone(memory_format=torch.contiguous_format)

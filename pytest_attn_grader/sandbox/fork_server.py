@@ -1,0 +1,247 @@
+"""The grader's side of the warm sandbox (`cradle.py`): workers that are forked, not started. Standard library only.
+
+Linux only. Where it cannot be used or has ended, a worker is started as it always was.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from pytest_attn_grader.sandbox.worker.process_tree import parent_of
+
+# Bubblewrap runs it to hold its namespaces open: it sends back what it is sent, and ends with its standard input.
+HOLDER = "/bin/cat"
+_PID_SECONDS = 10.0
+_LINE_BYTES = 1 << 12
+_ADD_SEALS, _ALL_SEALS = 1033, 0xF  # <linux/fcntl.h>: it cannot be written, grown, shrunk or unsealed
+
+
+class NoNurseryError(Exception):
+    """There is no warm sandbox, or it has ended."""
+
+
+class Nursery:
+    """One warm sandbox. Processes forked from the one that started it share it."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._requests: socket.socket | None = None
+        self._started_by = os.getpid()
+        self.forks_into_namespaces = False  # until it has been tried
+
+    def start(self, start_cradle: Callable[[str, tuple[int, ...], int], subprocess.Popen[bytes]]) -> None:
+        """Start it and return at once.
+
+        Args:
+            start_cradle: starts this program, with these descriptors, the last of them for requests.
+
+        Raises:
+            NoNurseryError: this system has none.
+        """
+        if not sys.platform.startswith("linux") or not hasattr(os, "pidfd_open"):
+            raise NoNurseryError("a warm sandbox needs Linux")
+        try:
+            program = _copy_program(sys.executable)
+        except OSError as error:
+            raise NoNurseryError(f"this Python cannot be copied: {error}") from error
+        # One message is one request, whoever of several processes sends it.
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            self._process = start_cradle(f"/proc/self/fd/{program}", (program, theirs.fileno()), theirs.fileno())
+            self._requests = ours
+        except OSError as error:
+            ours.close()
+            raise NoNurseryError(str(error)) from error
+        finally:
+            theirs.close()
+            os.close(program)
+
+    def close(self) -> None:
+        """End it; whoever was forked from here may call this as well, and ends nothing. Its workers go on."""
+        if self._requests is not None:
+            self._requests.close()
+            self._requests = None
+        if self._process is not None and self._started_by == os.getpid():
+            self._process.kill()
+            self._process.wait()
+        self._process = None
+
+    def fork_worker(
+        self, config: Mapping[str, Any], connection: socket.socket, control: socket.socket, handle: socket.socket
+    ) -> ForkedProcess:
+        """Have a worker forked; does not wait for it.
+
+        Args:
+            config: what the worker is to know.
+            connection: its end of the wire.
+            control, handle: our and its end of its supervisor's standard input.
+
+        Raises:
+            NoNurseryError: there is nobody to do it.
+        """
+        if self._requests is None:
+            raise NoNurseryError("it has ended")
+        printed, output = os.pipe()
+        myself = os.pidfd_open(os.getpid())
+        try:
+            # Past the process that forks, which is not to know what it forks for.
+            control.sendall(json.dumps(config).encode() + b"\n")
+            socket.send_fds(self._requests, [b"\n"], [connection.fileno(), handle.fileno(), output, myself])
+        except OSError as error:
+            os.close(printed)
+            raise NoNurseryError(str(error)) from error
+        finally:
+            os.close(output)
+            os.close(myself)
+        assert self._process is not None  # as long as there is a socket for requests
+        return ForkedProcess(control, os.fdopen(printed, "rb", buffering=0), parent=self._process.pid)
+
+
+class ForkedProcess:
+    """What is used of a `subprocess.Popen`, for a supervisor that is not a child of this process.
+
+    It says on its standard input who it is, and at its end what became of the worker.
+    """
+
+    stdin = None
+
+    def __init__(self, control: socket.socket, stdout: IO[bytes], *, parent: int) -> None:
+        self.stdout = stdout
+        self.parent = parent
+        self.note = ""
+        self._pid: int | None = None
+        self._control = control
+        self._said = bytearray()
+        self._open = True
+        self._status: int | None = None
+        self._descriptor: int | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """Its number; None when it never said so, or named a process that the warm sandbox has not forked."""
+        deadline = time.monotonic() + _PID_SECONDS
+        while self._open and b"\n" not in self._said and time.monotonic() < deadline:
+            self._listen(deadline - time.monotonic())
+        return self._pid
+
+    def poll(self) -> int | None:
+        """The exit code once it has ended, negative for a signal; as `subprocess.Popen.poll`."""
+        while self._open and self._listen(0.0):
+            pass
+        return self._status
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait until it has ended; as `subprocess.Popen.wait`.
+
+        Raises:
+            subprocess.TimeoutExpired: it has not ended within `timeout` seconds.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while self._open:
+            left = None if deadline is None else deadline - time.monotonic()
+            if not self._listen(left) and left is not None and left <= 0:
+                raise subprocess.TimeoutExpired("worker", timeout or 0.0)
+        assert self._status is not None
+        return self._status
+
+    def kill(self) -> None:
+        """Kill it; does nothing while it is not known which process it is."""
+        if self._descriptor is not None:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._descriptor, signal.SIGKILL)
+
+    def _listen(self, seconds: float | None) -> bool:
+        """Take in what it says; False when there is nothing within this time. At its end close everything."""
+        poll = select.poll()
+        poll.register(self._control, select.POLLIN)
+        if not poll.poll(None if seconds is None else max(0.0, seconds) * 1000):
+            return False
+        try:
+            part = self._control.recv(_LINE_BYTES)
+        except OSError:
+            part = b""
+        self._said += part
+        if self._descriptor is None and b"\n" in self._said:
+            self._identify()
+        if not part:
+            self._end()
+        return True
+
+    def _identify(self) -> None:
+        """Hold on to the process that it says it is, if that is a child of the warm sandbox."""
+        words = self._said.split(b"\n")[0].split()
+        number = int(words[1]) if len(words) == 2 and words[0] == b"pid" and words[1].isdigit() else 0
+        if number <= 1:
+            return
+        with contextlib.suppress(OSError, OverflowError):
+            descriptor = os.pidfd_open(number)
+            # Asked once the descriptor holds on to it, so the answer is about the same process.
+            if parent_of(number) == self.parent:
+                self._pid, self._descriptor = number, descriptor
+            else:
+                os.close(descriptor)
+
+    def _end(self) -> None:
+        self._open = False
+        words = self._said.decode("ascii", "replace").split("\n")[1:2]
+        fields = words[0].split() if words else []
+        # Whoever ends without a word was killed.
+        self._status = int(fields[1]) if fields[:1] == ["ended"] else -signal.SIGKILL
+        self.note = fields[2] if len(fields) > 2 else ""
+        if self._descriptor is not None:
+            # It has closed its end, and is gone in a moment.
+            poll = select.poll()
+            poll.register(self._descriptor, select.POLLIN)
+            poll.poll(_PID_SECONDS * 1000)
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def holds_namespaces() -> bool:
+    """Whether the program is there that namespaces are held open with."""
+    return Path(HOLDER).exists()
+
+
+def _copy_program(executable: str) -> int:
+    """Return a descriptor of a sealed copy of this Python.
+
+    A worker can reach the program that it was forked as through /proc, past the read-only file system of its namespaces
+    that does not hold for files opened outside: so that program is one that nobody can write.
+    """
+    descriptor = os.memfd_create("python", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        with open(os.path.realpath(executable), "rb") as original:
+            while part := original.read(1 << 20):
+                os.write(descriptor, part)
+        import fcntl
+
+        fcntl.fcntl(descriptor, _ADD_SEALS, _ALL_SEALS)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+_kept: Nursery | None = None
+
+
+def keep(nursery: Nursery | None) -> None:
+    """Have every later worker of this process, and of those forked from it, come from this one."""
+    global _kept  # noqa: PLW0603 - as the model that is kept, it is there for the runs forked from this process
+    _kept = nursery
+
+
+def kept() -> Nursery | None:
+    """The one that was kept; None in an ordinary run."""
+    return _kept

@@ -1,0 +1,82 @@
+"""The tier ``none``: a worker that is no process, so that a debugger can stop in the student's code.
+
+Nothing is contained and no limit holds. The operations are the worker's own, called where a frame would have been sent.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_attn_grader.sandbox.exit_reasons import student_failure
+from pytest_attn_grader.sandbox.worker.limits import Limits
+from pytest_attn_grader.sandbox.worker_process import WorkerProcess
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class InlineWorker(WorkerProcess):
+    """Has the face of a `WorkerProcess` and runs everything in the calling process."""
+
+    def __init__(self, *, root: Path, import_paths: Sequence[str], limits: Limits) -> None:
+        super().__init__(root=root, import_paths=import_paths, limits=limits)
+        self._operations: Mapping[str, Any] | None = None
+        self._closed = False
+
+    def start(self) -> None:
+        """Nothing is started: torch is loaded with the first request."""
+
+    def request(
+        self,
+        header: Mapping[str, Any],
+        tensors: Mapping[str, Tensor] | None = None,
+        *,
+        seconds: float | None = None,
+    ) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """As `WorkerProcess.request`; `seconds` is not held to."""
+        if self._closed:
+            raise RuntimeError("this worker is closed")
+        from pytest_attn_grader.sandbox.worker import server
+
+        if self._operations is None:
+            # At the end, so that no file of the student's takes the place of a library.
+            sys.path.append(str(self.root))
+            self._operations = server.operations(self.root, self.limits)
+        reply, sent = server.answer(self._operations, self.root, dict(header), dict(tensors or {}))
+        if "failure" in reply:
+            raise student_failure(reply["failure"]) or RuntimeError(f"no failure of ours: {reply['failure']!r}")
+        return reply, sent
+
+    def wait_until_ready(self) -> None:
+        """It always is."""
+
+    @property
+    def unenforced(self) -> tuple[str, ...]:
+        """All of them."""
+        return tuple(self.limits.to_json())
+
+    @property
+    def usable(self) -> bool:
+        """True until it is closed."""
+        return not self._closed
+
+    @property
+    def ended(self) -> bool:
+        """True once it is closed."""
+        return self._closed
+
+    @property
+    def alive(self) -> bool:
+        """True until it is closed."""
+        return not self._closed
+
+    def kill(self) -> None:
+        """Forget the submission's objects; its modules stay loaded."""
+        self._closed = True
+        self._operations = None
+        with contextlib.suppress(ValueError):
+            sys.path.remove(str(self.root))

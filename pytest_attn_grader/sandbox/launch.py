@@ -1,0 +1,219 @@
+"""Starts the worker's process: its command line, its environment, its one socket. Standard library only."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pytest_attn_grader.errors import SandboxUnavailableError
+from pytest_attn_grader.sandbox import bubblewrap, fork_server
+from pytest_attn_grader.sandbox.fork_server import ForkedProcess, NoNurseryError, Nursery
+from pytest_attn_grader.sandbox.worker import supervisor
+from pytest_attn_grader.sandbox.worker.limits import Limits
+
+WORKER = Path(__file__).with_name("worker") / "__main__.py"
+
+# What Python, torch and the C library need to start. Everything else (tokens, CI variables, HOME) stays outside.
+KEPT_VARIABLES = frozenset(
+    {
+        "PATH", "LANG", "LANGUAGE", "TZ", "TMPDIR", "TEMP", "TMP", "SYSTEMROOT", "SYSTEMDRIVE", "WINDIR", "COMSPEC",
+        "PATHEXT", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "DYLD_FALLBACK_LIBRARY_PATH",
+    }
+)  # fmt: skip
+# One thread: on tensors as small as a prompt's, sharing the work costs more than it saves (measured on two cores for a
+# forward and backward of (1, 12, 6, 64): 0.46 ms with one thread, 3.5 ms with two that compete with the grader).
+THREADS = 1
+SET_VARIABLES: Mapping[str, str] = {
+    "OMP_NUM_THREADS": str(THREADS),
+    "MKL_NUM_THREADS": str(THREADS),
+    "OPENBLAS_NUM_THREADS": str(THREADS),
+    # The worker computes on the CPU; a submission that asks for CUDA finds none and falls back.
+    "CUDA_VISIBLE_DEVICES": "",
+    "HIP_VISIBLE_DEVICES": "",
+}
+
+
+def clean_environment(source: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables a worker gets from those the grader has."""
+    kept = {
+        name: value
+        for name, value in source.items()
+        if name.upper() in KEPT_VARIABLES or name.upper().startswith("LC_")
+    }
+    return {**kept, **SET_VARIABLES}
+
+
+@dataclass(frozen=True)
+class Spawned:
+    """A worker that has been started.
+
+    Attributes:
+        process: on Linux its supervisor; standard output and error of both come through ``process.stdout``.
+        connection: our end of the socket to the worker.
+        control: our end of the supervisor's standard input: closing it ends everything, and what the supervisor has
+            ended by itself it names there. None on Windows.
+    """
+
+    process: subprocess.Popen[bytes] | ForkedProcess
+    connection: socket.socket
+    control: socket.socket | None
+
+    def read_note(self) -> str:
+        """Why the supervisor, which has ended, ended the worker; "" when it did not."""
+        if isinstance(self.process, ForkedProcess):
+            return self.process.note
+        return supervisor.read_note(self.control) if self.control is not None else ""
+
+
+def spawn_worker(root: Path, import_paths: Sequence[str], limits: Limits, *, in_namespaces: bool = False) -> Spawned:
+    """Start a worker, in namespaces of its own if asked to; does not wait for anything.
+
+    Where a warm sandbox is kept the worker is forked from it, and otherwise started.
+
+    Raises:
+        SandboxUnavailableError: the system will not start a process.
+    """
+    if not root.is_dir():
+        raise SandboxUnavailableError(f"the submission's folder {str(root)!r} is not there, so nothing can run in it")
+    ours, theirs = socket.socketpair()
+    config: dict[str, Any] = {
+        "limits": limits.to_json(),
+        "root": str(root),
+        # The root must not come before torch: a student's torch.py would be taken for the library.
+        "import_paths": [path for path in import_paths if path and not _same_folder(path, root)],
+        "threads": THREADS,
+    }
+    control: socket.socket | None = None
+    process: subprocess.Popen[bytes] | ForkedProcess
+    try:
+        forked = _fork(root, config, theirs, in_namespaces=in_namespaces)
+        if forked is not None:
+            process, control = forked
+        elif sys.platform == "win32":
+            process = _spawn_on_windows(root, config, theirs)
+        else:
+            process, control = _spawn(root, config, theirs, in_namespaces=in_namespaces)
+    except OSError as error:
+        ours.close()
+        raise SandboxUnavailableError(
+            f"the worker process could not be started ({error}); free some memory or processes and try again"
+        ) from error
+    finally:
+        theirs.close()
+    return Spawned(process, ours, control)
+
+
+def start_nursery(import_paths: Sequence[str]) -> Nursery:
+    """Start a warm sandbox, which loads torch from these places; does not wait for it.
+
+    Raises:
+        NoNurseryError: this system has none.
+    """
+    made = Nursery()
+
+    def start(program: str, descriptors: tuple[int, ...], requests: int) -> subprocess.Popen[bytes]:
+        config = {"nursery": True, "descriptor": requests, "import_paths": [*import_paths], "threads": THREADS}
+        return subprocess.Popen(
+            _command(config, sys.executable),
+            executable=program,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            cwd="/",
+            env=clean_environment(os.environ),
+            pass_fds=descriptors,
+            start_new_session=True,
+        )
+
+    made.start(start)
+    return made
+
+
+def _fork(
+    root: Path, config: Mapping[str, Any], theirs: socket.socket, *, in_namespaces: bool
+) -> tuple[ForkedProcess, socket.socket] | None:
+    """A worker from the warm sandbox; None where there is none that can do this."""
+    kept = fork_server.kept()
+    if kept is None or (in_namespaces and not kept.forks_into_namespaces):
+        return None
+    wanted = {**config, "namespaces": None, "environment": {}}
+    if in_namespaces:
+        wanted["namespaces"] = [*bubblewrap.wrap(root, config["import_paths"], WORKER.parent), fork_server.HOLDER]
+        wanted["environment"] = {**bubblewrap.SET_VARIABLES, "PWD": str(root)}
+    control, handle = socket.socketpair()
+    with handle:
+        try:
+            return kept.fork_worker(wanted, theirs, control, handle), control
+        except NoNurseryError:
+            control.close()
+            return None
+
+
+def _command(config: Mapping[str, object], executable: str) -> list[str]:
+    # -I: no PYTHON* variables, no user site, no current directory. -u: what was printed before a crash is not lost.
+    # -B: no __pycache__ in the student's folder. -X utf8: printing any character works.
+    return [executable, "-I", "-u", "-B", "-X", "utf8", str(WORKER), json.dumps(config)]
+
+
+def _spawn(
+    root: Path, config: dict[str, Any], theirs: socket.socket, *, in_namespaces: bool
+) -> tuple[subprocess.Popen[bytes], socket.socket]:
+    config["descriptor"] = theirs.fileno()
+    if in_namespaces:
+        # The supervisor stays outside and starts the rest inside; there is no second one in there.
+        inside = _command({**config, "supervised": True}, sys.executable)
+        config["inside"] = [*bubblewrap.wrap(root, config["import_paths"], WORKER.parent), *inside]
+    control, handle = socket.socketpair()
+    try:
+        process = subprocess.Popen(
+            _command(config, sys.executable),
+            stdin=handle.fileno(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd=root,
+            env=clean_environment(os.environ),
+            pass_fds=[theirs.fileno()],
+            start_new_session=True,
+            bufsize=0,
+        )
+    except BaseException:
+        control.close()
+        raise
+    finally:
+        handle.close()
+    return process, control
+
+
+def _spawn_on_windows(root: Path, config: dict[str, object], theirs: socket.socket) -> subprocess.Popen[bytes]:
+    # A virtual environment's python.exe starts another process, whose id we could not know: start that one directly and
+    # tell it where its environment is, as multiprocessing does.
+    executable = getattr(sys, "_base_executable", sys.executable)
+    environment = clean_environment(os.environ)
+    if executable != sys.executable:
+        environment["__PYVENV_LAUNCHER__"] = sys.executable
+    config["share_bytes"] = 372  # the size of WSAPROTOCOL_INFOW
+    process = subprocess.Popen(
+        _command(config, executable),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        cwd=root,
+        env=environment,
+        creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+        bufsize=0,
+    )
+    assert process.stdin is not None
+    share = getattr(theirs, "share")(process.pid)  # noqa: B009 - the attribute exists on Windows only
+    config["share_bytes"] = len(share)
+    process.stdin.write(share)
+    return process
+
+
+def _same_folder(path: str, root: Path) -> bool:
+    return Path(path).resolve() == root.resolve()

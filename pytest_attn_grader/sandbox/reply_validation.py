@@ -1,0 +1,201 @@
+"""Reads the worker's replies. Everything in them may be forged, so each field is checked before it gets its type."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any
+
+from torch import Tensor
+
+from pytest_attn_grader.errors import SubmissionError
+from pytest_attn_grader.sandbox.call_reply import CallReply, Shape, Structure
+from pytest_attn_grader.sandbox.descriptions import (
+    Candidate,
+    Constructed,
+    Description,
+    Parameter,
+    RemoteModule,
+    RemoteParameter,
+)
+from pytest_attn_grader.sandbox.exit_reasons import WIRE_REMEDY
+from pytest_attn_grader.sandbox.worker_process import WorkerProcess
+
+MOST_DEPTH = 8
+MOST_ENTRIES = 2000
+
+
+class Judging:
+    """A context in which a wrong type or a missing key is a malformed reply: the worker ends and the student fails."""
+
+    def __init__(self, worker: WorkerProcess | None) -> None:
+        self._worker = worker
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if isinstance(error, (KeyError, TypeError, ValueError)):
+            if self._worker is not None:
+                self._worker.kill()
+            raise SubmissionError(
+                "malformed-reply",
+                f"What the worker sent is not what was asked for: {type(error).__name__}: {str(error)[:150]}.",
+                remedy=WIRE_REMEDY,
+            ) from error
+
+
+def read_constructed(reply: Mapping[str, Any]) -> Constructed:
+    """Return the handle of a constructed object and what its constructor asked for."""
+    read = {str(name)[:80]: _plain(value) for name, value in _entries(reply["config_read"])}
+    return Constructed(_typed(reply["handle"], int), reply["kind"] == "module-instance", read)
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, (int, float, bool, type(None))) else str(value)[:80]
+
+
+def read_call(reply: Mapping[str, Any], tensors: Mapping[str, Tensor], echoed: tuple[str, ...]) -> CallReply:
+    """Return the reply to a call; the tensors must be exactly those that it names."""
+    names: list[str] = []
+    structure = _read_structure(reply["structure"], names, 0)
+    attributes = [_typed(name, str) for name in _items(reply["attributes"])]
+    expected = names + [f"input.{name}" for name in echoed] + [f"attribute.{name}" for name in attributes]
+    if len(set(names)) != len(names) or sorted(tensors) != sorted(expected):
+        raise ValueError(f"the tensors {sorted(tensors)[:10]} were sent, {sorted(expected)[:10]} were announced")
+    seconds = _typed(reply["seconds"], float)
+    if not 0 <= seconds < 1e9:
+        raise ValueError(f"the call took {seconds!r} s")
+    library_calls = {str(name)[:200]: _typed(count, int) for name, count in _entries(reply["library_calls"])}
+    graded = {name: _typed(reply["requires_grad"][name], bool) for name in names}
+    if any(graded[name] and not tensors[name].is_floating_point() for name in names):
+        raise ValueError("a gradient is announced for a tensor that is not floating-point")
+    return CallReply(
+        structure=structure,
+        tensors={name: tensors[name] for name in names},
+        inputs_after={name: tensors[f"input.{name}"] for name in echoed},
+        handle=None if reply["handle"] is None else _typed(reply["handle"], int),
+        seconds=seconds,
+        library_calls=library_calls,
+        requires_grad=graded,
+        attributes={name: tensors[f"attribute.{name}"] for name in attributes},
+    )
+
+
+def read_gradients(
+    reply: Mapping[str, Any], tensors: Mapping[str, Tensor], inputs: Mapping[str, Shape]
+) -> dict[str, Tensor | None]:
+    """Return the gradient of each input, on its device; it must have the input's shape and dtype."""
+    found: dict[str, Tensor | None] = {}
+    for name, shape in inputs.items():
+        key = reply["gradients"][name]
+        gradient = None if key is None else tensors[_typed(key, str)]
+        if gradient is not None and (tuple(gradient.shape) != shape.shape or gradient.dtype != shape.dtype):
+            raise ValueError(f"the gradient of {name} is {gradient.dtype} {tuple(gradient.shape)}")
+        found[name] = None if gradient is None else gradient.to(shape.device)
+    return found
+
+
+def read_parameters(reply: Mapping[str, Any]) -> tuple[RemoteParameter, ...]:
+    """Return the parameters that the worker lists."""
+    return tuple(
+        RemoteParameter(
+            name=_typed(each["name"], str),
+            shape=tuple(int(_typed(size, int)) for size in _items(each["shape"])),
+            dtype=_typed(each["dtype"], str),
+            owner=_typed(each["owner"], str),
+            lazy=_typed(each["lazy"], bool),
+        )
+        for each in _items(reply["parameters"])
+    )
+
+
+def read_module(reply: Mapping[str, Any]) -> RemoteModule:
+    """Return the parameters and what else says how the module is built."""
+    return RemoteModule(
+        parameters=read_parameters(reply),
+        sizes={str(name): _typed(size, int) for name, size in _entries(reply["sizes"])},
+        unregistered=tuple(_typed(name, str) for name in _items(reply["unregistered"])),
+        has_loader=_typed(reply["has_loader"], bool),
+    )
+
+
+def read_description(reply: Mapping[str, Any]) -> Description:
+    """Return what the worker says is in the submission."""
+    return Description(
+        name=_optional_text(reply["name"]),
+        candidates=tuple(_read_candidate(each) for each in _items(reply["candidates"])),
+        mask_convention=_optional_text(reply["mask_convention"]),
+        files=tuple(_typed(file, str) for file in _items(reply["files"])),
+        transformers_imported=_typed(reply["transformers_imported"], bool),
+    )
+
+
+def _read_candidate(data: Any) -> Candidate:
+    line = data["line"]
+    return Candidate(
+        name=_typed(data["name"], str),
+        kind=_typed(data["kind"], str),
+        parameters=_read_signature(data["parameters"]),
+        line=None if line is None else _typed(line, int),
+        file=_optional_text(data["file"]),
+        forward_parameters=_read_signature(data["forward_parameters"]) if "forward_parameters" in data else (),
+    )
+
+
+def _read_signature(parameters: Any) -> tuple[Parameter, ...]:
+    if parameters is None:
+        # Nobody can tell (builtins, scripted functions): it may take anything.
+        return Parameter("args", "var-positional", False), Parameter("kwargs", "var-keyword", False)
+    return tuple(
+        Parameter(
+            name=_typed(each["name"], str),
+            kind=_typed(each["kind"], str),
+            has_default=_typed(each["has_default"], bool),
+            default=_optional_text(each["default"]),
+        )
+        for each in _items(parameters)
+    )
+
+
+def _read_structure(data: Any, names: list[str], depth: int) -> Structure:
+    kind = _typed(data["type"], str)
+    if depth > MOST_DEPTH or len(names) > MOST_ENTRIES:
+        raise ValueError("the result is nested too deeply or has too many parts")
+    if kind == "tensor":
+        names.append(_typed(data["name"], str))
+        return Structure("tensor", name=names[-1])
+    if kind in ("tuple", "list", "dict"):
+        items = tuple(_read_structure(item, names, depth + 1) for item in _items(data["items"]))
+        keys = tuple(_typed(key, str) for key in _items(data["keys"])) if kind == "dict" else ()
+        if kind == "dict" and len(keys) != len(items):
+            raise ValueError("a dict with other keys than items")
+        return Structure(kind, items=items, keys=keys)
+    if kind == "none":
+        return Structure("none")
+    if kind == "other":
+        return Structure("other", text=_typed(data["repr"], str)[:1000])
+    raise ValueError(f"a result of type {kind[:80]!r}")
+
+
+def _typed(value: Any, kind: type[Any]) -> Any:
+    # JSON has one kind of number: an int will do for a float, but True is no number here.
+    if type(value) is kind or (kind is float and type(value) is int):
+        return value
+    raise TypeError(f"{str(value)[:80]!r} where {kind.__name__} was expected")
+
+
+def _optional_text(value: Any) -> str | None:
+    return None if value is None else str(_typed(value, str))
+
+
+def _items(value: Any) -> list[Any]:
+    if not isinstance(value, list) or len(value) > MOST_ENTRIES:
+        raise TypeError("a list was expected")
+    return value
+
+
+def _entries(value: Any) -> list[tuple[str, Any]]:
+    if not isinstance(value, dict) or len(value) > MOST_ENTRIES:
+        raise TypeError("an object was expected")
+    return list(value.items())

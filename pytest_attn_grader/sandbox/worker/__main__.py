@@ -1,0 +1,81 @@
+"""The worker: a process that runs the student's code and knows nothing of grading.
+
+Started by file path with ``python -I``, or forked from one that was (`cradle`); it and the modules it is split into
+(`loop`, `student`, `calls`, `results`, `library`, `failures`, `limits`, `supervisor`, `below`, `namespaces`, `wire`)
+import the standard library, torch and safetensors and nothing else of this package. They are loaded under a private
+package name, so that a student's ``import limits`` finds the student's file and never ours.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+PRIVATE_PACKAGE = "_attn_sandbox"
+
+
+def main() -> None:
+    """Read the command line, fork off the supervisor, load torch, take on the limits, then answer until the end."""
+    config: dict[str, Any] = json.loads(sys.argv[1])
+    sys.argv = ["submission"]  # a submission that parses its command line must not find ours
+    package = types.ModuleType(PRIVATE_PACKAGE)
+    package.__path__ = [str(Path(__file__).resolve().parent)]
+    sys.modules[PRIVATE_PACKAGE] = package
+
+    descriptor = _take_socket(config)
+    if config.get("nursery"):
+        descriptor, config = _wait_in_cradle(descriptor, config)
+        _serve(descriptor, config)
+    if sys.platform.startswith("linux") and not config.get("supervised"):
+        from _attn_sandbox.supervisor import supervise  # type: ignore[import-not-found,unused-ignore]
+
+        supervise([descriptor], config["limits"]["processes"], config["limits"]["memory_bytes"])
+    if config.get("inside"):
+        # Again, in namespaces: this process becomes the one that makes them.
+        os.set_inheritable(descriptor, True)
+        os.execv(config["inside"][0], config["inside"])
+    _add_import_paths(config)
+    _serve(descriptor, config)
+
+
+def _add_import_paths(config: dict[str, Any]) -> None:
+    # After the interpreter's own places, so that torch is found where pip put it even if another folder holds its name.
+    sys.path += [path for path in config["import_paths"] if path not in sys.path]
+
+
+def _serve(descriptor: int, config: dict[str, Any]) -> None:
+    from _attn_sandbox.server import serve  # type: ignore[import-not-found,unused-ignore]
+
+    # Every part is loaded: nothing else is found under the private name.
+    sys.modules[PRIVATE_PACKAGE].__path__.clear()
+    serve(descriptor, config)
+
+
+def _wait_in_cradle(requests: int, config: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    """Load what a worker loads, and go on in every worker that is forked from here."""
+    bare_path = [*sys.path]
+    _add_import_paths(config)
+    from _attn_sandbox import fork_server, server  # type: ignore[import-not-found,unused-ignore]
+
+    server.warm_up()
+    worker: tuple[int, dict[str, Any]] = fork_server.tend(requests, bare_path)
+    return worker
+
+
+def _take_socket(config: dict[str, Any]) -> int:
+    if sys.platform == "win32":
+        import socket
+
+        # The grader wrote what `socket.share` gave it for our process id to standard input.
+        return socket.fromshare(sys.stdin.buffer.read(config["share_bytes"])).detach()
+    descriptor = int(config["descriptor"])
+    os.set_inheritable(descriptor, False)
+    return descriptor
+
+
+if __name__ == "__main__":
+    main()

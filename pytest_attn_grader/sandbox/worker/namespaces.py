@@ -1,0 +1,159 @@
+"""Puts a forked worker into the namespaces that bubblewrap has made for its submission (Linux). Part of the worker.
+
+bubblewrap makes them around a program that does nothing but hold them open; the worker joins that program, and gives up
+every right that joining gave it. Depends on the standard library only.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import select
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+
+from .process_tree import processes_below
+from .supervisor import die_with_parent, empty_stdin
+
+_KINDS = {
+    "mnt": 0x0002_0000,
+    "cgroup": 0x0200_0000,
+    "uts": 0x0400_0000,
+    "ipc": 0x0800_0000,
+    "user": 0x1000_0000,
+    "pid": 0x2000_0000,
+    "net": 0x4000_0000,
+}
+# Without one of these it would be no sandbox; of the others bubblewrap makes what the system lets it.
+_NEEDED = frozenset({"mnt", "pid", "net", "ipc"})
+_PR_SET_DUMPABLE, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT = 4, 24, 38, 47
+_PR_CAP_AMBIENT_CLEAR_ALL = 4
+_CAPABILITY_VERSION_3 = 0x2008_0522
+_MOST_CAPABILITIES = 64
+_SECONDS = 10.0
+
+
+def fork_worker_inside(command: Sequence[str]) -> int:
+    """Fork as `supervisor.fork_worker` does, with the child in namespaces of its own; in the parent, its number here.
+
+    Ends this process when it cannot be done, after saying why on the standard error.
+
+    Args:
+        command: bubblewrap with a program that sends back what it is sent, and ends with its standard input.
+    """
+    try:
+        holder = _start_holder(command)
+        return _fork_beside(holder)
+    except OSError as error:
+        sys.stderr.write(f"the namespaces cannot be joined: {error}\n")
+        os._exit(1)
+
+
+def _start_holder(command: Sequence[str]) -> int:
+    """Return the number of a program that runs inside; it ends with this process, and everything inside with it."""
+    ours, theirs = socket.socketpair()
+    outside = os.fork()
+    if outside == 0:
+        os.dup2(theirs.fileno(), 0)
+        os.dup2(theirs.fileno(), 1)
+        try:
+            os.execv(command[0], [*command])
+        except OSError as error:
+            sys.stderr.write(f"{command[0]}: {error}\n")
+            os._exit(1)
+    theirs.close()
+    ours.settimeout(_SECONDS)
+    ours.sendall(b"\n")
+    if ours.recv(1) != b"\n":
+        raise OSError("bubblewrap did not come up")
+    # Kept open as long as this process lives.
+    ours.detach()
+    return processes_below(outside)[-1]
+
+
+def _fork_beside(holder: int) -> int:
+    """Fork a child into the namespaces of `holder`, and return its number; 0 in the child."""
+    gate, its_gate = socket.socketpair()
+    between = os.fork()
+    if between == 0:
+        # Joining a namespace of processes moves the children only: this one joins, and its child is the worker.
+        gate.close()
+        _join(holder)
+        worker_pid = os.fork()
+        if worker_pid:
+            its_gate.sendall(b"%d\n" % worker_pid)
+            os._exit(0)
+        _begin_inside(its_gate)
+        return 0
+    its_gate.close()
+    _, status = os.waitpid(between, 0)
+    # The worker has lost its parent: it is ours now, for we adopt orphans.
+    said = gate.recv(32)
+    if status != 0 or not said.endswith(b"\n"):
+        raise OSError("bubblewrap's namespaces let nobody in")
+    gate.sendall(b"\n")
+    gate.detach()
+    return int(said)
+
+
+def _begin_inside(gate: socket.socket) -> None:
+    """Wait until the parent is the one that stays, then be as bound as what bubblewrap starts."""
+    if gate.recv(1) != b"\n":
+        os._exit(1)
+    die_with_parent()
+    poll = select.poll()
+    poll.register(gate, select.POLLIN)
+    if poll.poll(0):
+        os._exit(1)  # it has ended before that
+    gate.close()
+    os.setsid()
+    empty_stdin()
+    _give_up_rights()
+
+
+def _join(holder: int) -> None:
+    different = {kind for kind in _KINDS if _name(holder, kind) != _name(os.getpid(), kind)}
+    if not different >= _NEEDED:
+        raise OSError(f"no namespace of its own for {', '.join(sorted(_NEEDED - different))}")
+    flags = sum(_KINDS[kind] for kind in different)
+    descriptor = os.pidfd_open(holder)
+    library = ctypes.CDLL(None, use_errno=True)
+    if library.setns(descriptor, flags) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    os.close(descriptor)
+
+
+def _name(pid: int, kind: str) -> str:
+    return os.readlink(f"/proc/{pid}/ns/{kind}")
+
+
+def _give_up_rights() -> None:
+    """Who joins a namespace of users has every right in it: keep none, and never get one again."""
+    library = ctypes.CDLL(None, use_errno=True)
+
+    def prctl(option: int, value: int) -> int:
+        zero = ctypes.c_ulong(0)
+        result: int = library.prctl(option, ctypes.c_ulong(value), zero, zero, zero)
+        return result
+
+    prctl(_PR_SET_NO_NEW_PRIVS, 1)
+    for number in range(_MOST_CAPABILITIES):
+        prctl(_PR_CAPBSET_DROP, number)
+    prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+    library.capset(header, (ctypes.c_uint32 * 6)())
+    # As after any start of a program: the supervisor looks at how much memory it takes.
+    prctl(_PR_SET_DUMPABLE, 1)
+    if _rights_left():
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _rights_left() -> bool:
+    """Asked of the system, not of the calls above."""
+    with open("/proc/self/status", "rb") as status:
+        fields = dict(line.split(b":", 1) for line in status.read().splitlines() if b":" in line)
+    kept = any(int(fields[name], 16) for name in (b"CapInh", b"CapPrm", b"CapEff", b"CapBnd", b"CapAmb"))
+    return kept or int(fields[b"NoNewPrivs"]) != 1

@@ -1,0 +1,303 @@
+"""The worker's operations on the student's callable: construct, call, backward, parameters, load, release.
+
+Part of the worker: imports the standard library, torch and the worker's own parts only.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from . import serialization
+from .config_stub import Config, asked_of
+from .failures import Refusal, bounded
+from .library_calls import LibraryCalls
+from .submission import Submission
+
+Reply = tuple[dict[str, Any], dict[str, Tensor]]
+Header = dict[str, Any]
+
+
+class Caller:
+    """Calls what the submission defines and keeps the graphs and objects that handles stand for."""
+
+    def __init__(self, submission: Submission, reply_bytes: int) -> None:
+        self._submission = submission
+        self._reply_bytes = reply_bytes
+        self._numbers = itertools.count(1)
+        self._objects: dict[int, Any] = {}
+        self._graphs: dict[int, tuple[dict[str, Tensor], dict[str, Tensor]]] = {}
+
+    def construct(self, header: Header, tensors: dict[str, Tensor]) -> Reply:
+        """Make an instance and return its handle."""
+        target = self._target(header["name"])
+        _seed(header.get("seed"))
+        arguments = [_argument(item, tensors) for item in header.get("args", [])]
+        keywords = {name: _argument(item, tensors) for name, item in header.get("kwargs", {}).items()}
+        made = target(*arguments, **keywords)
+        handle = next(self._numbers)
+        self._objects[handle] = made
+        kind = "module-instance" if isinstance(made, torch.nn.Module) else "callable"
+        configs = [value for value in (*arguments, *keywords.values()) if isinstance(value, Config)]
+        return {"handle": handle, "kind": kind, "config_read": asked_of(configs[0]) if configs else {}}, {}
+
+    def call(self, header: Header, tensors: dict[str, Tensor]) -> Reply:
+        """Call the target, once or once per head or per batch row and head, and send back what came of it."""
+        target = self._prepared(header)
+        before = {name: getattr(target, name, None) for name in header.get("attributes", [])}
+        _seed(header.get("seed"))
+        leaves = {name: tensors[name].requires_grad_() for name in header.get("requires_grad", [])}
+        grad = bool(header.get("grad"))
+        with torch.enable_grad() if grad else torch.no_grad():
+            # In a model the inputs are not leaves either: writing into a leaf raises where writing into these does not.
+            given = {name: tensor.clone() if name in leaves else tensor for name, tensor in tensors.items()}
+            slices = list(_slices(given, int(header.get("rank", 4))))
+            called = _with_parameters(target, header, given)
+            raw, seconds, library_calls = _call_each(called, header, slices)
+            combined = serialization.combine(raw, *_leading_sizes(given, int(header.get("rank", 4))))
+        structure, named = serialization.describe_result(combined, "result")
+        sent = {name: serialization.make_plain(tensor, self._reply_bytes) for name, tensor in named.items()}
+        reply: Header = {
+            "structure": structure,
+            "seconds": seconds,
+            "library_calls": library_calls,
+            "requires_grad": {name: tensor.requires_grad for name, tensor in named.items()},
+            "handle": None,
+        }
+        if header.get("echo_inputs"):
+            after = _after(given, slices, int(header.get("rank", 4)))
+            sent.update({f"input.{name}": serialization.make_plain(after[name], self._reply_bytes) for name in after})
+        kept = _fresh_tensors(target, before)
+        reply["attributes"] = sorted(kept)
+        sent.update({f"attribute.{name}": serialization.make_plain(kept[name], self._reply_bytes) for name in kept})
+        differentiable = {name: tensor for name, tensor in named.items() if tensor.requires_grad}
+        if grad and differentiable:
+            reply["handle"] = next(self._numbers)
+            self._graphs[reply["handle"]] = (leaves, differentiable)
+        serialization.check_total(sent, self._reply_bytes)
+        return reply, sent
+
+    def backward(self, header: Header, tensors: dict[str, Tensor]) -> Reply:
+        """Return the vector-Jacobian product with the given upstream gradients; null where there is no gradient."""
+        if header["handle"] not in self._graphs:
+            raise Refusal("malformed-reply", f"there is no graph {header['handle']!r} to go back through")
+        leaves, outputs = self._graphs[header["handle"]]
+        wanted = [name for name in outputs if name in tensors]
+        started = time.perf_counter()
+        gradients: tuple[Tensor | None, ...] = (None,) * len(leaves)
+        if wanted and leaves:
+            gradients = torch.autograd.grad(
+                [outputs[name] for name in wanted],
+                list(leaves.values()),
+                [tensors[name] for name in wanted],
+                allow_unused=True,
+                retain_graph=bool(header.get("retain")),
+            )
+        seconds = time.perf_counter() - started
+        if not header.get("retain"):
+            del self._graphs[header["handle"]]
+        found = dict(zip(leaves, gradients, strict=True))
+        sent = {
+            f"grad.{name}": serialization.make_plain(gradient, self._reply_bytes)
+            for name, gradient in found.items()
+            if gradient is not None
+        }
+        names = {name: None if gradient is None else f"grad.{name}" for name, gradient in found.items()}
+        return {"gradients": names, "seconds": seconds}, sent
+
+    def parameters(self, header: Header, tensors: dict[str, Tensor]) -> Reply:
+        """List the parameters of an object, and send their values when asked to."""
+        named = self._parameters_of(header["target"])
+        listed = [
+            {
+                "name": bounded(name, 200),
+                "shape": [] if is_lazy(parameter) else list(parameter.shape),
+                "lazy": is_lazy(parameter),
+                "dtype": serialization.dtype_name(parameter),
+                "requires_grad": parameter.requires_grad,
+                "owner": bounded(type(owner).__name__, 80),
+            }
+            for name, (parameter, owner) in named.items()
+        ]
+        if not header.get("values"):
+            return {"parameters": listed, **_surroundings(self._target(header["target"]))}, {}
+        sent = {name: serialization.make_plain(parameter, self._reply_bytes) for name, (parameter, _) in named.items()}
+        serialization.check_total(sent, self._reply_bytes)
+        return {"parameters": listed, **_surroundings(self._target(header["target"]))}, sent
+
+    def load(self, header: Header, tensors: dict[str, Tensor]) -> Reply:
+        """Copy the given values into the parameters of the same names."""
+        named = self._parameters_of(header["target"])
+        with torch.no_grad():
+            for name, value in tensors.items():
+                if name not in named or named[name][0].shape != value.shape:
+                    raise Refusal("malformed-reply", f"there is no parameter {name!r} of shape {tuple(value.shape)}")
+                named[name][0].copy_(value)
+        return {"loaded": sorted(tensors)}, {}
+
+    def release(self, header: Header, tensors: dict[str, Tensor]) -> Reply:
+        """Forget graphs and objects; unknown handles are ignored."""
+        for handle in header["handles"]:
+            self._graphs.pop(handle, None)
+            self._objects.pop(handle, None)
+        return {}, {}
+
+    def _prepared(self, header: Header) -> Any:
+        """Return the target in the mode and dtype that the call asks for; buffers follow the dtype as in a model."""
+        target = self._target(header["target"])
+        if isinstance(target, torch.nn.Module):
+            if header.get("training") is not None:
+                target.train(header["training"])
+            if header.get("dtype") is not None:
+                target.to(getattr(torch, header["dtype"]))
+        return target
+
+    def _target(self, target: str | int) -> Any:
+        if isinstance(target, int):
+            if target not in self._objects:
+                raise Refusal("malformed-reply", f"there is no object {target}")
+            return self._objects[target]
+        return self._submission.resolve(target)
+
+    def _parameters_of(self, target: str | int) -> dict[str, tuple[Tensor, torch.nn.Module]]:
+        module = self._target(target)
+        if not isinstance(module, torch.nn.Module):
+            raise Refusal(
+                "no-target", f"a {type(module).__name__} has no parameters", remedy="Write a torch.nn.Module."
+            )
+        owners = dict(module.named_modules())
+        return {
+            name: (parameter, owners[name.rpartition(".")[0]])
+            for name, parameter in itertools.islice(module.named_parameters(), 2000)
+        }
+
+
+def _with_parameters(target: Any, header: Header, given: Mapping[str, Tensor]) -> Callable[..., Any]:
+    """Return what is called: a method, or the module with the values that were sent in place of its parameters.
+
+    In place of them and not copied into them: so the caller's gradients reach the values, and nothing is kept that a
+    replaced worker would have to be told again.
+    """
+    if header.get("method") is not None:
+        method: Callable[..., Any] = getattr(target, header["method"])
+        return method
+    values = {name: given[tensor] for name, tensor in header.get("parameters", {}).items()}
+    if not values:
+        called: Callable[..., Any] = target
+        return called
+    return lambda *args, **kwargs: torch.func.functional_call(target, values, args, kwargs)
+
+
+def _fresh_tensors(target: Any, before: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return the attributes that this call has set to a tensor: many modules keep weights instead of returning them."""
+    found = {name: getattr(target, name, None) for name in before}
+    return {
+        name: value
+        for name, value in found.items()
+        if isinstance(value, Tensor) and value is not before[name] and serialization.can_be_sent(value)
+    }
+
+
+def is_lazy(parameter: Tensor) -> bool:
+    """Whether a parameter gets its shape only with the first call."""
+    return torch.nn.parameter.is_lazy(parameter)
+
+
+def _surroundings(module: torch.nn.Module) -> dict[str, Any]:
+    """Return what else says how a module is built: its sizes, its own loader, and what torch does not know of."""
+    public = {name: value for name, value in list(vars(module).items())[:200] if not name.startswith("_")}
+    sizes = {bounded(name, 80): value for name, value in public.items() if type(value) is int and abs(value) < 1 << 31}
+    hidden = [
+        bounded(name, 80)
+        for name, value in public.items()
+        if isinstance(value, Tensor)
+        or (isinstance(value, (list, tuple)) and any(isinstance(item, (torch.nn.Module, Tensor)) for item in value))
+    ]
+    return {"sizes": sizes, "unregistered": hidden, "has_loader": callable(getattr(module, "load_projections", None))}
+
+
+def _call_each(
+    target: Callable[..., Any], header: Header, slices: list[dict[str, Tensor]]
+) -> tuple[list[Any], float, dict[str, int]]:
+    raw = []
+    seconds = 0.0
+    with LibraryCalls() as library_calls:
+        for tensors in slices:
+            positional = [_argument(item, tensors) for _, item in header.get("arguments", [])]
+            keywords = {name: _argument(item, tensors) for name, item in header.get("keywords", {}).items()}
+            started = time.perf_counter()
+            result = target(*positional, **keywords)
+            seconds += time.perf_counter() - started
+            raw.append(serialization.opened(result))
+    return raw, seconds, library_calls.counts
+
+
+def _argument(item: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Any:
+    if "tensor" in item:
+        return tensors[item["tensor"]]
+    if "items" in item:
+        return tuple(_argument(each, tensors) for each in item["items"])
+    return Config(item["config"]) if "config" in item else item["value"]
+
+
+def _seed(seed: int | None) -> None:
+    if seed is None:
+        return
+    # Not torch.manual_seed: for devices that are not in use it keeps a stack trace of every call, which costs more than
+    # most attention does.
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.manual_seed_all(seed)
+    random.seed(seed)
+
+
+def _leading_sizes(tensors: Mapping[str, Tensor], rank: int) -> tuple[int | None, int | None]:
+    """Return (batch, heads) as the loops run over them: None for an axis that the student's code sees itself."""
+    whole = [tensor for tensor in tensors.values() if tensor.dim() == 4]
+    if rank == 4 or not whole:
+        return None, None
+    num_heads = max(tensor.size(1) for tensor in whole)
+    return (max(tensor.size(0) for tensor in whole) if rank == 2 else None), num_heads
+
+
+def _slices(tensors: Mapping[str, Tensor], rank: int) -> Iterator[dict[str, Tensor]]:
+    """Yield the inputs of each call; an axis of size 1 is broadcast over, tensors of other ranks go as they are."""
+    batch_size, num_heads = _leading_sizes(tensors, rank)
+    if num_heads is None:
+        yield dict(tensors)
+        return
+    full_batch = max(tensor.size(0) for tensor in tensors.values() if tensor.dim() == 4)
+    for row in range(batch_size) if batch_size is not None else [None]:
+        for head in range(num_heads):
+            yield {name: _slice(tensor, row, head, full_batch) for name, tensor in tensors.items()}
+
+
+def _slice(tensor: Tensor, row: int | None, head: int, full_batch: int) -> Tensor:
+    if tensor.dim() != 4:
+        return tensor
+    one_head = tensor[:, head if tensor.size(1) > 1 else 0]  # (batch or 1, rows, columns)
+    if row is not None:
+        one_head = one_head[row if tensor.size(0) > 1 else 0]
+    elif tensor.size(0) == 1:
+        one_head = one_head.expand(full_batch, -1, -1)
+    return one_head.contiguous()
+
+
+def _after(given: Mapping[str, Tensor], slices: list[dict[str, Tensor]], rank: int) -> dict[str, Tensor]:
+    """Return the inputs as the calls left them; looped over, a shared one comes back as large as the loops made it."""
+    batch_size, num_heads = _leading_sizes(given, rank)
+    if num_heads is None:
+        return dict(given)
+    with torch.no_grad():
+        return {
+            name: serialization.combine([each[name].detach() for each in slices], batch_size, num_heads)
+            if tensor.dim() == 4
+            else tensor
+            for name, tensor in given.items()
+        }

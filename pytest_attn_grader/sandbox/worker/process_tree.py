@@ -1,0 +1,189 @@
+"""The processes below another: who they are, what they hold, and the end of all of them (Linux). Part of the worker.
+
+Depends on the standard library only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable
+from functools import partial
+
+_KILL_SECONDS = 60.0  # hundreds of processes take their time to end on a busy machine
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
+
+
+def kill_descendants(root: int, *, owner: int | None = None) -> None:
+    """Kill every process below `root` until none is left; a subreaper that names itself also reaps what it kills.
+
+    Args:
+        root: this process or one that descends from `owner`. It is not killed itself.
+        owner: a process of ours; None for this one.
+
+    Raises:
+        ValueError: `root` is not known to be ours. Nothing was signalled.
+    """
+    check_ours(root, owner=owner)
+    give_up = time.monotonic() + _KILL_SECONDS
+    while time.monotonic() < give_up:
+        # Stopped first, each before its children are asked for: what is stopped forks no more, so the search ends.
+        victims = processes_below(root, found_one=partial(_stop, root)) if root == os.getpid() else []
+        # That may miss one that is changing its parent: nothing is left only when the slow way says so too.
+        victims = victims or descendants(root)
+        for victim in victims:
+            signal_below(root, victim, signal.SIGKILL)
+        if root == os.getpid():
+            with contextlib.suppress(ChildProcessError):
+                while os.waitpid(-1, os.WNOHANG)[0]:
+                    pass
+        if not victims:
+            return
+        time.sleep(0.001)
+
+
+def check_ours(pid: object, *, owner: int | None = None) -> None:
+    """Check that a number names a process of ours: this one, or a descendant of `owner` (by default this one).
+
+    Raises:
+        ValueError: it does not. 0, 1 and negative numbers never do: to the kernel they mean whole groups of processes.
+    """
+    number, above = check_number(pid), check_number(os.getpid() if owner is None else owner)
+    if is_below(above, os.getpid()):
+        raise ValueError(f"process {above} is above this one; nothing was signalled")
+    if number != os.getpid() and not is_below(above, number):
+        raise ValueError(f"process {number} does not descend from process {above}; nothing was signalled")
+
+
+def check_number(pid: object) -> int:
+    """Return `pid` if it can be the number of one process.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    if not isinstance(pid, int) or isinstance(pid, bool) or pid <= 1:
+        raise ValueError(f"{pid!r} is not the number of a process that may be signalled; nothing was signalled")
+    return pid
+
+
+def is_below(root: int, pid: int) -> bool:
+    """Whether `pid` descends from `root` now; False where there is no /proc."""
+    seen = set()
+    while pid > 1 and pid not in seen:
+        seen.add(pid)
+        parent = parent_of(pid)
+        if parent == root:
+            return True
+        pid = parent or 0
+    return False
+
+
+def parent_of(pid: int) -> int | None:
+    """Return the number of a process's parent; None when the process is gone or there is no /proc."""
+    with contextlib.suppress(OSError, ValueError, IndexError), open(f"/proc/{pid}/stat", "rb") as stat:
+        # The name in parentheses may hold anything, also spaces and parentheses.
+        return int(stat.read().rpartition(b")")[2].split()[1])
+    return None
+
+
+def signal_below(root: int, pid: int, number: int) -> None:
+    """Send a signal to a process if it descends from `root`; otherwise send nothing.
+
+    Raises:
+        ValueError: one of the numbers cannot be that of a process.
+    """
+    check_number(root), check_number(pid)
+    with contextlib.suppress(OSError):  # it may have ended by itself
+        if not hasattr(os, "pidfd_open"):  # before Linux 5.3 and Python 3.9
+            if is_below(root, pid):
+                os.kill(pid, number)
+            return
+        descriptor = os.pidfd_open(pid)
+        try:
+            # Asked once the descriptor holds on to the process: a number that another process has taken over since
+            # then is not signalled, for the descriptor is still the first one's.
+            if is_below(root, pid):
+                signal.pidfd_send_signal(descriptor, number)
+        finally:
+            os.close(descriptor)
+
+
+def _stop(root: int, pid: int) -> None:
+    signal_below(root, pid, signal.SIGSTOP)
+
+
+def descendants(pid: int) -> list[int]:
+    """Return the living processes below `pid`, nearest first; empty where there is no /proc."""
+    children: dict[int, list[int]] = {}
+    try:
+        names = os.listdir("/proc")
+    except OSError:
+        return []
+    for name in names:
+        if not name.isdigit():
+            continue
+        # A process may end while it is looked at.
+        with contextlib.suppress(OSError), open(f"/proc/{name}/stat", "rb") as stat:
+            # The name in parentheses may hold anything, also spaces and parentheses.
+            state, parent = stat.read().rpartition(b")")[2].split()[:2]
+            if state != b"Z" or int(parent) == os.getpid():
+                children.setdefault(int(parent), []).append(int(name))
+    found: list[int] = []
+    waiting = [pid]
+    while waiting:
+        below = children.get(waiting.pop(0), [])
+        found += below
+        waiting += below
+    return found
+
+
+def processes_below(pid: int, *, most: int | None = None, found_one: Callable[[int], None] | None = None) -> list[int]:
+    """Return the processes below `pid`, asking only about them where the kernel can tell (otherwise about all).
+
+    Args:
+        most: stop when there are more than these, because their number may grow faster than they can be counted.
+        found_one: is called with each, before its own children are asked for.
+    """
+    if not os.path.exists(f"/proc/{pid}/task/{pid}/children"):
+        return descendants(pid)
+    found: list[int] = []
+    waiting = [pid]
+    while waiting and (most is None or len(found) <= most):
+        parent = waiting.pop()
+        with contextlib.suppress(OSError):
+            for thread in os.listdir(f"/proc/{parent}/task"):
+                with contextlib.suppress(OSError), open(f"/proc/{parent}/task/{thread}/children", "rb") as children:
+                    below = [int(child) for child in children.read().split()]
+                    found += below
+                    waiting += below
+                    if found_one is not None:
+                        for child in below:
+                            found_one(child)
+    return found
+
+
+def pid_outside(pid: int, above: int) -> int | None:
+    """Return our number of the process below `above` that is number `pid` in a namespace of its own."""
+    for each in processes_below(above):
+        with contextlib.suppress(OSError), open(f"/proc/{each}/status", "rb") as status:
+            for line in status:
+                if line.startswith(b"NSpid:") and line.split()[2:] and int(line.split()[-1]) == pid:
+                    return each
+    return None
+
+
+def resident_bytes(pid: int) -> int:
+    with contextlib.suppress(OSError, ValueError, IndexError), open(f"/proc/{pid}/statm", "rb") as sizes:
+        return int(sizes.read().split()[1]) * _PAGE_BYTES
+    return 0
+
+
+def proportional_bytes(pid: int) -> int:
+    """What a process holds, its part of shared pages only; all of them where it does not let itself be looked at."""
+    with contextlib.suppress(OSError, ValueError), open(f"/proc/{pid}/smaps_rollup", "rb") as sizes:
+        for line in sizes:
+            if line.startswith(b"Pss:"):
+                return int(line.split()[1]) * 1024
+    return resident_bytes(pid)

@@ -1,0 +1,210 @@
+"""The small process above a worker that sees to it that nothing the worker started outlives it (Linux).
+
+It forks the worker before torch is loaded, is the subreaper of everything below it (so a descendant that double-forked
+or called setsid comes back as its child), and ends when the worker ends or when the grader closes its standard input.
+Its exit status is the worker's. It also counts what no limit of a single process can: how many processes there are and
+how much memory they take together; too much of it ends all of them, and the grader reads the reason from its end of
+the standard input. Depends on the standard library and `below` only. On other systems there is no such process: the
+worker is killed with its process group and its children, and a descendant that left both survives.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import select
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from .process_tree import kill_descendants, processes_below, proportional_bytes, resident_bytes
+
+if TYPE_CHECKING:
+    import socket
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+_CHECK_SECONDS = 0.05
+_CHECK_SECONDS_WITH_CHILDREN = 0.005  # a bomb doubles
+_CHECK_SECONDS_WITHOUT_PIDFD = 0.02
+# The supervisor watches before torch is there, so what torch itself takes is not measured but allowed for.
+_LIBRARIES_BYTES = 1 << 29
+_OWN_PROCESSES = 3  # bubblewrap is two, then the worker
+_NOTE_BYTES = 100
+
+
+def supervise(close_in_parent: Sequence[int], most_processes: int | None, most_bytes: int | None) -> None:
+    """Fork; return in the child, which goes on as the worker. The parent watches over it and never returns.
+
+    Args:
+        close_in_parent: descriptors that are the worker's alone.
+        most_processes: that may run below the worker; None for any number.
+        most_bytes: of memory that all of them may take together, besides the libraries.
+    """
+    if not adopt_orphans():
+        empty_stdin()
+        return
+    worker_pid = fork_worker()
+    if worker_pid == 0:
+        return
+    for descriptor in close_in_parent:
+        os.close(descriptor)
+    status, note = watch_over(worker_pid, most_processes, most_bytes)
+    if note:
+        # Nobody reads it when the grader is gone.
+        with contextlib.suppress(OSError):
+            os.write(0, note.encode())
+    _exit_like(status)
+
+
+def adopt_orphans() -> bool:
+    """Become the parent of every descendant that loses its own; False where the system has no such thing."""
+    prctl = find_prctl()
+    return prctl is not None and prctl(_PR_SET_CHILD_SUBREAPER, 1) == 0
+
+
+def fork_worker() -> int:
+    """Fork; the child (0) dies with this process, and has a session of its own and nothing to read."""
+    supervisor_pid = os.getpid()
+    _come_first()
+    worker_pid = os.fork()
+    if worker_pid == 0:
+        die_with_parent()
+        if os.getppid() != supervisor_pid:
+            os._exit(1)
+        os.setsid()
+        empty_stdin()
+    return worker_pid
+
+
+def die_with_parent() -> None:
+    """Students may kill their parent: then the kernel kills the worker at once."""
+    prctl = find_prctl()
+    if prctl is not None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def watch_over(
+    worker_pid: int,
+    most_processes: int | None,
+    most_bytes: int | None,
+    *,
+    grader: int | None = None,
+    own_processes: int = _OWN_PROCESSES,
+) -> tuple[int, str]:
+    """Wait for the end of the worker or of the grader, and end everything below this process.
+
+    Args:
+        grader: a descriptor of the grader's process (`os.pidfd_open`); None when it is our parent.
+        own_processes: below this one, without any of the student's.
+
+    Returns:
+        The worker's wait status (0 when it was ended from here), and what there was too much of, or "".
+    """
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)
+    found = _watch(worker_pid, most_processes, most_bytes, grader, own_processes)
+    kill_descendants(os.getpid())
+    return found
+
+
+def _come_first() -> None:
+    """Take precedence over the worker, so that hundreds of its processes cannot keep us from ending them.
+
+    Only root may. It needs to: everybody else has a limit on the number of processes that the system holds them to.
+    What is forked from here has the usual precedence again.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(1))
+
+
+def read_note(control: socket.socket) -> str:
+    """Return why the supervisor ended the worker, or "": asked by the grader once the supervisor has ended."""
+    control.setblocking(False)
+    with contextlib.suppress(OSError):
+        return control.recv(_NOTE_BYTES).decode("ascii", "replace")
+    return ""
+
+
+def find_prctl() -> Callable[[int, int], int] | None:
+    if not sys.platform.startswith("linux"):
+        return None
+    try:
+        library = ctypes.CDLL(None, use_errno=True)
+        function = library.prctl
+    except (OSError, AttributeError):
+        return None
+
+    def prctl(option: int, value: int) -> int:
+        result: int = function(option, ctypes.c_ulong(value), ctypes.c_ulong(0), ctypes.c_ulong(0), ctypes.c_ulong(0))
+        return result
+
+    return prctl
+
+
+def empty_stdin() -> None:
+    """Give the worker an empty standard input: the real one is the grader's handle on the supervisor."""
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+
+
+def _watch(
+    worker_pid: int, most_processes: int | None, most_bytes: int | None, grader: int | None, own_processes: int
+) -> tuple[int, str]:
+    """Wait until the worker has ended, the grader has gone, or there is too much of something.
+
+    Returns the worker's wait status, or 0, and what there was too much of.
+    """
+    parent_pid = os.getppid()
+    poll = select.poll()
+    signs_of_the_end = {0} if grader is None else {0, grader}
+    for descriptor in signs_of_the_end:
+        poll.register(descriptor, select.POLLHUP | select.POLLERR | select.POLLIN)
+    longest_pause = _CHECK_SECONDS_WITHOUT_PIDFD
+    with contextlib.suppress(AttributeError, OSError):
+        poll.register(os.pidfd_open(worker_pid), select.POLLIN)
+        longest_pause = _CHECK_SECONDS
+    pause = longest_pause
+    most = None if most_processes is None else most_processes + own_processes
+    while True:
+        ready = poll.poll(pause * 1000)
+        with contextlib.suppress(ChildProcessError):
+            while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+                if ended[0] == worker_pid:
+                    return ended[1], ""
+        # The grader's end of standard input may be kept open by another child of the grader: ask who our parent is too.
+        orphaned = grader is None and os.getppid() != parent_pid
+        if orphaned or any(descriptor in signs_of_the_end for descriptor, _ in ready):
+            return 0, ""
+        pids = processes_below(os.getpid(), most=most)
+        note = _too_much(pids, most, most_bytes)
+        if note:
+            return 0, note
+        pause = min(pause, _CHECK_SECONDS_WITH_CHILDREN) if len(pids) > own_processes else longest_pause
+
+
+def _too_much(pids: list[int], most_processes: int | None, most_bytes: int | None) -> str:
+    if most_processes is not None and len(pids) > most_processes:
+        return "too-many-processes"
+    if most_bytes is not None:
+        most = most_bytes + _LIBRARIES_BYTES
+        # Pages that processes share count in each of them here, which is cheap to ask, and only once there.
+        if sum(map(resident_bytes, pids)) > most and sum(map(proportional_bytes, pids)) > most:
+            return "out-of-memory"
+    return ""
+
+
+def _exit_like(status: int) -> None:
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        if number not in (signal.SIGKILL, signal.SIGSTOP):
+            signal.signal(number, signal.SIG_DFL)
+        # The limit on core files is the worker's: set it here too before dying of the same signal.
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        os.kill(os.getpid(), number)
+    os._exit(os.WEXITSTATUS(status) if os.WIFEXITED(status) else 1)

@@ -1,0 +1,315 @@
+"""The grader's handle on one worker process. Standard library only, so that it can start before torch is imported.
+
+Whatever the student's code causes comes out of `WorkerProcess.request` as a `SubmissionError` with a name of the
+report; after a timeout, a crash, a flood or a malformed reply the worker and everything below it is dead.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_attn_grader._utils.memory import peak_rss_bytes
+from pytest_attn_grader.errors import SandboxUnavailableError, SubmissionError
+from pytest_attn_grader.sandbox.exit_reasons import (
+    WIRE_REMEDY,
+    ended_by_supervisor,
+    ended_with,
+    failed,
+    student_failure,
+)
+from pytest_attn_grader.sandbox.fork_server import ForkedProcess
+from pytest_attn_grader.sandbox.launch import Spawned, spawn_worker
+from pytest_attn_grader.sandbox.others import kill_children, kill_group
+from pytest_attn_grader.sandbox.output_reader import OutputDrain
+from pytest_attn_grader.sandbox.worker import process_tree, protocol
+from pytest_attn_grader.sandbox.worker.limits import Limits
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# The supervisor needs a few milliseconds, and longer only for hundreds of processes.
+_END_SECONDS = 60.0
+_UNSUPERVISED_SECONDS = 2.0
+_SIGNALLED = 128
+_GREETING_SECONDS = 1.0
+
+
+class WorkerProcess:
+    """One process that runs one submission.
+
+    Args:
+        root: the submission's folder; working directory and first entry of ``sys.path`` there.
+        import_paths: where torch and other libraries are found, besides the interpreter's own places (``sys.path``).
+        limits: what the student's code may use.
+        in_namespaces: put it into namespaces of its own (bubblewrap), which must work here.
+    """
+
+    def __init__(self, *, root: Path, import_paths: Sequence[str], limits: Limits, in_namespaces: bool = False) -> None:
+        self.root = Path(root).resolve()
+        self.import_paths = tuple(import_paths)
+        self.limits = limits
+        self.in_namespaces = in_namespaces
+        self.hello: dict[str, Any] | None = None
+        self._spawned: Spawned | None = None
+        self._process: subprocess.Popen[bytes] | ForkedProcess | None = None
+        self._connection: socket.socket | None = None
+        self._control: socket.socket | None = None
+        self._pid: int | None = None
+        self._output: OutputDrain | None = None
+        self._text = ""
+        self._peak_rss_bytes: int | None = None
+        self._started = 0.0
+        self._number = 0
+        # Autograd may call from a thread of its own.
+        self._lock = threading.RLock()
+
+    def __enter__(self) -> WorkerProcess:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def start(self) -> None:
+        """Start the process and return at once; the first request waits until it is ready."""
+        if self._process is not None:
+            raise RuntimeError("a WorkerProcess starts once; make a new one")
+        self._started = time.monotonic()
+        spawned = spawn_worker(self.root, self.import_paths, self.limits, in_namespaces=self.in_namespaces)
+        self._spawned = spawned
+        self._process, self._connection, self._control = spawned.process, spawned.connection, spawned.control
+        assert self._process.stdout is not None
+        self._output = OutputDrain(self._process.stdout, self.limits.output_bytes)
+
+    def request(
+        self,
+        header: Mapping[str, Any],
+        tensors: Mapping[str, Tensor] | None = None,
+        *,
+        seconds: float | None = None,
+    ) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """Send one request and return the reply's header and tensors.
+
+        Args:
+            header: the operation and its arguments, JSON-ready.
+            tensors: contiguous, on the CPU.
+            seconds: wall clock for all of it, `Limits.call_seconds` unless given.
+
+        Raises:
+            SubmissionError: the student's code failed; `usable` tells whether this worker can go on.
+            SandboxUnavailableError: the worker never came up, which is not the student's fault.
+            RuntimeError: this worker is not running (not started, or ended by an earlier failure).
+        """
+        with self._lock:
+            self._await_hello()
+            payload = protocol.encode_tensors(tensors or {})
+            self._number += 1
+            limit = self.limits.call_seconds if seconds is None else seconds
+            reply, received = self._exchange({**header, "id": self._number}, payload, limit)
+            failure = reply.get("failure")
+            if failure is not None:
+                error = student_failure(failure)
+                if error is None:
+                    self.kill()
+                    error = failed("malformed-reply", "The worker reported a failure that cannot be read.", WIRE_REMEDY)
+                raise error
+            return reply, received
+
+    def wait_until_ready(self) -> None:
+        """Return once it has loaded torch.
+
+        Raises:
+            SandboxUnavailableError: the worker never came up, which is not the student's fault.
+            RuntimeError: this worker is not running.
+        """
+        with self._lock:
+            self._await_hello()
+
+    @property
+    def unenforced(self) -> tuple[str, ...]:
+        """The limits that this system does not hold the worker to; empty before it is ready."""
+        return tuple(self.hello["unenforced"]) if self.hello is not None else ()
+
+    @property
+    def usable(self) -> bool:
+        """True from `start` until a failure or `close` ended the worker; whether it would answer is not known."""
+        return self._connection is not None
+
+    @property
+    def ended(self) -> bool:
+        """True once a failure or `close` has ended it: it will never answer again."""
+        return self._process is not None and self._connection is None
+
+    @property
+    def alive(self) -> bool:
+        """True while the process runs."""
+        return self.usable and self._process is not None and self._process.poll() is None
+
+    @property
+    def captured_output(self) -> str:
+        """What the submission printed, also C code and child processes, cut at `Limits.output_bytes`."""
+        return self._output.text if self._output is not None else self._text
+
+    @property
+    def peak_rss_bytes(self) -> int | None:
+        """The most memory the worker has held (its last known value once it is dead); None where nobody knows."""
+        if self.alive and self._pid is not None:
+            self._peak_rss_bytes = peak_rss_bytes(self._pid) or self._peak_rss_bytes
+        return self._peak_rss_bytes
+
+    def kill(self) -> None:
+        """End the worker and everything below it, now. Nothing is left behind: no process, descriptor or thread."""
+        with self._lock:
+            if self._process is None or self._connection is None:
+                return
+            self.peak_rss_bytes  # noqa: B018 - asked while there is still someone to ask about
+            self._end_process(self._process)
+            self._connection.close()
+            self._connection = None
+            if self._control is not None:
+                self._control.close()
+                self._control = None
+            if self._output is not None:
+                self._output.close()
+                self._text = self._output.text
+                self._output = None
+
+    def close(self) -> None:
+        """End the worker; may be called any number of times."""
+        self.kill()
+
+    def _await_hello(self) -> None:
+        if self._connection is None:
+            raise RuntimeError("this worker is not running: it was not started, or an earlier failure ended it")
+        if self.hello is not None:
+            return
+        # Its greeting may have been waiting for us for long: there is always a moment to read it.
+        deadline = max(self._started + self.limits.start_seconds, time.monotonic() + _GREETING_SECONDS)
+        try:
+            self.hello, _ = protocol.receive_frame(
+                self._connection, max_payload_bytes=0, deadline=deadline, on_wait=self._look_after
+            )
+        except (protocol.WireError, SubmissionError) as error:
+            # Nothing of the student's has run yet, so this is ours.
+            self.kill()
+            last = "; ".join(self._text.strip().splitlines()[-3:]) or "it printed nothing"
+            raise SandboxUnavailableError(
+                f"the worker did not come up within {self.limits.start_seconds:g} s ({error}): {last}"
+            ) from error
+        assert self._process is not None
+        own_pid = self.hello["pid"]
+        self._pid = own_pid
+        if self.in_namespaces:
+            above = self._process.pid
+            self._pid = None if above is None else process_tree.pid_outside(own_pid, above)
+        self.peak_rss_bytes  # noqa: B018 - known from now on, even if the first call ends the process
+
+    def _exchange(
+        self, header: Mapping[str, Any], payload: bytes, seconds: float
+    ) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        assert self._connection is not None
+        deadline = time.monotonic() + seconds
+        try:
+            self._look_after()
+            protocol.send_frame(self._connection, header, payload, deadline=deadline, on_wait=self._look_after)
+            reply, data = protocol.receive_frame(
+                self._connection,
+                max_payload_bytes=self.limits.reply_bytes,
+                deadline=deadline,
+                on_wait=self._look_after,
+            )
+            if reply.get("id") != header["id"]:
+                raise protocol.WireError(
+                    "malformed", f"a reply to request {reply.get('id')!r} instead of {header['id']}"
+                )
+            return reply, protocol.decode_tensors(data)
+        except protocol.WireError as error:
+            raise self._end(error, header, seconds) from error
+        except BaseException:
+            # A flood, a death that was noticed, Ctrl-C: the exchange is half done, so this worker is of no more use.
+            self.kill()
+            raise
+
+    def _look_after(self) -> None:
+        """Called while waiting: raise when the worker floods its output or has ended (a child may hold the socket)."""
+        assert self._process is not None
+        assert self._output is not None
+        if self._output.flooded:
+            raise failed(
+                "output-flood",
+                f"The code printed more than {self.limits.output_bytes} bytes.",
+                "Remove print calls from loops.",
+            )
+        if self._process.poll() is not None:
+            # What it said before it ended may still be in the socket; without anything there this is the end.
+            assert self._connection is not None
+            self._connection.setblocking(False)
+            # Nothing to read (an escaped child holds the other end) and a broken connection are the same news.
+            with contextlib.suppress(OSError):
+                if self._connection.recv(1, socket.MSG_PEEK):
+                    return
+            raise protocol.WireError("closed", "the process has ended")
+
+    def _end(self, error: protocol.WireError, header: Mapping[str, Any], seconds: float) -> SubmissionError:
+        """Kill the worker and say what the fault on the wire means in terms of the student's code."""
+        assert self._process is not None
+        if error.fault == "closed":
+            # The supervisor passes the status on once it has cleaned up below the worker.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_END_SECONDS)
+        status = self._process.poll()
+        note = self._spawned.read_note() if self._spawned is not None and status is not None else ""
+        flooded = self._output is not None and self._output.flooded
+        self.kill()
+        doing = {"describe": "importing the submission", "backward": "the backward pass"}.get(header["op"], "the call")
+        if flooded:
+            return failed("output-flood", f"The code printed more than {self.limits.output_bytes} bytes.")
+        if error.fault == "late":
+            return failed(
+                "timeout",
+                f"After {seconds:g} s {doing} had not ended and was stopped.",
+                "Look for an endless loop, or Python loops over positions where one matrix product does the work.",
+            )
+        if error.fault == "closed" and status is not None:
+            if self.in_namespaces and status > _SIGNALLED:
+                status = _SIGNALLED - status  # bubblewrap passes a signal on as a shell does
+            return ended_by_supervisor(note, doing, self.limits) or ended_with(status, doing, self.limits)
+        return failed("malformed-reply", f"What came back from {doing} cannot be read: {error}.", WIRE_REMEDY)
+
+    def _end_process(self, process: subprocess.Popen[bytes] | ForkedProcess) -> None:
+        """Ask the supervisor to end everything; where there is none, or it does not answer, do it from here."""
+        with contextlib.suppress(OSError):
+            if self._control is not None:
+                # In this direction only: what it still has to say is read.
+                self._control.shutdown(socket.SHUT_WR)
+            elif process.stdin is not None:
+                process.stdin.close()
+        if sys.platform.startswith("linux"):
+            # Before its greeting nothing of the student's has run; and where there is no supervisor nobody listens.
+            supervised = self.hello is not None and self.hello["pid"] != process.pid
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_END_SECONDS if supervised else _UNSUPERVISED_SECONDS)
+                return
+            if process.pid is None:
+                # Not known to be ours, so it is not signalled. A supervisor that starts later finds its standard input
+                # closed and ends by itself.
+                return
+            owner = process.parent if isinstance(process, ForkedProcess) else None
+            with contextlib.suppress(ValueError):  # it has ended meanwhile
+                process_tree.kill_descendants(process.pid, owner=owner)
+        else:
+            assert isinstance(process, subprocess.Popen)
+            kill_children(process.pid)
+            if sys.platform != "win32":
+                kill_group(process.pid, parent=os.getpid())
+        process.kill()
+        process.wait()

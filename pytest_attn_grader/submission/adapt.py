@@ -1,0 +1,181 @@
+"""From a contract to an attention that answers: what the signature leaves open is settled by trial."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+
+from pytest_attn_grader.attention.reference import causal_keep_mask
+from pytest_attn_grader.errors import SubmissionError
+from pytest_attn_grader.results.report import Adaptation
+from pytest_attn_grader.submission.constructor import Sizes, arguments_for, is_resizable
+from pytest_attn_grader.submission.contract import Contract
+from pytest_attn_grader.submission.function_attention import StudentAttention, fit_function
+from pytest_attn_grader.submission.head_adapter import Tally
+from pytest_attn_grader.submission.module_attention import HiddenStatesAttention
+from pytest_attn_grader.submission.projected import Shape
+from pytest_attn_grader.submission.projected_student import BATCH_1, MASK_STYLES, PADDING, Conventions, StudentOracle
+from pytest_attn_grader.submission.projections.layouts import USUAL, layouts_for
+
+if TYPE_CHECKING:
+    from pytest_attn_grader.submission.student import Student
+
+_TRIAL_HEADS, _TRIAL_HEAD_DIM, _TRIAL_BATCH, _TRIAL_TOKENS = 4, 64, 3, 5
+_TRIAL_SIZES = _TRIAL_HEADS, _TRIAL_HEAD_DIM
+# The value comes back exactly or not at all; a tenth of a percent leaves room for an epsilon in the softmax.
+_SAME = 1e-3
+
+
+def fit(student: Student, contract: Contract, *, seed: int) -> StudentAttention | HiddenStatesAttention:
+    """The submission as an attention on query, key and value.
+
+    Raises:
+        SubmissionError: it gives no answer in any of the ways that were tried; the failure is that of the usual one.
+    """
+    if contract.kind == "function":
+        return fit_function(student, contract, seed=seed)
+    if contract.kind == "module" and {"query", "key", "value"} <= contract.roles:
+        target = _bare_target(student, contract)
+        if target:
+            return fit_function(student, replace(contract, kind="function"), seed=seed)
+    return fit_hidden_states(student, contract, seed=seed)
+
+
+def _bare_target(student: Student, contract: Contract) -> bool:
+    """Whether a module of query, key and value has nothing of its own: then it is a function in a module's clothes."""
+    module = student.module(student.target_of(contract.candidate))
+    return not module.parameters and not module.unregistered
+
+
+def fit_hidden_states(student: Student, contract: Contract, *, seed: int) -> HiddenStatesAttention:
+    """Find masks and layouts with which a single token comes back as its value.
+
+    With one token there is nothing to attend to: the output is the value through the output projection, whatever the
+    attention does. So this settles how projections are laid out, and nothing about attention.
+    """
+    oracle = StudentOracle(student, contract)
+    shape = oracle.shape_for(*_TRIAL_SIZES)
+    first_failure: SubmissionError | None = None
+    answered: HiddenStatesAttention | None = None
+    returns_value: HiddenStatesAttention | None = None
+    settled: HiddenStatesAttention | None = None
+    for conventions in _conventions(contract, shape):
+        attention = HiddenStatesAttention(student, contract, replace(oracle, conventions=conventions))
+        try:
+            same = _returns_the_value(attention, seed)
+            attention = replace(attention, returns_weights=_answers(attention, seed))
+        except SubmissionError as failure:
+            first_failure = first_failure or failure
+            if failure.name not in {"raised", "malformed-reply"}:
+                break
+            continue
+        answered = answered or attention
+        if same:
+            returns_value = returns_value or attention
+            if not _may_swap(shape) or _query_is_the_query(attention, seed):
+                settled = attention
+                break
+    # Where no known layout brings the value back, or none tells query from key, the checks will say what is wrong with
+    # the most usual one.
+    best = settled or returns_value or answered
+    if best is not None:
+        return _with_notes(best, best.oracle.shape_for(*_TRIAL_SIZES))
+    assert first_failure is not None  # there is at least one way to ask
+    raise first_failure
+
+
+def _conventions(contract: Contract, shape: Shape) -> Iterator[Conventions]:
+    styles: tuple[str, ...] = MASK_STYLES
+    if contract.mask_convention == "none":
+        styles = (BATCH_1,)
+    elif "mask" not in contract.roles:
+        styles = (PADDING,)
+    layouts = list(layouts_for(shape.found))
+    for style, layout in itertools.product(styles, layouts):
+        yield Conventions(layout, style)
+    for layout in layouts:
+        if not layout.sequence_first:
+            yield Conventions(layout, BATCH_1, one_at_a_time=True)
+
+
+def _returns_the_value(attention: HiddenStatesAttention, seed: int) -> bool:
+    generator = torch.Generator().manual_seed(seed)
+    size = (_TRIAL_BATCH, _TRIAL_HEADS, 1, _TRIAL_HEAD_DIM)
+    query, key, value = (torch.randn(size, generator=generator) for _ in range(3))
+    keep_mask = torch.ones(_TRIAL_BATCH, 1, 1, 1, dtype=torch.bool)
+    output, _ = attention.heads.attend(query, key, value, keep_mask, Tally())
+    return bool((output - value).abs().max() <= _SAME * value.abs().max())
+
+
+def _may_swap(shape: Shape) -> bool:
+    """Whether the order of query and key is open: in a fused matrix whose name does not say it."""
+    return shape.found.is_fused and shape.found.letters is None
+
+
+def _query_is_the_query(attention: HiddenStatesAttention, seed: int) -> bool:
+    """Another query for the first token must leave the second token's output alone; another key would not.
+
+    In a matrix of its own it is a name's business which third is the query. Whatever the attention does with its rows,
+    a query is its row's alone.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    size = (1, _TRIAL_HEADS, 2, _TRIAL_HEAD_DIM)
+    query, key, value = (torch.randn(size, generator=generator) for _ in range(3))
+    other_query = torch.cat([torch.randn(size, generator=generator)[:, :, :1], query[:, :, 1:]], dim=2)
+    keep_mask = causal_keep_mask(2)[None, None]
+    outputs = [
+        attention.heads.attend(each, key, value, keep_mask, Tally())[0][:, :, 1] for each in (query, other_query)
+    ]
+    return bool((outputs[0] - outputs[1]).abs().max() <= _SAME * value.abs().max())
+
+
+def _answers(attention: HiddenStatesAttention, seed: int) -> bool:
+    """Some tokens more, so that a mask of the wrong shape shows; whether weights come back."""
+    generator = torch.Generator().manual_seed(seed)
+    size = (_TRIAL_BATCH, _TRIAL_HEADS, _TRIAL_TOKENS, _TRIAL_HEAD_DIM)
+    query, key, value = (torch.randn(size, generator=generator) for _ in range(3))
+    keep_mask = causal_keep_mask(_TRIAL_TOKENS).expand(_TRIAL_BATCH, 1, -1, -1).contiguous()
+    _, attn_weights = attention.heads.attend(query, key, value, keep_mask, Tally())
+    return attn_weights is not None
+
+
+def _with_notes(attention: HiddenStatesAttention, shape: Shape) -> HiddenStatesAttention:
+    contract, conventions = attention.contract, attention.oracle.conventions
+    notes = [Adaptation(name=name, why=why) for name, why in contract.notes]
+    candidate = contract.candidate
+    if candidate.kind == "module-class":
+        sizes = Sizes(_TRIAL_HEADS * _TRIAL_HEAD_DIM, _TRIAL_HEADS, _TRIAL_HEAD_DIM)
+        typed = str(arguments_for(candidate, sizes))
+        notes.append(Adaptation(name="constructed", why=f"{candidate.name}({typed}), and at other sizes alike"))
+        if not is_resizable(candidate):
+            notes.append(
+                Adaptation(
+                    name="dimension-adapter",
+                    why=f"its width is fixed at {shape.width}: hidden states and projections are brought to that width",
+                )
+            )
+    if conventions.layout != USUAL:
+        notes.append(Adaptation(name="layout", why=str(conventions.layout)))
+    if contract.mask_convention != "none" and conventions.mask_style != BATCH_1:
+        notes.append(Adaptation(name="mask-shape", why=f"the mask is passed as {conventions.mask_style}"))
+    if conventions.one_at_a_time:
+        notes.append(Adaptation(name="one-at-a-time", why="called with (seq, features), an example at a time"))
+    if shape.num_heads == 1:
+        notes.append(Adaptation(name="one-head", why="it is a single head: called for every head in turn"))
+    if contract.kind == "module" and not shape.has_output:
+        notes.append(
+            Adaptation(
+                name="no-output-projection", why="it has none: in the model, the layer's own is applied after it"
+            )
+        )
+    if shape.loading is not None:
+        notes.append(Adaptation(name="load-projections", why="its projections are filled as its load_projections says"))
+    if shape.found.by_order:
+        notes.append(
+            Adaptation(name="by-order", why="its matrices were taken as query, key, value, output, in this order")
+        )
+    return replace(attention, adaptations=tuple(notes))

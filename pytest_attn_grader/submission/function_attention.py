@@ -1,0 +1,298 @@
+"""Make a student's function fit: its own order of arguments, its own mask and rank, weights that it keeps to itself.
+
+Every adaptation is listed in the report; adapting is not a fault.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from pytest_attn_grader.attention.probes import INPUT_NAMES, SPEC_BY_NAME, Probe, Record, build_probe, without_gradients
+from pytest_attn_grader.attention.reference import as_additive_mask
+from pytest_attn_grader.errors import SubmissionError
+from pytest_attn_grader.results.report import Adaptation, Failure
+from pytest_attn_grader.sandbox.call_reply import CallReply
+from pytest_attn_grader.sandbox.messages import CallSpec, TensorRef, Value
+from pytest_attn_grader.submission.contract import Contract
+from pytest_attn_grader.submission.return_values import output_name, require_shape, split_result, wrong_result
+
+if TYPE_CHECKING:
+    from pytest_attn_grader.submission.student import Student
+
+RANKS = (4, 3, 2)
+
+
+@dataclass(frozen=True)
+class StudentAttention:
+    """The submission as an attention function on four-dimensional tensors, run in its worker.
+
+    Called like the reference, `(query, key, value, keep_mask)`, it is differentiable and raises `SubmissionError`;
+    `attempt` puts a probe to it and never raises for the student's faults.
+
+    Attributes:
+        pads_only: its mask says of every key whether it is one, ``(batch, key)``; it is causal by itself.
+    """
+
+    student: Student
+    contract: Contract
+    rank: int
+    adaptations: tuple[Adaptation, ...] = ()
+    pads_only: bool = False
+
+    def __call__(
+        self, query: Tensor, key: Tensor, value: Tensor, keep_mask: Tensor | None = None
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """One forward pass.
+
+        Args:
+            query: ``(batch, num_heads, query_len, head_dim)``; key and value ``(batch, num_heads, key_len, head_dim)``.
+            keep_mask: bool, broadcastable to ``(batch, num_heads, query_len, key_len)``, True = may attend.
+
+        Raises:
+            SubmissionError: the student's code failed, or what it returned has the wrong type, shape or dtype.
+        """
+        if keep_mask is None:
+            keep_mask = torch.ones(query.shape[-2], key.shape[-2], dtype=torch.bool, device=query.device)[None, None]
+        spec = self._spec(head_dim=query.shape[-1])
+        reply = self.student.call(spec, self._tensors(query, key, value, keep_mask))
+        attn_output, attn_weights = split_result(reply)
+        require_shape("attn_output", attn_output, tuple(query.shape))
+        if attn_output.dtype != query.dtype:
+            raise wrong_result(
+                f"attn_output is {attn_output.dtype}, the query {query.dtype}", "Return it in the query's dtype."
+            )
+        if attn_weights is None:
+            return attn_output
+        require_shape("attn_weights", attn_weights, (*query.shape[:-1], key.shape[-2]))
+        return attn_output, attn_weights
+
+    @contextmanager
+    def in_fresh_worker(self, *, seconds: float | None = None) -> Iterator[StudentAttention]:
+        """The same submission, imported anew in a process of its own: nothing of earlier calls is left in it."""
+        student = self.student.anew(run_seconds=seconds)
+        try:
+            yield replace(self, student=student)
+        finally:
+            student.close()
+
+    @property
+    def keeps_cache(self) -> bool:
+        """Whether a model can ask it about one new token at a time; the layer itself keeps keys and values."""
+        return True
+
+    @property
+    def takes_dropout(self) -> bool:
+        """Whether it can be told a probability of dropout."""
+        return self.contract.takes_dropout
+
+    def unknown_weights(self, num_heads: int, head_dim: int, tokens: int) -> str | None:
+        """Why nobody can know its weights; they can always be recovered."""
+        return None
+
+    def why_not(self, probe: Probe) -> str | None:
+        """Why this probe cannot be put to this submission; None when it can, as with any function."""
+        return None
+
+    def as_layer(self, model: Any, layer_idx: int) -> StudentAttention:
+        """What takes the place of a layer's attention: the function itself, the projections stay."""
+        return self
+
+    def restriction_in(self, model: Any, layer_idx: int) -> None:
+        """A function has room for anything."""
+        return
+
+    def reference_as_layer(self, model: Any, layer_idx: int) -> None:
+        """The model's own attention is the reference."""
+        return
+
+    def attempt(self, probe: Probe) -> Record:
+        """Put a probe to the student: forward, weights, inputs after the call and, when asked for, gradients."""
+        try:
+            return self._attempt(probe)
+        except SubmissionError as error:
+            return Record(probe=probe.name, failure=Failure.from_error(error))
+
+    def _attempt(self, probe: Probe) -> Record:
+        wanted = INPUT_NAMES if probe.upstream is not None else ()
+        spec = replace(
+            self._spec(**_how(probe)),
+            grad=bool(wanted),
+            requires_grad=wanted,
+            seed=probe.seed,
+            echo_inputs=True,
+        )
+        remote = self.student.remote
+        reply = remote.call(spec, self._tensors(probe.query, probe.key, probe.value, probe.keep_mask))
+        self.student.library_calls.update(reply.library_calls)
+        attn_output, attn_weights = split_result(reply)
+        gradients, gradient_failure = self._gradients(probe, reply)
+        return Record(
+            probe=probe.name,
+            attn_output=attn_output,
+            attn_weights=self._recover_weights(probe, attn_output) if attn_weights is None else attn_weights,
+            weights_returned=attn_weights is not None,
+            output_requires_grad=reply.requires_grad[output_name(reply)] if wanted else None,
+            gradients=gradients,
+            gradient_failure=gradient_failure,
+            inputs_after=self._inputs_after(probe, reply),
+            seconds=reply.seconds,
+        )
+
+    def _gradients(self, probe: Probe, reply: CallReply) -> tuple[Mapping[str, Tensor | None], Failure | None]:
+        """The student's vector-Jacobian products; a backward pass that fails takes nothing from the forward pass."""
+        if probe.upstream is None:
+            return {}, None
+        name = output_name(reply)
+        if not reply.requires_grad[name] or reply.tensors[name].shape != probe.upstream.shape:
+            return dict.fromkeys(INPUT_NAMES), None
+        try:
+            upstream = probe.upstream.to(reply.tensors[name].dtype)
+            return self.student.remote.backward(reply, {name: upstream}), None
+        except SubmissionError as error:
+            return dict.fromkeys(INPUT_NAMES), Failure.from_error(error)
+
+    def _recover_weights(self, probe: Probe, attn_output: Tensor) -> Tensor | None:
+        """With the identity as value, the output is the weights; head_dim columns a call."""
+        key_len, head_dim = probe.key.shape[-2:]
+        if attn_output.shape != probe.query.shape:
+            return None
+        columns = []
+        spec = replace(self._spec(**_how(probe)), seed=probe.seed)
+        for start in range(0, key_len, head_dim):
+            identity = torch.zeros_like(probe.value)
+            width = min(head_dim, key_len - start)
+            identity[..., range(start, start + width), range(width)] = 1
+            tensors = self._tensors(probe.query, probe.key, identity, probe.keep_mask)
+            output, _ = split_result(self.student.remote.call(spec, tensors))
+            require_shape("attn_output", output, tuple(attn_output.shape))
+            columns.append(output[..., :width])
+        return torch.cat(columns, dim=-1)
+
+    def _spec(self, *, head_dim: int, training: bool = False, dropout_p: float = 0.0) -> CallSpec:
+        given: dict[str, TensorRef | Value] = {
+            "query": TensorRef("query"),
+            "key": TensorRef("key"),
+            "value": TensorRef("value"),
+            "mask": TensorRef("keep_mask"),
+            "key_padding_mask": TensorRef("key_padding_mask"),
+            "dropout_p": Value(dropout_p),
+            "training": Value(training),
+        }
+        slots = self.contract.slots
+        candidate = self.contract.candidate
+        target: str | int = candidate.name
+        if candidate.is_module:
+            target = self.student.target_of(candidate, head_dim=head_dim, dropout_p=dropout_p)
+        return CallSpec(
+            target=target,
+            training=training if candidate.is_module else None,
+            arguments=tuple((slot.parameter, given[slot.role]) for slot in slots if slot.by_position),
+            keywords=tuple((slot.parameter, given[slot.role]) for slot in slots if not slot.by_position),
+            rank=self.rank,
+        )
+
+    def _tensors(self, query: Tensor, key: Tensor, value: Tensor, keep_mask: Tensor) -> dict[str, Tensor]:
+        tensors = {"query": query, "key": key, "value": value}
+        if "mask" in self.contract.roles:
+            tensors["keep_mask"] = self._in_their_convention(keep_mask, query.dtype)
+        if "key_padding_mask" in self.contract.roles:
+            real_keys = keep_mask.any(dim=-2)[:, 0].expand(query.shape[0], -1)  # (batch, key_len)
+            mask = real_keys if self.pads_only else keep_mask
+            tensors["key_padding_mask"] = self._in_their_convention(mask, query.dtype)
+        return tensors
+
+    def _in_their_convention(self, keep_mask: Tensor, dtype: torch.dtype) -> Tensor:
+        if self.contract.mask_convention == "additive":
+            return as_additive_mask(keep_mask, dtype)
+        return ~keep_mask if self.contract.mask_convention == "blocked" else keep_mask
+
+    def _inputs_after(self, probe: Probe, reply: CallReply) -> Mapping[str, Tensor]:
+        """The inputs as the call left them; the mask is compared in the student's convention and put back in ours."""
+        after = dict(reply.inputs_after)
+        sent = self._tensors(probe.query, probe.key, probe.value, probe.keep_mask)
+        masks = [name for name in ("keep_mask", "key_padding_mask") if name in after]
+        if masks:
+            masks_after = {name: after.pop(name) for name in masks}
+            same = all(_is_repeated(mask, sent[name]) for name, mask in masks_after.items())
+            after["keep_mask"] = probe.keep_mask if same else ~probe.keep_mask
+        return after
+
+
+def _is_repeated(mask: Tensor, sent: Tensor) -> bool:
+    """Whether a mask came back as it was sent; a loop over heads sends as many copies as there were calls."""
+    if mask.dtype != sent.dtype or mask.dim() != sent.dim():
+        return False
+    fits = all(size in {1, now} for now, size in zip(mask.shape, sent.shape, strict=True))
+    return fits and torch.equal(mask, sent.expand_as(mask))
+
+
+def _how(probe: Probe) -> dict[str, Any]:
+    return {"head_dim": probe.query.shape[-1], "training": probe.training, "dropout_p": probe.dropout_p}
+
+
+def fit_function(student: Student, contract: Contract, *, seed: int) -> StudentAttention:
+    """Find the rank at which the function answers: four dimensions, then one call a head, then one a row and head.
+
+    Raises:
+        SubmissionError: it answers at none; the failure is the one with four dimensions, as the contract has it.
+    """
+    probe = without_gradients(build_probe(SPEC_BY_NAME["basic"], seed=seed))
+    notes = tuple(Adaptation(name=name, why=why) for name, why in contract.notes)
+    first_failure: Failure | None = None
+    answered: StudentAttention | None = None
+    # A mask whose name says "padding" may still be meant whole.
+    masks = (False, True) if "key_padding_mask" in contract.roles else (False,)
+    for rank, pads_only in itertools.product(RANKS, masks):
+        adaptations = notes + _rank_note(rank) + (_PADS_ONLY if pads_only else ())
+        candidate = StudentAttention(student, contract, rank, adaptations, pads_only)
+        record = candidate.attempt(probe)
+        if record.attn_output is not None:
+            answered = answered or candidate
+            if record.attn_output.shape == probe.query.shape:
+                return _with_weights_note(candidate, record)
+        first_failure = first_failure or record.failure
+        if record.failure is not None and record.failure.name not in {"raised", "malformed-reply"}:
+            # A hang or a crash at one rank will hang or crash at the next; each would cost its full time limit.
+            break
+    if answered is not None:
+        # It answers, in the wrong shape at every rank: the shape checks will say so with the numbers.
+        return answered
+    if first_failure is None:
+        raise ValueError("an attempt without output must carry a failure")
+    raise SubmissionError(
+        first_failure.name,
+        first_failure.message,
+        remedy=first_failure.remedy,
+        where=first_failure.where,
+        traceback=first_failure.traceback,
+    )
+
+
+_PADS_ONLY = (Adaptation(name="mask-shape", why="the mask is passed as (batch, key), True = a real token"),)
+
+
+def _rank_note(rank: int) -> tuple[Adaptation, ...]:
+    if rank == 4:
+        return ()
+    what = (
+        "one head at a time (batch, seq, head_dim)"
+        if rank == 3
+        else "one head of one example at a time (seq, head_dim)"
+    )
+    return (Adaptation(name=f"rank-{rank}", why=f"the function does not take four dimensions: called with {what}"),)
+
+
+def _with_weights_note(attention: StudentAttention, record: Record) -> StudentAttention:
+    if record.weights_returned:
+        return attention
+    note = Adaptation(
+        name="weights-recovered", why="weights are not returned: recovered by feeding the identity as value"
+    )
+    return replace(attention, adaptations=(*attention.adaptations, note))

@@ -1,0 +1,117 @@
+"""Which instance is asked: a class constructed at the sizes that are wanted, or what has sizes of its own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from pytest_attn_grader.errors import SubmissionError
+from pytest_attn_grader.sandbox.messages import CallSpec, TensorRef
+from pytest_attn_grader.submission.constructor import Sizes, arguments_for, is_resizable, role_of_size, splits_heads
+from pytest_attn_grader.submission.contract import Contract
+from pytest_attn_grader.submission.projected import Shape
+from pytest_attn_grader.submission.projections.custom_loader_calls import own_loading, sizes_it_tells
+from pytest_attn_grader.submission.projections.find import Found, find_projections
+from pytest_attn_grader.submission.projections.from_arguments import found_in_arguments
+
+if TYPE_CHECKING:
+    from pytest_attn_grader.sandbox.descriptions import RemoteModule
+    from pytest_attn_grader.submission.student import Student
+
+
+def shape_of_function(contract: Contract, sizes: Sizes, *, heads_apart: bool) -> Shape:
+    """A function takes any width; several heads at once when it is told how many, or by an axis of their own."""
+    several = "num_heads" in contract.roles or heads_apart
+    found = found_in_arguments(contract.slots, sizes.num_heads if several else 1, sizes.head_dim)
+    return replace(_shape_with(found, contract.candidate.name), width=None)
+
+
+def shape_of_module(student: Student, contract: Contract, sizes: Sizes) -> Shape:
+    """A module of these sizes; one that has its own comes as it is.
+
+    Raises:
+        SubmissionError: it cannot be constructed, or its projections are not found.
+    """
+    candidate = contract.candidate
+    num_heads: int | None = None
+    if is_resizable(candidate):
+        num_heads = sizes.num_heads if splits_heads(candidate) else 1
+        sizes = replace(sizes, num_heads=num_heads)
+    if candidate.kind == "module-instance":
+        target: str | int = candidate.name
+    else:
+        made = student.construct(candidate.name, arguments_for(candidate, sizes))
+        target = made.handle
+        read = {role_of_size(name) for name in made.config_read}
+        if made.config_read and "heads" not in read:
+            num_heads = None
+    module = student.module(target, _warm_up(contract, sizes))
+    if module.has_loader:
+        return _shape_with_loader(student, contract, target, module, sizes, num_heads)
+    found = find_projections(module, candidate.name, num_heads=num_heads)
+    if found.out_features < found.num_heads * found.head_dim:
+        raise SubmissionError(
+            "no-target",
+            f"{candidate.name} has {found.num_heads} heads of {found.head_dim} dimensions, but its output "
+            f"projection has only {found.out_features} features: heads cannot be told apart in it.",
+            remedy="Project to num_heads * head_dim features.",
+        )
+    return _shape_with(found, target)
+
+
+def _shape_with_loader(
+    student: Student,
+    contract: Contract,
+    target: str | int,
+    module: RemoteModule,
+    sizes: Sizes,
+    num_heads: int | None,
+) -> Shape:
+    """The sizes it was constructed with; of a module that has its own, those that its attributes tell."""
+    candidate = contract.candidate
+    width, heads, head_dim = sizes.width, num_heads or 1, sizes.head_dim
+    if not is_resizable(candidate):
+        told = sizes_it_tells(module)
+        heads = told.get("heads", 1)
+        head_dim = told.get("head_dim", told.get("width", 64) // heads)
+        width = told.get("width", heads * head_dim)
+    loading = own_loading(student, target, width=width, num_heads=heads, head_dim=head_dim, name=candidate.name)
+    has_output = "w_o" in loading.takes
+    return Shape(
+        width=width,
+        num_heads=heads,
+        head_dim=head_dim,
+        has_input_biases={"b_q", "b_k", "b_v"} <= loading.takes,
+        has_output=has_output,
+        has_output_bias="b_o" in loading.takes,
+        out_features=width if has_output else heads * head_dim,
+        target=target,
+        found=Found({}, None, heads, head_dim, width, width if has_output else heads * head_dim),
+        loading=loading,
+    )
+
+
+def _warm_up(contract: Contract, sizes: Sizes) -> tuple[CallSpec, dict[str, Tensor]]:
+    """A call that lets lazy layers find their sizes."""
+    tensors = {"hidden_states": torch.zeros(1, 1, sizes.width)}
+    hidden = TensorRef("hidden_states")
+    slots = [slot for slot in contract.slots if slot.role in {"hidden_states", "query", "key", "value"}]
+    arguments = tuple((slot.parameter, hidden) for slot in slots)
+    return CallSpec("", keywords=arguments), tensors
+
+
+def _shape_with(found: Found, target: str | int) -> Shape:
+    return Shape(
+        width=found.width,
+        num_heads=found.num_heads,
+        head_dim=found.head_dim,
+        has_input_biases=found.has_input_biases,
+        has_output=found.output is not None,
+        has_output_bias=found.has_output_bias,
+        out_features=found.out_features,
+        target=target,
+        found=found,
+    )

@@ -1,0 +1,154 @@
+"""A submission with projections in the place of a model's layer: it gets the model's hidden states and its weights."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from pytest_attn_grader.models.architectures import Family, family_of
+from pytest_attn_grader.models.patching.dispatch import weights_are_wanted
+from pytest_attn_grader.results.report import WidthAdapter
+from pytest_attn_grader.submission.head_adapter import Heads, Tally
+from pytest_attn_grader.submission.projected import Oracle, Question, Shape
+from pytest_attn_grader.submission.projections.layouts import Layout
+from pytest_attn_grader.submission.projections.matrices import Projections, projections_of
+
+if TYPE_CHECKING:
+    from pytest_attn_grader.submission.projected_student import StudentOracle
+
+# Query and key are turned by their position between projection and attention: no module with projections can do that.
+_ROTARY = frozenset({"GPT-NeoX", "Llama"})
+
+
+class StudentBlock(nn.Module):
+    """Forward of a layer's attention, ``(batch, seq, hidden_size)`` in and out, through a submission's own projections.
+
+    Holds the layer's parameters without owning them: they are the model's.
+    """
+
+    def __init__(
+        self, oracle: Oracle, shape: Shape, layout: Layout, projections: Projections, *, projects_output: bool
+    ) -> None:
+        super().__init__()
+        self.heads = Heads(oracle, layout)
+        self.shape = shape
+        self.held = (projections,)  # in a tuple: not to be registered
+        self.projects_output = projects_output
+        self.residual = 0.0
+        self.residual_tokens = 0
+
+    def forward(self, hidden_states: Tensor, keep_mask: Tensor) -> tuple[Tensor, Tensor | None]:
+        projections, shape, tally = self.held[0], self.shape, Tally()
+        if self._is_whole(projections):
+            whole = projections if self.projects_output else _without_output(projections)
+            answer = self.heads.oracle.ask(shape, Question(hidden_states, hidden_states, whole, keep_mask))
+            output, attn_weights = answer.output, answer.attn_weights
+        else:
+            heads_output, attn_weights = self._by_heads(hidden_states, projections, keep_mask, tally)
+            project = projections if self.projects_output else _without_output(projections)
+            output = project.project_output(heads_output)
+        if attn_weights is None and weights_are_wanted({}) and hidden_states.shape[1] <= (shape.width or math.inf):
+            with torch.no_grad():
+                query, key, _ = projections.query_key_value(hidden_states)
+                attn_weights = self.heads.recover_weights(query, key, keep_mask, Tally())
+        if tally.residual > self.residual:
+            self.residual, self.residual_tokens = tally.residual, hidden_states.shape[1]
+        return output, attn_weights
+
+    @property
+    def width_adapter(self) -> WidthAdapter | None:
+        """What became of hidden states wider than the module; None when it takes them as they are."""
+        width, projections = self.shape.width, self.held[0]
+        if width is None or width >= projections.w_q.shape[0]:
+            return None
+        return WidthAdapter(
+            width=width,
+            exact_tokens=width - (1 if projections.has_input_biases else 0),
+            residual=self.residual,
+            residual_tokens=self.residual_tokens,
+        )
+
+    def _is_whole(self, projections: Projections) -> bool:
+        """Whether the module takes the layer as it is, output projection and all."""
+        shape = self.shape
+        return (
+            shape.has_output
+            and (shape.width, shape.num_heads, shape.head_dim)
+            == (projections.w_q.shape[0], projections.num_heads, projections.head_dim)
+            and (shape.has_input_biases or not projections.has_input_biases)
+            and (not self.projects_output or shape.out_features == _out_features(projections))
+            and (shape.has_output_bias or projections.b_o is None or not self.projects_output)
+        )
+
+    def _by_heads(
+        self, hidden_states: Tensor, projections: Projections, keep_mask: Tensor, tally: Tally
+    ) -> tuple[Tensor, Tensor | None]:
+        shape = self.shape
+        width = shape.width
+        if projections.head_dim > shape.head_dim:
+            return self.heads.attend(*projections.query_key_value(hidden_states), keep_mask, tally)
+        if width is None or width >= hidden_states.shape[-1] or hidden_states.shape[0] == 1:
+            return self.heads.attend_hidden(shape, hidden_states, hidden_states, projections, keep_mask, tally)
+        # One text at a time: together they would need more dimensions than the module has.
+        parts = [
+            self.heads.attend_hidden(shape, each, each, projections, keep_mask[index : index + 1], tally)
+            for index, each in enumerate(torch.split(hidden_states, 1))
+        ]
+        weights = [part[1] for part in parts if part[1] is not None]
+        return torch.cat([part[0] for part in parts]), torch.cat(weights) if len(weights) == len(parts) else None
+
+
+def make_block(oracle: Oracle, student: StudentOracle, model: Any, layer_idx: int) -> StudentBlock | None:
+    """A block for one layer that asks `oracle`; None where positions are turned into query and key.
+
+    Args:
+        student: the submission's own, whose layout and restrictions hold for a reference in its place as well.
+    """
+    family = family_of(model)
+    if family.name in _ROTARY:
+        return None
+    projections = projections_of(model, family, layer_idx)
+    shape = _shape(oracle, projections)
+    if restriction(student, model, layer_idx) is not None:
+        projections = _restricted(projections, shape)
+    layout = student.conventions.layout
+    return StudentBlock(oracle, shape, layout, projections, projects_output=_projects_output(family))
+
+
+def restriction(oracle: StudentOracle, model: Any, layer_idx: int) -> str | None:
+    """What the module has no room for, so that the reference has to do without it as well; None when it has."""
+    family = family_of(model)
+    if family.name in _ROTARY:
+        return None
+    projections = projections_of(model, family, layer_idx)
+    shape = _shape(oracle, projections)
+    if shape.width == projections.w_q.shape[0] and projections.has_input_biases and not shape.has_input_biases:
+        return "its projections have no biases: the reference is compared without them too"
+    if shape.width is not None and shape.width < projections.w_q.shape[0]:
+        return f"it is {shape.width} wide: texts of {shape.width} tokens and more are projected onto what it can hold"
+    return None
+
+
+def _shape(oracle: Oracle, projections: Projections) -> Shape:
+    return oracle.shape_for(projections.num_heads, projections.head_dim, width=projections.w_q.shape[0])
+
+
+def _restricted(projections: Projections, shape: Shape) -> Projections:
+    return projections.without_input_biases() if shape.width == projections.w_q.shape[0] else projections
+
+
+def _projects_output(family: Family) -> bool:
+    """BERT keeps the output projection outside of what is replaced."""
+    return family.projections.output.startswith(family.attention_path)
+
+
+def _without_output(projections: Projections) -> Projections:
+    return replace(projections, w_o=None, b_o=None)
+
+
+def _out_features(projections: Projections) -> int:
+    return 0 if projections.w_o is None else projections.w_o.shape[-1]

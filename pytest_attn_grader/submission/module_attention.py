@@ -1,0 +1,167 @@
+"""Submissions that take hidden states, as an attention like any other: probes, models and checks need not know.
+
+A probe says query, key and value; a module takes hidden states and has projections. So the hidden states become unit
+vectors, one a token, and the projections hold the probe's tensors (`token_code`): their products are the probe's
+numbers exactly, and the gradients of the projections are those of query, key and value. Inside a model the hidden
+states are the model's and the projections the layer's own, pretrained ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from pytest_attn_grader.attention.probes import INPUT_NAMES, Probe, Record
+from pytest_attn_grader.errors import SubmissionError
+from pytest_attn_grader.results.report import Adaptation, Failure
+from pytest_attn_grader.submission.contract import Contract
+from pytest_attn_grader.submission.head_adapter import Heads, Tally
+from pytest_attn_grader.submission.layer_block import make_block, restriction
+from pytest_attn_grader.submission.projected import ReferenceOracle
+from pytest_attn_grader.submission.projected_student import StudentOracle
+
+if TYPE_CHECKING:
+    from pytest_attn_grader.submission.student import Student
+
+
+@dataclass(frozen=True)
+class HiddenStatesAttention:
+    """A module, or a function with projections as arguments, as an attention on query, key and value.
+
+    Called like the reference it is differentiable and raises `SubmissionError`; `attempt` never raises for the
+    student's faults.
+    """
+
+    student: Student
+    contract: Contract
+    oracle: StudentOracle
+    adaptations: tuple[Adaptation, ...] = ()
+    rank: int = 3
+    returns_weights: bool = True
+
+    @property
+    def heads(self) -> Heads:
+        return Heads(self.oracle, self.oracle.conventions.layout)
+
+    @property
+    def keeps_cache(self) -> bool:
+        """Whether a model can ask it about one new token at a time: it would need the hidden states of all others."""
+        return False
+
+    @property
+    def takes_dropout(self) -> bool:
+        """Whether it can be told a probability of dropout, by its constructor or through a config object."""
+        return self.contract.takes_dropout or self.oracle.reads_dropout
+
+    def __call__(
+        self, query: Tensor, key: Tensor, value: Tensor, keep_mask: Tensor | None = None
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """One forward pass; shapes as of the reference, weights only where they are returned.
+
+        Raises:
+            SubmissionError: the student's code failed, or what it returned has the wrong type, shape or dtype.
+        """
+        if keep_mask is None:
+            keep_mask = torch.ones(query.shape[-2], key.shape[-2], dtype=torch.bool, device=query.device)[None, None]
+        keep_mask = keep_mask.expand(query.shape[0], 1, query.shape[-2], key.shape[-2])
+        attn_output, attn_weights = self.heads.attend(query, key, value, keep_mask, Tally())
+        return attn_output if attn_weights is None else (attn_output, attn_weights)
+
+    def unknown_weights(self, num_heads: int, head_dim: int, tokens: int) -> str | None:
+        """Why nobody can know its weights on a text of so many tokens; None when they come back or can be recovered."""
+        shape = self.oracle.shape_for(num_heads, head_dim, width=num_heads * head_dim)
+        if self.returns_weights or shape.width is None or tokens <= shape.width:
+            return None
+        return (
+            f"it keeps its weights to itself, and from a module {shape.width} wide they can be recovered up to "
+            f"{shape.width} tokens, not for {tokens}"
+        )
+
+    def why_not(self, probe: Probe) -> str | None:
+        """Why this probe cannot be put to this submission; None when it can."""
+        query_len, key_len = probe.query.shape[-2], probe.key.shape[-2]
+        if query_len != key_len and not self.oracle.takes_key_states:
+            return "it takes the hidden states of one text, so there is always one query a key"
+        shape = self.oracle.shape_for(probe.query.shape[1], probe.query.shape[-1])
+        if shape.width is not None and key_len > shape.width:
+            return f"a module {shape.width} wide holds at most {shape.width} arbitrary tokens, and these are {key_len}"
+        if probe.query.shape[-1] > shape.head_dim and key_len > shape.head_dim:
+            return (
+                f"a head of {shape.head_dim} dimensions holds the scores of {shape.head_dim} tokens, not of {key_len}"
+            )
+        return None
+
+    def attempt(self, probe: Probe) -> Record:
+        """Put a probe to the student: forward, weights, inputs after the call and, when asked for, gradients."""
+        try:
+            return self._attempt(probe)
+        except SubmissionError as error:
+            return Record(probe=probe.name, failure=Failure.from_error(error))
+
+    def _attempt(self, probe: Probe) -> Record:
+        wanted = probe.upstream is not None
+        leaves = {name: tensor.detach().clone().requires_grad_(wanted) for name, tensor in probe.inputs.items()}
+        how: dict[str, Any] = {"training": probe.training, "dropout_p": probe.dropout_p, "seed": probe.seed}
+        tally = Tally()
+        with torch.set_grad_enabled(wanted):
+            attn_output, attn_weights = self.heads.attend(
+                leaves["query"], leaves["key"], leaves["value"], probe.keep_mask, tally, watch_inputs=True, **how
+            )
+        if attn_weights is None:
+            with torch.no_grad():
+                attn_weights = self.heads.recover_weights(probe.query, probe.key, probe.keep_mask, tally, **how)
+        gradients, gradient_failure = _gradients(attn_output, probe.upstream, leaves)
+        return Record(
+            probe=probe.name,
+            attn_output=attn_output.detach(),
+            attn_weights=attn_weights.detach(),
+            weights_returned=tally.weights_returned,
+            output_requires_grad=attn_output.requires_grad if wanted else None,
+            gradients=gradients,
+            gradient_failure=gradient_failure,
+            changed=tuple(tally.changed),
+            seconds=tally.seconds,
+        )
+
+    @contextmanager
+    def in_fresh_worker(self, *, seconds: float | None = None) -> Iterator[HiddenStatesAttention]:
+        """The same submission, imported and constructed anew in a process of its own."""
+        student = self.student.anew(run_seconds=seconds)
+        try:
+            yield replace(self, student=student, oracle=replace(self.oracle, student=student))
+        finally:
+            student.close()
+
+    def as_layer(self, model: Any, layer_idx: int) -> Any:
+        """What takes the place of a layer's attention: a block with the layer's own projections, where that can be."""
+        block = make_block(self.oracle, self.oracle, model, layer_idx)
+        return self if block is None else block
+
+    def restriction_in(self, model: Any, layer_idx: int) -> str | None:
+        """What it has no room for in this layer, so that the reference has to do without as well."""
+        return restriction(self.oracle, model, layer_idx)
+
+    def reference_as_layer(self, model: Any, layer_idx: int) -> Any:
+        """The reference through the same adapter; None when the adapter loses nothing."""
+        if self.restriction_in(model, layer_idx) is None:
+            return None
+        return make_block(ReferenceOracle(self.oracle), self.oracle, model, layer_idx)
+
+
+def _gradients(
+    attn_output: Tensor, upstream: Tensor | None, leaves: dict[str, Tensor]
+) -> tuple[dict[str, Tensor | None], Failure | None]:
+    if upstream is None:
+        return {}, None
+    if not attn_output.requires_grad:
+        return dict.fromkeys(INPUT_NAMES), None
+    try:
+        found = torch.autograd.grad(attn_output, tuple(leaves.values()), upstream.to(attn_output), allow_unused=True)
+    except SubmissionError as error:
+        return dict.fromkeys(INPUT_NAMES), Failure.from_error(error)
+    return dict(zip(leaves, found, strict=True)), None

@@ -1,0 +1,110 @@
+"""What takes hidden states and projections and answers with heads: a student's module or function, or the reference.
+
+An oracle has sizes of its own; `heads.py` makes any heads fit them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+from pytest_attn_grader.attention.reference import reference_attention
+from pytest_attn_grader.submission.projections.custom_loader import OwnLoading
+from pytest_attn_grader.submission.projections.find import Found
+from pytest_attn_grader.submission.projections.layouts import Layout
+from pytest_attn_grader.submission.projections.matrices import Projections, unflatten
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The sizes of one instance.
+
+    Attributes:
+        width: features of its hidden states; None takes any.
+        target: name or handle of what is called.
+        loading: of a module with a loader of its own, what takes the place of `found`.
+    """
+
+    width: int | None
+    num_heads: int
+    head_dim: int
+    has_input_biases: bool
+    has_output: bool
+    has_output_bias: bool
+    out_features: int
+    target: str | int
+    found: Found
+    loading: OwnLoading | None = None
+
+
+@dataclass(frozen=True)
+class Question:
+    """One call.
+
+    Attributes:
+        query_states, key_states: ``(batch, length, width)``; the same tensor in self-attention.
+        keep_mask: bool ``(batch, 1, query_len, key_len)``.
+        watch_inputs: whether the inputs are looked at again after the call.
+    """
+
+    query_states: Tensor
+    key_states: Tensor
+    projections: Projections
+    keep_mask: Tensor
+    training: bool = False
+    dropout_p: float = 0.0
+    seed: int | None = None
+    watch_inputs: bool = False
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of a call.
+
+    Attributes:
+        output: ``(batch, query_len, out_features)``; without an output projection the heads side by side.
+        attn_weights: ``(batch, num_heads, query_len, key_len)``, if they were returned or kept.
+    """
+
+    output: Tensor
+    attn_weights: Tensor | None = None
+    seconds: float = 0.0
+    changed: tuple[str, ...] = ()
+
+
+class Oracle(Protocol):
+    """Anything that takes hidden states and projections."""
+
+    def shape_for(self, num_heads: int, head_dim: int, *, width: int | None = None, dropout_p: float = 0.0) -> Shape:
+        """The instance that is asked about so many heads; `width` where the model's own is wanted."""
+        ...
+
+    def ask(self, shape: Shape, question: Question) -> Answer:
+        """One call, differentiable with respect to hidden states and projections."""
+        ...
+
+
+@dataclass(frozen=True)
+class ReferenceOracle:
+    """The reference in the place of a student's oracle: what comes of the adapter alone."""
+
+    like: Oracle
+
+    def shape_for(self, num_heads: int, head_dim: int, *, width: int | None = None, dropout_p: float = 0.0) -> Shape:
+        return self.like.shape_for(num_heads, head_dim, width=width, dropout_p=dropout_p)
+
+    def ask(self, shape: Shape, question: Question) -> Answer:
+        query, _, _ = question.projections.query_key_value(question.query_states)
+        _, key, value = question.projections.query_key_value(question.key_states)
+        attn_output, attn_weights = reference_attention(query, key, value, question.keep_mask)
+        return Answer(question.projections.project_output(attn_output), attn_weights)
+
+
+def heads_of(output: Tensor, shape: Shape, layout: Layout) -> Tensor:
+    """The output of a call whose output projection was the identity, as ``(batch, num_heads, query_len, head_dim)``."""
+    features = output[..., : shape.num_heads * shape.head_dim]
+    if layout.head_order == "d h" and not shape.has_output:
+        return unflatten(features, -1, (shape.head_dim, shape.num_heads)).permute(0, 3, 1, 2)
+    return unflatten(features, -1, (shape.num_heads, shape.head_dim)).transpose(1, 2)

@@ -1,0 +1,259 @@
+"""A student's module, or a function that is given its projections as arguments, as an oracle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from pytest_attn_grader.attention.reference import as_additive_mask
+from pytest_attn_grader.errors import SubmissionError
+from pytest_attn_grader.sandbox.messages import CallSpec, TensorRef, Value
+from pytest_attn_grader.submission.constructor import Sizes, arguments_for, role_of_size
+from pytest_attn_grader.submission.contract import Contract
+from pytest_attn_grader.submission.instantiate import shape_of_function, shape_of_module
+from pytest_attn_grader.submission.projected import Answer, Question, Shape
+from pytest_attn_grader.submission.projections.layouts import USUAL, Layout, pack
+from pytest_attn_grader.submission.return_values import split_result
+from pytest_attn_grader.submission.signatures import Slot
+
+if TYPE_CHECKING:
+    from pytest_attn_grader.sandbox.call_reply import CallReply
+    from pytest_attn_grader.submission.student import Student
+
+# Where modules keep their weights instead of returning them.
+WEIGHTS_ATTRIBUTES = (
+    "attn_weights",
+    "attention_weights",
+    "attn",
+    "attention",
+    "weights",
+    "p_attn",
+    "attn_probs",
+    "attention_probs",
+    "attn_map",
+    "last_attention",
+)
+MASK_STYLES = (
+    "(batch, 1, query, key)",
+    "(batch, query, key)",
+    "(batch, key)",
+    "(query, key)",
+    "(query, key, batch)",
+)
+BATCH_1, BATCH, PADDING, SQUARE, BATCH_LAST = MASK_STYLES
+
+
+@dataclass(frozen=True)
+class Conventions:
+    """What was settled by trial.
+
+    Attributes:
+        mask_style: the shape of the masks, one of `MASK_STYLES`.
+        one_at_a_time: hidden states are ``(seq, features)``, an example a call.
+    """
+
+    layout: Layout = USUAL
+    mask_style: str = BATCH_1
+    one_at_a_time: bool = False
+
+
+@dataclass(frozen=True)
+class StudentOracle:
+    """A student's module, or a function that is given its projections as arguments."""
+
+    student: Student
+    contract: Contract
+    conventions: Conventions = field(default_factory=Conventions)
+
+    @property
+    def takes_key_states(self) -> bool:
+        """Whether queries and keys may come from different texts, as with a cache."""
+        return "key" in self.contract.roles
+
+    @property
+    def reads_dropout(self) -> bool:
+        """Whether the constructor takes a probability of dropout from a config object."""
+        candidate = self.contract.candidate
+        if candidate.kind != "module-class":
+            return False
+        made = self.student.construct(candidate.name, arguments_for(candidate, Sizes(256, 4, 64)))
+        return any(role_of_size(name) == "dropout" for name in made.config_read)
+
+    def shape_for(self, num_heads: int, head_dim: int, *, width: int | None = None, dropout_p: float = 0.0) -> Shape:
+        sizes = Sizes(width or num_heads * head_dim, num_heads, head_dim, dropout_p=dropout_p)
+        if self.contract.kind == "projected-function":
+            return shape_of_function(self.contract, sizes, heads_apart=self.conventions.layout.heads_apart)
+        return shape_of_module(self.student, self.contract, sizes)
+
+    # --- one call -----------------------------------------------------------------------------------------------------
+
+    def ask(self, shape: Shape, question: Question) -> Answer:
+        batch_size = question.key_states.shape[0]
+        apart = self.conventions.one_at_a_time or self.conventions.mask_style == SQUARE
+        if batch_size == 1 or not apart:
+            return self._ask(shape, question)
+        answers = [self._ask(shape, _example(question, index)) for index in range(batch_size)]
+        weights = [answer.attn_weights for answer in answers if answer.attn_weights is not None]
+        return Answer(
+            output=torch.cat([answer.output for answer in answers]),
+            attn_weights=torch.cat(weights) if len(weights) == batch_size else None,
+            seconds=sum(answer.seconds for answer in answers),
+            changed=tuple(dict.fromkeys(name for answer in answers for name in answer.changed)),
+        )
+
+    def _ask(self, shape: Shape, question: Question) -> Answer:
+        tensors = self._tensors(question)
+        if shape.loading is not None:
+            packed = shape.loading.fill(question.projections)
+        else:
+            packed = pack(shape.found, self.conventions.layout, question.projections)
+        sent_as = {name: f"parameter.{name}" for name in packed}
+        tensors |= {sent_as[name]: value for name, value in packed.items()}
+        reply = self.student.call(self._spec(shape, question, sent_as), tensors)
+        output, weights = split_result(reply)
+        return Answer(
+            output=self._checked_output(shape, question, output),
+            attn_weights=self._weights_among(shape, question, weights, reply),
+            seconds=reply.seconds,
+            changed=_changed(tensors, reply.inputs_after),
+        )
+
+    def _spec(self, shape: Shape, question: Question, sent_as: Mapping[str, str]) -> CallSpec:
+        is_module = self.contract.kind == "module"
+        same = question.query_states is question.key_states
+        given: dict[str, TensorRef | Value] = {
+            "hidden_states": TensorRef("hidden_states"),
+            "query": TensorRef("hidden_states" if same else "query_states"),
+            "key": TensorRef("hidden_states"),
+            "value": TensorRef("hidden_states"),
+            "mask": TensorRef("mask"),
+            "key_padding_mask": TensorRef("key_padding_mask"),
+            "return_weights": Value(True),
+            "dropout_p": Value(question.dropout_p),
+            "training": Value(question.training),
+            "num_heads": Value(shape.num_heads),
+            "head_dim": Value(shape.head_dim),
+        }
+        if not is_module:
+            given |= {slot.role: TensorRef(sent_as[slot.parameter]) for slot in self.contract.slots if _is_weight(slot)}
+        left_out = {"key_padding_mask"} if self._padding_is_in_the_mask else set()
+        slots = [slot for slot in self.contract.slots if slot.role not in left_out]
+        positional = [slot for slot in slots if slot.by_position] if not left_out else []
+        return CallSpec(
+            target=shape.target,
+            arguments=tuple((slot.parameter, given[slot.role]) for slot in positional),
+            keywords=tuple((slot.parameter, given[slot.role]) for slot in slots if slot not in positional),
+            training=question.training,
+            seed=question.seed,
+            echo_inputs=question.watch_inputs,
+            parameters=sent_as if is_module else {},
+            dtype=str(question.key_states.dtype).removeprefix("torch."),
+            attributes=WEIGHTS_ATTRIBUTES if is_module else (),
+        )
+
+    @property
+    def _padding_is_in_the_mask(self) -> bool:
+        return {"mask", "key_padding_mask"} <= self.contract.roles and self.conventions.mask_style != PADDING
+
+    def _tensors(self, question: Question) -> dict[str, Tensor]:
+        def place(states: Tensor) -> Tensor:
+            if self.conventions.one_at_a_time:
+                return states[0]
+            return states.transpose(0, 1) if self.conventions.layout.sequence_first else states
+
+        tensors = {"hidden_states": place(question.key_states)}
+        if question.query_states is not question.key_states:
+            tensors["query_states"] = place(question.query_states)
+        if "mask" in self.contract.roles:
+            tensors["mask"] = self._in_their_convention(self._mask(question.keep_mask), question.key_states.dtype)
+        if "key_padding_mask" in self.contract.roles and not self._padding_is_in_the_mask:
+            real_keys = question.keep_mask.any(dim=-2)[:, 0]
+            tensors["key_padding_mask"] = self._in_their_convention(real_keys, question.key_states.dtype)
+        return tensors
+
+    def _mask(self, keep_mask: Tensor) -> Tensor:
+        style = self.conventions.mask_style
+        if style == BATCH_1 and not self.conventions.one_at_a_time:
+            return keep_mask
+        if style == PADDING:
+            both = "key_padding_mask" in self.contract.roles
+            return keep_mask.any(dim=0)[0] if both else keep_mask.any(dim=-2)[:, 0]
+        if style == BATCH_LAST:
+            return keep_mask[:, 0].permute(1, 2, 0)
+        return keep_mask[0, 0] if style == SQUARE or self.conventions.one_at_a_time else keep_mask[:, 0]
+
+    def _in_their_convention(self, keep_mask: Tensor, dtype: torch.dtype) -> Tensor:
+        if self.contract.mask_convention == "additive":
+            return as_additive_mask(keep_mask, dtype)
+        return ~keep_mask if self.contract.mask_convention == "blocked" else keep_mask
+
+    def _checked_output(self, shape: Shape, question: Question, output: Tensor) -> Tensor:
+        batch_size, query_len, _ = question.query_states.shape
+        features = shape.out_features
+        wanted: tuple[int, ...] = (batch_size, query_len, features)
+        if self.conventions.one_at_a_time:
+            wanted = (query_len, features)
+        elif self.conventions.layout.sequence_first:
+            wanted = (query_len, batch_size, features)
+        if tuple(output.shape) != wanted:
+            raise SubmissionError(
+                "malformed-reply",
+                f"{self.contract.candidate.called.name} returned a tensor of shape {tuple(output.shape)} where "
+                f"{wanted} = (batch, seq, features) was expected.",
+                remedy=_shape_remedy(tuple(output.shape), shape, wanted),
+            )
+        if output.dtype != question.query_states.dtype:
+            raise SubmissionError(
+                "malformed-reply",
+                f"The output is {output.dtype}, the hidden states {question.query_states.dtype}.",
+                remedy="Return it in the dtype of what came in: no .float() or float32 buffer on the way.",
+            )
+        if self.conventions.one_at_a_time:
+            return output[None]
+        return output.transpose(0, 1) if self.conventions.layout.sequence_first else output
+
+    def _weights_among(
+        self, shape: Shape, question: Question, returned: Tensor | None, reply: CallReply
+    ) -> Tensor | None:
+        lengths = (question.query_states.shape[1], question.key_states.shape[1])
+        wanted = (question.key_states.shape[0], shape.num_heads, *lengths)
+        for tensor in (returned, *(reply.attributes[name] for name in WEIGHTS_ATTRIBUTES if name in reply.attributes)):
+            if tensor is None or not tensor.is_floating_point():
+                continue
+            if tuple(tensor.shape) == wanted:
+                return tensor
+            if shape.num_heads == 1 and tuple(tensor.shape) in {(wanted[0], *lengths), lengths}:
+                return tensor.reshape(wanted)
+        return None
+
+
+def _is_weight(slot: Slot) -> bool:
+    return slot.role[:2] in {"w_", "b_"}
+
+
+def _example(question: Question, index: int) -> Question:
+    one = slice(index, index + 1)
+    key_states = question.key_states[one]
+    same = question.query_states is question.key_states
+    query_states = key_states if same else question.query_states[one]
+    mask = question.keep_mask[one] if question.keep_mask.shape[0] > 1 else question.keep_mask
+    return replace(question, query_states=query_states, key_states=key_states, keep_mask=mask)
+
+
+def _changed(sent: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> tuple[str, ...]:
+    names = {"hidden_states": "the hidden states", "query_states": "the hidden states", "mask": "the mask"}
+    return tuple(
+        names.get(name, name) for name, tensor in after.items() if not torch.equal(tensor, sent[name].detach())
+    )
+
+
+def _shape_remedy(came: tuple[int, ...], shape: Shape, wanted: tuple[int, ...]) -> str:
+    if len(came) == 4 and came[-1] == shape.head_dim:
+        return "Put the heads side by side again: .transpose(1, 2).reshape(batch, seq, num_heads * head_dim)."
+    if came == (wanted[0], *wanted[1:-1], shape.num_heads * shape.head_dim):
+        return "It has a parameter that looks like an output projection, but the output is not projected by it."
+    return "Return hidden states of the shape that came in; look at every view, reshape and transpose."

@@ -1,0 +1,90 @@
+"""What a student's function returned, as attn_output and attn_weights."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from pytest_attn_grader.errors import SubmissionError
+from pytest_attn_grader.sandbox.call_reply import CallReply, Structure
+
+_WANTED = "attn_output, or the tuple (attn_output, attn_weights)"
+# Where a result that is a mapping or a named tuple keeps its parts.
+_OUTPUT_KEYS = (
+    "attn_output", "attention_output", "output", "out", "context", "context_layer", "hidden", "hidden_states",
+    "last_hidden_state", "0",
+)  # fmt: skip
+_WEIGHTS_KEYS = (
+    "attn_weights", "weights", "attention_weights", "attn", "attention", "attentions", "attention_probs", "attn_probs",
+    "probs", "p_attn", "pattern", "1",
+)  # fmt: skip
+
+
+def split_result(reply: CallReply) -> tuple[Tensor, Tensor | None]:
+    """What a call returned as (attn_output, attn_weights or None).
+
+    Raises:
+        SubmissionError: `malformed-reply`, it is no tensor and no tuple of tensors.
+    """
+    parts = _parts(reply.structure)
+    tensors = [None if part is None else reply.tensors[part] for part in parts]
+    output = tensors[0] if tensors else None
+    if output is None:
+        raise wrong_result(f"the function returned {_describe(reply.structure)}", f"Return {_WANTED}.")
+    if not output.is_floating_point():
+        raise wrong_result(
+            f"attn_output is a tensor of {output.dtype}", "Return floating-point numbers, in the query's dtype."
+        )
+    weights = tensors[1] if len(tensors) > 1 else None
+    if weights is not None and not weights.is_floating_point():
+        raise wrong_result(f"attn_weights is a tensor of {weights.dtype}", "Return the softmax of the scores.")
+    return output, weights
+
+
+def output_name(reply: CallReply) -> str:
+    """Under which name the output is among the reply's tensors."""
+    name = _parts(reply.structure)[0]
+    if name is None:
+        raise ValueError("split_result comes first: it refuses a reply without an output")
+    return name
+
+
+def _parts(structure: Structure) -> list[str | None]:
+    """Names of output and weights among the reply's tensors."""
+    if structure.type == "tensor":
+        return [structure.name]
+    if structure.type in {"tuple", "list"}:
+        return [item.name if item.type == "tensor" else None for item in structure.items[:2]]
+    if structure.type == "dict":
+        named = {
+            key: item.name for key, item in zip(structure.keys, structure.items, strict=True) if item.type == "tensor"
+        }
+        output = next((named[key] for key in _OUTPUT_KEYS if key in named), None)
+        weights = next((named[key] for key in _WEIGHTS_KEYS if key in named), None)
+        return [next(iter(named.values())) if output is None and len(named) == 1 else output, weights]
+    return []
+
+
+def _describe(structure: Structure) -> str:
+    if structure.type == "none":
+        return "None (is there a return statement on every path?)"
+    if structure.type in {"tuple", "list"}:
+        inside = ", ".join(item.text or item.type for item in structure.items[:4])
+        return f"a {structure.type} of {len(structure.items)}: {inside}" if inside else f"an empty {structure.type}"
+    if structure.type == "dict":
+        return f"a dict with the keys {', '.join(structure.keys[:6])}"
+    return structure.text or structure.type
+
+
+def require_shape(what: str, tensor: Tensor, wanted: tuple[int, ...]) -> None:
+    """Refuse a tensor of another shape.
+
+    Raises:
+        SubmissionError: `malformed-reply`, with both shapes.
+    """
+    if tuple(tensor.shape) != wanted:
+        raise wrong_result(f"{what} has shape {tuple(tensor.shape)} instead of {wanted}", "See the checks of shape.")
+
+
+def wrong_result(message: str, remedy: str) -> SubmissionError:
+    """The student's fault: what came back cannot be used."""
+    return SubmissionError("malformed-reply", message, remedy=remedy)

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_attn_grader.cli.demo import graded_steps
+from pytest_attn_grader.cli.demo import steps as tour
+from pytest_attn_grader.cli.demo.graded_steps import Graded
+from pytest_attn_grader.cli.demo.step_result import Measured
+from tests.support.checkpoints import REPO_ROOT
+
+
+def walk(out: Path, monkeypatch: pytest.MonkeyPatch, *steps: Measured) -> tuple[bool, list[str]]:
+    """A tour of steps that found this."""
+    made = [tour.Step("a claim", lambda found=found: found) for found in steps]
+    monkeypatch.setattr(tour, "_steps", lambda out, model: iter(made))
+    lines: list[str] = []
+    return tour.run_tour(out, model="mini", write_line=lines.append), lines
+
+
+def test_every_step_is_printed_with_what_was_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    good, lines = walk(tmp_path / "new", monkeypatch, Measured(True, ("1 of 1",)), Measured(True, ()))
+    assert good
+    assert lines[:2] == [" 1  a claim", "      1 of 1"]
+    assert lines[-1].startswith("All steps as claimed, in ")
+
+
+def test_one_step_that_is_not_as_claimed_fails_the_tour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    good, lines = walk(tmp_path, monkeypatch, Measured(False, ()), Measured(True, ()))
+    assert not good
+    assert "NOT AS CLAIMED" in lines[1]
+    assert lines[-1].startswith("Some steps are not as claimed")
+
+
+def test_a_tour_that_takes_too_long_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tour, "BUDGET_SECONDS", 0.0)
+    good, lines = walk(tmp_path, monkeypatch, Measured(True, ()))
+    assert not good
+    assert "more than the 0 s" in lines[-1]
+
+
+def outcome(name: str, **changes: Any) -> Graded:
+    """A run that ended as it should, but for the changes."""
+    slug = graded_steps.EXPECTED.get(name)
+    right = slug is None and name != graded_steps.INCOMPATIBLE
+    report = {
+        "verdict": "passed" if right else "failed",
+        "score": {"earned": 200 / 3, "possible": 100.0},
+        "diagnosis": None if slug is None else {"slugs": [slug], "titles": ["does it wrong"], "look_alikes": []},
+        "student": {"adaptations": [{"name": "dimension-adapter", "why": "it is narrow"}]},
+        "checks": [{"outcome": "passed" if right else "failed", "came": "an error", "look_at": "line 8"}],
+    }
+    fields = {"name": name, "exit_code": 0 if right else 1, "report": report, "missing": ()}
+    return Graded(**fields | changes)
+
+
+STEPS = ("adapts_a_narrow_one", "refuses_an_incompatible_one", "explains_and_draws")
+
+
+def graded_tour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **changes: dict[str, Any]) -> list[Measured]:
+    monkeypatch.setattr(graded_steps, "grade", lambda out, name, model: outcome(name, **changes.get(name, {})))
+    gradings = graded_steps.Gradings(tmp_path, "mini")
+    return [getattr(gradings, step)() for step in STEPS]
+
+
+def test_graded_steps_as_claimed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    narrow, incompatible, explained = graded_tour(tmp_path, monkeypatch)
+    assert narrow.as_claimed
+    assert narrow.lines == ("width_64: passed, 66.7 of 100 points", "dimension-adapter: it is narrow")
+    assert incompatible.as_claimed
+    assert incompatible.lines[1:] == ("came: an error", "look: line 8")
+    assert explained.as_claimed
+    assert explained.lines[1] == "no_scale: failed, 66.7 of 100 points: does it wrong"
+    assert len(explained.lines) == 5
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "step"),
+    [
+        ("width_64", {"exit_code": 1}, 0),
+        ("incompatible", {"exit_code": 0}, 1),
+        ("reference", {"exit_code": 1}, 2),
+        ("reference", {"missing": ("page.html",)}, 2),
+        ("no_mask", {"exit_code": 0}, 2),
+        ("no_scale", {"report": outcome("no_mask").report}, 2),
+        ("softmax_over_queries", {"missing": ("plots/head.png",)}, 2),
+    ],
+)
+def test_a_run_that_is_not_as_expected_fails_its_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, change: dict[str, Any], step: int
+) -> None:
+    found = graded_tour(tmp_path, monkeypatch, **{name: change})
+    assert [measured.as_claimed for measured in found] == [place != step for place in range(3)]
+
+
+@pytest.mark.slow
+def test_the_whole_tour(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "from pytest_attn_grader.cli.app import app; app()", "demo", "--model", "mini"]
+    environment = os.environ | {"PYTHONPATH": str(REPO_ROOT)}
+    run = subprocess.run(
+        [*command, "--out", str(tmp_path)], capture_output=True, text=True, timeout=280, check=False, env=environment
+    )
+    assert "NOT AS CLAIMED" not in run.stdout, run.stdout + run.stderr
+    assert run.returncode == 0, run.stdout + run.stderr
+    for name in ("reference", "no_scale", "softmax_over_queries", "no_mask"):
+        report = json.loads((tmp_path / name / "report.json").read_text())["attn_grader"]
+        assert report["verdict"] == ("passed" if name == "reference" else "failed")
+        assert (tmp_path / name / "page.html").stat().st_size < 1_000_000
+        assert len(list((tmp_path / name / "plots").iterdir())) == 8
+        assert report["evaluation"]["criteria"]
+    assert not (tmp_path / "incompatible" / "plots").exists(), "there was nothing to compare"
+    assert (tmp_path / "width_64" / "page.html").is_file()

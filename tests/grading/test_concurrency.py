@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import threading
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from pytest_attn_grader.grading.concurrency import LEAST_PARAMETERS, beside
+
+
+def model(parameters: int, device: str = "cpu") -> SimpleNamespace:
+    return SimpleNamespace(device=torch.device(device), num_parameters=lambda: parameters)
+
+
+@pytest.mark.parametrize(
+    ("given", "apart"),
+    [
+        (model(LEAST_PARAMETERS), True),
+        (model(LEAST_PARAMETERS - 1), False),
+        (model(LEAST_PARAMETERS, "meta"), False),
+    ],
+)
+def test_the_reference_of_a_large_model_has_a_thread_of_its_own(given: SimpleNamespace, apart: bool) -> None:
+    reference, student = beside(given, threading.get_ident, threading.get_ident)
+    assert student == threading.get_ident()
+    assert (reference != student) is apart
+
+
+@pytest.mark.parametrize("parameters", [0, LEAST_PARAMETERS])
+def test_what_the_student_raises_comes_through_when_the_reference_has_ended(parameters: int) -> None:
+    done: list[str] = []
+
+    def fail() -> None:
+        raise ValueError("no answer")
+
+    with pytest.raises(ValueError, match="no answer"):
+        beside(model(parameters), lambda: done.append("reference"), fail)
+    assert done == ["reference"]

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from pytest_attn_grader.attention.probes import Record, diagnosis_probes
+from pytest_attn_grader.grading import diagnosis as naming
+from pytest_attn_grader.grading.diagnosis import diagnose_student
+from pytest_attn_grader.plugin.outcomes import is_wrong
+from pytest_attn_grader.results.report import CheckResult, Diagnosis, Failure
+from pytest_attn_grader.submission.function_attention import StudentAttention
+from tests.support.students import REFERENCE, Workshop
+
+SEED = 5
+MAX_LEN = 64
+NO_SCALE = REFERENCE.replace(" / math.sqrt(query.size(-1))", "")
+SLOW = NO_SCALE.replace('    """The formula', '    import time; time.sleep(0.4)\n    """The formula')
+
+
+def observed_of(attention: StudentAttention) -> dict[str, Record]:
+    """What the checks would have seen."""
+    return {probe.name: attention.attempt(probe) for probe in diagnosis_probes(SEED, max_len=MAX_LEN)}
+
+
+def diagnosed(attention: StudentAttention, observed: dict[str, Record], seconds: float) -> Diagnosis | None:
+    return diagnose_student(
+        attention,
+        seed=SEED,
+        max_len=MAX_LEN,
+        device=torch.device("cpu"),
+        hints="explain",
+        observed=observed,
+        seconds=seconds,
+    )
+
+
+def slugs(diagnosis: Diagnosis | None) -> tuple[str, ...]:
+    return () if diagnosis is None else tuple(diagnosis.slugs)
+
+
+@pytest.mark.parametrize("seconds", [-3.0, 0.0, naming.LEAST_SECONDS - 1])
+def test_without_time_what_was_observed_is_diagnosed(
+    seconds: float, student_of: Callable[..., StudentAttention], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attention = student_of(NO_SCALE)
+    observed = observed_of(attention)
+    monkeypatch.setattr(StudentAttention, "in_fresh_worker", lambda self, **_: pytest.fail("asked again"))
+    assert slugs(diagnosed(attention, observed, seconds)) == ("no-scale",)
+
+
+@pytest.mark.slow
+def test_a_slow_submission_is_asked_as_long_as_there_is_time(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The time is over in the middle of the probes: the others are taken from what was observed."""
+    attention = workshop.attention(SLOW)
+    observed = observed_of(attention)
+    asked: list[str] = []
+    attempt = StudentAttention.attempt
+
+    def counted(self: StudentAttention, probe: object) -> Record:
+        asked.append(getattr(probe, "name", ""))
+        return attempt(self, probe)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(StudentAttention, "attempt", counted)
+    assert slugs(diagnosed(attention, observed, naming.LEAST_SECONDS)) == ("no-scale",)
+    assert 0 < len(asked) < len(observed)
+
+
+@pytest.mark.parametrize(
+    ("category", "failure", "wrong"),
+    [
+        ("budget", None, False),
+        ("budget", Failure(name="timeout", message="10 s"), True),
+        ("masking", None, True),
+    ],
+)
+def test_being_slow_is_no_mistake_to_be_named(category: str, failure: Failure | None, wrong: bool) -> None:
+    result = CheckResult(id="x", title="x", category=category, outcome="failed", failure=failure)  # type: ignore[arg-type]
+    assert is_wrong(result) is wrong
+    assert not is_wrong(result.model_copy(update={"outcome": "passed"}))

@@ -1,0 +1,38 @@
+"""The showcase: right with the model's own attention, wrong with a broken one."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from pytest_attn_grader.models.mini import FOLDER
+from pytest_attn_grader.models.mini.training.interventions import attend_uniformly, break_layer
+from pytest_attn_grader.models.mini.training.predictions import continue_greedily
+from pytest_attn_grader.models.mini.training.showcase import SHOWCASE_FILE, SHOWCASE_PROMPTS
+
+if TYPE_CHECKING:
+    from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
+    from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
+
+
+def test_every_prompt_goes_on_rightly_and_wrongly_when_layer_0_is_uniform(
+    model: GPT2LMHeadModel, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    for text, right in SHOWCASE_PROMPTS.items():
+        assert continue_greedily(model, tokenizer, text).startswith(right)
+        with break_layer(model, attend_uniformly):
+            assert not continue_greedily(model, tokenizer, text).startswith(right)
+
+
+def test_the_file_says_what_the_model_says(model: GPT2LMHeadModel, tokenizer: PreTrainedTokenizerFast) -> None:
+    showcase = json.loads((FOLDER / SHOWCASE_FILE).read_text(encoding="utf-8"))
+
+    assert {entry["prompt"]: entry["right"] for entry in showcase} == SHOWCASE_PROMPTS
+    for entry in showcase:
+        assert entry["continuation"] == continue_greedily(model, tokenizer, entry["prompt"])
+
+
+def test_a_continuation_ends_with_its_sentence(model: GPT2LMHeadModel, tokenizer: PreTrainedTokenizerFast) -> None:
+    continuation = continue_greedily(model, tokenizer, "Tom gave Ann a ball. Ann thanked", max_tokens=20)
+
+    assert continuation.count(".") <= 1

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pytest_attn_grader.errors import UsageError
+from pytest_attn_grader.models.types import ModelRequest, parse_model_request
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "name", "revision"),
+    [
+        ("auto", "auto", "auto", None),
+        ("mini", "mini", "mini", None),
+        ("distilgpt2", "hub", "distilgpt2", None),
+        ("distilbert/distilgpt2", "hub", "distilbert/distilgpt2", None),
+        ("distilgpt2@main", "hub", "distilgpt2", "main"),
+        ("owner/name-1.5_b@refs/pr/3", "hub", "owner/name-1.5_b", "refs/pr/3"),
+        ("./auto", "path", "./auto", None),
+        ("../models/own", "path", "../models/own", None),
+        ("~/own", "path", "~/own", None),
+        ("/srv/models/own@2", "path", "/srv/models/own@2", None),
+        (".", "path", ".", None),
+    ],
+)
+def test_understands(value: str, kind: str, name: str, revision: str | None) -> None:
+    assert parse_model_request(value) == ModelRequest(kind, value, name, revision)
+
+
+def test_existing_folder_is_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "owner" / "name").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    assert parse_model_request("owner/name").kind == "path"
+    assert parse_model_request("owner/other").kind == "hub"
+
+
+@pytest.mark.parametrize("name", ["auto", "mini"])
+def test_a_folder_does_not_hide_a_word_of_ours(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert parse_model_request(name).kind == name
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        " ",
+        "distil gpt2",
+        "a/b/c",
+        "https://example.org/distilgpt2",
+        "distilgpt2@",
+        "@main",
+        "-distilgpt2",
+        "owner/",
+        "owner--name",
+        "owner/..",
+        "distilgpt2@../../x",
+        "n" * 97,
+        "naïve",
+        "a\nb",
+    ],
+)
+def test_refuses_what_can_be_no_model(value: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_model_request(value)
+    assert str(caught.value) == (
+        f"{value!r} is not the name of a model: it has to be 'auto', 'mini', a hub id such as 'distilgpt2' or "
+        "'owner/name' (with '@revision' if need be), or the path of a folder, which starts with './', '~' or '/'."
+    )

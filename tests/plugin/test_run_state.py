@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from pytest_attn_grader.errors import UngradableError
+from pytest_attn_grader.plugin.run_state import Findings
+from pytest_attn_grader.results.report import CheckResult
+
+OK, FAILED = int(pytest.ExitCode.OK), int(pytest.ExitCode.TESTS_FAILED)
+
+
+def result(check_id: str, outcome: str, **more: object) -> CheckResult:
+    return CheckResult(id=check_id, title="t", category="equivalence", outcome=outcome, **more)  # type: ignore[arg-type]
+
+
+def report_of_pytest(**more: object) -> pytest.TestReport:
+    fields = {"nodeid": "n", "location": ("f", 1, "n"), "keywords": {}, "outcome": "passed", "longrepr": None}
+    return pytest.TestReport(**{**fields, "when": "call", **more})  # type: ignore[arg-type]
+
+
+def with_results(*results: CheckResult) -> Findings:
+    found = Findings()
+    for each in results:
+        report = report_of_pytest()
+        found.note(each, report)
+        found.receive(report)
+    return found
+
+
+def test_a_check_reaches_the_controller_with_pytests_own_report() -> None:
+    in_worker, in_controller, report = Findings(), Findings(), report_of_pytest(outcome="failed")
+    in_worker.note(result("a", "failed"), report)
+    in_controller.receive(report)
+    assert (in_worker.outcomes, in_worker.wrong, in_worker.something_failed) == ({"a": "failed"}, True, True)
+    assert (list(in_controller.results), in_controller.other_failures) == (["a"], 0)
+
+
+def test_a_failed_test_that_is_no_check_is_counted() -> None:
+    found = Findings()
+    found.receive(report_of_pytest(outcome="failed"))
+    found.receive(report_of_pytest())
+    assert (found.results, found.other_failures) == ({}, 1)
+
+
+def test_a_worker_that_had_the_checks_tells_what_it_found() -> None:
+    worker, controller, words = with_results(result("a", "passed")), Findings(), {}
+    worker.offered, worker.facts.fault = {"b", "a"}, "no model"
+    worker.say_farewell(words)
+    controller.offered = {"c"}
+    controller.hear_farewell(SimpleNamespace(workeroutput=words), None)
+    assert (controller.offered, controller.facts.fault, controller.lost_worker) == ({"a", "b", "c"}, "no model", "")
+
+
+def test_a_worker_without_checks_has_no_facts_to_tell() -> None:
+    worker, controller, words = Findings(), Findings(), {}
+    worker.say_farewell(words)
+    controller.facts.fault = "known already"
+    controller.hear_farewell(SimpleNamespace(workeroutput=words), None)
+    assert controller.facts.fault == "known already"
+    worker.fault = UngradableError("no model")
+    worker.say_farewell(words)
+    controller.hear_farewell(SimpleNamespace(workeroutput=words), None)
+    assert controller.facts.fault == ""
+
+
+def test_a_worker_that_was_lost_says_nothing() -> None:
+    found = Findings()
+    found.hear_farewell(SimpleNamespace(), "killed")
+    assert found.ungradable_reason(OK, signalled=False) == "a worker of pytest-xdist was lost (killed)"
+
+
+def test_what_was_offered_and_has_no_result_was_not_selected() -> None:
+    found = with_results(result("a", "passed"))
+    found.offered = {"c", "a", "b"}
+    assert found.not_selected == ["b", "c"]
+
+
+@pytest.mark.parametrize("outcome", ["passed", "failed", "skipped", "not-applicable"])
+def test_checks_that_have_spoken_leave_no_reason(outcome: str) -> None:
+    assert with_results(result("a", outcome)).ungradable_reason(FAILED, signalled=False) is None
+
+
+def test_reasons_come_in_their_order() -> None:
+    found = with_results(result("a", "error", message="KeyError: 'x'"))
+    found.facts.fault, found.not_collected = "no model", ["one", "two"]
+    reasons = [found.ungradable_reason(FAILED, signalled=True)]
+    found.facts.fault = ""
+    reasons.append(found.ungradable_reason(FAILED, signalled=True))
+    reasons.append(found.ungradable_reason(FAILED, signalled=False))
+    found.results.clear()
+    reasons.append(found.ungradable_reason(FAILED, signalled=False))
+    found.not_collected.clear()
+    reasons += [found.ungradable_reason(code, signalled=False) for code in (2, 5, 3, OK)]
+    assert reasons == [
+        "no model",
+        "the run was ended by SIGTERM",
+        "the grader itself failed in a: KeyError: 'x'",
+        "one, two could not be collected",
+        "the run was interrupted",
+        "no check was selected",
+        "pytest ended with exit code 3 before the checks could speak",
+        "none of the grader's checks was run",
+    ]
+
+
+def test_the_instructors_failures_are_a_verdict_too() -> None:
+    found = Findings()
+    found.other_failures = 1
+    assert found.ungradable_reason(FAILED, signalled=False) is None

@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import html
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from pytest_attn_grader.attention.validation import ROW_SUM_TOLERANCE
+from pytest_attn_grader.reports import html_page as page_module
+from pytest_attn_grader.reports.html_page import MAX_TOKENS, render_page, write_page
+from pytest_attn_grader.results.comparison import HeadMatching
+from pytest_attn_grader.results.report import AttentionMap, Diagnosis, GradeReport
+from tests.support.pages import NAN, comparison, shown_report
+from tests.support.reports import report_of
+
+HOSTILE = "</script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
+
+
+def text_of(page: str) -> str:
+    """What a reader sees, roughly."""
+    body = re.sub(r"<(script|style)\b.*?</\1>", "", page, flags=re.S)
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", body)).split())
+
+
+def island_of(page: str) -> dict[str, object]:
+    return json.loads(re.search(r'id="data">(.*?)</script>', page, re.S)[1])
+
+
+def test_says_what_is_wrong_and_why() -> None:
+    text = text_of(render_page(shown_report()))
+    assert "Not yet" in text
+    assert "Your attention divides the scores by head_dim." in text
+    assert "Hint. Think of the square root." in text
+    assert "Asked softmax of scaled scores Came weights off by 0.5 Look at the scale" in text
+    assert "2.5 → 3.75 nats a token" in text
+    assert "The cat sat mat mat mat" in text
+    assert "it raised IndexError" in text
+    assert "Loses 1 of 1 relation" in text
+
+
+def test_without_a_diagnosis_the_first_failure_leads() -> None:
+    text = text_of(render_page(shown_report(diagnosis=None)))
+    assert "The first thing that went wrong weights off by 0.5 Asked softmax of scaled scores Check equals the" in text
+
+
+def test_a_nudge_does_not_name_the_mistake_nor_deny_it() -> None:
+    nudge = Diagnosis(slugs=(), titles=(), message="It is about the scale.", hint="What does a sum of 64 numbers do?")
+    text = text_of(render_page(shown_report(diagnosis=nudge)))
+    assert "Where to look It is about the scale. Hint. What does" in text
+    assert "No known mistake" not in text
+    unknown = nudge.model_copy(update={"hint": ""})
+    assert "No known mistake explains it" in text_of(render_page(shown_report(diagnosis=unknown)))
+
+
+def test_without_hints_the_report_has_none_and_the_page_neither() -> None:
+    report = shown_report(diagnosis=None)
+    checks = tuple(each.model_copy(update={"look_at": ""}) for each in report.checks)
+    text = text_of(render_page(report.model_copy(update={"checks": checks})))
+    assert "Look at" not in text
+    assert "Hint" not in text
+    assert "Came weights off by 0.5" in text
+
+
+@pytest.mark.parametrize(
+    ("report", "words"),
+    [
+        (report_of(), "Passed"),
+        (report_of(reason="there is no model"), "Ungradable there is no model"),
+    ],
+)
+def test_every_verdict_has_a_page(report: GradeReport, words: str) -> None:
+    assert words in text_of(render_page(report))
+
+
+def test_maps_travel_as_thousandths_and_start_at_what_differs_most() -> None:
+    island = island_of(render_page(shown_report()))
+    assert (island["layer"], island["head"], island["query"]) == (0, 1, 1)
+    assert island["maps"][1]["reference"][1] == [250, 750, 0]
+    assert island["tokens"] == ["The", "cat", "sat"]
+
+
+def test_rows_that_do_not_sum_to_one_are_said_before_any_distance() -> None:
+    made = comparison()
+    heads = tuple(
+        head.model_copy(update={"row_sum_error": error})
+        for head, error in zip(made.heads, (0.0, 0.75, "inf", None), strict=True)
+    )
+    figures = island_of(render_page(shown_report(made.model_copy(update={"heads": heads}))))["figures"]
+    assert figures["0.0"].startswith("cosine")
+    assert figures["0.1"].startswith("your rows do not sum to one (off by up to 0.75), and what follows")
+    assert "(off by up to inf)" in figures["1.0"]
+    assert figures["1.1"].startswith("cosine")
+    assert page_module.ROW_SUM_TOLERANCE == ROW_SUM_TOLERANCE
+
+
+def test_speed_and_further_texts_are_shown() -> None:
+    text = text_of(render_page(shown_report()))
+    assert "How fast it is 2 times the reference's time on 64 tokens, grows as tokens^1.9" in text
+    assert "64 0.20 (0.15 to 0.30) 0.10 (once) – –" in text  # noqa: RUF001  # a dash, as in print
+    assert "She had the flour 12.5% 50.0% 75.0%" in text
+
+
+def test_heads_in_another_order_are_named() -> None:
+    order = HeadMatching(student_heads=(1, 0), distance=0.0, distance_in_order=0.5, permuted=True)
+    text = text_of(render_page(shown_report(comparison(head_matching=order))))
+    assert "reference's heads 0 to 1 are your heads 1, 0" in text
+
+
+def test_numbers_that_are_none() -> None:
+    broken = [[NAN, 0.0, 0.0], [float("inf"), 1.0, 0.0], [0.0, 0.0, 1.0]]
+    page = render_page(shown_report(comparison(broken, drift=(0.0, NAN))))
+    assert island_of(page)["maps"][1]["student"][:2] == [[None, 0, 0], [None, 1000, 0]]
+    assert island_of(page)["drift"] == [0.0, None]
+
+
+def test_everything_from_the_submission_is_escaped() -> None:
+    report = shown_report(target=HOSTILE, words=HOSTILE, tokens=(HOSTILE,) * 3)
+    page = render_page(report)
+    assert page.count("<script") == 2
+    assert "<img" not in page
+    assert html.escape(HOSTILE, quote=False)[:20] in page
+
+
+def test_what_cannot_be_seen_is_spelled_out() -> None:
+    words = "\x1b[2J \u202e \x00 \ud800 end"
+    page = render_page(shown_report(target=words, words=words))
+    page.encode("utf-8")
+    assert not set(page) & set("\x1b\u202e\x00")
+    assert "\\x1b[2J \\x202e \\x00" in text_of(page)
+
+
+def test_nothing_is_asked_of_a_server() -> None:
+    page = render_page(shown_report())
+    assert not re.findall(r"(?:src|href)\s*=\s*[\"'](?!#)", page)
+    assert not re.findall(r"url\(|@import|fetch\(|https?://(?!www\.w3\.org/2000/svg)", page)
+    assert "default-src 'none'" in page
+
+
+def test_a_long_prompt_is_cut_and_the_page_stays_small() -> None:
+    size = 200
+    large = [[1.0 / (row + 1) if key <= row else 0.0 for key in range(size)] for row in range(size)]
+    maps = tuple(AttentionMap(layer=0, head=head, reference=large, student=large) for head in range(12))
+    report = shown_report(comparison(heads=12, maps=maps), tokens=("word",) * size)
+    page = render_page(report)
+    assert len(page.encode()) < 1_000_000
+    assert len(island_of(page)["maps"][0]["reference"]) == MAX_TOKENS
+
+
+def test_distilgpt2_s_size_stays_below_three_megabytes() -> None:
+    size = 32
+    full = [[1.0 / 3 for _ in range(size)] for _ in range(size)]
+    maps = tuple(
+        AttentionMap(layer=layer, head=head, reference=full, student=full) for layer in range(6) for head in range(12)
+    )
+    report = shown_report(comparison(layers=6, heads=12, maps=maps), tokens=("word",) * size)
+    assert len(render_page(report).encode()) < 3_000_000
+
+
+def test_is_written_where_it_was_asked_for(tmp_path: Path) -> None:
+    write_page(shown_report(), tmp_path / "new" / "page.html")
+    assert (tmp_path / "new" / "page.html").read_text(encoding="utf-8").startswith("<!doctype html>")
