@@ -10,7 +10,7 @@ Usable on its own, in a notebook:
     print(figures["cosine_similarity"][0])  # one number a head of layer 0
 
 ``my_attention`` is ``attention(query, key, value, keep_mask)``, see `replace_attention_mechanism`. Known architectures
-are the rows of `pytest_attn_grader.models.architectures.FAMILIES`.
+are the rows of `pytest_attn_grader.models.architectures.ARCHITECTURES`.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ import torch
 from torch import nn
 
 from pytest_attn_grader.errors import SurgeryError
-from pytest_attn_grader.models.architectures import Family, family_of
-from pytest_attn_grader.models.patching.attention_function import takes_hidden_states
+from pytest_attn_grader.models.architectures import Architecture, family_of
+from pytest_attn_grader.models.patching.attention_function import is_attention_block
 from pytest_attn_grader.models.patching.blocks import replace_block, replace_function
-from pytest_attn_grader.models.patching.dispatch import register, watch_for_weights
-from pytest_attn_grader.models.patching.forward_pass import attention_figures, attentions_of, next_token_kl, observe
+from pytest_attn_grader.models.patching.dispatch import register, track_output_attentions
+from pytest_attn_grader.models.patching.forward_pass import attention_metrics, attentions_of, next_token_kl, observe
 from pytest_attn_grader.models.patching.shared_copy import eager_copy, inference, is_eager
 from pytest_attn_grader.models.patching.tokenizers import attach_tokenizer, inherit_tokenizer, tokenizer_of, tokens_of
 
@@ -140,7 +140,7 @@ def patched_model(model: AutoModel, attention_by_layer: Mapping[int, Callable[..
     duplicate = eager_copy(model)
     for layer_idx, student in sorted(chosen.items()):
         _patch_layer(duplicate, family, layer_idx, student)
-    watch_for_weights(duplicate)
+    track_output_attentions(duplicate)
     inherit_tokenizer(duplicate, model)
     return duplicate
 
@@ -194,7 +194,7 @@ def run_inference_comparison(model: AutoModel, student_model: AutoModel, prompt:
         "student_logits": student["logits"],
         "reference_next_token_probabilities": reference["logits"][-1].softmax(dim=-1),
         "student_next_token_probabilities": student["logits"][-1].softmax(dim=-1),
-        **attention_figures(student["attentions"], reference["attentions"]),
+        **attention_metrics(student["attentions"], reference["attentions"]),
         "next_token_kl_divergence": next_token_kl(student["logits"][-1], reference["logits"][-1]),
         "max_logit_difference": (student["logits"].double() - reference["logits"].double()).abs().max(),
         "reference_seconds": reference["seconds"],
@@ -230,12 +230,12 @@ def extract_attention_weights(model: AutoModel, input_ids: torch.Tensor, layer_i
     return attentions[_checked_layer_idx(layer_idx, len(attentions))]
 
 
-def _patch_layer(model: AutoModel, family: Family, layer_idx: int, student: Callable[..., Any]) -> None:
+def _patch_layer(model: AutoModel, family: Architecture, layer_idx: int, student: Callable[..., Any]) -> None:
     attention = family.attention_of(model, layer_idx)
-    if not takes_hidden_states(student):
+    if not is_attention_block(student):
         replace_function(attention, student, layer_idx)
         return
-    assert isinstance(student, nn.Module)  # takes_hidden_states has looked
+    assert isinstance(student, nn.Module)  # is_attention_block has looked
     num_heads = family.heads_of(model).num_heads
     replace_block(attention, student, layer_idx, num_heads=num_heads, is_causal=family.is_causal(model))
     model.config.use_cache = False

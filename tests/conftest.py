@@ -10,7 +10,7 @@ import pytest
 
 if TYPE_CHECKING:
     from pytest_attn_grader.models.loaded import LoadedModel
-    from pytest_attn_grader.submission.function_attention import StudentAttention
+    from pytest_attn_grader.submission.function_attention import FunctionAttention
     from tests.support.runs import Warm
     from tests.support.students import Workshop
 
@@ -37,13 +37,13 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
 
 
 @pytest.fixture(scope="session")
-def student_of(workshop: Workshop) -> Callable[..., StudentAttention]:
+def student_of(workshop: Workshop) -> Callable[..., FunctionAttention]:
     """`student_of(source, name=None)`: a submission as the attention that the checks see, in a real worker."""
     return workshop.attention
 
 
 @pytest.fixture(scope="session")
-def reference_student(student_of: Callable[..., StudentAttention]) -> StudentAttention:
+def reference_student(student_of: Callable[..., FunctionAttention]) -> FunctionAttention:
     """A right submission."""
     from tests.support.students import REFERENCE
 

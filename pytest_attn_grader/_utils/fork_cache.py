@@ -30,7 +30,7 @@ def begin() -> None:
     _kept = _kept or _Kept()
 
 
-def in_class() -> bool:
+def is_enabled() -> bool:
     """Whether something is kept: this is one run of many."""
     return _kept is not None
 

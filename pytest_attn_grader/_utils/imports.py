@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from _pytest.assertion.rewrite import AssertionRewritingHook
 
 # What every graded run asks for sooner or later, PyTorch with it; transformers' classes come with the model.
-OF_A_RUN = (
+HEAVY_MODULES = (
     "torch",
     "safetensors.torch",
     "pytest_attn_grader.grading.comparison",
@@ -33,7 +33,7 @@ MANY_MODULES = 500
 
 
 @contextmanager
-def unhindered() -> Iterator[None]:
+def fast_imports() -> Iterator[None]:
     """Leave pytest's assertion rewriting and the garbage collector out of the imports inside.
 
     The rewriting hook looks at each of the 2,800 modules that torch and transformers bring, and rewrites none of them.
@@ -57,8 +57,8 @@ def unhindered() -> Iterator[None]:
         sys.meta_path[:0] = hooks
 
 
-def import_for_a_run() -> None:
-    """Import `OF_A_RUN`, which takes seconds."""
-    with unhindered():
-        for name in OF_A_RUN:
+def import_heavy_modules() -> None:
+    """Import `HEAVY_MODULES`, which takes seconds."""
+    with fast_imports():
+        for name in HEAVY_MODULES:
             importlib.import_module(name)

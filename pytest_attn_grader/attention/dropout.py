@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pytest_attn_grader.attention.probes import Probe, judged_rows
+from pytest_attn_grader.attention.probes import Probe, real_rows
 
 # A weight below this is too small to tell its share of the output from rounding.
 SMALLEST_WEIGHT = 1e-3
 # What no weighted sum of the values explains: larger, and the output is not one.
-LARGEST_REST = 1e-2
+MAX_RESIDUAL = 1e-2
 # A dropped number is 0 up to what solving for it costs.
 LARGEST_ZERO = 1e-3
 
@@ -49,7 +49,7 @@ def output_weights(attn_output: Tensor, probe: Probe) -> tuple[Tensor, float] | 
     if found is None:
         return None
     weights, rest = found
-    return judged_rows(weights, probe), float(judged_rows(rest, probe).abs().max())
+    return real_rows(weights, probe), float(real_rows(rest, probe).abs().max())
 
 
 def has_dropped_weights(attn_output: Tensor, attn_weights: Tensor | None, probe: Probe) -> bool:
@@ -58,7 +58,7 @@ def has_dropped_weights(attn_output: Tensor, attn_weights: Tensor | None, probe:
     Args:
         attn_weights: without dropout, ``(batch, num_heads, query_len, key_len)``.
     """
-    return read_dropout(attn_output, attn_weights, probe) is not None
+    return estimate_dropout(attn_output, attn_weights, probe) is not None
 
 
 @dataclass(frozen=True)
@@ -74,23 +74,23 @@ class Dropout:
     factor: float
 
     @property
-    def surprise(self) -> float:
+    def deviation(self) -> float:
         """How far the share is from the probability that the factor 1 / (1 - p) tells: near 0 for real dropout."""
         return abs(self.share - (1 - 1 / self.factor))
 
 
-def read_dropout(attn_output: Tensor, attn_weights: Tensor | None, probe: Probe) -> Dropout | None:
+def estimate_dropout(attn_output: Tensor, attn_weights: Tensor | None, probe: Probe) -> Dropout | None:
     """What dropout made of these weights; None when the output is not made of them by dropout."""
     found = output_weights(attn_output, probe)
-    if found is None or attn_weights is None or not judged_rows(attn_output, probe).isfinite().all():
+    if found is None or attn_weights is None or not real_rows(attn_output, probe).isfinite().all():
         return None
     if attn_weights.shape != (*probe.query.shape[:-1], probe.key.shape[-2]):
         return None
     after, rest = found
-    before = judged_rows(attn_weights.double(), probe)
+    before = real_rows(attn_weights.double(), probe)
     usable = before > SMALLEST_WEIGHT
     ratio = after[usable] / before[usable]
-    if rest >= LARGEST_REST or not is_zero_or_enlarged(ratio):
+    if rest >= MAX_RESIDUAL or not is_zero_or_enlarged(ratio):
         return None
     zero = ratio.abs() < LARGEST_ZERO
     return Dropout(share=float(zero.double().mean()), factor=float(ratio[~zero].median()))

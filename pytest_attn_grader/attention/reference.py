@@ -14,7 +14,7 @@ import torch
 from torch.nn import functional as F
 
 # Masks in the wild block with finfo.min, -inf, -1e9 or (old code, float16) -1e4; a bias meant as a bias is small.
-_BLOCKED_FROM = -1e4
+_MASK_THRESHOLD = -1e4
 
 
 def reference_attention(
@@ -110,7 +110,7 @@ def as_keep_mask(additive_mask: torch.Tensor) -> torch.Tensor:
     if additive_mask.dtype == torch.bool:
         return additive_mask
     keep_mask = additive_mask == 0
-    neither = ~(keep_mask | (additive_mask <= _BLOCKED_FROM))
+    neither = ~(keep_mask | (additive_mask <= _MASK_THRESHOLD))
     if neither.any():
         example = additive_mask[neither][0].item()
         raise ValueError(

@@ -21,7 +21,14 @@ import torch
 from torch import Tensor
 
 from pytest_attn_grader._utils.fork_cache import once
-from pytest_attn_grader.attention.probes import INPUT_NAMES, LocalAttention, Probe, Record, in_float64, largest_error
+from pytest_attn_grader.attention.probes import (
+    INPUT_NAMES,
+    InProcessAttention,
+    Probe,
+    ProbeResult,
+    in_float64,
+    max_abs_error,
+)
 from pytest_attn_grader.attention.reference import reference_attention
 
 FACTOR = 8.0
@@ -40,16 +47,16 @@ class ProbeTolerance:
     tolerance: Mapping[str, float]
 
 
-def derive_tolerance(probe: Probe) -> tuple[Record, ProbeTolerance]:
+def derive_tolerance(probe: Probe) -> tuple[ProbeResult, ProbeTolerance]:
     """The float64 reference of a probe (without dropout), and how far from it the probe's own precision may land."""
     return once(lambda: ("tolerance", probe.fingerprint), lambda: _derive(probe))
 
 
-def _derive(probe: Probe) -> tuple[Record, ProbeTolerance]:
-    exact = LocalAttention(reference_attention).attempt(replace(in_float64(probe), dropout_p=0.0, training=False))
+def _derive(probe: Probe) -> tuple[ProbeResult, ProbeTolerance]:
+    exact = InProcessAttention(reference_attention).attempt(replace(in_float64(probe), dropout_p=0.0, training=False))
     spread = dict.fromkeys(_quantities(exact), 0.0)
-    for evaluation in REORDERED:
-        record = LocalAttention(evaluation).attempt(probe)
+    for evaluation in EVALUATION_ORDERS:
+        record = InProcessAttention(evaluation).attempt(probe)
         for name, tensor in _quantities(record).items():
             spread[name] = max(spread[name], _distance(name, tensor, _quantities(exact)[name], probe))
     eps = torch.finfo(probe.query.dtype).eps
@@ -61,7 +68,7 @@ def _derive(probe: Probe) -> tuple[Record, ProbeTolerance]:
     return exact, ProbeTolerance(probe.name, dtype, str(probe.query.device), spread, tolerance)
 
 
-def _quantities(record: Record) -> dict[str, Tensor]:
+def _quantities(record: ProbeResult) -> dict[str, Tensor]:
     found = {"attn_output": record.attn_output, "attn_weights": record.attn_weights, **record.gradients}
     return {name: tensor for name, tensor in found.items() if tensor is not None}
 
@@ -69,7 +76,7 @@ def _quantities(record: Record) -> dict[str, Tensor]:
 def _distance(name: str, tensor: Tensor, exact: Tensor, probe: Probe) -> float:
     if name in INPUT_NAMES:
         return float((tensor.double() - exact.double()).abs().max())
-    return largest_error(tensor, exact, probe)
+    return max_abs_error(tensor, exact, probe)
 
 
 AttentionLike = Callable[..., tuple[Tensor, Tensor]]
@@ -85,7 +92,7 @@ def _scaled_query(query: Tensor, key: Tensor, value: Tensor, keep_mask: Tensor, 
     return attn_weights @ value, attn_weights
 
 
-def _fourth_roots(query: Tensor, key: Tensor, value: Tensor, keep_mask: Tensor, **_: object) -> tuple[Tensor, Tensor]:
+def _split_scaling(query: Tensor, key: Tensor, value: Tensor, keep_mask: Tensor, **_: object) -> tuple[Tensor, Tensor]:
     root = query.shape[-1] ** -0.25
     attn_scores = (query * root) @ (key * root).transpose(-2, -1)
     attn_weights = attn_scores.masked_fill(~keep_mask, torch.finfo(query.dtype).min).softmax(dim=-1)
@@ -117,4 +124,11 @@ def _log_domain(query: Tensor, key: Tensor, value: Tensor, keep_mask: Tensor, **
     return torch.einsum("bhqk,bhkd->bhqd", attn_weights, value), attn_weights
 
 
-REORDERED: tuple[AttentionLike, ...] = (_plain, _scaled_query, _fourth_roots, _reversed_sums, _elementwise, _log_domain)
+EVALUATION_ORDERS: tuple[AttentionLike, ...] = (
+    _plain,
+    _scaled_query,
+    _split_scaling,
+    _reversed_sums,
+    _elementwise,
+    _log_domain,
+)

@@ -23,7 +23,7 @@ NEEDS = ("contract.call", "shape[basic]", "weights.finite")
 def test_layer(
     attn_session: GradingSession, attn_comparison: Comparison, attn_settings: Settings, attn_evidence: Evidence
 ) -> None:
-    unknown = attn_session.replaced.unknown_weights(2 * len(attn_session.prompt.tokens))
+    unknown = attn_session.replaced.why_weights_unavailable(2 * len(attn_session.prompt.tokens))
     if unknown is not None:
         attn_evidence.not_applicable(unknown)
     coherence = _coherence(attn_comparison)

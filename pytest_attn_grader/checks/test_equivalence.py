@@ -53,7 +53,7 @@ def test_float16(attn_observe: Observe, attn_evidence: Evidence) -> None:
     attn_evidence.note(
         answered=failure is None,
         failure=None if failure is None else failure.message,
-        largest_error=None if failure is not None else observation.output_error,
+        max_abs_error=None if failure is not None else observation.output_error,
         tolerance=observation.tolerance.tolerance["attn_output"],
     )
 

@@ -59,7 +59,7 @@ def test_equal(attn_observe: Observe, attn_evidence: Evidence, tensor: str) -> N
     error = float((gradient - reference).abs().max())
     relative = float((gradient - reference).norm() / reference.norm())
     tolerance = observation.tolerance.tolerance[tensor]
-    attn_evidence.note(largest_error=error, tolerance=tolerance, relative_error=relative)
+    attn_evidence.note(max_abs_error=error, tolerance=tolerance, relative_error=relative)
     attn_evidence.require(
         error <= tolerance,
         asked=f"the gradient of {tensor} that the formula has",

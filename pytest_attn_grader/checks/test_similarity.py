@@ -40,7 +40,7 @@ def test_similarity(
     larger_is_better: bool,
     meaning: str,
 ) -> None:
-    unknown = attn_session.replaced.unknown_weights(len(attn_session.prompt.tokens))
+    unknown = attn_session.replaced.why_weights_unavailable(len(attn_session.prompt.tokens))
     if unknown is not None:
         attn_evidence.not_applicable(unknown)
     heads = attn_comparison.heads if attn_settings.all_layers else attn_comparison.heads_of_layer

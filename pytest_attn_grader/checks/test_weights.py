@@ -72,7 +72,7 @@ def test_times_value(attn_observe: Observe, attn_evidence: Evidence) -> None:
     product = observation.attn_weights.double() @ observation.probe.value.double()
     error = observation.error_between(product, observation.attn_output)
     tolerance = 2 * observation.tolerance.tolerance["attn_output"]
-    attn_evidence.note(largest_error=error, tolerance=tolerance)
+    attn_evidence.note(max_abs_error=error, tolerance=tolerance)
     attn_evidence.require(
         error <= tolerance,
         asked="attn_output equal to attn_weights @ value",

@@ -188,13 +188,13 @@ def assess(
 
     Any OpenAI-compatible endpoint will do: its address is in OPENAI_BASE_URL, its key in OPENAI_API_KEY.
     """
-    from pytest_attn_grader.cli.assess.command import Wanted
+    from pytest_attn_grader.cli.assess.command import AssessOptions
     from pytest_attn_grader.cli.assess.command import assess as assess_command
     from pytest_attn_grader.cli.assess.retries import Limits
     from pytest_attn_grader.errors import UsageError
 
     try:
-        wanted = Wanted(
+        wanted = AssessOptions(
             model=llm_model or None,
             source=source,
             with_source=not no_source,
@@ -222,15 +222,15 @@ def verify(
     """Tell whether nobody has changed a report since it was signed; the key is in ATTN_REPORT_KEY."""
     import json
 
-    from pytest_attn_grader.reports.signature import KEY_VARIABLE, is_genuine, take_key
+    from pytest_attn_grader.reports.signature import KEY_VARIABLE, pop_signing_key, verify_signature
 
-    key = take_key()
+    key = pop_signing_key()
     if key is None:
         typer.echo(f"Set {KEY_VARIABLE} to the key that the report was signed with.", err=True)
         raise typer.Exit(2)
     try:
         document = json.loads(report.read_text(encoding="utf-8"))
-        genuine = isinstance(document, dict) and is_genuine(document, key)
+        genuine = isinstance(document, dict) and verify_signature(document, key)
     except (OSError, ValueError, RecursionError) as error:
         typer.echo(f"{report} cannot be read as a report: {error}", err=True)
         raise typer.Exit(2) from error
@@ -247,11 +247,11 @@ def demo(
     model: str = typer.Option("auto", "--model", help="As --attn-model."),
 ) -> None:
     """Lead through the whole, each step with what it proves and what was measured; fails when one is not as claimed."""
-    from pytest_attn_grader.cli.demo import run_tour
+    from pytest_attn_grader.cli.demo import run_demo
     from pytest_attn_grader.errors import UngradableError
 
     try:
-        as_claimed = run_tour(out, model=model, write_line=typer.echo)
+        as_claimed = run_demo(out, model=model, write_line=typer.echo)
     except (UngradableError, OSError) as error:
         typer.echo(f"The demonstration could not go on: {error}", err=True)
         raise typer.Exit(2) from error

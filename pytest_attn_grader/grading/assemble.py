@@ -38,7 +38,7 @@ _SHOWN_PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "pytest
 _USAGE_EXIT_CODE = 4
 
 
-class RunFacts(BaseModel):
+class RunData(BaseModel):
     """What a run found out beside its checks; it can travel from an xdist worker to the controller."""
 
     model_config = ConfigDict(extra="forbid")
@@ -58,13 +58,13 @@ class RunFacts(BaseModel):
     sandbox: Sandbox | None = None
 
 
-def collect_facts(session: GradingSession, fault: AttnGraderError | None, *, failed: bool) -> RunFacts:
+def collect_run_data(session: GradingSession, fault: AttnGraderError | None, *, failed: bool) -> RunData:
     """Ask a session for what it has; what was never loaded stays out instead of being loaded now.
 
     A failing submission is diagnosed here, at the end, when everything that was observed can speak.
     """
     asked = session.__dict__
-    facts = RunFacts(
+    facts = RunData(
         student=_student_info(session),
         model=_model_info(session) if "loaded" in asked else None,
         prompt=PromptInfo(
@@ -77,7 +77,9 @@ def collect_facts(session: GradingSession, fault: AttnGraderError | None, *, fai
         # Asked for last: it takes what time is left.
         speed=_speed(session) if "student" in asked and fault is None else None,
         tolerances=tuple(
-            observation.as_tolerance() for observation in session.observations.values() if observation.has_yardstick
+            observation.as_tolerance()
+            for observation in session.observations.values()
+            if observation.tolerance_was_used
         ),
         environment=once(lambda: "versions", _environment),
         timing=session.clock.phases,
@@ -102,13 +104,13 @@ def _student_info(session: GradingSession) -> StudentInfo:
         update={
             "rank": session.student.rank,
             "adaptations": session.adaptations,
-            **_fit_into_the_model(session),
+            **_patching_info(session),
             "returns_weights": None if basic is None or basic.student.failure else basic.student.weights_returned,
         }
     )
 
 
-def _fit_into_the_model(session: GradingSession) -> dict[str, object]:
+def _patching_info(session: GradingSession) -> dict[str, object]:
     if "replaced" not in session.__dict__:
         return {}
     try:
@@ -170,7 +172,7 @@ def _environment() -> dict[str, str]:
 
 def assemble(
     settings: Settings,
-    facts: RunFacts,
+    facts: RunData,
     results: Sequence[CheckResult],
     *,
     reason: str | None = None,

@@ -14,18 +14,18 @@ from torch import Tensor
 
 from pytest_attn_grader._utils.fork_cache import once
 from pytest_attn_grader.attention import metrics
-from pytest_attn_grader.attention.probes import largest_size
-from pytest_attn_grader.grading.concurrency import beside
+from pytest_attn_grader.attention.probes import max_abs
+from pytest_attn_grader.grading.concurrency import run_concurrently
 from pytest_attn_grader.grading.experiments import next_token_loss
-from pytest_attn_grader.grading.held_out_text import held_back_passages
-from pytest_attn_grader.grading.relations import compare_relations, find_head_order, said_twice
+from pytest_attn_grader.grading.held_out_text import held_out_passages
+from pytest_attn_grader.grading.relations import compare_relations, match_permuted_heads, repeat_prompt
 from pytest_attn_grader.model_utils import run_inference_comparison
 from pytest_attn_grader.results.comparison import most_different
 from pytest_attn_grader.results.report import (
     AttentionMap,
     Comparison,
-    FurtherText,
     HeadComparison,
+    HeldOutComparison,
     NextToken,
     Predictions,
 )
@@ -59,14 +59,16 @@ def compare_on_prompt(
     reference_maps, student_maps = figures["reference_attentions"], figures["student_attentions"]
     num_layers, _, query_len, _ = reference_maps.shape
     layers = range(num_layers) if query_len <= MAX_TOKENS_FOR_ALL_LAYERS else [layer_idx]
-    losses, further = _read_on(loaded, student_model, layer_idx)
-    twice = said_twice(prompt.input_ids, int(loaded.model.config.max_position_embeddings))
-    reference, student = beside(
+    losses, further = _compare_held_out(loaded, student_model, layer_idx)
+    twice = repeat_prompt(prompt.input_ids, int(loaded.model.config.max_position_embeddings))
+    reference, student = run_concurrently(
         loaded.model,
         lambda: once(
-            lambda: ("inside", tuple(twice[0].tolist())), lambda: _look_inside(loaded.model, twice), owner=loaded.model
+            lambda: ("inside", tuple(twice[0].tolist())),
+            lambda: _forward_with_internals(loaded.model, twice),
+            owner=loaded.model,
         ),
-        partial(_look_inside, student_model, twice),
+        partial(_forward_with_internals, student_model, twice),
     )
     return Comparison(
         layer_idx=layer_idx,
@@ -80,7 +82,7 @@ def compare_on_prompt(
             for layer in layers
             for head, (reference, student) in enumerate(zip(reference_maps[layer], student_maps[layer], strict=True))
         ),
-        row_sum_error=largest_size(figures["student_row_sum_error"]),
+        row_sum_error=max_abs(figures["student_row_sum_error"]),
         predictions=_predictions(loaded, figures, reference_loss=losses.reference, student_loss=losses.student),
         reference_seconds=float(figures["reference_seconds"]),
         student_seconds=float(figures["student_seconds"]),
@@ -92,7 +94,7 @@ def compare_on_prompt(
             tokens=prompt.tokens,
             layer_idx=layer_idx,
         ),
-        head_matching=find_head_order(student_maps[layer_idx], reference_maps[layer_idx]),
+        head_matching=match_permuted_heads(student_maps[layer_idx], reference_maps[layer_idx]),
         drift=tuple(
             float((mine - yours).norm() / yours.norm())
             for mine, yours in zip(student.residual_stream, reference.residual_stream, strict=True)
@@ -101,7 +103,7 @@ def compare_on_prompt(
     )
 
 
-class _Inside(NamedTuple):
+class _Internals(NamedTuple):
     """Attributes:
     attentions: ``(num_layers, num_heads, tokens, tokens)``, on the CPU.
     residual_stream: ``(tokens, hidden_size)`` before each layer and, last, where the output layer reads it.
@@ -112,9 +114,9 @@ class _Inside(NamedTuple):
 
 
 @torch.inference_mode()
-def _look_inside(model: PreTrainedModel, input_ids: Tensor) -> _Inside:
+def _forward_with_internals(model: PreTrainedModel, input_ids: Tensor) -> _Internals:
     outputs = model(input_ids, output_attentions=True, output_hidden_states=True, use_cache=False)
-    return _Inside(torch.cat(outputs.attentions).cpu(), tuple(state[0].double() for state in outputs.hidden_states))
+    return _Internals(torch.cat(outputs.attentions).cpu(), tuple(state[0].double() for state in outputs.hidden_states))
 
 
 METRICS: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -189,22 +191,22 @@ class _Losses(NamedTuple):
     student: float
 
 
-def _read_on(
+def _compare_held_out(
     loaded: LoadedModel, student_model: PreTrainedModel, layer_idx: int
-) -> tuple[_Losses, tuple[FurtherText, ...]]:
+) -> tuple[_Losses, tuple[HeldOutComparison, ...]]:
     """Let both models read the held-back passages: their losses, and figures of the first `FURTHER_TEXTS`.
 
     One passage after the other: the logits of a large vocabulary are megabytes, and none are kept.
     """
-    readings: list[tuple[Reading, Reading]] = []
+    readings: list[tuple[PassageResult, PassageResult]] = []
     started = time.perf_counter()
-    further: list[FurtherText] = []
-    for number, input_ids in enumerate(held_back_passages(loaded)):
+    further: list[HeldOutComparison] = []
+    for number, input_ids in enumerate(held_out_passages(loaded)):
         closely = number < FURTHER_TEXTS
         if not closely and time.perf_counter() - started > READING_SECONDS:
             # A slow submission: the loss on fewer texts, the same ones for both, is as good.
             break
-        yours, mine = beside(
+        yours, mine = run_concurrently(
             loaded.model,
             partial(_read_once, loaded.model, input_ids, closely=closely),
             partial(read, student_model, input_ids, closely=closely),
@@ -216,7 +218,7 @@ def _read_on(
     return _Losses(reference, student), tuple(further)
 
 
-def _read_once(model: PreTrainedModel, input_ids: Tensor, *, closely: bool) -> Reading:
+def _read_once(model: PreTrainedModel, input_ids: Tensor, *, closely: bool) -> PassageResult:
     return once(
         lambda: ("read", closely, tuple(input_ids[0].tolist())),
         lambda: read(model, input_ids, closely=closely),
@@ -224,7 +226,7 @@ def _read_once(model: PreTrainedModel, input_ids: Tensor, *, closely: bool) -> R
     )
 
 
-class Reading(NamedTuple):
+class PassageResult(NamedTuple):
     """One model on one passage.
 
     Attributes:
@@ -239,25 +241,27 @@ class Reading(NamedTuple):
     attentions: tuple[Tensor, ...] = ()
     logits: Tensor | None = None
 
-    def without_details(self) -> Reading:
-        return Reading(self.input_ids, self.loss)
+    def without_details(self) -> PassageResult:
+        return PassageResult(self.input_ids, self.loss)
 
 
 @torch.inference_mode()
-def read(model: PreTrainedModel, input_ids: Tensor, *, closely: bool = False) -> Reading:
+def read(model: PreTrainedModel, input_ids: Tensor, *, closely: bool = False) -> PassageResult:
     """Let a model read a passage, `(1, tokens)`; what is large is kept of a close reading only."""
     outputs = model(input_ids, use_cache=False, output_attentions=closely)
-    reading = Reading(input_ids, float(next_token_loss(outputs.logits, input_ids)))
+    reading = PassageResult(input_ids, float(next_token_loss(outputs.logits, input_ids)))
     return reading._replace(attentions=outputs.attentions, logits=outputs.logits[0].cpu()) if closely else reading
 
 
-def mean_loss(readings: Sequence[Reading]) -> float:
+def mean_loss(readings: Sequence[PassageResult]) -> float:
     """Mean next-token loss in nats over all tokens of several passages."""
     predicted = [reading.input_ids.shape[-1] - 1 for reading in readings]
     return sum(reading.loss * count for reading, count in zip(readings, predicted, strict=True)) / sum(predicted)
 
 
-def _compare_reading(tokenizer: Any, student: Reading, reference: Reading, layer_idx: int) -> FurtherText:
+def _compare_reading(
+    tokenizer: Any, student: PassageResult, reference: PassageResult, layer_idx: int
+) -> HeldOutComparison:
     """Figures of one text; the next tokens are compared at every position of it."""
     heads = compare_heads(student.attentions[layer_idx][0].cpu(), reference.attentions[layer_idx][0].cpu(), layer_idx)
     worst = most_different(heads)
@@ -265,7 +269,7 @@ def _compare_reading(tokenizer: Any, student: Reading, reference: Reading, layer
         raise ValueError("only close readings are compared")
     finite = bool(student.logits.isfinite().all())
     same = student.logits.argmax(-1) == reference.logits.argmax(-1)
-    return FurtherText(
+    return HeldOutComparison(
         text=shorten(tokenizer.decode(reference.input_ids[0]), SHOWN_CHARACTERS, placeholder=" …"),
         tokens=reference.input_ids.shape[-1],
         **{name: sum(float(getattr(head, name)) for head in heads) / len(heads) for name in METRICS},

@@ -13,7 +13,9 @@ Student = TypeVar("Student")
 LEAST_PARAMETERS = 20_000_000
 
 
-def beside(model: Any, reference: Callable[[], Reference], student: Callable[[], Student]) -> tuple[Reference, Student]:
+def run_concurrently(
+    model: Any, reference: Callable[[], Reference], student: Callable[[], Student]
+) -> tuple[Reference, Student]:
     """Return what both give; of a large model on the CPU the reference's half is worked out in a thread of its own.
 
     Args:

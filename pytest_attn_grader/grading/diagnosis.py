@@ -8,21 +8,21 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from pytest_attn_grader._utils.fork_cache import once
-from pytest_attn_grader.attention.probes import Probe, Record, diagnosis_probes
+from pytest_attn_grader.attention.probes import Probe, ProbeResult, diagnosis_probes
 from pytest_attn_grader.misconceptions.diagnose import diagnose
 from pytest_attn_grader.misconceptions.mismatches import Predictions
-from pytest_attn_grader.submission.function_attention import RANKS, StudentAttention
+from pytest_attn_grader.submission.function_attention import RANKS, FunctionAttention
 
 if TYPE_CHECKING:
     import torch
 
     from pytest_attn_grader.results.report import Diagnosis, Failure
     from pytest_attn_grader.submission.contract import Contract
-    from pytest_attn_grader.submission.module_attention import HiddenStatesAttention
+    from pytest_attn_grader.submission.module_attention import ModuleAttention
     from pytest_attn_grader.submission.student import Student
 
 # After one of these the next probe would only cost its time limit too.
-_HOPELESS = frozenset({"timeout", "out-of-memory", "crashed", "exited", "output-flood"})
+_FATAL_FAILURES = frozenset({"timeout", "out-of-memory", "crashed", "exited", "output-flood"})
 
 # With less than this a process that imports PyTorch first would hardly get to answer.
 LEAST_SECONDS = 5.0
@@ -30,27 +30,27 @@ LEAST_SECONDS = 5.0
 _BACKWARD = 3.0
 
 
-def without_fit(student: Student, contract: Contract, failure: Failure) -> StudentAttention | None:
+def unfitted_attention(student: Student, contract: Contract, failure: Failure) -> FunctionAttention | None:
     """A function that answered at no rank: what it says to each probe may still tell its mistake.
 
     Returns:
         None when asking it again would only fail in the same way, or cost the same time.
     """
-    if contract.kind != "function" or failure.name in _HOPELESS:
+    if contract.kind != "function" or failure.name in _FATAL_FAILURES:
         return None
-    return StudentAttention(student, contract, RANKS[0])
+    return FunctionAttention(student, contract, RANKS[0])
 
 
-def diagnose_student(
-    attention: StudentAttention | HiddenStatesAttention,
+def run_diagnosis(
+    attention: FunctionAttention | ModuleAttention,
     *,
     seed: int,
     max_len: int,
     device: torch.device,
     hints: str,
-    sees_all: bool = False,
+    is_bidirectional: bool = False,
     predictions: Predictions | None = None,
-    observed: Mapping[str, Record] | None = None,
+    observed: Mapping[str, ProbeResult] | None = None,
     seconds: float = math.inf,
 ) -> Diagnosis | None:
     """Ask a fresh instance of the submission, because what earlier calls left behind may be the very mistake.
@@ -70,10 +70,10 @@ def diagnose_student(
         takes_dropout=attention.takes_dropout,
         takes_training="training" in contract.roles,
         takes_mask=contract.mask_convention != "none",
-        sees_all=sees_all,
+        is_bidirectional=is_bidirectional,
         device=device,
     )
-    attempts = _asked_anew(attention, probes, observed or {}, seconds)
+    attempts = _rerun_probes(attention, probes, observed or {}, seconds)
     return diagnose(
         attempts,
         {probe.name: probe for probe in probes if probe.name in attempts},
@@ -83,17 +83,17 @@ def diagnose_student(
     )
 
 
-def _asked_anew(
-    attention: StudentAttention | HiddenStatesAttention,
+def _rerun_probes(
+    attention: FunctionAttention | ModuleAttention,
     probes: Sequence[Probe],
-    observed: Mapping[str, Record],
+    observed: Mapping[str, ProbeResult],
     seconds: float,
-) -> dict[str, Record]:
+) -> dict[str, ProbeResult]:
     """Its records by probe, in order; where time does not suffice those that were observed before, if there are any."""
     known = {probe.name: observed[probe.name] for probe in probes if probe.name in observed}
     if seconds < LEAST_SECONDS and known:
         return known
-    attempts: dict[str, Record] = {}
+    attempts: dict[str, ProbeResult] = {}
     deadline = time.perf_counter() + seconds
     with attention.in_fresh_worker(seconds=None if math.isinf(seconds) else max(seconds, LEAST_SECONDS)) as fresh:
         for probe in probes:
@@ -107,12 +107,12 @@ def _asked_anew(
             if record is None:
                 continue
             attempts[probe.name] = record
-            if record.failure is not None and record.failure.name in _HOPELESS:
+            if record.failure is not None and record.failure.name in _FATAL_FAILURES:
                 break
     return attempts
 
 
-def _expected_seconds(probe: Probe, before: Record | None) -> float:
+def _expected_seconds(probe: Probe, before: ProbeResult | None) -> float:
     if before is None:
         return 0.0
     return before.seconds * (1.0 if probe.upstream is None else _BACKWARD)

@@ -17,7 +17,7 @@ from pytest_attn_grader.results.report import (
     Verdict,
 )
 
-ASKS: Mapping[Category, str] = {
+CRITERION_DESCRIPTIONS: Mapping[Category, str] = {
     "contract": "The submission can be imported, has one attention, and answers a call.",
     "shape": "Output and weights have the right shape at every batch size, length and head dimension.",
     "weights": "Weights are finite, not negative, sum to one over the keys, and give the output.",
@@ -65,12 +65,12 @@ def _criterion(category: Category, checks: Sequence[CheckResult], score: Score) 
     asked = sum(check.outcome in {"passed", "failed"} for check in checks)
     level: Level = "met" if passed == len(checks) else "partly" if passed else "not-met" if asked else "not-assessed"
     part = score.by_category[category]
-    failed = tuple(_seen(check) for check in checks if check.outcome == "failed")
+    failed = tuple(_describe_failure(check) for check in checks if check.outcome == "failed")
     skipped = sum(check.outcome == "skipped" for check in checks)
     not_asked = (f"{skipped} not asked, because a check that they need did not pass",) if skipped else ()
     return Criterion(
         category=category,
-        asks=ASKS[category],
+        asks=CRITERION_DESCRIPTIONS[category],
         level=level,
         descriptor=DESCRIPTORS[level],
         earned=part.earned,
@@ -79,7 +79,7 @@ def _criterion(category: Category, checks: Sequence[CheckResult], score: Score) 
     )
 
 
-def _seen(check: CheckResult) -> str:
+def _describe_failure(check: CheckResult) -> str:
     """A failed check: id and title (the grader's or the course's words), what kind of failure, and its numbers."""
     kind = f" ({check.failure.name})" if check.failure is not None else ""
     numbers = [f"{name} {_number(value)}" for name, value in check.evidence.items() if _is_number(value)]

@@ -15,15 +15,15 @@ from pytest_attn_grader.attention.dropout import has_dropped_weights
 from pytest_attn_grader.attention.probes import Probe, in_train_mode, perturb_future
 from pytest_attn_grader.attention.reference import causal_keep_mask, reference_attention
 from pytest_attn_grader.errors import SubmissionError
-from pytest_attn_grader.grading.concurrency import beside
+from pytest_attn_grader.grading.concurrency import run_concurrently
 from pytest_attn_grader.grading.observation import Observation
 from pytest_attn_grader.results.report import Failure
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from pytest_attn_grader.submission.function_attention import StudentAttention
-    from pytest_attn_grader.submission.module_attention import HiddenStatesAttention
+    from pytest_attn_grader.submission.function_attention import FunctionAttention
+    from pytest_attn_grader.submission.module_attention import ModuleAttention
 
 NEW_TOKENS = 8
 # A forward pass that is further than this from the float64 reference computes in a lower precision inside.
@@ -45,7 +45,7 @@ class TrainingRun:
 
 
 def run_training(
-    student: StudentAttention | HiddenStatesAttention, probe: Probe, dropout_p: float, first_changed: int
+    student: FunctionAttention | ModuleAttention, probe: Probe, dropout_p: float, first_changed: int
 ) -> TrainingRun:
     """Call the student in training: with two seeds, and once more with the first seed and another future."""
     training = in_train_mode(probe, dropout_p)
@@ -79,12 +79,12 @@ class GradcheckResult:
 
 
 def run_gradcheck(
-    student: StudentAttention | HiddenStatesAttention, *, seed: int, sees_all: bool = False
+    student: FunctionAttention | ModuleAttention, *, seed: int, is_bidirectional: bool = False
 ) -> GradcheckResult:
     """Compare the student's backward pass with finite differences on a tiny float64 input."""
     generator = torch.Generator().manual_seed(seed)
     inputs = [torch.randn(1, 2, 3, 4, generator=generator, dtype=torch.float64).requires_grad_() for _ in range(3)]
-    keep_mask = causal_keep_mask(3, 3)[None, None] | sees_all
+    keep_mask = causal_keep_mask(3, 3)[None, None] | is_bidirectional
 
     def attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         result = student(query, key, value, keep_mask)
@@ -118,7 +118,7 @@ class GradientFlow:
 def run_gradient_flow(model: PreTrainedModel, student_model: PreTrainedModel, input_ids: Tensor) -> GradientFlow:
     """Send the next-token loss back through both models."""
     try:
-        reference, student = beside(
+        reference, student = run_concurrently(
             model,
             lambda: once(
                 lambda: ("gradient", tuple(input_ids[0].tolist())),
@@ -187,7 +187,7 @@ def run_continuations(
         key = ("continuation", tuple(input_ids[0].tolist()), new_tokens, use_cache)
         return once(lambda: key, partial(continued, model), owner=model)
 
-    reference, student = beside(model, known, attempted)
+    reference, student = run_concurrently(model, known, attempted)
     if isinstance(student, SubmissionError):
         return Continuations(reference=reference, failure=Failure.from_error(student))
     return Continuations(reference=reference, student=student)

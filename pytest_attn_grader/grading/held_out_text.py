@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 MAX_TOKENS = 64
 # Of those that come with `mini`, a few hundred tokens: both models read the same ones, and each costs a pass.
-MOST_PASSAGES = 6
+MAX_PASSAGES = 6
 
 # Written for this package: a name, a place and an object each come back, so that a model has reason to look back.
 ENGLISH_PASSAGES = (
@@ -24,13 +24,13 @@ ENGLISH_PASSAGES = (
 )
 
 
-def held_back_passages(loaded: LoadedModel) -> tuple[Tensor, ...]:
+def held_out_passages(loaded: LoadedModel) -> tuple[Tensor, ...]:
     """A few passages as `(1, tokens)` on the model's device; `mini` has its own, in the small language it speaks."""
     texts: tuple[str, ...] = ENGLISH_PASSAGES
     if loaded.source == "embedded":
         from pytest_attn_grader.models.mini.training.text import held_back_text
 
-        texts = tuple(held_back_text().passages[:MOST_PASSAGES])
+        texts = tuple(held_back_text().passages[:MAX_PASSAGES])
     limit = min(MAX_TOKENS, int(loaded.model.config.max_position_embeddings))
     encoded = (loaded.tokenizer(text, return_tensors="pt")["input_ids"][:, :limit] for text in texts)
     return tuple(input_ids.to(loaded.device) for input_ids in encoded)

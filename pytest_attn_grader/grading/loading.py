@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_attn_grader._utils.imports import import_for_a_run, unhindered
+from pytest_attn_grader._utils.imports import fast_imports, import_heavy_modules
 from pytest_attn_grader.errors import UsageError
 from pytest_attn_grader.grading.timing import PhaseClock
 from pytest_attn_grader.settings import Settings
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pytest_attn_grader.models.loaded import LoadedModel
 
 
-def load_for_a_run(settings: Settings, clock: PhaseClock) -> LoadedModel:
+def load_session_model(settings: Settings, clock: PhaseClock) -> LoadedModel:
     """The model that was asked for, its tokenizer and where they came from.
 
     Raises:
@@ -21,16 +21,16 @@ def load_for_a_run(settings: Settings, clock: PhaseClock) -> LoadedModel:
         UsageError: the layer is out of range.
     """
     with clock.phase("import libraries"):
-        import_for_a_run()
+        import_heavy_modules()
     from pytest_attn_grader.model_utils import attach_tokenizer
-    from pytest_attn_grader.models.devices import use_few_threads
+    from pytest_attn_grader.models.devices import limit_threads
     from pytest_attn_grader.models.load import load_model
     from pytest_attn_grader.models.preloaded import find_preloaded
 
-    with clock.phase("load model"), unhindered():
+    with clock.phase("load model"), fast_imports():
         model, device = settings.model, settings.device
         loaded = find_preloaded(model, device) or load_model(model, device=device, progress=True)
-    use_few_threads(loaded.model)
+    limit_threads(loaded.model)
     attach_tokenizer(loaded.model, loaded.tokenizer)
     num_layers = int(loaded.model.config.num_hidden_layers)
     if settings.layer_idx >= num_layers:

@@ -8,7 +8,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from pytest_attn_grader.attention.probes import Probe, Record, judged_rows, largest_error, largest_size
+from pytest_attn_grader.attention.probes import Probe, ProbeResult, max_abs, max_abs_error, real_rows
 from pytest_attn_grader.attention.tolerances import FACTOR, ProbeTolerance, derive_tolerance
 from pytest_attn_grader.results.report import Tolerance
 
@@ -18,25 +18,25 @@ class Observation:
     """What the student did with a probe; the reference and the tolerances are worked out when first asked for."""
 
     probe: Probe
-    student: Record
+    student: ProbeResult
 
     @cached_property
-    def _yardstick(self) -> tuple[Record, ProbeTolerance]:
+    def _reference_and_tolerance(self) -> tuple[ProbeResult, ProbeTolerance]:
         return derive_tolerance(self.probe)
 
     @property
-    def reference(self) -> Record:
+    def reference(self) -> ProbeResult:
         """The float64 reference on the same inputs."""
-        return self._yardstick[0]
+        return self._reference_and_tolerance[0]
 
     @property
     def tolerance(self) -> ProbeTolerance:
-        return self._yardstick[1]
+        return self._reference_and_tolerance[1]
 
     @property
-    def has_yardstick(self) -> bool:
+    def tolerance_was_used(self) -> bool:
         """Whether a tolerance was asked for, so that the report lists only those that were used."""
-        return "_yardstick" in self.__dict__
+        return "_reference_and_tolerance" in self.__dict__
 
     def as_tolerance(self) -> Tolerance:
         """What the report says about the tolerances of this probe."""
@@ -71,31 +71,31 @@ class Observation:
     @property
     def student_output(self) -> Tensor:
         """The judged rows of the output, `(rows, num_heads, head_dim)`."""
-        return judged_rows(self.attn_output, self.probe)
+        return real_rows(self.attn_output, self.probe)
 
     @property
     def student_weights(self) -> Tensor:
         """The judged rows of the weights, `(rows, num_heads, key_len)`."""
-        return judged_rows(self.attn_weights, self.probe)
+        return real_rows(self.attn_weights, self.probe)
 
     @property
     def output_error(self) -> float:
-        return largest_error(self.attn_output, _there(self.reference.attn_output), self.probe)
+        return max_abs_error(self.attn_output, _there(self.reference.attn_output), self.probe)
 
     @property
     def weights_error(self) -> float:
-        return largest_error(self.attn_weights, _there(self.reference.attn_weights), self.probe)
+        return max_abs_error(self.attn_weights, _there(self.reference.attn_weights), self.probe)
 
     def error_between(self, one: Tensor, other: Tensor, *, since: int = 0, until: int | None = None) -> float:
         """Largest difference between two outputs on the judged rows: tokens from `since` on, those before `until`."""
         rows = torch.zeros_like(self.probe.real_rows)
         rows[:, since:until] = self.probe.real_rows[:, since:until]
-        return largest_error(one, other, replace(self.probe, real_rows=rows))
+        return max_abs_error(one, other, replace(self.probe, real_rows=rows))
 
     def largest_weight_where(self, mask: Tensor) -> float:
         """Largest absolute weight where the mask `(batch, 1, query_len, key_len)` is True, on judged rows."""
         rows = self.probe.real_rows[:, None, :, None]
-        return largest_size(self.attn_weights[(mask & rows).expand_as(self.attn_weights)])
+        return max_abs(self.attn_weights[(mask & rows).expand_as(self.attn_weights)])
 
     @property
     def changed_inputs(self) -> list[str]:

@@ -13,12 +13,12 @@ from pytest_attn_grader.results.report import WidthAdapter
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from pytest_attn_grader.submission.function_attention import StudentAttention
-    from pytest_attn_grader.submission.module_attention import HiddenStatesAttention
+    from pytest_attn_grader.submission.function_attention import FunctionAttention
+    from pytest_attn_grader.submission.module_attention import ModuleAttention
 
 
 @dataclass(frozen=True)
-class ReplacedLayers:
+class PatchedModels:
     """Both models of a comparison; each is made when it is first asked for and shares its tensors with the original.
 
     Attributes:
@@ -26,12 +26,12 @@ class ReplacedLayers:
     """
 
     model: PreTrainedModel
-    student: StudentAttention | HiddenStatesAttention
+    student: FunctionAttention | ModuleAttention
     layers: tuple[int, ...]
 
     @cached_property
     def _in_place(self) -> dict[int, Any]:
-        return {layer_idx: self.student.as_layer(self.model, layer_idx) for layer_idx in self.layers}
+        return {layer_idx: self.student.for_layer(self.model, layer_idx) for layer_idx in self.layers}
 
     @cached_property
     def student_model(self) -> PreTrainedModel:
@@ -55,10 +55,10 @@ class ReplacedLayers:
         found = (self.student.restriction_in(self.model, layer_idx) for layer_idx in self.layers)
         return next((each for each in found if each is not None), None)
 
-    def unknown_weights(self, tokens: int) -> str | None:
+    def why_weights_unavailable(self, tokens: int) -> str | None:
         """Why nobody can know the student's weights on a text of so many tokens; None when they are known."""
         heads = family_of(self.model).heads_of(self.model)
-        return self.student.unknown_weights(heads.num_heads, heads.head_dim, tokens)
+        return self.student.why_weights_unavailable(heads.num_heads, heads.head_dim, tokens)
 
     @property
     def width_adapter(self) -> WidthAdapter | None:

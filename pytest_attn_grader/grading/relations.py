@@ -24,16 +24,16 @@ from pytest_attn_grader.results.report import (
 # Half of the text: maps of every layer are kept for a moment, and their size grows with its square.
 MAX_PROMPT_TOKENS = 64
 # A head that spends a third of its attention along a relation on average encodes it.
-ENCODED = 1 / 3
+ENCODING_THRESHOLD = 1 / 3
 # A relation is kept when the student's score is this close to the reference's.
 KEPT_WITHIN = 0.05
 # Two keys with weights closer than this are looked at alike: rounding decides which is the larger.
-TIE = 1e-3
+TIE_TOLERANCE = 1e-3
 # Heads came back in another order when matching them explains most of a difference that can be seen.
 VISIBLE_DISTANCE = 0.02
 
 
-def said_twice(input_ids: Tensor, context_tokens: int) -> Tensor:
+def repeat_prompt(input_ids: Tensor, context_tokens: int) -> Tensor:
     """The prompt, and the prompt again: every token of the second half has an earlier one to find.
 
     Args:
@@ -101,7 +101,7 @@ def compare_relations(
 
 def is_encoded(score: RelationScore) -> bool:
     """The reference's head encodes this relation."""
-    return float(score.reference) >= ENCODED
+    return float(score.reference) >= ENCODING_THRESHOLD
 
 
 def is_kept(score: RelationScore) -> bool:
@@ -120,7 +120,7 @@ def strongest_relations(student: Tensor, reference: Tensor, layer: int) -> tuple
         for query in range(1, yours.shape[1]):
             reference_key = int(yours[head, query].argmax())
             student_key = int(mine[head, query].argmax())
-            if mine[head, query, student_key] - mine[head, query, reference_key] <= TIE:
+            if mine[head, query, student_key] - mine[head, query, reference_key] <= TIE_TOLERANCE:
                 student_key = reference_key
             found.append(
                 StrongestRelation(
@@ -136,7 +136,7 @@ def strongest_relations(student: Tensor, reference: Tensor, layer: int) -> tuple
     return tuple(found)
 
 
-def find_head_order(student: Tensor, reference: Tensor) -> HeadMatching | None:
+def match_permuted_heads(student: Tensor, reference: Tensor) -> HeadMatching | None:
     """Match the heads of two maps ``(num_heads, tokens, tokens)``; None when the student's rows are no weights."""
     usable = student.isfinite().all() and (student >= 0).all() and (student.sum(-1) > 0).all()
     if not usable:

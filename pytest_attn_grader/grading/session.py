@@ -11,11 +11,11 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from pytest_attn_grader._utils.fork_cache import in_class
+from pytest_attn_grader._utils.fork_cache import is_enabled
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.grading.evidence import NotApplicable
-from pytest_attn_grader.grading.loading import load_for_a_run
-from pytest_attn_grader.grading.student import Submitted
+from pytest_attn_grader.grading.loading import load_session_model
+from pytest_attn_grader.grading.student import StudentUnderTest
 from pytest_attn_grader.results.report import Comparison, Diagnosis
 from pytest_attn_grader.settings import Settings
 
@@ -25,20 +25,20 @@ if TYPE_CHECKING:
     from pytest_attn_grader.attention.probes import Probe
     from pytest_attn_grader.grading import experiments
     from pytest_attn_grader.grading.observation import Observation
-    from pytest_attn_grader.grading.patched_models import ReplacedLayers
-    from pytest_attn_grader.grading.speed import Stopwatch
+    from pytest_attn_grader.grading.patched_models import PatchedModels
+    from pytest_attn_grader.grading.speed import SpeedBenchmark
     from pytest_attn_grader.misconceptions.mismatches import Predictions
     from pytest_attn_grader.models.loaded import LoadedModel
     from pytest_attn_grader.models.prompt import Prompt
-    from pytest_attn_grader.submission.function_attention import StudentAttention
-    from pytest_attn_grader.submission.module_attention import HiddenStatesAttention
+    from pytest_attn_grader.submission.function_attention import FunctionAttention
+    from pytest_attn_grader.submission.module_attention import ModuleAttention
 
 MAX_LIMIT_TOKENS = 1024
 # Of the budget, for everything that comes after the diagnosis.
-WRITING_SECONDS = 2.0
+REPORT_RESERVE_SECONDS = 2.0
 
 
-class GradingSession(Submitted):
+class GradingSession(StudentUnderTest):
     """Everything the checks of one run share: the submission, the model, and what comes of putting both together.
 
     Raises:
@@ -65,17 +65,17 @@ class GradingSession(Submitted):
             UngradableError: the model cannot be had.
             UsageError: the layer is out of range.
         """
-        return load_for_a_run(self.settings, self.clock)
+        return load_session_model(self.settings, self.clock)
 
     @cached_property
     def is_causal(self) -> bool:
         """Whether the model's attention hides the future; UngradableError when its architecture is not known."""
-        from pytest_attn_grader.models.architectures import hides_the_future
+        from pytest_attn_grader.models.architectures import is_causal_model
 
-        return hides_the_future(self.loaded.model)
+        return is_causal_model(self.loaded.model)
 
     @property
-    def sees_all(self) -> bool:
+    def is_bidirectional(self) -> bool:
         """Whether every token is to see every other: without a mask, in a model that hides nothing."""
         return not self.is_causal and self.contract.mask_convention == "none"
 
@@ -122,7 +122,9 @@ class GradingSession(Submitted):
 
         longest = at_length(SPEC_BY_NAME["single"], self._context_limit)
         spec = longest if name == "limit" else SPEC_BY_NAME[name]
-        return build_probe(spec, seed=self.settings.seed, device=self.loaded.device, sees_all=self.sees_all)
+        return build_probe(
+            spec, seed=self.settings.seed, device=self.loaded.device, is_bidirectional=self.is_bidirectional
+        )
 
     def _observe(self, probe: Probe) -> Observation:
         from pytest_attn_grader.grading.observation import Observation
@@ -137,13 +139,13 @@ class GradingSession(Submitted):
         from pytest_attn_grader.grading.experiments import run_training
 
         with self.clock.phase("probes"):
-            return run_training(self.student, probe, dropout_p, 0 if self.sees_all else first_changed)
+            return run_training(self.student, probe, dropout_p, 0 if self.is_bidirectional else first_changed)
 
     def gradcheck(self) -> experiments.GradcheckResult:
         from pytest_attn_grader.grading.experiments import run_gradcheck
 
         with self.clock.phase("gradcheck"):
-            return run_gradcheck(self.student, seed=self.settings.seed, sees_all=self.sees_all)
+            return run_gradcheck(self.student, seed=self.settings.seed, is_bidirectional=self.is_bidirectional)
 
     def gradient_flow(self) -> experiments.GradientFlow:
         from pytest_attn_grader.grading.experiments import run_gradient_flow
@@ -164,12 +166,14 @@ class GradingSession(Submitted):
         return self.continued[use_cache]
 
     @cached_property
-    def stopwatch(self) -> Stopwatch:
+    def stopwatch(self) -> SpeedBenchmark:
         """Times student and reference at several lengths, no longer than the run may still take."""
-        from pytest_attn_grader.grading.speed import Stopwatch
+        from pytest_attn_grader.grading.speed import SpeedBenchmark
 
         left, seed = self.seconds_left, self.settings.seed
-        return Stopwatch(self.student, self._context_limit, seed=seed, seconds=left, clock=self.clock, brief=in_class())
+        return SpeedBenchmark(
+            self.student, self._context_limit, seed=seed, seconds=left, clock=self.clock, brief=is_enabled()
+        )
 
     @property
     def seconds_left(self) -> float:
@@ -177,13 +181,13 @@ class GradingSession(Submitted):
         return self.settings.budget_seconds - self.clock.elapsed_seconds
 
     @cached_property
-    def replaced(self) -> ReplacedLayers:
+    def replaced(self) -> PatchedModels:
         """The model with the student's attention in the graded layer, or in all of them."""
-        from pytest_attn_grader.grading.patched_models import ReplacedLayers
+        from pytest_attn_grader.grading.patched_models import PatchedModels
 
         model = self.loaded.model
         chosen = range(int(model.config.num_hidden_layers)) if self.settings.all_layers else [self.settings.layer_idx]
-        return ReplacedLayers(model, self.student, tuple(chosen))
+        return PatchedModels(model, self.student, tuple(chosen))
 
     @property
     def student_model(self) -> PreTrainedModel:
@@ -221,27 +225,27 @@ class GradingSession(Submitted):
 
     def diagnosis(self, predictions: Predictions | None = None) -> Diagnosis | None:
         """Which known mistake the submission makes; None when none of its answers is wrong, or hints are off."""
-        from pytest_attn_grader.grading.diagnosis import diagnose_student, without_fit
+        from pytest_attn_grader.grading.diagnosis import run_diagnosis, unfitted_attention
         from pytest_attn_grader.misconceptions.diagnose import diagnose_failure
 
         with self.clock.phase("diagnosis"):
-            attention: StudentAttention | HiddenStatesAttention | None = None
+            attention: FunctionAttention | ModuleAttention | None = None
             if self.call_failure is None:
                 attention = self.student
             elif self.contract_failure is None:
-                attention = without_fit(self.student_process, self.contract, self.call_failure)
+                attention = unfitted_attention(self.student_process, self.contract, self.call_failure)
             if attention is None:
                 return diagnose_failure(self.call_failure, hints=self.settings.hints) if self.call_failure else None
-            return diagnose_student(
+            return run_diagnosis(
                 attention,
                 seed=self.settings.seed,
                 max_len=self._context_limit,
                 device=self.loaded.device,
                 hints=self.settings.hints,
-                sees_all=self.sees_all,
+                is_bidirectional=self.is_bidirectional,
                 predictions=predictions,
                 observed={name: each.student for name, each in self._observations.items()},
-                seconds=self.seconds_left - WRITING_SECONDS,
+                seconds=self.seconds_left - REPORT_RESERVE_SECONDS,
             )
 
     @property

@@ -19,20 +19,20 @@ from pytest_attn_grader.attention.probes import SPEC_BY_NAME, Probe, at_length, 
 from pytest_attn_grader.attention.reference import reference_attention
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.grading.timing import PhaseClock
-from pytest_attn_grader.results.report import Speed, SpeedAtLength, Timing
+from pytest_attn_grader.results.report import LengthTiming, Speed, Timing
 
 if TYPE_CHECKING:
-    from pytest_attn_grader.sandbox.round_trips import Trip
-    from pytest_attn_grader.submission.function_attention import StudentAttention
-    from pytest_attn_grader.submission.module_attention import HiddenStatesAttention
+    from pytest_attn_grader.sandbox.round_trips import RoundTrip
+    from pytest_attn_grader.submission.function_attention import FunctionAttention
+    from pytest_attn_grader.submission.module_attention import ModuleAttention
 
 LENGTHS = (6, 64, 256)
-USUAL_TOKENS = 64
+DEFAULT_TOKENS = 64
 # A median of so many is steady to a few percent; most of the time goes into the trips, not into attention.
 MOST_REPEATS = 16
-LEAST_REPEATS = 4
+MIN_REPEATS = 4
 # What all of it may add to a run, and one pass at one length of that.
-ALL_SECONDS = 1.0
+TOTAL_BUDGET_SECONDS = 1.0
 PASS_SECONDS = 0.05
 # In a class, where nobody waits for one report and the figures beside the check's own are for information only.
 BRIEF_PASS_SECONDS = 0.01
@@ -51,37 +51,37 @@ class _Pass(NamedTuple):
     transport: float
 
 
-class Stopwatch:
+class SpeedBenchmark:
     """Times one submission; what was measured is kept.
 
     Args:
         longest_tokens: how long a text can be.
         seconds: what the run has left for it.
         clock: of the run; the time spent here goes to its phase `speed`.
-        brief: measure what is for information only with fewer repeats, and backward at `USUAL_TOKENS` alone;
+        brief: measure what is for information only with fewer repeats, and backward at `DEFAULT_TOKENS` alone;
             `forward_at` is as steady as ever.
     """
 
     def __init__(
         self,
-        student: StudentAttention | HiddenStatesAttention,
+        student: FunctionAttention | ModuleAttention,
         longest_tokens: int,
         *,
         seed: int,
-        seconds: float = ALL_SECONDS,
+        seconds: float = TOTAL_BUDGET_SECONDS,
         clock: PhaseClock | None = None,
         brief: bool = False,
     ) -> None:
         self._attention = student
         self._longest_tokens = longest_tokens
         self._seed = seed
-        self._seconds = min(seconds, ALL_SECONDS)
+        self._seconds = min(seconds, TOTAL_BUDGET_SECONDS)
         self._clock = clock or PhaseClock()
         self._brief = brief
-        self._pass_seconds, self._least_repeats = PASS_SECONDS, LEAST_REPEATS
+        self._pass_seconds, self._least_repeats = PASS_SECONDS, MIN_REPEATS
         self._forward: dict[int, _Pass] = {}
 
-    def forward_at(self, tokens: int = USUAL_TOKENS) -> SpeedAtLength:
+    def forward_at(self, tokens: int = DEFAULT_TOKENS) -> LengthTiming:
         """Time the forward pass alone at one length, or at the longest there is.
 
         Raises:
@@ -90,7 +90,7 @@ class Stopwatch:
         tokens = min(tokens, self._longest_tokens)
         with self._clock.phase("speed"):
             forward = self._forward_pass(tokens)
-        return SpeedAtLength(
+        return LengthTiming(
             tokens=tokens,
             student_forward=forward.student,
             reference_forward=forward.reference,
@@ -111,9 +111,9 @@ class Stopwatch:
             stopped=stopped,
         )
 
-    def _measured(self, deadline: float) -> tuple[tuple[SpeedAtLength, ...], str]:
+    def _measured(self, deadline: float) -> tuple[tuple[LengthTiming, ...], str]:
         """The lengths as far as they were tried, and why the next one was not."""
-        lengths: list[SpeedAtLength] = []
+        lengths: list[LengthTiming] = []
         for tokens in sorted({min(length, self._longest_tokens) for length in (*LENGTHS, self._longest_tokens)}):
             stopped = self._why_stop(tokens, lengths, deadline)
             if stopped:
@@ -124,11 +124,11 @@ class Stopwatch:
                 return tuple(lengths), f"no answer at {tokens} tokens ({error.name}: {error.message})"
         return tuple(lengths), ""
 
-    def _at(self, tokens: int, deadline: float) -> SpeedAtLength:
+    def _at(self, tokens: int, deadline: float) -> LengthTiming:
         measured = self.forward_at(tokens)
         if float(measured.student_forward.median) > SLOW_SECONDS or time.perf_counter() > deadline:
             return measured
-        if self._brief and tokens != USUAL_TOKENS:
+        if self._brief and tokens != DEFAULT_TOKENS:
             return measured
         try:
             backward = self._backward_pass(tokens)
@@ -143,7 +143,7 @@ class Stopwatch:
             }
         )
 
-    def _why_stop(self, tokens: int, measured: Sequence[SpeedAtLength], deadline: float) -> str:
+    def _why_stop(self, tokens: int, measured: Sequence[LengthTiming], deadline: float) -> str:
         """Why this length is not tried; empty when it is."""
         impossible = self._attention.why_not(self._probe(tokens))
         if impossible is not None:
@@ -157,7 +157,7 @@ class Stopwatch:
             last = measured[-1]
             seconds = float(last.student_forward.median)
             expected = seconds * (tokens / last.tokens) ** LEAST_GROWTH
-            if expected * LEAST_REPEATS > left:
+            if expected * MIN_REPEATS > left:
                 return f"{tokens} tokens were not tried: one call took {seconds:.2g} s at {last.tokens}"
         return ""
 
@@ -166,8 +166,8 @@ class Stopwatch:
             probe = self._probe(tokens)
             inputs = (probe.query, probe.key, probe.value, probe.keep_mask)
 
-            def student() -> list[Trip]:
-                with self._attention.student.remote.noting() as trips, torch.no_grad():
+            def student() -> list[RoundTrip]:
+                with self._attention.student.remote.record_round_trips() as trips, torch.no_grad():
                     self._attention(*inputs)
                 return trips
 
@@ -184,10 +184,10 @@ class Stopwatch:
         leaves = (query, key, value)
         upstream = torch.ones_like(probe.query)
 
-        def student() -> list[Trip]:
+        def student() -> list[RoundTrip]:
             result = self._attention(*leaves, probe.keep_mask)
             output = result[0] if isinstance(result, tuple) else result
-            with self._attention.student.remote.noting() as trips:
+            with self._attention.student.remote.record_round_trips() as trips:
                 if output.requires_grad:
                     torch.autograd.grad(output, leaves, upstream, allow_unused=True)
             return trips
@@ -198,7 +198,7 @@ class Stopwatch:
 
         return self._repeat(student, reference)
 
-    def _repeat(self, student: Callable[[], list[Trip]], reference: Callable[[], float]) -> _Pass:
+    def _repeat(self, student: Callable[[], list[RoundTrip]], reference: Callable[[], float]) -> _Pass:
         """Turn about, so that what else the machine does meets both; the first round warms up, unless it is slow."""
         remote = self._attention.student.remote
         mine: list[tuple[float, float]] = []  # all of it, and what the worker says

@@ -17,12 +17,12 @@ from pytest_attn_grader.submission.contract import Contract
 from pytest_attn_grader.submission.target import Target, find_target
 
 if TYPE_CHECKING:
-    from pytest_attn_grader.submission.function_attention import StudentAttention
-    from pytest_attn_grader.submission.module_attention import HiddenStatesAttention
+    from pytest_attn_grader.submission.function_attention import FunctionAttention
+    from pytest_attn_grader.submission.module_attention import ModuleAttention
     from pytest_attn_grader.submission.student import Student
 
 
-class Submitted:
+class StudentUnderTest:
     """A submission, from its target to an attention that can be asked.
 
     Raises:
@@ -60,7 +60,7 @@ class Submitted:
             return self.contract_failure or _failure_of(lambda: self.student)
 
     @cached_property
-    def student(self) -> StudentAttention | HiddenStatesAttention:
+    def student(self) -> FunctionAttention | ModuleAttention:
         """The submission as an attention function, fitted to four-dimensional tensors.
 
         Raises:

@@ -25,15 +25,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pytest_attn_grader.misconceptions.stages import Change, Pipeline
+from pytest_attn_grader.misconceptions.stages import StagedAttention, StageOverride
 
 if TYPE_CHECKING:
-    from pytest_attn_grader.misconceptions.observations import Case, Finding
+    from pytest_attn_grader.misconceptions.observations import Recognition, SubmissionObservations
 
-Recognise = Callable[["Case"], "Finding | None"]
-Fit = Callable[["Case"], tuple[Change, ...]]
+Recogniser = Callable[["SubmissionObservations"], "Recognition | None"]
+ParameterFitter = Callable[["SubmissionObservations"], tuple[StageOverride, ...]]
 
-FAMILIES: Mapping[str, str] = {
+ARCHITECTURES: Mapping[str, str] = {
     "broken": "whether the code runs at all",
     "shape": "sizes that the code assumes",
     "wiring": "which tensor goes where",
@@ -67,7 +67,7 @@ class Misconception:
         id: stable, as in ``attn-grader explain AG102``.
         slug: the name of the mistake.
         title: a predicate that completes "Your attention equals one that ...".
-        family: a key of `FAMILIES`.
+        family: a key of `ARCHITECTURES`.
         probe: the probe that shows it best.
         changes: the wrong formula as stages of the pipeline; the first is the usual form, the others are variants.
         text: the whole docstring.
@@ -85,20 +85,20 @@ class Misconception:
     title: str
     family: str
     probe: str
-    changes: tuple[Change, ...]
+    changes: tuple[StageOverride, ...]
     explanation: str
     hints: Hints
     effect: str
     text: str
     look_alikes: tuple[str, ...] = ()
     fill_matters: bool = False
-    recognise: Recognise | None = None
-    fit: Fit | None = None
+    recognise: Recogniser | None = None
+    fit: ParameterFitter | None = None
     by_numbers: bool = True
     counted: bool = True
 
     @property
-    def attention(self) -> Pipeline:
+    def attention(self) -> StagedAttention:
         """The usual form of the wrong attention, ready to be put to a probe."""
         return self.changes[0].pipeline()
 
@@ -111,11 +111,11 @@ def misconception(
     family: str,
     probe: str = "basic",
     together_with: Mapping[str, Callable[..., Any]] | None = None,
-    variants: tuple[Change, ...] = (),
+    variants: tuple[StageOverride, ...] = (),
     look_alikes: tuple[str, ...] = (),
     fill_matters: bool = False,
-    recognise: Recognise | None = None,
-    fit: Fit | None = None,
+    recognise: Recogniser | None = None,
+    fit: ParameterFitter | None = None,
     by_numbers: bool = True,
     counted: bool = True,
 ) -> Callable[[Callable[..., Any]], Misconception]:
@@ -130,8 +130,8 @@ def misconception(
     def make(stage: Callable[..., Any]) -> Misconception:
         text = inspect.getdoc(stage) or ""
         title, explanation, sections = _parse(text, slug)
-        if family not in FAMILIES:
-            raise ValueError(f"{slug}: {family!r} is no family; there are {', '.join(FAMILIES)}")
+        if family not in ARCHITECTURES:
+            raise ValueError(f"{slug}: {family!r} is no family; there are {', '.join(ARCHITECTURES)}")
         fix = f"{sections['Fix']}\n\nBad:\n{sections['Bad']}\nGood:\n{sections['Good']}"
         return Misconception(
             id=id,
@@ -139,7 +139,7 @@ def misconception(
             title=title,
             family=family,
             probe=probe,
-            changes=(Change({replaces: stage, **(together_with or {})}), *variants),
+            changes=(StageOverride({replaces: stage, **(together_with or {})}), *variants),
             explanation=explanation,
             hints=Hints(sections["Nudge"], explanation, fix),
             effect=sections["Effect"],

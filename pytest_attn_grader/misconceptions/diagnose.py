@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pytest_attn_grader.attention.probes import Probe, Record
+from pytest_attn_grader.attention.probes import Probe, ProbeResult
 from pytest_attn_grader.attention.tolerances import ProbeTolerance, derive_tolerance
-from pytest_attn_grader.misconceptions.base import FAMILIES, Misconception
+from pytest_attn_grader.misconceptions.base import ARCHITECTURES, Misconception
 from pytest_attn_grader.misconceptions.catalogue.registry import MISCONCEPTIONS
 from pytest_attn_grader.misconceptions.evidence import describe_evidence
 from pytest_attn_grader.misconceptions.explanation import Explanation
 from pytest_attn_grader.misconceptions.mismatches import Predictions
-from pytest_attn_grader.misconceptions.observations import Case
+from pytest_attn_grader.misconceptions.observations import SubmissionObservations
 from pytest_attn_grader.misconceptions.search import Search
 from pytest_attn_grader.results.report import Diagnosis, Failure
 
 
 def diagnose(
-    attempts: Mapping[str, Record],
+    attempts: Mapping[str, ProbeResult],
     probes: Mapping[str, Probe],
-    references: Mapping[str, Record] | None = None,
+    references: Mapping[str, ProbeResult] | None = None,
     tolerances: Mapping[str, ProbeTolerance] | None = None,
     *,
     mask_convention: str = "keep",
@@ -51,8 +51,8 @@ def diagnose_failure(failure: Failure, *, hints: str = "explain") -> Diagnosis |
     """The same for a submission that never got as far as a probe: it does not import, or has no target."""
     if hints == "none":
         return None
-    record = Record(probe="import", failure=failure)
-    case = Case(attempts={"import": record}, probes={}, references={}, tolerances={})
+    record = ProbeResult(probe="import", failure=failure)
+    case = SubmissionObservations(attempts={"import": record}, probes={}, references={}, tolerances={})
     for known in MISCONCEPTIONS:
         finding = known.recognise(case) if known.family in {"broken", "dtype"} and known.recognise is not None else None
         if finding is not None:
@@ -61,20 +61,20 @@ def diagnose_failure(failure: Failure, *, hints: str = "explain") -> Diagnosis |
 
 
 def _case(
-    attempts: Mapping[str, Record],
+    attempts: Mapping[str, ProbeResult],
     probes: Mapping[str, Probe],
-    references: Mapping[str, Record],
+    references: Mapping[str, ProbeResult],
     tolerances: Mapping[str, ProbeTolerance],
     mask_convention: str,
-) -> Case:
+) -> SubmissionObservations:
     all_references, all_tolerances = dict(references), dict(tolerances)
     for name in attempts:
         if name not in all_references or name not in all_tolerances:
             all_references[name], all_tolerances[name] = derive_tolerance(probes[name])
-    return Case(dict(attempts), dict(probes), all_references, all_tolerances, mask_convention)
+    return SubmissionObservations(dict(attempts), dict(probes), all_references, all_tolerances, mask_convention)
 
 
-def _worded(explanation: Explanation, case: Case, hints: str) -> Diagnosis:
+def _worded(explanation: Explanation, case: SubmissionObservations, hints: str) -> Diagnosis:
     if not explanation.mistakes:
         evidence = "; ".join(describe_evidence(case)) or "no single observation stands out"
         known = f"None of the {len(MISCONCEPTIONS)} known mistakes (nor two of them together)"
@@ -125,7 +125,7 @@ def _evidence_for(mistake: Misconception, explanation: Explanation) -> str:
 
 def _named(mistakes: tuple[Misconception, ...], message: str, hints: str) -> Diagnosis:
     if hints == "nudge":
-        families = " and ".join(dict.fromkeys(FAMILIES[mistake.family] for mistake in mistakes))
+        families = " and ".join(dict.fromkeys(ARCHITECTURES[mistake.family] for mistake in mistakes))
         return Diagnosis(
             slugs=(),
             titles=(),

@@ -6,16 +6,16 @@ from collections.abc import Iterator
 
 import torch
 
-from pytest_attn_grader.attention.probes import judged_rows, largest_error
-from pytest_attn_grader.misconceptions.observations import Case
+from pytest_attn_grader.attention.probes import max_abs_error, real_rows
+from pytest_attn_grader.misconceptions.observations import SubmissionObservations
 
 
-def describe_evidence(case: Case) -> list[str]:
+def describe_evidence(case: SubmissionObservations) -> list[str]:
     """Sentences, the most telling first; at most four."""
     return list(_sentences(case))[:4]
 
 
-def _sentences(case: Case) -> Iterator[str]:
+def _sentences(case: SubmissionObservations) -> Iterator[str]:
     yield from _failures(case)
     wrong = [name for name in case.eval_probes() if case.attempts[name].failure is None and not _right(case, name)]
     if not wrong:
@@ -32,7 +32,7 @@ def _sentences(case: Case) -> Iterator[str]:
         yield f"wrong from the first probe on ({case.probes[name].title}){_by_how_much(case, name)}"
 
 
-def _failures(case: Case) -> Iterator[str]:
+def _failures(case: SubmissionObservations) -> Iterator[str]:
     failed = [name for name, record in case.attempts.items() if record.failure is not None and name != "float16"]
     if not failed:
         return
@@ -42,21 +42,21 @@ def _failures(case: Case) -> Iterator[str]:
     yield f"no answer on {where}, first with {case.probes[failed[0]].title}: {message}"
 
 
-def _right(case: Case, name: str) -> bool:
+def _right(case: SubmissionObservations, name: str) -> bool:
     record = case.attempts[name]
     if record.failure is not None or not case.matches_reference(name, "output"):
         return False
     return not record.weights_returned or case.matches_reference(name, "weights")
 
 
-def _by_how_much(case: Case, name: str) -> str:
+def _by_how_much(case: SubmissionObservations, name: str) -> str:
     output, reference = case.attempts[name].attn_output, case.references[name].attn_output
     if output is None or reference is None or output.shape != reference.shape:
         return ""
-    return f", by up to {largest_error(output, reference, case.probes[name]):.3g}"
+    return f", by up to {max_abs_error(output, reference, case.probes[name]):.3g}"
 
 
-def _shapes(case: Case, name: str) -> Iterator[str]:
+def _shapes(case: SubmissionObservations, name: str) -> Iterator[str]:
     output, probe = case.attempts[name].attn_output, case.probes[name]
     if output is None or output.shape == probe.query.shape:
         return
@@ -75,14 +75,14 @@ def _shapes(case: Case, name: str) -> Iterator[str]:
                 yield f"its numbers are right, but {what}"
 
 
-def _weights(case: Case, name: str) -> Iterator[str]:
+def _weights(case: SubmissionObservations, name: str) -> Iterator[str]:
     """What the weights look like: the returned ones, or those that the output is made of."""
     record, probe, exact = case.attempts[name], case.probes[name], case.references[name].attn_weights
     shape = (*probe.query.shape[:-1], probe.key.shape[-2])
     weights = record.attn_weights
     if weights is None or weights.shape != shape or exact is None:
         return
-    student, reference = judged_rows(weights.double(), probe), judged_rows(exact.double(), probe)
+    student, reference = real_rows(weights.double(), probe), real_rows(exact.double(), probe)
     bad_rows = int((~student.isfinite()).any(-1).sum())
     if bad_rows:
         yield f"{bad_rows} of {student[..., 0].numel()} rows of weights are not finite"
@@ -103,12 +103,12 @@ def _weights(case: Case, name: str) -> Iterator[str]:
         yield text + (", weights otherwise right" if right_otherwise else " instead of 1")
     if float(student.min()) < -1e-6:
         yield f"some weights are negative (down to {float(student.min()):.3g})"
-    keep = judged_rows(probe.keep_mask.expand(shape), probe)
+    keep = real_rows(probe.keep_mask.expand(shape), probe)
     leaked = float(student[~keep].abs().max()) if bool((~keep).any()) else 0.0
     if leaked > 1e-6:
         yield f"masked keys get weights of up to {leaked:.3g}"
         return
-    later = judged_rows(torch.ones(shape, dtype=torch.bool).triu(1), probe)
+    later = real_rows(torch.ones(shape, dtype=torch.bool).triu(1), probe)
     if bool(keep.all()) and bool(later.any()) and float(student[later].abs().max()) <= 1e-6:
         yield "no token attends to a later one, but this model reads in both directions: leave the causal mask out"
         return
@@ -117,7 +117,7 @@ def _weights(case: Case, name: str) -> Iterator[str]:
         yield f"the weights are those of scores that are {factor:.4g} times as large as they should be"
 
 
-def _beside_the_output(case: Case) -> Iterator[str]:
+def _beside_the_output(case: SubmissionObservations) -> Iterator[str]:
     """Output and weights are right everywhere: gradients, inputs, training."""
     for name in case.eval_probes():
         record, probe = case.attempts[name], case.probes[name]

@@ -10,8 +10,8 @@ import torch
 from pytest_attn_grader.misconceptions.base import Misconception
 from pytest_attn_grader.misconceptions.catalogue.registry import MISCONCEPTIONS
 from pytest_attn_grader.misconceptions.hypotheses import Hypothesis
-from pytest_attn_grader.misconceptions.mismatches import Fault, FaultFinder
-from pytest_attn_grader.misconceptions.observations import Finding
+from pytest_attn_grader.misconceptions.mismatches import Fault, MismatchFinder
+from pytest_attn_grader.misconceptions.observations import Recognition
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Explanation:
     """
 
     mistakes: tuple[Misconception, ...]
-    findings: dict[str, Finding]
+    findings: dict[str, Recognition]
     look_alikes: tuple[str, ...]
     note: str
     distance: float
@@ -36,10 +36,10 @@ class Explanation:
     fitted: bool = False
 
 
-class Judge:
+class ExplanationRanker:
     """Turns hypotheses that fit into one explanation."""
 
-    def __init__(self, finder: FaultFinder) -> None:
+    def __init__(self, finder: MismatchFinder) -> None:
         self._finder = finder
         self._case = finder.case
 
@@ -108,9 +108,11 @@ class Judge:
             fitted=len(hypothesis.mistakes) == 1 and not hypothesis.is_catalogued,
         )
 
-    def _needed_findings(self, faults: frozenset[Fault], hypothesis: Hypothesis) -> list[tuple[Misconception, Finding]]:
+    def _needed_findings(
+        self, faults: frozenset[Fault], hypothesis: Hypothesis
+    ) -> list[tuple[Misconception, Recognition]]:
         """The fewest behaviours, the most fundamental first, that account for the faults a hypothesis leaves."""
-        needed: list[tuple[Misconception, Finding]] = []
+        needed: list[tuple[Misconception, Recognition]] = []
         left = set(faults)
         for known, finding in self._finder.findings:
             explained = {fault for fault in left if finding.explains(*fault)}

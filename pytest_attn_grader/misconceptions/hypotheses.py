@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from pytest_attn_grader.misconceptions.base import Misconception
 from pytest_attn_grader.misconceptions.catalogue.registry import MISCONCEPTIONS
-from pytest_attn_grader.misconceptions.observations import Case
-from pytest_attn_grader.misconceptions.stages import Change, Pipeline
+from pytest_attn_grader.misconceptions.observations import SubmissionObservations
+from pytest_attn_grader.misconceptions.stages import StagedAttention, StageOverride
 
 
 @dataclass(frozen=True, eq=False)
@@ -16,11 +16,11 @@ class Hypothesis:
     """Mistakes put together, ready to run."""
 
     mistakes: tuple[Misconception, ...]
-    change: Change
+    change: StageOverride
     infinite_fill: bool = False
 
     @property
-    def pipeline(self) -> Pipeline:
+    def pipeline(self) -> StagedAttention:
         return self.change.pipeline(infinite_fill=self.infinite_fill)
 
     @property
@@ -50,16 +50,16 @@ class Hypothesis:
             yield Hypothesis(both, back, infinite)
 
 
-CORRECT = Hypothesis((), Change())
+CORRECT = Hypothesis((), StageOverride())
 
 
-def single_hypotheses(case: Case) -> Iterator[Hypothesis]:
+def single_hypotheses(case: SubmissionObservations) -> Iterator[Hypothesis]:
     """Every known mistake in every form that running it can show."""
     for known in MISCONCEPTIONS:
         if not (known.by_numbers and known.counted):
             continue
         # Where nothing is to be masked, no mask can be wrong in one of the known ways.
-        if case.sees_all and known.family == "mask":
+        if case.is_bidirectional and known.family == "mask":
             continue
         fitted = known.fit(case) if known.fit is not None else ()
         for change in (*known.changes, *fitted):
@@ -69,7 +69,7 @@ def single_hypotheses(case: Case) -> Iterator[Hypothesis]:
                 yield Hypothesis((known,), change, infinite_fill=True)
 
 
-def has_earlier_twin(hypothesis: Hypothesis) -> bool:
+def has_earlier_look_alike(hypothesis: Hypothesis) -> bool:
     """Whether a mistake with the same numbers comes earlier in the catalogue."""
     known = hypothesis.mistakes[0]
     earlier = {each.slug for each in MISCONCEPTIONS[: MISCONCEPTIONS.index(known)]}

@@ -12,15 +12,15 @@ from torch import Tensor
 
 from pytest_attn_grader.attention.probes import (
     INPUT_NAMES,
-    LocalAttention,
+    InProcessAttention,
     Probe,
-    Record,
+    ProbeResult,
     in_float64,
-    judged_rows,
+    real_rows,
     without_gradients,
 )
 from pytest_attn_grader.attention.tolerances import FACTOR, FLOOR_EPS, ProbeTolerance
-from pytest_attn_grader.misconceptions.stages import Pipeline
+from pytest_attn_grader.misconceptions.stages import StagedAttention
 from pytest_attn_grader.results.report import Failure
 
 # A mistake that explains a difference leaves at most this share of it (root mean square).
@@ -30,20 +30,20 @@ _FINITENESS_SLACK = 0.02
 
 
 @dataclass(frozen=True)
-class Prediction:
+class CandidateResult:
     """What a candidate does with a probe, in the probe's precision and, when it matters, in float64."""
 
-    attention: Pipeline
+    attention: StagedAttention
     probe: Probe
 
     @cached_property
-    def record(self) -> Record:
-        return put_to(self.attention, self.probe)
+    def record(self) -> ProbeResult:
+        return run_probe(self.attention, self.probe)
 
     @cached_property
-    def exact(self) -> Record:
+    def exact(self) -> ProbeResult:
         """How far `record` is from it is the candidate's own rounding."""
-        return put_to(self.attention, in_float64(self.probe))
+        return run_probe(self.attention, in_float64(self.probe))
 
 
 @dataclass(frozen=True)
@@ -54,16 +54,16 @@ class Match:
     distance: float
 
 
-def put_to(attention: Pipeline, probe: Probe) -> Record:
+def run_probe(attention: StagedAttention, probe: Probe) -> ProbeResult:
     """Put a candidate to a probe; whatever it raises is part of what it does."""
     try:
-        return LocalAttention(attention).attempt(probe)
+        return InProcessAttention(attention).attempt(probe)
     except Exception as error:  # noqa: BLE001 - a wrong attention may fail in any way, as a student's may
         failure = Failure(name="raised", message=f"{type(error).__name__}: {error}")
     if probe.upstream is not None:
-        forward = put_to(attention, without_gradients(probe))
+        forward = run_probe(attention, without_gradients(probe))
         if forward.failure is None:
-            return Record(
+            return ProbeResult(
                 probe=probe.name,
                 attn_output=forward.attn_output,
                 attn_weights=forward.attn_weights,
@@ -72,10 +72,10 @@ def put_to(attention: Pipeline, probe: Probe) -> Record:
                 gradient_failure=failure,
                 inputs_after=forward.inputs_after,
             )
-    return Record(probe=probe.name, failure=failure)
+    return ProbeResult(probe=probe.name, failure=failure)
 
 
-def fails_alike(student: Failure | None, candidate: Failure | None) -> bool:
+def same_failure(student: Failure | None, candidate: Failure | None) -> bool:
     """Whether both answer, or both raise the same kind of exception over the same sizes."""
     if student is None or candidate is None:
         return student is candidate
@@ -94,10 +94,10 @@ _SIZE = re.compile(r"\b\d+\b")
 
 
 def compare(
-    student: Record,
-    prediction: Prediction,
+    student: ProbeResult,
+    prediction: CandidateResult,
     probe: Probe,
-    reference: Record,
+    reference: ProbeResult,
     tolerance: ProbeTolerance,
     *,
     own_probe: Probe,
@@ -112,7 +112,7 @@ def compare(
     """
     candidate = prediction.record
     if student.failure is not None or candidate.failure is not None:
-        same = fails_alike(student.failure, candidate.failure)
+        same = same_failure(student.failure, candidate.failure)
         return Match(frozenset() if same else frozenset({"answer"}), 0.0)
     mismatched: set[str] = set()
     distances = [0.0]
@@ -142,7 +142,7 @@ _FIELD_OF = {"output": "attn_output", "weights": "attn_weights"}
 _Quantity = tuple[str, Tensor | None, Tensor | None, Tensor | None]
 
 
-def _tensors(student: Record, candidate: Record, reference: Record) -> list[_Quantity]:
+def _tensors(student: ProbeResult, candidate: ProbeResult, reference: ProbeResult) -> list[_Quantity]:
     """aspect, student's, candidate's, reference's."""
     found: list[_Quantity] = [("output", student.attn_output, candidate.attn_output, reference.attn_output)]
     if student.weights_returned and candidate.attn_weights is not None:
@@ -155,7 +155,7 @@ def _tensors(student: Record, candidate: Record, reference: Record) -> list[_Qua
     return found
 
 
-def _exact(prediction: Prediction, aspect: str) -> Tensor | None:
+def _exact(prediction: CandidateResult, aspect: str) -> Tensor | None:
     record = prediction.exact
     return record.gradients.get(aspect) if aspect in INPUT_NAMES else getattr(record, _FIELD_OF[aspect])
 
@@ -225,13 +225,13 @@ def _judged(tensor: Tensor, probe: Probe | None) -> Tensor:
         return tensor
     batch_size, query_len = probe.real_rows.shape
     if tensor.ndim == 4 and tensor.shape[0] == batch_size and tensor.shape[2] == query_len:
-        return judged_rows(tensor, probe)
+        return real_rows(tensor, probe)
     if tensor.ndim >= 2 and tensor.shape[:2] == (batch_size, query_len):
         return tensor[probe.real_rows]
     return tensor
 
 
-def _changed(record: Record, probe: Probe, name: str) -> bool:
+def _changed(record: ProbeResult, probe: Probe, name: str) -> bool:
     after: Mapping[str, Tensor] = record.inputs_after
     before = probe.keep_mask if name == "keep_mask" else probe.inputs[name]
     return name in after and not (after[name].shape == before.shape and torch.equal(after[name], before))

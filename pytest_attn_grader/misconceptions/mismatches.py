@@ -9,8 +9,8 @@ import torch
 from pytest_attn_grader.misconceptions.base import Misconception
 from pytest_attn_grader.misconceptions.catalogue.registry import MISCONCEPTIONS
 from pytest_attn_grader.misconceptions.hypotheses import CORRECT, Hypothesis
-from pytest_attn_grader.misconceptions.matching import Match, Prediction, compare, fails_alike
-from pytest_attn_grader.misconceptions.observations import Case, Finding
+from pytest_attn_grader.misconceptions.matching import CandidateResult, Match, compare, same_failure
+from pytest_attn_grader.misconceptions.observations import Recognition, SubmissionObservations
 
 Fault = tuple[str, str]
 
@@ -19,28 +19,28 @@ class Predictions:
     """What the catalogue answers, worked out once; share one object among submissions that get the same probes."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[object, bool, str, bool], Prediction] = {}
+        self._known: dict[tuple[object, bool, str, bool], CandidateResult] = {}
 
-    def of(self, hypothesis: Hypothesis, name: str, case: Case) -> Prediction:
+    def of(self, hypothesis: Hypothesis, name: str, case: SubmissionObservations) -> CandidateResult:
         """The prediction for one probe; what was put together for one submission alone is not kept."""
         if not hypothesis.is_catalogued:
-            return Prediction(hypothesis.pipeline, case.candidate_probes[name])
+            return CandidateResult(hypothesis.pipeline, case.candidate_probes[name])
         key = (hypothesis.change, hypothesis.infinite_fill, name, case.mask_convention == "none")
         if key not in self._known:
-            self._known[key] = Prediction(hypothesis.pipeline, case.candidate_probes[name])
+            self._known[key] = CandidateResult(hypothesis.pipeline, case.candidate_probes[name])
         return self._known[key]
 
 
-class FaultFinder:
+class MismatchFinder:
     """One submission against any hypothesis, with what was recognised by behaviour taken into account."""
 
-    def __init__(self, case: Case, predictions: Predictions) -> None:
+    def __init__(self, case: SubmissionObservations, predictions: Predictions) -> None:
         self.case = case
         self.predictions = predictions
         # float16 is tried and reported, and costs nothing.
         self.names = [name for name in case.attempts if name != "float16"]
         self.first = self.names[0] if self.names else None
-        self.findings: list[tuple[Misconception, Finding]] = [
+        self.findings: list[tuple[Misconception, Recognition]] = [
             (known, found)
             for known in MISCONCEPTIONS
             if known.counted and known.recognise is not None and (found := known.recognise(case)) is not None
@@ -91,7 +91,7 @@ class FaultFinder:
         mismatched = self._compare(hypothesis, self.first, only=("output",)).mismatched & {"answer", "output"}
         return not self.unexplained((self.first, aspect) for aspect in mismatched)
 
-    def behaviours_in_training(self) -> list[tuple[Misconception, Finding]]:
+    def behaviours_in_training(self) -> list[tuple[Misconception, Recognition]]:
         """What was recognised in training only, where numbers cannot be compared."""
         training = set(self.case.train_probes())
         return [(known, finding) for known, finding in self.findings if finding.probes and finding.probes <= training]
@@ -102,7 +102,7 @@ class FaultFinder:
         prediction = self.predictions.of(hypothesis, name, case)
         if probe.training:
             # Training is random: numbers cannot be compared there, only behaviour.
-            same = fails_alike(student.failure, prediction.record.failure)
+            same = same_failure(student.failure, prediction.record.failure)
             return Match(frozenset() if same else frozenset({"answer"}), 0.0)
         return compare(
             student,

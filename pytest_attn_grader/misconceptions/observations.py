@@ -10,8 +10,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from pytest_attn_grader.attention.dropout import LARGEST_REST, has_dropped_weights, is_zero_or_enlarged, output_weights
-from pytest_attn_grader.attention.probes import Probe, Record, judged_rows, largest_error
+from pytest_attn_grader.attention.dropout import MAX_RESIDUAL, has_dropped_weights, is_zero_or_enlarged, output_weights
+from pytest_attn_grader.attention.probes import Probe, ProbeResult, max_abs_error, real_rows
 from pytest_attn_grader.attention.reference import causal_keep_mask
 from pytest_attn_grader.attention.tolerances import ProbeTolerance
 
@@ -19,7 +19,7 @@ _SIZE = re.compile(r"\((\d+)\)|size (\d+)|\b(\d+)\b")
 
 
 @dataclass(frozen=True)
-class Finding:
+class Recognition:
     """A mistake was recognised by its behaviour.
 
     Attributes:
@@ -37,7 +37,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Case:
+class SubmissionObservations:
     """A student's records beside the reference's, on the same probes.
 
     Attributes:
@@ -46,9 +46,9 @@ class Case:
         mask_convention: "keep", "additive", "blocked", or "none" when the submission masks by itself.
     """
 
-    attempts: Mapping[str, Record]
+    attempts: Mapping[str, ProbeResult]
     probes: Mapping[str, Probe]
-    references: Mapping[str, Record]
+    references: Mapping[str, ProbeResult]
     tolerances: Mapping[str, ProbeTolerance]
     mask_convention: str = "keep"
 
@@ -60,7 +60,7 @@ class Case:
         return {name: _causal_only(probe) for name, probe in self.probes.items()}
 
     @cached_property
-    def sees_all(self) -> bool:
+    def is_bidirectional(self) -> bool:
         """Whether every query was to see every key in all that was asked: an encoder's attention, without padding."""
         return all(bool(self.probes[name].keep_mask.all()) for name in self.attempts)
 
@@ -98,7 +98,7 @@ class Case:
         message = self.failure_message(name).lower()
         return self.attempts[name].failure is not None and any(word in message for word in words)
 
-    def raised(self, text: str, evidence: str, *, only_aspects: Sequence[str] | None = None) -> Finding | None:
+    def raised(self, text: str, evidence: str, *, only_aspects: Sequence[str] | None = None) -> Recognition | None:
         """A finding for the probes whose exception contains `text`; None when there is none."""
         names = [name for name in self.attempts if text.lower() in self.failure_message(name).lower()]
         if not names:
@@ -111,7 +111,7 @@ class Case:
             ),
             None,
         )
-        return Finding(
+        return Recognition(
             frozenset(names),
             evidence if where is None else f"{evidence} ({where})",
             None if only_aspects is None else frozenset(only_aspects),
@@ -147,9 +147,9 @@ class Case:
         student, exact = getattr(record, field), getattr(reference, field)
         if student is None or student.shape != exact.shape:
             return False
-        return largest_error(student, exact, self.probes[name]) <= self.tolerances[name].tolerance[field]
+        return max_abs_error(student, exact, self.probes[name]) <= self.tolerances[name].tolerance[field]
 
-    def equal(self, first: Record, second: Record) -> bool:
+    def equal(self, first: ProbeResult, second: ProbeResult) -> bool:
         """Whether two answers of the student to the inputs of "basic" are the same within rounding."""
         one, other = first.attn_output, second.attn_output
         if one is None or other is None or one.shape != other.shape:
@@ -160,7 +160,7 @@ class Case:
         limit = self.tolerances["basic"].tolerance["attn_output"] * max(
             1.0, float(one.double().abs().nan_to_num().max())
         )
-        return largest_error(one, other, probe) <= limit
+        return max_abs_error(one, other, probe) <= limit
 
     def output_weights(self, name: str) -> tuple[Tensor, float] | None:
         """The output's own weights, on judged rows, and how far it is from any weighted sum of the values."""
@@ -168,7 +168,7 @@ class Case:
         output = None if record is None else record.attn_output
         return None if output is None else output_weights(output, self.probes[name])
 
-    def looks_dropped(self, name: str, weights: Tensor | None = None) -> bool:
+    def weights_look_dropped(self, name: str, weights: Tensor | None = None) -> bool:
         """Whether the output's own weights are these (the reference's), some set to 0 and the others enlarged."""
         record = self.attempts.get(name)
         if record is None or record.attn_output is None:
@@ -187,7 +187,7 @@ class Case:
         if found is None or self.equal(self.attempts[name], self.attempts["basic"]):
             return False
         weights, rest = found
-        return rest < LARGEST_REST and float((weights.sum(-1) - 1).abs().max()) < 1e-3
+        return rest < MAX_RESIDUAL and float((weights.sum(-1) - 1).abs().max()) < 1e-3
 
     def looks_like_dropped_output(self, name: str) -> bool:
         """In training: the output outside of training, single numbers set to 0 and the others enlarged alike."""
@@ -201,7 +201,7 @@ class Case:
         record = self.attempts.get(name)
         if record is None or record.attn_output is None or record.attn_output.shape != self.probes[name].query.shape:
             return None
-        return judged_rows(record.attn_output.double(), self.probes[name])
+        return real_rows(record.attn_output.double(), self.probes[name])
 
     def blocked_weight(self, name: str) -> float | None:
         """The weight that every blocked key has; None when it is not one number, or 0 as it should be."""
@@ -209,8 +209,8 @@ class Case:
         shape = (*probe.query.shape[:-1], probe.key.shape[-2])
         if record is None or record.attn_weights is None or record.attn_weights.shape != shape:
             return None
-        blocked = ~judged_rows(probe.keep_mask.expand(shape), probe)
-        return _one_number(judged_rows(record.attn_weights.double(), probe)[blocked]) or None
+        blocked = ~real_rows(probe.keep_mask.expand(shape), probe)
+        return _one_number(real_rows(record.attn_weights.double(), probe)[blocked]) or None
 
     def blocked_score(self, name: str) -> float | None:
         """The score that blocked keys must have had, read off the student's weights; None when it is not one number."""
@@ -250,10 +250,10 @@ class Case:
         shape = (*probe.query.shape[:-1], probe.key.shape[-2])
         if record.attn_weights.shape != shape:
             return None
-        weights = judged_rows(record.attn_weights.double(), probe)
-        scores = judged_rows(probe.query.double() @ probe.key.double().transpose(-2, -1), probe)
+        weights = real_rows(record.attn_weights.double(), probe)
+        scores = real_rows(probe.query.double() @ probe.key.double().transpose(-2, -1), probe)
         scores = scores / probe.query.shape[-1] ** 0.5
-        keep = judged_rows(probe.keep_mask.expand(shape), probe)
+        keep = real_rows(probe.keep_mask.expand(shape), probe)
         best = weights.masked_fill(~keep, -1.0).argmax(-1, keepdim=True)
         largest = weights.gather(-1, best)
         known = (weights > 1e-30) & (largest > 1e-6)

@@ -16,14 +16,14 @@ from itertools import combinations, product
 import torch
 from torch import Tensor
 
-from pytest_attn_grader.attention.dropout import read_dropout
-from pytest_attn_grader.attention.probes import Probe, judged_rows
+from pytest_attn_grader.attention.dropout import estimate_dropout
+from pytest_attn_grader.attention.probes import Probe, real_rows
 from pytest_attn_grader.misconceptions.catalogue.registry import MISCONCEPTIONS, find_misconception
-from pytest_attn_grader.misconceptions.explanation import Explanation, Judge
-from pytest_attn_grader.misconceptions.hypotheses import CORRECT, Hypothesis, has_earlier_twin, single_hypotheses
-from pytest_attn_grader.misconceptions.mismatches import FaultFinder, Predictions
-from pytest_attn_grader.misconceptions.observations import Case, Finding
-from pytest_attn_grader.misconceptions.stages import Pipeline
+from pytest_attn_grader.misconceptions.explanation import Explanation, ExplanationRanker
+from pytest_attn_grader.misconceptions.hypotheses import CORRECT, Hypothesis, has_earlier_look_alike, single_hypotheses
+from pytest_attn_grader.misconceptions.mismatches import MismatchFinder, Predictions
+from pytest_attn_grader.misconceptions.observations import Recognition, SubmissionObservations
+from pytest_attn_grader.misconceptions.stages import StagedAttention
 
 # Rounding that two mistakes together may amplify; the full comparison afterwards is strict.
 _ROUGH = 1e-3
@@ -34,10 +34,10 @@ _SURPRISING = 0.15
 class Search:
     """One submission's case, and the mistakes that may explain it."""
 
-    def __init__(self, case: Case, predictions: Predictions | None = None) -> None:
+    def __init__(self, case: SubmissionObservations, predictions: Predictions | None = None) -> None:
         self.case = case
-        self._finder = FaultFinder(case, predictions or Predictions())
-        self._judge = Judge(self._finder)
+        self._finder = MismatchFinder(case, predictions or Predictions())
+        self._judge = ExplanationRanker(self._finder)
 
     def run(self) -> Explanation | None:
         """The best explanation there is; None when there is nothing to explain."""
@@ -70,7 +70,7 @@ class Search:
 
     def _visible_pairs(self, singles: Sequence[Hypothesis], hidden: Sequence[Hypothesis]) -> list[Hypothesis]:
         """Two mistakes that both show on the first probe, one of each group of look-alikes, first in usual form."""
-        visible = [each for each in singles if each not in hidden and not has_earlier_twin(each)]
+        visible = [each for each in singles if each not in hidden and not has_earlier_look_alike(each)]
         primary = [each for each in visible if each.is_usual]
         variants = [each for each in visible if each not in primary]
         for pairs in (combinations(primary, 2), product(primary, variants)):
@@ -90,7 +90,7 @@ class Search:
         if output is None or exact is None or output.shape != exact.shape:
             return False
         rows = case.probes[name]
-        difference = (judged_rows(output.double(), rows) - judged_rows(exact.double(), rows)).abs()
+        difference = (real_rows(output.double(), rows) - real_rows(exact.double(), rows)).abs()
         return bool(difference.isfinite().all()) and float(difference.max()) < _ROUGH
 
     @cached_property
@@ -99,7 +99,7 @@ class Search:
         if self._finder.first is None:
             return None
         output, probe = self.case.attempts[self._finder.first].attn_output, self.case.probes[self._finder.first]
-        return None if output is None or output.shape != probe.query.shape else judged_rows(output, probe)
+        return None if output is None or output.shape != probe.query.shape else real_rows(output, probe)
 
     def _is_roughly(self, pair: Hypothesis) -> bool:
         """The output of the first probe alone, without gradients: there are thousands of pairs."""
@@ -110,7 +110,7 @@ class Search:
         output = _forward(pair.pipeline, probe)
         if output is None or output.shape != probe.query.shape:
             return False
-        ours = judged_rows(output, probe)
+        ours = real_rows(output, probe)
         close = (theirs - ours).abs() <= _ROUGH * ours.abs().clamp_min(1.0)
         return bool(close.all()) or bool((close | ~(theirs.isfinite() | ours.isfinite())).all())
 
@@ -125,18 +125,18 @@ class Search:
         for number, hypothesis in enumerate(singles):
             weights = self._finder.predictions.of(hypothesis, "basic", case).record.attn_weights
             found = [
-                read_dropout(record.attn_output, weights, case.probes["basic"])
+                estimate_dropout(record.attn_output, weights, case.probes["basic"])
                 for record in (first, again)
                 if record.attn_output is not None
             ]
             if len(found) == 2 and all(found):
-                candidates.append((max(each.surprise for each in found if each is not None), number, hypothesis))
+                candidates.append((max(each.deviation for each in found if each is not None), number, hypothesis))
         # A key that a mask blocks looks dropped to whoever expects a weight there, but the factor does not tell so.
-        surprise, _, hypothesis = min(candidates, key=lambda each: each[:2], default=(1.0, 0, CORRECT))
-        if surprise > _SURPRISING:
+        deviation, _, hypothesis = min(candidates, key=lambda each: each[:2], default=(1.0, 0, CORRECT))
+        if deviation > _SURPRISING:
             return None
         evidence = "some weights are exactly 0 and the others enlarged, although training is off"
-        finding = Finding(case.everything(), evidence)
+        finding = Recognition(case.everything(), evidence)
         mistakes = tuple(sorted({always_on, *hypothesis.mistakes}, key=MISCONCEPTIONS.index))
         return Explanation(mistakes, {always_on.slug: finding}, (), hypothesis.change.note, 0.0, 1, frozenset())
 
@@ -154,7 +154,7 @@ class Search:
 
 
 @torch.no_grad()
-def _forward(attention: Pipeline, probe: Probe) -> Tensor | None:
+def _forward(attention: StagedAttention, probe: Probe) -> Tensor | None:
     try:
         return attention(probe.query.clone(), probe.key.clone(), probe.value.clone(), probe.keep_mask.clone())[0]
     except Exception:  # noqa: BLE001 - two mistakes together may fail in any way

@@ -2,8 +2,8 @@
 
     prepare -> score -> scale -> mask -> normalise -> reweigh -> drop -> combine -> finish
 
-`Pipeline()` is correct attention. `prepare` and `finish` are lists, because two mistakes there can follow one another;
-every other stage exists once, so two mistakes in it exclude each other.
+`StagedAttention()` is correct attention. `prepare` and `finish` are lists, because two mistakes there can
+follow one another; every other stage exists once, so two mistakes in it exclude each other.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def weigh_values(attn_weights: Tensor, inputs: Inputs) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Pipeline:
+class StagedAttention:
     """An attention function made of stages (`AttentionFunction` of `probes`)."""
 
     prepare: tuple[Prepare, ...] = ()
@@ -112,13 +112,13 @@ class Pipeline:
 
 
 @dataclass(frozen=True, eq=False)
-class Change:
+class StageOverride:
     """The stages a mistake replaces, by name; `note` says which variant of the mistake it is ("by sqrt(query_len)")."""
 
     stages: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     note: str = ""
 
-    def joined(self, other: Change) -> Change | None:
+    def joined(self, other: StageOverride) -> StageOverride | None:
         """Both mistakes in one attention; None when they replace the same stage."""
         shared = self.stages.keys() & other.stages.keys()
         if shared - _LISTS:
@@ -126,11 +126,11 @@ class Change:
         stages = {**self.stages, **other.stages}
         for name in shared:
             stages[name] = _both(name, self.stages[name], other.stages[name])
-        return Change(stages, "; ".join(filter(None, (self.note, other.note))))
+        return StageOverride(stages, "; ".join(filter(None, (self.note, other.note))))
 
-    def pipeline(self, *, infinite_fill: bool = False) -> Pipeline:
+    def pipeline(self, *, infinite_fill: bool = False) -> StagedAttention:
         stages = {name: (stage,) if name in _LISTS else stage for name, stage in self.stages.items()}
-        return replace(Pipeline(), infinite_fill=infinite_fill, **stages)  # type: ignore[arg-type]
+        return replace(StagedAttention(), infinite_fill=infinite_fill, **stages)  # type: ignore[arg-type]
 
 
 _LISTS = frozenset({"prepare", "finish"})

@@ -46,7 +46,7 @@ class Projections:
 
 
 @dataclass(frozen=True)
-class Family:
+class Architecture:
     """One architecture.
 
     Args:
@@ -100,8 +100,8 @@ class Family:
 
 _SPLIT = Projections("q_proj", "k_proj", "v_proj", "self_attn.o_proj")
 
-FAMILIES: tuple[Family, ...] = (
-    Family(
+ARCHITECTURES: tuple[Architecture, ...] = (
+    Architecture(
         name="GPT-2",
         model_types=("gpt2",),
         layers_path="h",
@@ -109,7 +109,7 @@ FAMILIES: tuple[Family, ...] = (
         projections=Projections("c_attn", "c_attn", "c_attn", "attn.c_proj", packing="fused", transposed=True),
         causal=True,
     ),
-    Family(
+    Architecture(
         name="GPT-NeoX",
         model_types=("gpt_neox",),
         layers_path="layers",
@@ -119,7 +119,7 @@ FAMILIES: tuple[Family, ...] = (
         ),
         causal=True,
     ),
-    Family(
+    Architecture(
         name="Llama",
         model_types=("llama", "mistral", "qwen2", "qwen3"),
         layers_path="layers",
@@ -127,7 +127,7 @@ FAMILIES: tuple[Family, ...] = (
         projections=_SPLIT,
         causal=True,
     ),
-    Family(
+    Architecture(
         name="BERT",
         model_types=("bert",),
         layers_path="encoder.layer",
@@ -135,7 +135,7 @@ FAMILIES: tuple[Family, ...] = (
         projections=Projections("query", "key", "value", "attention.output.dense"),
         causal=False,
     ),
-    Family(
+    Architecture(
         name="DistilBERT",
         model_types=("distilbert",),
         layers_path="transformer.layer",
@@ -146,7 +146,7 @@ FAMILIES: tuple[Family, ...] = (
 )
 
 
-def family_of(model: nn.Module) -> Family:
+def family_of(model: nn.Module) -> Architecture:
     """The row of the table that describes this model.
 
     Raises:
@@ -159,18 +159,18 @@ def family_of(model: nn.Module) -> Family:
             "by. Load it with transformers' AutoModelForCausalLM.from_pretrained or take pytest_attn_grader's "
             "load_mini_transformer()."
         )
-    for family in FAMILIES:
+    for family in ARCHITECTURES:
         if model_type in family.model_types:
             return family
     raise SurgeryError(
         f"architecture {model_type!r} ({type(model).__name__}) is not known here. Looked for config.model_type among "
-        f"{', '.join(known for family in FAMILIES for known in family.model_types)}. "
+        f"{', '.join(known for family in ARCHITECTURES for known in family.model_types)}. "
         "What works nevertheless: extract_attention_weights(model, input_ids, layer_idx) on any model that returns its "
         "attentions, and grading on a model of a known architecture (--attn-model=distilgpt2 or mini)."
     )
 
 
-def hides_the_future(model: nn.Module) -> bool:
+def is_causal_model(model: nn.Module) -> bool:
     """Whether a query in this model sees only the past; where that is not known, nothing can be graded.
 
     Raises:
@@ -182,7 +182,7 @@ def hides_the_future(model: nn.Module) -> bool:
         raise UngradableError(str(unknown)) from unknown
 
 
-def _follow(start: Any, path: str, model: Any, family: Family) -> Any:
+def _follow(start: Any, path: str, model: Any, family: Architecture) -> Any:
     try:
         return attrgetter(path)(start)
     except AttributeError as missing:

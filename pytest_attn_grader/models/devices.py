@@ -46,7 +46,7 @@ def available_devices() -> list[str]:
     return names
 
 
-def use_few_threads(model: torch.nn.Module) -> None:
+def limit_threads(model: torch.nn.Module) -> None:
     """Compute on one thread when the model is small: a prompt of a few tokens gives a thread nothing to do but wait.
 
     A model of `SMALL_PARAMETERS` and more keeps torch's own choice, and so does whoever set ``OMP_NUM_THREADS``.

@@ -13,14 +13,14 @@ from pathlib import Path
 
 from pytest_attn_grader.models.checkpoint import CONFIG, WEIGHTS, missing_parts, weight_files
 from pytest_attn_grader.models.hub_download import fetch_snapshot
-from pytest_attn_grader.models.loaded import FoundModel, ModelSource, ModelSourceError
+from pytest_attn_grader.models.loaded import LoadedFiles, ModelSource, ModelSourceError
 from pytest_attn_grader.models.pretrained import load_folder
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
-class Pin:
+class PinnedModel:
     """A model whose bytes are known beforehand.
 
     Args:
@@ -38,8 +38,8 @@ class Pin:
     sha256: str
 
 
-PINS = (
-    Pin(
+PINNED_MODELS = (
+    PinnedModel(
         name="distilgpt2",
         repo="distilbert/distilgpt2",
         revision="2290a62682d06624634c1f46a6ad5be0f47f38aa",
@@ -64,7 +64,7 @@ class Hub:
     endpoint: str
     cache_dir: Path
     offline: bool = False
-    pins: tuple[Pin, ...] = PINS
+    pins: tuple[PinnedModel, ...] = PINNED_MODELS
     answer_seconds: float = 10.0
 
     @classmethod
@@ -76,7 +76,7 @@ class Hub:
             endpoint=constants.ENDPOINT, cache_dir=Path(constants.HF_HUB_CACHE), offline=constants.HF_HUB_OFFLINE
         )
 
-    def find_pin(self, name: str, revision: str | None) -> Pin | None:
+    def find_pin(self, name: str, revision: str | None) -> PinnedModel | None:
         """Find the known model that `name` means, unless another revision of it is asked for."""
         for pin in self.pins:
             if name in (pin.name, pin.repo) and revision in (None, pin.revision):
@@ -88,7 +88,7 @@ class Hub:
         return next((pin.repo for pin in self.pins if name == pin.name), name)
 
 
-def load_hub_model(name: str, revision: str | None, *, hub: Hub, progress: bool) -> FoundModel:
+def load_hub_model(name: str, revision: str | None, *, hub: Hub, progress: bool) -> LoadedFiles:
     """Load a hub model, from the cache if it lies there whole, else after downloading it.
 
     Args:
@@ -127,7 +127,7 @@ def load_hub_model(name: str, revision: str | None, *, hub: Hub, progress: bool)
         _check_size(folder / WEIGHTS, pin, remedy)
     model, tokenizer, sha256 = load_folder(folder, remedy=remedy, checksums=_known_checksums(folder, pin))
     used = pin.name if pin else repo
-    return FoundModel(model, tokenizer, used=used, source=source, revision=folder.name, sha256=sha256)
+    return LoadedFiles(model, tokenizer, used=used, source=source, revision=folder.name, sha256=sha256)
 
 
 def cached_snapshot(hub: Hub, repo: str, revision: str) -> Path | None:
@@ -141,14 +141,14 @@ def cached_snapshot(hub: Hub, repo: str, revision: str) -> Path | None:
     return None if missing_parts(folder) else folder
 
 
-def _check_size(weights: Path, pin: Pin, remedy: str) -> None:
+def _check_size(weights: Path, pin: PinnedModel, remedy: str) -> None:
     # Said before the checksum is: "half of it is missing" helps more than two hexadecimal numbers.
     size = weights.stat().st_size if weights.is_file() else 0
     if size != pin.size_bytes:
         raise ModelSourceError(f"{weights} is damaged: it has {size} of {pin.size_bytes} bytes", remedy)
 
 
-def _known_checksums(folder: Path, pin: Pin | None) -> dict[str, str]:
+def _known_checksums(folder: Path, pin: PinnedModel | None) -> dict[str, str]:
     """The pinned checksum, and those that the cache knows: it names a large file's blob after its sha256."""
     known = {}
     for weights in weight_files(folder):

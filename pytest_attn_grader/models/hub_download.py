@@ -33,7 +33,7 @@ OFFLINE_REMEDY = "Check the network, or work offline with --attn-model=mini."
 
 
 @dataclass(frozen=True)
-class Order:
+class DownloadRequest:
     """What is to be downloaded, from where to where."""
 
     repo: str
@@ -61,7 +61,7 @@ def fetch_snapshot(
     Raises:
         ModelSourceError: unreachable, slow, unknown, damaged, or the cache cannot be written.
     """
-    order = Order(repo, revision, endpoint, str(cache_dir))
+    order = DownloadRequest(repo, revision, endpoint, str(cache_dir))
     with _downloader(order, progress=progress) as child:
         child.wait_for("started", _START_SECONDS, f"the download did not start within {_START_SECONDS:g} seconds")
         late = f"the hub at {endpoint} does not answer within {answer_seconds:g} s"
@@ -120,7 +120,7 @@ class _Downloader:
 
 
 @contextmanager
-def _downloader(order: Order, *, progress: bool) -> Iterator[_Downloader]:
+def _downloader(order: DownloadRequest, *, progress: bool) -> Iterator[_Downloader]:
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors:
         process = subprocess.Popen(
             [sys.executable, "-I", "-c", _START, json.dumps(sys.path), json.dumps(asdict(order))],
@@ -138,7 +138,7 @@ def _downloader(order: Order, *, progress: bool) -> Iterator[_Downloader]:
             downloader.close()
 
 
-def _environment(order: Order, *, progress: bool) -> dict[str, str]:
+def _environment(order: DownloadRequest, *, progress: bool) -> dict[str, str]:
     return {
         "HF_HUB_DOWNLOAD_TIMEOUT": _STALL_SECONDS,  # before os.environ: who has set it shall have it
         **os.environ,

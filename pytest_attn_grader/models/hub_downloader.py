@@ -14,11 +14,11 @@ import threading
 from typing import Any, TextIO
 
 from pytest_attn_grader.models.checkpoint import CONFIG, TOKENIZER_SETS, WEIGHTS, WEIGHTS_INDEX, WEIGHTS_SHARDS
-from pytest_attn_grader.models.hub_download import OFFLINE_REMEDY, Order
+from pytest_attn_grader.models.hub_download import OFFLINE_REMEDY, DownloadRequest
 from pytest_attn_grader.models.loaded import ModelSourceError
 
 _REQUEST_SECONDS = 5.0
-_CUTS = 5
+_MAX_RESUMES = 5
 _TOKENIZER_EXTRAS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 _HTTP_LIBRARIES = ("httpx", "httpx2")  # huggingface_hub 1 and 2; before that requests, whose errors are OSErrors
 
@@ -30,12 +30,12 @@ def main(order: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches both of us; the parent says what it means
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
-        download(Order(**json.loads(order)), answers)
+        download(DownloadRequest(**json.loads(order)), answers)
     except ModelSourceError as problem:
-        _say(answers, "failed", why=problem.why, remedy=problem.remedy)
+        _emit(answers, "failed", why=problem.why, remedy=problem.remedy)
 
 
-def download(order: Order, answers: TextIO) -> None:
+def download(order: DownloadRequest, answers: TextIO) -> None:
     """Download the configuration, tokenizer and weights of one revision into the cache.
 
     Raises:
@@ -43,7 +43,7 @@ def download(order: Order, answers: TextIO) -> None:
     """
     from huggingface_hub import HfApi, hf_hub_download
 
-    _say(answers, "started")
+    _emit(answers, "started")
     failed = f"the hub at {order.endpoint} cannot be reached"
     try:
         try:
@@ -64,14 +64,14 @@ def download(order: Order, answers: TextIO) -> None:
             endpoint=order.endpoint,
             etag_timeout=_REQUEST_SECONDS,
         )
-        _say(answers, "answered")
+        _emit(answers, "answered")
         failed = f"the download from {order.endpoint} broke off"
-        _say(answers, "done", folder=_download_snapshot(order))
+        _emit(answers, "done", folder=_download_snapshot(order))
     except _network_errors() as error:
         raise _explain(error, order, failed) from error
 
 
-def _download_snapshot(order: Order, *, cuts_left: int = _CUTS) -> str:
+def _download_snapshot(order: DownloadRequest, *, cuts_left: int = _MAX_RESUMES) -> str:
     from huggingface_hub import snapshot_download
 
     try:
@@ -118,7 +118,7 @@ def _network_errors() -> tuple[type[Exception], ...]:
     return (OSError, *(sys.modules[name].HTTPError for name in _HTTP_LIBRARIES if name in sys.modules))
 
 
-def _explain(error: Exception, order: Order, failed: str) -> ModelSourceError:
+def _explain(error: Exception, order: DownloadRequest, failed: str) -> ModelSourceError:
     from huggingface_hub import errors
 
     response = getattr(error, "response", None)
@@ -158,5 +158,5 @@ def _first_line(error: BaseException) -> str:
     return lines[0] if lines else type(error).__name__
 
 
-def _say(answers: TextIO, event: str, **details: Any) -> None:
+def _emit(answers: TextIO, event: str, **details: Any) -> None:
     print(json.dumps({"event": event, **details}), file=answers, flush=True)

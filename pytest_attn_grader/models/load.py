@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pytest_attn_grader.errors import ModelUnavailableError
 from pytest_attn_grader.models.devices import resolve_device
 from pytest_attn_grader.models.hub import Hub, load_hub_model
-from pytest_attn_grader.models.loaded import FoundModel, LoadedModel, ModelSourceError
+from pytest_attn_grader.models.loaded import LoadedFiles, LoadedModel, ModelSourceError
 from pytest_attn_grader.models.local import load_path
 from pytest_attn_grader.models.types import ModelRequest, parse_model_request
 
@@ -60,7 +60,7 @@ def load_model(
     )
 
 
-def _find(wanted: ModelRequest, hub: Hub, progress: bool) -> FoundModel:
+def _find(wanted: ModelRequest, hub: Hub, progress: bool) -> LoadedFiles:
     if wanted.kind == "mini":
         return _load_embedded()
     if wanted.kind == "path":
@@ -73,10 +73,10 @@ def _find(wanted: ModelRequest, hub: Hub, progress: bool) -> FoundModel:
         return _load_embedded(fallback_reason=f"{AUTO_MODEL} cannot be had: {problem.why}")
 
 
-def _load_embedded(*, fallback_reason: str | None = None) -> FoundModel:
+def _load_embedded(*, fallback_reason: str | None = None) -> LoadedFiles:
     from pytest_attn_grader.models.mini import load_mini, mini_checksum
 
     model, tokenizer = load_mini()
-    return FoundModel(
+    return LoadedFiles(
         model, tokenizer, used="mini", source="embedded", sha256=mini_checksum(), fallback_reason=fallback_reason
     )

@@ -13,7 +13,7 @@ ModelSource = Literal["hub", "cache", "path", "embedded"]
 
 
 @dataclass(frozen=True)
-class FoundModel:
+class LoadedFiles:
     """What one source gives; fields as in LoadedModel. The model still lies on the CPU."""
 
     model: PreTrainedModel

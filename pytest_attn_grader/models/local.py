@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pytest_attn_grader.models.loaded import FoundModel, ModelSourceError
+from pytest_attn_grader.models.loaded import LoadedFiles, ModelSourceError
 from pytest_attn_grader.models.pretrained import load_folder
 
 _REMEDY = "Copy or save the model there again."
 
 
-def load_path(path: str) -> FoundModel:
+def load_path(path: str) -> LoadedFiles:
     """Load the model in the folder `path` (``~`` is the home folder).
 
     Raises:
@@ -22,4 +22,4 @@ def load_path(path: str) -> FoundModel:
     if not folder.is_dir():
         raise ModelSourceError(f"there is no folder {folder.absolute()}", "Check the spelling of the path.")
     model, tokenizer, sha256 = load_folder(folder, remedy=_REMEDY)
-    return FoundModel(model, tokenizer, used=path, source="path", sha256=sha256)
+    return LoadedFiles(model, tokenizer, used=path, source="path", sha256=sha256)

@@ -7,7 +7,7 @@ from pytest_attn_grader.models.loaded import LoadedModel
 _models: dict[tuple[str, str], LoadedModel] = {}
 
 
-def preload(loaded: LoadedModel, *, request: str, device: str) -> None:
+def cache_model(loaded: LoadedModel, *, request: str, device: str) -> None:
     """Keep a model for every later `find_preloaded` of this process and those forked from it."""
     _models[request, device] = loaded
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pytest_attn_grader._utils.imports import unhindered
+from pytest_attn_grader._utils.imports import fast_imports
 
 CHECKS_DIR = Path(__file__).parents[1] / "checks"
 # The order is the order of understanding: what comes first explains what comes later; the budget needs the rest done.
@@ -32,9 +32,9 @@ CHECK_FILES = tuple(
     )
 )
 # Options of pytest that select tests; `-k` and `-m` may have their value attached.
-SELECTING = ("-k", "-m", "--deselect", "--lf", "--last-failed", "--sw", "--stepwise")
+SELECTION_OPTIONS = ("-k", "-m", "--deselect", "--lf", "--last-failed", "--sw", "--stepwise")
 # The beginning of their node ids, wherever the package is installed.
-CHECKS_PLACE = "pytest_attn_grader/checks/"
+CHECKS_NODEID_PREFIX = "pytest_attn_grader/checks/"
 
 
 @dataclass(frozen=True)
@@ -89,23 +89,23 @@ def _filled_in(title: str, params: Mapping[str, object], item: pytest.Item) -> s
         ) from None
 
 
-def names_paths(early_config: pytest.Config) -> bool:
+def has_explicit_paths(early_config: pytest.Config) -> bool:
     """Whether the user named paths: then those folders were asked for."""
     return bool(_foreign_paths(early_config.known_args_namespace.file_or_dir))
 
 
-def shut_out_conftests(early_config: pytest.Config) -> None:
+def disable_conftests(early_config: pytest.Config) -> None:
     """Load no conftest.py unless the user named paths."""
-    if not names_paths(early_config):
+    if not has_explicit_paths(early_config):
         early_config.known_args_namespace.noconftest = True
 
 
-def leave_folder(early_config: pytest.Config) -> None:
+def drop_cwd_from_sys_path(early_config: pytest.Config) -> None:
     """Import nothing from the current folder, which `python -m pytest` puts first on `sys.path`; again without paths.
 
     A student's `numpy.py` or `transformers.py` would run in the grading process. The worker has its own path.
     """
-    if not names_paths(early_config):
+    if not has_explicit_paths(early_config):
         here = {"", str(Path.cwd())}
         sys.path[:] = [entry for entry in sys.path if entry not in here]
 
@@ -121,7 +121,7 @@ class ChecksModule(pytest.Module):
     offered: tuple[str, ...] | None = None
 
     def collect(self) -> Iterable[pytest.Item | pytest.Collector]:
-        with unhindered():
+        with fast_imports():
             # Their failures are told by `Evidence`, not by rewritten assertions.
             children = list(super().collect())
         marks = [CheckMark.of(child) for child in children if isinstance(child, pytest.Item)]
@@ -137,11 +137,11 @@ class ChecksModule(pytest.Module):
 
 def make_module(module_path: Path, parent: pytest.Collector) -> ChecksModule:
     """A check file's collector. Its node id is the same wherever the package is installed and pytest is started."""
-    node_id = f"{CHECKS_PLACE}{module_path.name}"
+    node_id = f"{CHECKS_NODEID_PREFIX}{module_path.name}"
     return ChecksModule.from_parent(parent, path=module_path, nodeid=node_id)
 
 
-def offered_ids(modules: Iterable[ChecksModule], items: Iterable[pytest.Item]) -> set[str]:
+def collected_check_ids(modules: Iterable[ChecksModule], items: Iterable[pytest.Item]) -> set[str]:
     """Every check there was to run: ours whether or not they were selected, and what an instructor added."""
     marks = (CheckMark.of(item) for item in items)
     offered = {mark.id for mark in marks if mark is not None}
@@ -156,7 +156,7 @@ def is_check_file(path: Path) -> bool:
     return str(path) in CHECK_FILES
 
 
-def set_paths(config: pytest.Config) -> None:
+def add_check_files(config: pytest.Config) -> None:
     """Collect the checks; beside them only what was named on the command line (not the ini file's testpaths)."""
     given = _foreign_paths(config.args) if config.args_source == pytest.Config.ArgsSource.ARGS else []
     config.args = [*given, *CHECK_FILES]
@@ -167,20 +167,20 @@ def _foreign_paths(paths: Iterable[str]) -> list[str]:
     return [path for path in paths if path not in CHECK_FILES]
 
 
-def selected_by_hand(config: pytest.Config) -> bool:
+def has_selection_options(config: pytest.Config) -> bool:
     """Whether the typed command line, and not an ini file, asks for some of the tests only."""
-    return any(str(argument).startswith(SELECTING) for argument in config.invocation_params.args)
+    return any(str(argument).startswith(SELECTION_OPTIONS) for argument in config.invocation_params.args)
 
 
 @contextmanager
-def uncaptured(config: pytest.Config) -> Iterator[None]:
+def capture_disabled(config: pytest.Config) -> Iterator[None]:
     """Let what is written inside reach the terminal."""
     capture = config.pluginmanager.get_plugin("capturemanager")
     with nullcontext() if capture is None else capture.global_and_fixture_disabled():
         yield
 
 
-def admit(items: Iterable[pytest.Item]) -> None:
+def validate_markers(items: Iterable[pytest.Item]) -> None:
     """Read every marker, and tell `-k` the ids of the checks.
 
     Raises:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from pytest_attn_grader.grading.session import GradingSession
     from pytest_attn_grader.models.prompt import Prompt
     from pytest_attn_grader.results.report import Comparison
-    from pytest_attn_grader.submission.function_attention import StudentAttention
-    from pytest_attn_grader.submission.module_attention import HiddenStatesAttention
+    from pytest_attn_grader.submission.function_attention import FunctionAttention
+    from pytest_attn_grader.submission.module_attention import ModuleAttention
 
     class Observe(Protocol):
         """The type of the `attn_observe` fixture."""
@@ -52,9 +52,9 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 def pytest_load_initial_conftests(early_config: pytest.Config, parser: pytest.Parser, args: list[str]) -> None:
     """A student's files must not take part in the grading process."""
     if settings.read_option(early_config, "student", early=True)[0] is not None:
-        from pytest_attn_grader._utils.imports import unhindered
+        from pytest_attn_grader._utils.imports import fast_imports
 
-        with unhindered():
+        with fast_imports():
             from pytest_attn_grader.plugin import isolation
         isolation.enter(early_config, parser, args)
 
@@ -63,9 +63,9 @@ def pytest_load_initial_conftests(early_config: pytest.Config, parser: pytest.Pa
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", MARKER)
     if settings.read_option(config, "student")[0] is not None:
-        from pytest_attn_grader._utils.imports import unhindered
+        from pytest_attn_grader._utils.imports import fast_imports
 
-        with unhindered():
+        with fast_imports():
             from pytest_attn_grader.plugin.run import begin
         begin(config)
 
@@ -112,7 +112,7 @@ def attn_reference() -> Callable[..., Any]:
 
 
 @pytest.fixture(scope="session")
-def attn_student(attn_session: GradingSession) -> StudentAttention | HiddenStatesAttention:
+def attn_student(attn_session: GradingSession) -> FunctionAttention | ModuleAttention:
     """The submission, callable like the reference and differentiable; its code runs in the sandboxed worker."""
     return attn_session.student
 

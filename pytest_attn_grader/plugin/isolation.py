@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from pytest_attn_grader.errors import UsageError
-from pytest_attn_grader.plugin.collection import leave_folder, names_paths, shut_out_conftests
+from pytest_attn_grader.plugin.collection import disable_conftests, drop_cwd_from_sys_path, has_explicit_paths
 from pytest_attn_grader.settings import INI_FILE_KEY, IniFile, read_option
 from pytest_attn_grader.submission.target import Target, find_target
 
@@ -30,11 +30,11 @@ _ABOUT_LOG_RECORDS = ("log_cli", "log_cli_level", "log_level", "log_file", "log_
 
 def enter(early_config: pytest.Config, parser: pytest.Parser, args: list[str]) -> None:
     """Shut the folder out, before pytest loads any conftest.py."""
-    shut_out_conftests(early_config)
+    disable_conftests(early_config)
     typed, source = read_option(early_config, "student", early=True)
     ini_path = early_config.inipath
     early_config.stash[INI_FILE_KEY] = IniFile(_shown(ini_path, early_config), heeded=True)
-    if typed is not None and not names_paths(early_config):
+    if typed is not None and not has_explicit_paths(early_config):
         try:
             target = find_target(typed.strip(), Path(early_config.invocation_params.dir))
         except (UsageError, ValueError):
@@ -43,8 +43,8 @@ def enter(early_config: pytest.Config, parser: pytest.Parser, args: list[str]) -
         theirs = target is not None and ini_path is not None and ini_path.resolve().is_relative_to(target.root)
         if theirs and not source.startswith("ini"):
             _ignore_ini(early_config, parser, args)
-    leave_folder(early_config)
-    if not names_paths(early_config):
+    drop_cwd_from_sys_path(early_config)
+    if not has_explicit_paths(early_config):
         for name in _OF_OTHER_TESTS:
             if early_config.pluginmanager.hasplugin(name):
                 early_config.pluginmanager.unregister(name=name)
@@ -87,13 +87,13 @@ def _ignore_ini(config: pytest.Config, parser: pytest.Parser, args: list[str]) -
     config.stash[INI_FILE_KEY] = IniFile(_shown(config.inipath, config), heeded=False, left_out=ours)
 
 
-def refuse_to_share(target: Target, config: pytest.Config) -> None:
+def reject_imported_student_modules(target: Target, config: pytest.Config) -> None:
     """A module of the student's in this process could have changed anything in it.
 
     Raises:
         UsageError: there is one, although no paths were named.
     """
-    if names_paths(config):
+    if has_explicit_paths(config):
         return
     inside = os.path.join(target.root, "")
     ours = [Path(__file__).resolve().parents[1], *(Path(prefix).resolve() for prefix in (sys.prefix, sys.base_prefix))]

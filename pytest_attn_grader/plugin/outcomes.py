@@ -13,10 +13,10 @@ from pytest_attn_grader.reports.escaping import for_log
 from pytest_attn_grader.results.report import CheckResult, Failure
 
 # These show how far a mistake reaches; once it is known, "asked" and "look" would only repeat themselves.
-CONSEQUENCES = frozenset({"similarity", "behaviour", "coherence"})
+SECONDARY_CATEGORIES = frozenset({"similarity", "behaviour", "coherence"})
 
 # Why the checks could not speak, by pytest's exit code; the first two are no early ends.
-EARLY_ENDS = {
+EXIT_REASONS = {
     int(pytest.ExitCode.OK): "",
     int(pytest.ExitCode.TESTS_FAILED): "",
     int(pytest.ExitCode.INTERRUPTED): "the run was interrupted",
@@ -45,7 +45,7 @@ def judge(
         ours: one of the grader's own checks, not an instructor's.
         hints: whether it is said where to look; decided here once for the terminal, the JSON and the page.
     """
-    consequence = something_failed and mark.category in CONSEQUENCES
+    consequence = something_failed and mark.category in SECONDARY_CATEGORIES
     result = CheckResult(
         id=mark.id,
         title=mark.title,
@@ -105,7 +105,7 @@ def judge(
     return result.model_copy(update={"outcome": "error", "message": f"{type(error).__name__}: {error}"})
 
 
-def leave_out_frames(item: pytest.Item, call: pytest.CallInfo[Any]) -> None:
+def suppress_traceback(item: pytest.Item, call: pytest.CallInfo[Any]) -> None:
     """Keep pytest from describing a failure that `judge` describes: it reads and parses our sources for that."""
     if call.excinfo is not None and isinstance(call.excinfo.value, (CheckFailed, NotApplicable, SubmissionError)):
         item.repr_failure = lambda excinfo, style=None: ""  # type: ignore[method-assign]
@@ -113,7 +113,7 @@ def leave_out_frames(item: pytest.Item, call: pytest.CallInfo[Any]) -> None:
         item._repr_failure_py = lambda excinfo, style=None: ""  # type: ignore[assignment,return-value]
 
 
-def is_wrong(result: CheckResult) -> bool:
+def is_diagnosable(result: CheckResult) -> bool:
     """Whether a check shows a mistake that a diagnosis could name: being slow is none."""
     return result.outcome == "failed" and (result.category != "budget" or result.failure is not None)
 
@@ -123,7 +123,7 @@ def _skip_text(item: pytest.Item, reason: str) -> tuple[str, int, str]:
     return path, (line or 0) + 1, f"Skipped: {reason}"
 
 
-def missing_need(mark: CheckMark, outcomes: dict[str, str]) -> str | None:
+def unmet_dependency(mark: CheckMark, outcomes: dict[str, str]) -> str | None:
     """The id of a needed check that did not pass; None when nothing stands in the way.
 
     A need without brackets means every variant of that check. A check that was not run (`-k`) blocks nothing.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.live import Live
 
 # Shorter waits need no word.
-PATIENCE_SECONDS = 1.5
+DELAY_SECONDS = 1.5
 
 
 class ProgressLine:
@@ -36,7 +36,7 @@ class ProgressLine:
         terminal: IO[str] | None,
         column: Callable[[], int] = lambda: 0,
         *,
-        patience_seconds: float = PATIENCE_SECONDS,
+        patience_seconds: float = DELAY_SECONDS,
     ) -> None:
         self._terminal = terminal
         self._column = column

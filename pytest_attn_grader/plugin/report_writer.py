@@ -7,10 +7,10 @@ import sys
 import pytest
 
 from pytest_attn_grader.errors import EXIT_REPORT_LOST, EXIT_UNGRADABLE, UsageError
-from pytest_attn_grader.grading.assemble import RunFacts, assemble
+from pytest_attn_grader.grading.assemble import RunData, assemble
 from pytest_attn_grader.plugin import collection, views
 from pytest_attn_grader.plugin.progress_line import ProgressLine
-from pytest_attn_grader.plugin.run_state import Findings
+from pytest_attn_grader.plugin.run_state import RunState
 from pytest_attn_grader.reports import json_report, junit, terminal
 from pytest_attn_grader.reports import learner_progress as learning
 from pytest_attn_grader.reports.formats import files
@@ -18,7 +18,7 @@ from pytest_attn_grader.results.report import GradeReport
 from pytest_attn_grader.settings import Settings, read_option
 
 
-def report_unusable(config: pytest.Config, error: UsageError, key: bytes | None) -> None:
+def write_usage_error_report(config: pytest.Config, error: UsageError, key: bytes | None) -> None:
     """Settings that cannot be used leave a report all the same, with the defaults for what could not be read."""
     path, _ = read_option(config, "report")
     student, _ = read_option(config, "student")
@@ -26,12 +26,12 @@ def report_unusable(config: pytest.Config, error: UsageError, key: bytes | None)
         return
     here = config.invocation_params.dir
     settings = Settings(student=student or "", report=None if path is None else here / path)
-    report = assemble(settings, RunFacts(), (), reason=str(error), exit_code=int(pytest.ExitCode.USAGE_ERROR))
-    json_report.write_quietly(report, settings.report, key)
-    files.write_quietly(report, read_option(config, "format")[0], here)
+    report = assemble(settings, RunData(), (), reason=str(error), exit_code=int(pytest.ExitCode.USAGE_ERROR))
+    json_report.try_write(report, settings.report, key)
+    files.try_write(report, read_option(config, "format")[0], here)
 
 
-class RunReport:
+class ReportWriter:
     """What one run leaves behind: the report, every view of it, and the exit code.
 
     Args:
@@ -51,14 +51,14 @@ class RunReport:
         Raises:
             UsageError: nothing can be written there.
         """
-        unfinished = assemble(self.settings, RunFacts(), (), reason="the run did not come to its end")
+        unfinished = assemble(self.settings, RunData(), (), reason="the run did not come to its end")
         json_report.claim(unfinished, self.settings, self._key)
         files.claim(unfinished, self.settings.formats)
-        json_report.ask_for_json(self.config)
+        json_report.enable_json_report(self.config)
 
-    def finish(self, found: Findings, session: pytest.Session, progress: ProgressLine, *, signalled: bool) -> None:
+    def finish(self, found: RunState, session: pytest.Session, progress: ProgressLine, *, signalled: bool) -> None:
         """Put it together, write and show it, and let pytest's exit status say what became of it."""
-        report = self._put_together(found, session, signalled=signalled)
+        report = self._build_report(found, session, signalled=signalled)
         report = self.config.hook.pytest_attn_modify_report(config=self.config, report=report) or report
         self._unsaid = report
         written = json_report.write(report, self.config, self.settings, self._key)
@@ -76,7 +76,7 @@ class RunReport:
             # pytest prints no summary after exit codes that are not its own.
             self.write_summary()
 
-    def _put_together(self, found: Findings, session: pytest.Session, *, signalled: bool) -> GradeReport:
+    def _build_report(self, found: RunState, session: pytest.Session, *, signalled: bool) -> GradeReport:
         reason = found.ungradable_reason(int(session.exitstatus), signalled=signalled)
         ended_by_itself = session.exitstatus in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}
         if reason is not None and (ended_by_itself or found.facts.fault):
@@ -91,7 +91,7 @@ class RunReport:
             other_failures=found.other_failures,
         )
         ok = session.exitstatus == pytest.ExitCode.OK
-        if report.verdict == "ungradable" and ok and not collection.selected_by_hand(self.config):
+        if report.verdict == "ungradable" and ok and not collection.has_selection_options(self.config):
             # Whoever reads the exit code alone must not take half of the checks for all of them.
             session.exitstatus = EXIT_UNGRADABLE
             report = report.model_copy(update={"exit_code": EXIT_UNGRADABLE})

@@ -12,17 +12,17 @@ from typing import Any
 import pytest
 
 from pytest_attn_grader.errors import UngradableError, UsageError
-from pytest_attn_grader.grading.assemble import collect_facts
+from pytest_attn_grader.grading.assemble import collect_run_data
 from pytest_attn_grader.grading.session import GradingSession
 from pytest_attn_grader.plugin import collection, isolation, outcomes, progress_line, xdist
 from pytest_attn_grader.plugin.collection import CheckMark, ChecksModule
 from pytest_attn_grader.plugin.progress_line import ProgressLine
-from pytest_attn_grader.plugin.report_writer import RunReport, report_unusable
-from pytest_attn_grader.plugin.run_state import Findings
-from pytest_attn_grader.plugin.sigterm import EndGently
+from pytest_attn_grader.plugin.report_writer import ReportWriter, write_usage_error_report
+from pytest_attn_grader.plugin.run_state import RunState
+from pytest_attn_grader.plugin.sigterm import GracefulTermination
 from pytest_attn_grader.plugin.stash import EVIDENCE_KEY, SESSION_KEY
 from pytest_attn_grader.reports import junit, terminal
-from pytest_attn_grader.reports.signature import take_key
+from pytest_attn_grader.reports.signature import pop_signing_key
 from pytest_attn_grader.settings import Settings, read_settings
 
 
@@ -33,15 +33,15 @@ def begin(config: pytest.Config) -> None:
         pytest.UsageError: a setting cannot be used; a report that says so has been written when a path was given.
     """
     # Before anything is started that could read it.
-    key = take_key()
+    key = pop_signing_key()
     try:
         settings = read_settings(config)
         if settings is None:
             return
-        collection.set_paths(config)
-        run = GradedRun(config, xdist.follow_controller(config, settings), key=key)
+        collection.add_check_files(config)
+        run = GradedRun(config, xdist.settings_with_controller_seed(config, settings), key=key)
     except UsageError as error:
-        report_unusable(config, error, key)
+        write_usage_error_report(config, error, key)
         raise pytest.UsageError(str(error)) from error
     config.pluginmanager.register(run, "attn-grader-run")
 
@@ -52,10 +52,10 @@ class GradedRun:
     def __init__(self, config: pytest.Config, settings: Settings, *, key: bytes | None = None) -> None:
         self.config = config
         self.settings = settings
-        self.found = Findings()
-        self.report = RunReport(config, settings, key)
+        self.found = RunState()
+        self.report = ReportWriter(config, settings, key)
         self.modules: list[ChecksModule] = []
-        self._ending = EndGently()
+        self._ending = GracefulTermination()
         self.session: GradingSession | None = None
         self.progress = ProgressLine(None)
         if not config.option.collectonly:
@@ -66,7 +66,7 @@ class GradedRun:
             self.report.claim()
             self._ending.begin()
         session = GradingSession(self.settings)
-        isolation.refuse_to_share(session.target, self.config)
+        isolation.reject_imported_student_modules(session.target, self.config)
         if not collection.is_xdist_controller(self.config):
             self.session = session
             self.config.stash[SESSION_KEY] = session
@@ -77,7 +77,7 @@ class GradedRun:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
-        xdist.tell_worker(node.workerinput, self.settings)
+        xdist.send_seed_to_worker(node.workerinput, self.settings)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:
@@ -108,7 +108,7 @@ class GradedRun:
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         try:
-            collection.admit(items)
+            collection.validate_markers(items)
         except pytest.UsageError as error:
             self.found.fault = UsageError(str(error))
             if not collection.is_xdist_worker(self.config):
@@ -116,7 +116,7 @@ class GradedRun:
             # A worker that raises is lost; one that has nothing to do lives to tell the controller.
             items.clear()
             return
-        self.found.offered = collection.offered_ids(self.modules, items)
+        self.found.offered = collection.collected_check_ids(self.modules, items)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
@@ -126,7 +126,7 @@ class GradedRun:
         try:
             # A download shows a progress of its own, which ours would write over.
             local = self.settings.model == "mini" or Path(self.settings.model).exists()
-            with collection.uncaptured(self.config), self.progress.during("loading the model", unless=not local):
+            with collection.capture_disabled(self.config), self.progress.during("loading the model", unless=not local):
                 self.session.prepare()
         except UsageError as error:
             self.found.fault = error
@@ -145,7 +145,7 @@ class GradedRun:
             return
         if self.session is not None and collection.is_xdist_worker(self.config):
             self._prepare_in_worker()
-        missing = outcomes.missing_need(mark, self.found.outcomes)
+        missing = outcomes.unmet_dependency(mark, self.found.outcomes)
         if missing is not None:
             pytest.skip(f"needs {missing}")
 
@@ -165,7 +165,7 @@ class GradedRun:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         mark = CheckMark.of(item)
         if mark is not None:
-            outcomes.leave_out_frames(item, call)
+            outcomes.suppress_traceback(item, call)
         report = yield
         # A check is judged by its call; by its setup when it got no further, and by its teardown when that broke.
         if mark is not None and (report.when == "call" or call.excinfo is not None):
@@ -198,7 +198,7 @@ class GradedRun:
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: object) -> None:
         """The worker that had the checks says what it found, each of them what there was to run."""
-        self.found.hear_farewell(node, error)
+        self.found.merge_worker_output(node, error)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -208,11 +208,11 @@ class GradedRun:
             # A diagnosis takes seconds, and asks the submission again: not when somebody wants us to end.
             diagnosable = self.found.wrong and session.exitstatus != pytest.ExitCode.INTERRUPTED
             with self.progress.during("looking for the cause" if diagnosable else "measuring"):
-                self.found.facts = collect_facts(self.session, self.found.fault, failed=diagnosable)
+                self.found.facts = collect_run_data(self.session, self.found.fault, failed=diagnosable)
             # Before anything is written: what the submission has started must not be there to write it again.
             self.session.student_process.close()
         if collection.is_xdist_worker(self.config):
-            self.found.say_farewell(self.config.__dict__["workeroutput"])
+            self.found.write_worker_output(self.config.__dict__["workeroutput"])
         else:
             self.report.finish(self.found, session, self.progress, signalled=self._ending.signalled)
 

@@ -1,6 +1,6 @@
 """What the checks of one run have found so far; in an xdist run, what the worker that has them tells the controller.
 
-Check results travel with pytest's own test reports, everything else (`RunFacts`) with the worker's farewell.
+Check results travel with pytest's own test reports, everything else (`RunData`) with the worker's farewell.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pytest_attn_grader.errors import AttnGraderError
-from pytest_attn_grader.grading.assemble import RunFacts
+from pytest_attn_grader.grading.assemble import RunData
 from pytest_attn_grader.plugin import outcomes
 from pytest_attn_grader.results.report import CheckResult
 
@@ -19,7 +19,7 @@ FACTS_KEY = "attn_grader_facts"
 OFFERED_KEY = "attn_grader_offered"
 
 
-class Findings:
+class RunState:
     """Filled while the run goes on, read at its end.
 
     Attributes:
@@ -32,7 +32,7 @@ class Findings:
     """
 
     def __init__(self) -> None:
-        self.facts = RunFacts()
+        self.facts = RunData()
         self.results: dict[str, CheckResult] = {}
         self.outcomes: dict[str, str] = {}
         self.offered: set[str] = set()
@@ -45,7 +45,7 @@ class Findings:
     def note(self, result: CheckResult, report: pytest.TestReport) -> None:
         """Keep what a check of this process has come to, and send it along with pytest's report of it."""
         self.outcomes[result.id] = result.outcome
-        self.wrong |= outcomes.is_wrong(result)
+        self.wrong |= outcomes.is_diagnosable(result)
         # An attribute of the report survives xdist, which sends them all.
         report.__dict__["attn_check"] = result.model_dump(mode="json")
 
@@ -58,17 +58,17 @@ class Findings:
         elif report.failed:
             self.other_failures += 1
 
-    def say_farewell(self, workeroutput: dict[str, Any]) -> None:
+    def write_worker_output(self, workeroutput: dict[str, Any]) -> None:
         """An xdist worker's last words: what there was to run, and what it found if it had the checks."""
         workeroutput[OFFERED_KEY] = sorted(self.offered)
         if self.outcomes or self.fault is not None:
             workeroutput[FACTS_KEY] = self.facts.model_dump_json()
 
-    def hear_farewell(self, node: Any, error: object) -> None:
+    def merge_worker_output(self, node: Any, error: object) -> None:
         """The worker that had the checks says what it found, each of them what there was to run."""
         farewell = getattr(node, "workeroutput", {})
         if FACTS_KEY in farewell:
-            self.facts = RunFacts.model_validate_json(farewell[FACTS_KEY])
+            self.facts = RunData.model_validate_json(farewell[FACTS_KEY])
         self.offered |= set(farewell.get(OFFERED_KEY, ()))
         if error:
             self.lost_worker = f"a worker of pytest-xdist was lost ({error})"
@@ -94,7 +94,7 @@ class Findings:
             yield f"the grader itself failed in {result.id}: {result.message}" if result.outcome == "error" else ""
         yield self.lost_worker
         yield f"{', '.join(self.not_collected)} could not be collected" if self.not_collected else ""
-        yield outcomes.EARLY_ENDS.get(
+        yield outcomes.EXIT_REASONS.get(
             exit_code, f"pytest ended with exit code {exit_code} before the checks could speak"
         )
         yield "" if self.results or self.other_failures else "none of the grader's checks was run"

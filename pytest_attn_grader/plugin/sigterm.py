@@ -12,7 +12,7 @@ class Terminated(KeyboardInterrupt):
     """SIGTERM has come; pytest ends as it does after Ctrl-C."""
 
 
-class EndGently:
+class GracefulTermination:
     """From `begin` to `end` SIGTERM ends pytest like Ctrl-C, unless somebody else has taken the signal."""
 
     def __init__(self) -> None:
@@ -22,7 +22,7 @@ class EndGently:
     def begin(self) -> None:
         """Take the signal, where that is possible (in the main thread only)."""
         if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
-            self._before = signal.signal(signal.SIGTERM, self._come)
+            self._before = signal.signal(signal.SIGTERM, self._on_sigterm)
 
     def end(self) -> None:
         """Give it back."""
@@ -30,7 +30,7 @@ class EndGently:
             signal.signal(signal.SIGTERM, self._before)
             self._before = None
 
-    def _come(self, number: int, frame: FrameType | None) -> None:
+    def _on_sigterm(self, number: int, frame: FrameType | None) -> None:
         # Once: a second one, while the report is being written, must not break that off.
         if not self.signalled:
             self.signalled = True

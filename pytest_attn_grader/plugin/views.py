@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from pytest_attn_grader._utils.imports import unhindered
+from pytest_attn_grader._utils.imports import fast_imports
 from pytest_attn_grader.reports.formats import files
 from pytest_attn_grader.results.report import GradeReport
 from pytest_attn_grader.settings import Settings
@@ -22,7 +22,7 @@ def write_views(report: GradeReport, config: pytest.Config, settings: Settings) 
         if settings.plots is not None and not config.hook.pytest_attn_draw(
             config=config, report=report, folder=settings.plots
         ):
-            with unhindered():
+            with fast_imports():
                 from pytest_attn_grader.reports.plots import write_plots
 
             write_plots(report, settings.plots)

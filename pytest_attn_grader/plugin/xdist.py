@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from pytest_attn_grader.plugin.collection import CHECKS_PLACE
+from pytest_attn_grader.plugin.collection import CHECKS_NODEID_PREFIX
 from pytest_attn_grader.settings import Settings
 
 SEED_KEY = "attn_grader_seed"
-TOGETHER = "attn-grader"
+SCOPE = "attn-grader"
 
 
 def make_scheduler(config: pytest.Config, log: Any) -> Any:
@@ -36,7 +36,7 @@ def make_scheduler(config: pytest.Config, log: Any) -> Any:
 def scope_of(nodeid: str, rootpath: Path) -> str:
     """Which tests go to one worker: ours and those of files that use our fixtures or marker; others go anywhere."""
     place = nodeid.partition("::")[0]
-    return TOGETHER if place.startswith(CHECKS_PLACE) or _asks_for_a_submission(rootpath / place) else nodeid
+    return SCOPE if place.startswith(CHECKS_NODEID_PREFIX) or _asks_for_a_submission(rootpath / place) else nodeid
 
 
 @cache
@@ -47,12 +47,12 @@ def _asks_for_a_submission(file: Path) -> bool:
         return False
 
 
-def tell_worker(workerinput: dict[str, Any], settings: Settings) -> None:
+def send_seed_to_worker(workerinput: dict[str, Any], settings: Settings) -> None:
     """A worker reads the typed command line by itself, and would draw a seed of its own."""
     workerinput[SEED_KEY] = str(settings.seed)
 
 
-def follow_controller(config: pytest.Config, settings: Settings) -> Settings:
+def settings_with_controller_seed(config: pytest.Config, settings: Settings) -> Settings:
     """The settings of this process; in a worker with the controller's seed."""
     seed = getattr(config, "workerinput", {}).get(SEED_KEY)
     return settings if seed is None else replace(settings, seed=int(seed))

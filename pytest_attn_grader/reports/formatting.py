@@ -38,7 +38,7 @@ def emphasis(text: str) -> Markup:
     return Markup(STRESSED.sub(r"<em>\1</em>", str(escape(text))))
 
 
-def grounds(diagnosis: Diagnosis) -> str:
+def diagnosis_evidence(diagnosis: Diagnosis) -> str:
     """What makes sure of the diagnosis, without the mistake's name where that is the headline already."""
     repeated = f"Your attention equals one that {diagnosis.titles[0]}" if len(diagnosis.titles) == 1 else None
     if repeated is None or not diagnosis.message.startswith(repeated):

@@ -18,7 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from pytest_attn_grader.reports import formatting
 from pytest_attn_grader.reports.escaping import visible
-from pytest_attn_grader.reports.summary import points, speed_in_words, time_spent
+from pytest_attn_grader.reports.summary import format_speed, format_timing, points
 from pytest_attn_grader.results.base import Matrix, Number
 from pytest_attn_grader.results.comparison import AttentionMap, Comparison, HeadComparison
 from pytest_attn_grader.results.report import CheckResult, GradeReport
@@ -53,12 +53,12 @@ def render_page(report: GradeReport) -> str:
             compared=report.comparison,
             failed=[check for check in report.checks if check.outcome == "failed"],
             others=[check for check in report.checks if check.outcome != "failed"],
-            speed=speed_in_words(report),
+            speed=format_speed(report),
             evidence=_evidence,
             style=(TEMPLATES / "page.css").read_text(encoding="utf-8"),
             script=script,
             script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-            island=_island(report),
+            island=_embedded_json(report),
         )
     )
 
@@ -81,8 +81,8 @@ def _environment() -> Environment:
         token=formatting.token_text,
         milliseconds=formatting.milliseconds,
         spread=formatting.spread,
-        time_spent=time_spent,
-        grounds=formatting.grounds,
+        format_timing=format_timing,
+        diagnosis_evidence=formatting.diagnosis_evidence,
         paragraphs=formatting.paragraphs,
         emphasis=formatting.emphasis,
         capitalize_first=lambda text: text[:1].upper() + text[1:],
@@ -90,21 +90,21 @@ def _environment() -> Environment:
     return environment
 
 
-def _island(report: GradeReport) -> str:
+def _embedded_json(report: GradeReport) -> str:
     """What the script draws, as JSON inside a script element: no character in it can end the element or start a tag."""
-    text = json.dumps(_drawn(report), allow_nan=False, separators=(",", ":"))
+    text = json.dumps(_plot_data(report), allow_nan=False, separators=(",", ":"))
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
-def _drawn(report: GradeReport) -> dict[str, Any]:
+def _plot_data(report: GradeReport) -> dict[str, Any]:
     compared = report.comparison
     if compared is None:
         return {"maps": []}
     return {
         "tokens": [formatting.token_text(token) for token in report.prompt.tokens[:MAX_TOKENS]],
         "layer": compared.layer_idx,
-        "head": compared.most_different_head,
-        "query": _telling_query(compared),
+        "head": compared.worst_head,
+        "query": _most_different_row(compared),
         "maps": [
             {
                 "layer": each.layer,
@@ -119,7 +119,7 @@ def _drawn(report: GradeReport) -> dict[str, Any]:
     }
 
 
-def _telling_query(compared: Comparison) -> int:
+def _most_different_row(compared: Comparison) -> int:
     """The row in which both maps of the most different head differ most."""
     chosen = next(each for each in compared.maps if _is_most_different(each, compared))
     apart = [
@@ -132,7 +132,7 @@ def _telling_query(compared: Comparison) -> int:
 
 
 def _is_most_different(each: AttentionMap, compared: Comparison) -> bool:
-    return (each.layer, each.head) == (compared.layer_idx, compared.most_different_head)
+    return (each.layer, each.head) == (compared.layer_idx, compared.worst_head)
 
 
 def _in_words(head: HeadComparison) -> str:

@@ -15,14 +15,14 @@ from pytest_attn_grader.errors import UsageError
 from pytest_attn_grader.reports.atomic_write import write_text_atomically
 from pytest_attn_grader.reports.escaping import for_json
 from pytest_attn_grader.reports.signature import sign
-from pytest_attn_grader.results.base import spell_out_non_finite
+from pytest_attn_grader.results.base import encode_non_finite
 from pytest_attn_grader.results.report import GradeReport
 from pytest_attn_grader.settings import Settings
 
 KEY = "attn_grader"
 
 
-def ask_for_json(config: pytest.Config) -> None:
+def enable_json_report(config: pytest.Config) -> None:
     """Let pytest-json-report collect its part without writing a file of its own, unless the user asked for one."""
     if config.pluginmanager.hasplugin("pytest_jsonreport") and not config.option.json_report:
         config.option.json_report = True
@@ -61,7 +61,7 @@ def write(report: GradeReport, config: pytest.Config, settings: Settings, key: b
     return True
 
 
-def write_quietly(report: GradeReport, path: Path | None, key: bytes | None = None) -> None:
+def try_write(report: GradeReport, path: Path | None, key: bytes | None = None) -> None:
     """Write the report of a run that never began; its error is about to be shown, another would hide it."""
     if path is not None:
         with contextlib.suppress(OSError):
@@ -105,7 +105,7 @@ def _document(report: GradeReport, collected: dict[str, Any] | None, key: bytes 
         "tests": [],
     }
     # Other plugins and the instructor's own tests may have put anything into theirs.
-    base = spell_out_non_finite(base)
+    base = encode_non_finite(base)
     document: dict[str, Any] = for_json({**base, "exitcode": report.exit_code, KEY: report.model_dump(mode="json")})
     return document if key is None else sign(document, key)
 

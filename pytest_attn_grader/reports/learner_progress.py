@@ -17,7 +17,7 @@ from pydantic import AfterValidator, AwareDatetime, Field, NonNegativeFloat, Pos
 
 from pytest_attn_grader.reports.atomic_write import write_text_atomically
 from pytest_attn_grader.reports.escaping import for_log
-from pytest_attn_grader.results.base import Frozen
+from pytest_attn_grader.results.base import FrozenModel
 from pytest_attn_grader.results.report import GradeReport
 
 PROGRESS_VERSION: Literal["1.0"] = "1.0"
@@ -25,7 +25,7 @@ LOCK_SECONDS = 20.0
 _MOST_CHARS = 300
 
 
-class Attempt(Frozen):
+class Attempt(FrozenModel):
     """One whole graded run with a verdict."""
 
     when: AwareDatetime
@@ -43,14 +43,14 @@ class Attempt(Frozen):
         return round(self.earned / self.possible, 6) if self.possible else float(self.verdict == "passed")
 
 
-class Mistake(Frozen):
+class Mistake(FrozenModel):
     """A mistake with a name, and how often it was made."""
 
     times: PositiveInt
     last: AwareDatetime
 
 
-class Lesson(Frozen):
+class Lesson(FrozenModel):
     """What a learner has done about one submission."""
 
     status: Literal["in-progress", "passed"]
@@ -90,7 +90,7 @@ def _consistent(lessons: dict[str, Lesson]) -> dict[str, Lesson]:
     return {name: Lesson.of(lesson.history) for name, lesson in lessons.items()}
 
 
-class Progress(Frozen):
+class Progress(FrozenModel):
     """The whole file: lessons by the name of what was handed in."""
 
     schema_version: Literal["1.0"] = PROGRESS_VERSION
@@ -182,11 +182,11 @@ def _load(path: Path, now: datetime) -> tuple[Progress, str]:
             )
         return Progress.model_validate_json(text), ""
     except (ValueError, ValidationError, RecursionError):
-        aside = _set_aside(path, now)
+        aside = _rename_damaged(path, now)
         return Progress(), f" (the file that was there is damaged; it was set aside as {aside.name})"
 
 
-def _set_aside(path: Path, now: datetime) -> Path:
+def _rename_damaged(path: Path, now: datetime) -> Path:
     stamp = now.strftime("%Y%m%dT%H%M%S")
     aside, number = path.with_name(f"{path.name}.damaged-{stamp}"), 1
     while aside.exists():

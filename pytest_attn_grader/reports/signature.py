@@ -20,7 +20,7 @@ ALGORITHM = "hmac-sha256"
 FIELD = "signature"
 
 
-def take_key(environment: MutableMapping[str, str] = os.environ) -> bytes | None:
+def pop_signing_key(environment: MutableMapping[str, str] = os.environ) -> bytes | None:
     """Return the key and remove it from the environment, also from where other processes could read it; None if none.
 
     An empty key is no key.
@@ -40,7 +40,7 @@ def sign(document: dict[str, Any], key: bytes) -> dict[str, Any]:
     return {**plain, "attn_grader": {**ours, FIELD: {"algorithm": ALGORITHM, "value": value}}}
 
 
-def is_genuine(document: dict[str, Any], key: bytes) -> bool:
+def verify_signature(document: dict[str, Any], key: bytes) -> bool:
     """Whether a document is as it was when it was signed with this key; False for one that is not signed at all."""
     ours = document.get("attn_grader")
     if not isinstance(ours, dict):

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_attn_grader.reports.escaping import for_terminal as printable
-from pytest_attn_grader.results.report import CheckResult, GradeReport, Phase, SpeedAtLength
+from pytest_attn_grader.results.report import CheckResult, GradeReport, LengthTiming, Phase
 from pytest_attn_grader.settings import Settings
 
-USUAL_TOKENS = 64
+DEFAULT_TOKENS = 64
 SLOWDOWN_CHECK = "budget.slowdown"
 
 
@@ -102,11 +102,11 @@ def _failure(check: CheckResult) -> Iterator[Line]:
 
 def _notes(report: GradeReport, *, verbose: bool) -> Iterator[Line]:
     yield Line("graded", _subject(report))
-    speed = speed_in_words(report)
+    speed = format_speed(report)
     if speed:
         yield Line("speed", speed)
     if verbose and report.timing:
-        yield Line("time", time_spent(report.timing))
+        yield Line("time", format_timing(report.timing))
     if report.model.fallback_reason:
         yield Line("note", f"graded in the embedded model, because {printable(report.model.fallback_reason)}")
 
@@ -121,14 +121,14 @@ def _subject(report: GradeReport) -> str:
     return f"{what} in {where} of {printable(model.used)} ({size}) on {model.device}"
 
 
-def speed_in_words(report: GradeReport) -> str:
+def format_speed(report: GradeReport) -> str:
     """How fast the attention is beside the reference; from the check alone when no curve was measured."""
     speed = report.speed
     if speed is None or not speed.lengths:
         check = next((check for check in report.checks if check.id == SLOWDOWN_CHECK), None)
         known = check is not None and {"slowdown", "tokens"} <= check.evidence.keys()
         return "" if check is None or not known else _times(check.evidence["slowdown"], check.evidence["tokens"])
-    usual = usual_length(speed.lengths)
+    usual = representative_length(speed.lengths)
     words = _times(usual.slowdown, usual.tokens)
     if speed.student_growth is not None and speed.reference_growth is not None:
         growth, reference = float(speed.student_growth), float(speed.reference_growth)
@@ -136,9 +136,9 @@ def speed_in_words(report: GradeReport) -> str:
     return f"{words}; {printable(speed.stopped)}" if speed.stopped else words
 
 
-def usual_length(lengths: tuple[SpeedAtLength, ...]) -> SpeedAtLength:
+def representative_length(lengths: tuple[LengthTiming, ...]) -> LengthTiming:
     """The length that stands for all: the usual one, or the one nearest to it."""
-    return min(lengths, key=lambda each: abs(each.tokens - USUAL_TOKENS))
+    return min(lengths, key=lambda each: abs(each.tokens - DEFAULT_TOKENS))
 
 
 def _times(slowdown: object, tokens: object) -> str:
@@ -147,7 +147,7 @@ def _times(slowdown: object, tokens: object) -> str:
     return f"{written} times the reference's time on {tokens} tokens"
 
 
-def time_spent(phases: Sequence[Phase]) -> str:
+def format_timing(phases: Sequence[Phase]) -> str:
     """Where a run's time went, the longest part first; what took less than a hundredth of a second is left out."""
     parts = sorted(phases, key=lambda phase: -phase.seconds)
     listed = ", ".join(f"{part.name} {part.seconds:.2f}" for part in parts if part.seconds >= 0.01)

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
-from pytest_attn_grader.results.base import Frozen
+from pytest_attn_grader.results.base import FrozenModel
 from pytest_attn_grader.results.report import Category, Level
 
 ASSESSMENT_VERSION: Literal["1.0"] = "1.0"
@@ -22,7 +22,7 @@ MOST_FEEDBACK, MOST_SUMMARY, MOST_POINT, MOST_POINTS = 1200, 2000, 400, 8
 _Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
-class AssessedCriterion(Frozen):
+class AssessedCriterion(FrozenModel):
     """One criterion of the report's evaluation, in words.
 
     Attributes:
@@ -38,7 +38,7 @@ class AssessedCriterion(Frozen):
     feedback: str
 
 
-class AssessedSource(Frozen):
+class AssessedSource(FrozenModel):
     """The source that the model was shown; it is named by its content, not by its place.
 
     Attributes:
@@ -54,7 +54,7 @@ class AssessedSource(Frozen):
     characters_shown: NonNegativeInt
 
 
-class TokenUsage(Frozen):
+class TokenUsage(FrozenModel):
     """What the endpoint says that the last request cost; earlier tries are not in it."""
 
     prompt: NonNegativeInt | None = None
@@ -62,7 +62,7 @@ class TokenUsage(Frozen):
     total: NonNegativeInt | None = None
 
 
-class Assessment(Frozen):
+class Assessment(FrozenModel):
     """The whole file.
 
     Attributes:

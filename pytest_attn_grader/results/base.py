@@ -8,23 +8,23 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 
-def spell_out_non_finite(value: Any) -> Any:
+def encode_non_finite(value: Any) -> Any:
     """JSON has no NaN; a reader must still learn that there was one."""
     if isinstance(value, float) and not math.isfinite(value):
         return "nan" if math.isnan(value) else ("inf" if value > 0 else "-inf")
     if isinstance(value, (list, tuple)):
-        return [spell_out_non_finite(item) for item in value]
+        return [encode_non_finite(item) for item in value]
     if isinstance(value, dict):
-        return {key: spell_out_non_finite(item) for key, item in value.items()}
+        return {key: encode_non_finite(item) for key, item in value.items()}
     return value
 
 
 EvidenceValue = Annotated[
-    float | int | bool | str | list[Any] | dict[str, Any] | None, BeforeValidator(spell_out_non_finite)
+    float | int | bool | str | list[Any] | dict[str, Any] | None, BeforeValidator(encode_non_finite)
 ]
-Number = Annotated[float | Literal["nan", "inf", "-inf"], BeforeValidator(spell_out_non_finite)]
+Number = Annotated[float | Literal["nan", "inf", "-inf"], BeforeValidator(encode_non_finite)]
 Matrix = list[list[Number]]
 
 
-class Frozen(BaseModel):
+class FrozenModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")

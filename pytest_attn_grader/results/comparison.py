@@ -6,10 +6,10 @@ import math
 from collections.abc import Sequence
 from typing import Literal
 
-from pytest_attn_grader.results.base import Frozen, Matrix, Number
+from pytest_attn_grader.results.base import FrozenModel, Matrix, Number
 
 
-class HeadComparison(Frozen):
+class HeadComparison(FrozenModel):
     """Reference and student on one head of one layer (student minus reference where signed).
 
     Where `row_sum_error` is not 0 the student's rows are no distributions, and its figures are those of its rows
@@ -31,7 +31,7 @@ class HeadComparison(Frozen):
     student_distance: Number | None = None
 
 
-class AttentionMap(Frozen):
+class AttentionMap(FrozenModel):
     """Both patterns of one head: rows are query tokens, columns key tokens."""
 
     layer: int
@@ -40,7 +40,7 @@ class AttentionMap(Frozen):
     student: Matrix
 
 
-class FurtherText(Frozen):
+class HeldOutComparison(FrozenModel):
     """Reference and student on a text other than the prompt: means over the heads of the graded layer.
 
     `worst_head` is the one with the largest total variation; `next_token_agreement` the share of positions at which
@@ -62,13 +62,13 @@ class FurtherText(Frozen):
     next_token_agreement: Number
 
 
-class NextToken(Frozen):
+class NextToken(FrozenModel):
     token: str
     id: int
     probability: Number
 
 
-class Predictions(Frozen):
+class Predictions(FrozenModel):
     """What the model says next, with its own attention and with the student's."""
 
     reference: tuple[NextToken, ...]
@@ -79,7 +79,7 @@ class Predictions(Frozen):
     student_loss: Number
 
 
-class Continuation(Frozen):
+class Continuation(FrozenModel):
     """What both models say after the prompt, greedily, token by token; why the student's did not (`failure`)."""
 
     cached: bool
@@ -92,7 +92,7 @@ Relation = Literal["previous-token", "duplicate-token", "induction", "first-toke
 RELATIONS: tuple[Relation, ...] = Relation.__args__  # type: ignore[attr-defined]
 
 
-class RelationScore(Frozen):
+class RelationScore(FrozenModel):
     """How much of a head's attention goes along one relation between tokens, from 0 to 1 (`head_scores`)."""
 
     layer: int
@@ -102,7 +102,7 @@ class RelationScore(Frozen):
     student: Number
 
 
-class StrongestRelation(Frozen):
+class StrongestRelation(FrozenModel):
     """Where one token of the prompt looks most in one head, as positions in the prompt."""
 
     layer: int
@@ -114,7 +114,7 @@ class StrongestRelation(Frozen):
     student_weight: Number
 
 
-class Coherence(Frozen):
+class Coherence(FrozenModel):
     """Does the student keep the relations between tokens that the heads encode?
 
     Scores are measured on the prompt said twice: only then has every token an earlier occurrence to find again.
@@ -127,7 +127,7 @@ class Coherence(Frozen):
     verdict: str
 
 
-class HeadMatching(Frozen):
+class HeadMatching(FrozenModel):
     """Which student head looks most like which reference head: finds heads that came back in another order.
 
     `distance` and `distance_in_order` are mean total variations, in [0, 1], of the best matching and as they came.
@@ -139,7 +139,7 @@ class HeadMatching(Frozen):
     permuted: bool
 
 
-class Comparison(Frozen):
+class Comparison(FrozenModel):
     """Both models on the prompt; `heads` and `maps` cover every layer: a change in one reaches all later ones.
 
     `drift` is how far the student's residual stream is from the reference's, relative to its length, before each layer
@@ -156,7 +156,7 @@ class Comparison(Frozen):
     coherence: Coherence | None = None
     head_matching: HeadMatching | None = None
     drift: tuple[Number, ...] = ()
-    further: tuple[FurtherText, ...] = ()
+    further: tuple[HeldOutComparison, ...] = ()
     continuations: tuple[Continuation, ...] = ()
 
     @property
@@ -165,7 +165,7 @@ class Comparison(Frozen):
         return tuple(head for head in self.heads if head.layer == self.layer_idx)
 
     @property
-    def most_different_head(self) -> int:
+    def worst_head(self) -> int:
         """The head of the graded layer whose map differs most; one whose rows are no weights comes before any other."""
 
         return most_different(self.heads_of_layer).head
@@ -181,7 +181,7 @@ def most_different(heads: Sequence[HeadComparison]) -> HeadComparison:
     return max(heads, key=difference)
 
 
-class Timing(Frozen):
+class Timing(FrozenModel):
     """Seconds of one pass: the median of `repeats`, and the quartiles between which half of them lie."""
 
     median: Number
@@ -190,7 +190,7 @@ class Timing(Frozen):
     repeats: int
 
 
-class SpeedAtLength(Frozen):
+class LengthTiming(FrozenModel):
     """Student and reference on texts of one length.
 
     `transport` is what the way to the worker and back took, measured with as many bytes and nothing computed; it is
@@ -211,7 +211,7 @@ class SpeedAtLength(Frozen):
         return float(self.student_forward.median) / float(self.reference_forward.median)
 
 
-class Speed(Frozen):
+class Speed(FrozenModel):
     """How long the attention takes, and how that grows with the text.
 
     `student_growth` and `reference_growth` are the exponents p in seconds ~ tokens ** p of the forward pass, a straight
@@ -219,7 +219,7 @@ class Speed(Frozen):
     """
 
     shape: str
-    lengths: tuple[SpeedAtLength, ...] = ()
+    lengths: tuple[LengthTiming, ...] = ()
     student_growth: Number | None = None
     reference_growth: Number | None = None
     stopped: str = ""

@@ -9,22 +9,22 @@ from typing import Literal
 
 from pydantic import Field
 
-from pytest_attn_grader.results.base import EvidenceValue, Frozen, Number
+from pytest_attn_grader.results.base import EvidenceValue, FrozenModel, Number
 from pytest_attn_grader.results.comparison import (
     RELATIONS,
     AttentionMap,
     Coherence,
     Comparison,
     Continuation,
-    FurtherText,
     HeadComparison,
     HeadMatching,
+    HeldOutComparison,
+    LengthTiming,
     NextToken,
     Predictions,
     Relation,
     RelationScore,
     Speed,
-    SpeedAtLength,
     StrongestRelation,
     Timing,
 )
@@ -59,9 +59,9 @@ __all__ = [
     "Predictions",
     "NextToken",
     "Continuation",
-    "FurtherText",
+    "HeldOutComparison",
     "Speed",
-    "SpeedAtLength",
+    "LengthTiming",
     "Timing",
     "Diagnosis",
     "Level",
@@ -96,7 +96,7 @@ Outcome = Literal["passed", "failed", "skipped", "not-applicable", "error"]
 Verdict = Literal["passed", "failed", "ungradable"]
 
 
-class CheckResult(Frozen):
+class CheckResult(FrozenModel):
     """One check: what was asked, what came, what it is worth.
 
     A failed check carries its three lines (`asked`, `came`, `look_at`); every check carries its numbers (`evidence`).
@@ -120,20 +120,20 @@ class CheckResult(Frozen):
     nodeid: str = ""
 
 
-class CategoryScore(Frozen):
+class CategoryScore(FrozenModel):
     earned: float
     possible: float
     checks_passed: int
     checks_total: int
 
 
-class Score(Frozen):
+class Score(FrozenModel):
     earned: float
     possible: float
     by_category: dict[str, CategoryScore]
 
 
-class ModelInfo(Frozen):
+class ModelInfo(FrozenModel):
     requested: str
     used: str | None = None
     source: str | None = None
@@ -150,13 +150,13 @@ class ModelInfo(Frozen):
     device: str | None = None
 
 
-class PromptInfo(Frozen):
+class PromptInfo(FrozenModel):
     text: str
     ids: tuple[int, ...] = ()
     tokens: tuple[str, ...] = ()
 
 
-class Diagnosis(Frozen):
+class Diagnosis(FrozenModel):
     """The named mistake, or an honest 'none of the known ones' with the best evidence."""
 
     slugs: tuple[str, ...]
@@ -167,7 +167,7 @@ class Diagnosis(Frozen):
     look_alikes: tuple[str, ...] = ()
 
 
-class Tolerance(Frozen):
+class Tolerance(FrozenModel):
     """How far a right answer may be from the reference on these inputs, and where the figure comes from."""
 
     probe: str
@@ -178,12 +178,12 @@ class Tolerance(Frozen):
     tolerance: dict[str, Number]
 
 
-class Phase(Frozen):
+class Phase(FrozenModel):
     name: str
     seconds: float
 
 
-class Sandbox(Frozen):
+class Sandbox(FrozenModel):
     """How the submission was contained.
 
     Attributes:
@@ -203,7 +203,7 @@ class Sandbox(Frozen):
     unenforced: tuple[str, ...] = ()
 
 
-class Signature(Frozen):
+class Signature(FrozenModel):
     """Over the whole document, so that whoever has the key can tell whether it was changed."""
 
     algorithm: Literal["hmac-sha256"]
@@ -213,7 +213,7 @@ class Signature(Frozen):
 Level = Literal["met", "partly", "not-met", "not-assessed"]
 
 
-class Criterion(Frozen):
+class Criterion(FrozenModel):
     """One category as an assessor reads it: what it asks, how far it is met, and what was seen.
 
     `evidence` is the grader's own words and numbers: nothing that a submission wrote, and nothing of who wrote it.
@@ -228,7 +228,7 @@ class Criterion(Frozen):
     evidence: tuple[str, ...] = ()
 
 
-class Evaluation(Frozen):
+class Evaluation(FrozenModel):
     """The report for an assessor, human or model; points come from the checks alone.
 
     `levels` is the whole scale, so that a level can be judged by those beside it. `mistakes` are slugs of the catalogue
@@ -242,7 +242,7 @@ class Evaluation(Frozen):
     mistake_titles: tuple[str, ...] = ()
 
 
-class GradeReport(Frozen):
+class GradeReport(FrozenModel):
     """The `attn_grader` object of the JSON report."""
 
     schema_version: Literal["1.0"] = SCHEMA_VERSION

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pydantic import Field
 
 from pytest_attn_grader.errors import FailureName, SubmissionError
-from pytest_attn_grader.results.base import EvidenceValue, Frozen, Number
+from pytest_attn_grader.results.base import EvidenceValue, FrozenModel, Number
 
 
-class Failure(Frozen):
+class Failure(FrozenModel):
     """Why the student's code gave no answer."""
 
     name: FailureName
@@ -24,21 +24,21 @@ class Failure(Frozen):
         )
 
 
-class Adaptation(Frozen):
+class Adaptation(FrozenModel):
     """Something the grader did so that the submission fits; never a fault."""
 
     name: str
     why: str
 
 
-class Construction(Frozen):
+class Construction(FrozenModel):
     """One way a class was constructed: what was passed, and what its constructor read from a config object."""
 
     arguments: dict[str, EvidenceValue] = Field(default_factory=dict)
     config_read: dict[str, EvidenceValue] = Field(default_factory=dict)
 
 
-class WidthAdapter(Frozen):
+class WidthAdapter(FrozenModel):
     """How a module of a fixed width was put into the model.
 
     Texts of up to `exact_tokens` tokens fit exactly. `residual` is the largest share of the hidden states' norm that
@@ -51,7 +51,7 @@ class WidthAdapter(Frozen):
     residual_tokens: int = 0
 
 
-class StudentInfo(Frozen):
+class StudentInfo(FrozenModel):
     """The submission. `restriction` says what the reference had to do without as well, for a fair comparison."""
 
     target: str

@@ -26,7 +26,7 @@ class _Graph:
             weakref.finalize(self, caller.release, reply).atexit = False
 
 
-class Bridge(torch.autograd.Function):
+class RemoteFunction(torch.autograd.Function):
     """Forward and backward of one remote call."""
 
     @staticmethod

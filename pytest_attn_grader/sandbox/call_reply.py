@@ -11,7 +11,7 @@ from pytest_attn_grader.sandbox.worker_process import WorkerProcess
 
 
 @dataclass(frozen=True)
-class Structure:
+class ResultTree:
     """The shape of what a call returned.
 
     Attributes:
@@ -24,7 +24,7 @@ class Structure:
 
     type: str
     name: str | None = None
-    items: tuple[Structure, ...] = ()
+    items: tuple[ResultTree, ...] = ()
     keys: tuple[str, ...] = ()
     text: str = ""
 
@@ -59,7 +59,7 @@ class CallReply:
         inputs: the tensors whose gradients can be asked for.
     """
 
-    structure: Structure
+    structure: ResultTree
     tensors: dict[str, Tensor]
     inputs_after: dict[str, Tensor]
     handle: int | None

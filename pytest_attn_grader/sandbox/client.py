@@ -18,11 +18,18 @@ from torch import Tensor
 
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.sandbox import reply_validation
-from pytest_attn_grader.sandbox.autograd import Bridge
+from pytest_attn_grader.sandbox.autograd import RemoteFunction
 from pytest_attn_grader.sandbox.call_reply import CallReply, Shape
 from pytest_attn_grader.sandbox.descriptions import Constructed, Description, RemoteModule, RemoteParameter
-from pytest_attn_grader.sandbox.messages import Argument, CallSpec, ConfigObject, Several, TensorRef, Value
-from pytest_attn_grader.sandbox.round_trips import Trip, inside_of, sizes_of
+from pytest_attn_grader.sandbox.messages import (
+    Argument,
+    CallSpec,
+    ConfigObject,
+    LiteralArgument,
+    TensorRef,
+    TupleArgument,
+)
+from pytest_attn_grader.sandbox.round_trips import RoundTrip, sizes_of, worker_seconds
 from pytest_attn_grader.sandbox.worker_process import WorkerProcess
 
 __all__ = [
@@ -31,16 +38,16 @@ __all__ = [
     "ConfigObject",
     "Constructed",
     "Description",
-    "RemoteAttention",
+    "SandboxClient",
     "RemoteModule",
     "RemoteParameter",
-    "Several",
+    "TupleArgument",
     "TensorRef",
-    "Value",
+    "LiteralArgument",
 ]
 
 
-class RemoteAttention:
+class SandboxClient:
     """A submission in a worker that is replaced when it dies.
 
     Every method raises `SubmissionError` for what the student's code does wrong. After a failure that ended the worker
@@ -61,13 +68,13 @@ class RemoteAttention:
         self._peak_rss_bytes: int | None = None
         self._last_failure: SubmissionError | None = None
         self._closed = False
-        self._trips: list[Trip] = []
+        self._trips: list[RoundTrip] = []
         self._noting = False
         self._spent_seconds = 0.0
         self.unenforced: tuple[str, ...] = ()
         self.replacements = 0
 
-    def __enter__(self) -> RemoteAttention:
+    def __enter__(self) -> SandboxClient:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -169,12 +176,12 @@ class RemoteAttention:
             return self.call(replace(spec, grad=False, requires_grad=()), tensors)
         spec = replace(spec, grad=True, requires_grad=wanted)
         kept: list[CallReply] = []
-        outputs = Bridge.apply(self, spec, tuple(tensors), kept, *tensors.values())  # type: ignore[no-untyped-call]
+        outputs = RemoteFunction.apply(self, spec, tuple(tensors), kept, *tensors.values())  # type: ignore[no-untyped-call]
         reply = kept.pop()
         return replace(reply, tensors=dict(zip(reply.tensors, outputs, strict=True)), handle=None, worker=None)
 
     @contextmanager
-    def noting(self) -> Iterator[list[Trip]]:
+    def record_round_trips(self) -> Iterator[list[RoundTrip]]:
         """Collect every trip to the worker that is made inside and comes back."""
         self._trips, self._noting = [], True
         try:
@@ -182,10 +189,10 @@ class RemoteAttention:
         finally:
             self._noting = False
 
-    def echo(self, trip: Trip) -> float:
+    def echo(self, trip: RoundTrip) -> float:
         """Make a trip once more with as many bytes each way and nothing computed; return its seconds."""
-        with self.noting() as trips:
-            self._request(self._ready(), trip.echo, trip.cargo)
+        with self.record_round_trips() as trips:
+            self._request(self._ready(), trip.echo, trip.dummy_tensors)
         return sum(each.seconds for each in trips if each.op == "echo")
 
     def release(self, reply: CallReply) -> None:
@@ -205,7 +212,7 @@ class RemoteAttention:
 
     def _running(self) -> WorkerProcess:
         if self._closed:
-            raise RuntimeError("this RemoteAttention is closed")
+            raise RuntimeError("this SandboxClient is closed")
         if self._worker is not None and self._worker.ended:
             self._peak_rss_bytes = self.peak_rss_bytes
             self._printed = self.captured_output[: self._worker.limits.output_bytes]
@@ -270,8 +277,8 @@ class RemoteAttention:
             self._spent_seconds += time.perf_counter() - started
         if self._noting:
             seconds = time.perf_counter() - started
-            inside = inside_of(reply[0], seconds)
-            self._trips.append(Trip(header["op"], sizes_of(sent), sizes_of(reply[1]), seconds, inside))
+            inside = worker_seconds(reply[0], seconds)
+            self._trips.append(RoundTrip(header["op"], sizes_of(sent), sizes_of(reply[1]), seconds, inside))
         return reply
 
     def _seconds_left(self, worker: WorkerProcess, wanted_seconds: float) -> float:
@@ -292,8 +299,8 @@ class RemoteAttention:
             taken.append(self._released.popleft())
         return taken
 
-    def _judging(self, worker: WorkerProcess | None = None) -> reply_validation.Judging:
-        return reply_validation.Judging(worker or self._worker)
+    def _judging(self, worker: WorkerProcess | None = None) -> reply_validation.MalformedReplyGuard:
+        return reply_validation.MalformedReplyGuard(worker or self._worker)
 
 
 def _plain(tensor: Tensor) -> Tensor:

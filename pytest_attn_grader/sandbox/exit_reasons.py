@@ -18,7 +18,7 @@ def failed(name: FailureName, message: str, remedy: str = "") -> SubmissionError
     return SubmissionError(name, message, remedy=remedy)
 
 
-def ended_by_supervisor(note: str, doing: str, limits: Limits) -> SubmissionError | None:
+def from_supervisor_note(note: str, doing: str, limits: Limits) -> SubmissionError | None:
     """Return what there was too much of, by the supervisor's note; None when it has not ended the worker by itself."""
     if note == "too-many-processes":
         return failed(
@@ -35,7 +35,7 @@ def ended_by_supervisor(note: str, doing: str, limits: Limits) -> SubmissionErro
     return None
 
 
-def ended_with(status: int, doing: str, limits: Limits) -> SubmissionError:
+def from_exit_status(status: int, doing: str, limits: Limits) -> SubmissionError:
     """Return what a process's exit status means for the submission; negative is the signal that ended it."""
     if status >= 0:
         return failed(

@@ -21,17 +21,17 @@ from typing import IO, Any
 from pytest_attn_grader.sandbox.worker.process_tree import parent_of
 
 # Bubblewrap runs it to hold its namespaces open: it sends back what it is sent, and ends with its standard input.
-HOLDER = "/bin/cat"
+NAMESPACE_HOLDER = "/bin/cat"
 _PID_SECONDS = 10.0
 _LINE_BYTES = 1 << 12
 _ADD_SEALS, _ALL_SEALS = 1033, 0xF  # <linux/fcntl.h>: it cannot be written, grown, shrunk or unsealed
 
 
-class NoNurseryError(Exception):
+class ForkServerUnavailableError(Exception):
     """There is no warm sandbox, or it has ended."""
 
 
-class Nursery:
+class ForkServer:
     """One warm sandbox. Processes forked from the one that started it share it."""
 
     def __init__(self) -> None:
@@ -47,14 +47,14 @@ class Nursery:
             start_cradle: starts this program, with these descriptors, the last of them for requests.
 
         Raises:
-            NoNurseryError: this system has none.
+            ForkServerUnavailableError: this system has none.
         """
         if not sys.platform.startswith("linux") or not hasattr(os, "pidfd_open"):
-            raise NoNurseryError("a warm sandbox needs Linux")
+            raise ForkServerUnavailableError("a warm sandbox needs Linux")
         try:
             program = _copy_program(sys.executable)
         except OSError as error:
-            raise NoNurseryError(f"this Python cannot be copied: {error}") from error
+            raise ForkServerUnavailableError(f"this Python cannot be copied: {error}") from error
         # One message is one request, whoever of several processes sends it.
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
@@ -62,7 +62,7 @@ class Nursery:
             self._requests = ours
         except OSError as error:
             ours.close()
-            raise NoNurseryError(str(error)) from error
+            raise ForkServerUnavailableError(str(error)) from error
         finally:
             theirs.close()
             os.close(program)
@@ -88,10 +88,10 @@ class Nursery:
             control, handle: our and its end of its supervisor's standard input.
 
         Raises:
-            NoNurseryError: there is nobody to do it.
+            ForkServerUnavailableError: there is nobody to do it.
         """
         if self._requests is None:
-            raise NoNurseryError("it has ended")
+            raise ForkServerUnavailableError("it has ended")
         printed, output = os.pipe()
         myself = os.pidfd_open(os.getpid())
         try:
@@ -100,7 +100,7 @@ class Nursery:
             socket.send_fds(self._requests, [b"\n"], [connection.fileno(), handle.fileno(), output, myself])
         except OSError as error:
             os.close(printed)
-            raise NoNurseryError(str(error)) from error
+            raise ForkServerUnavailableError(str(error)) from error
         finally:
             os.close(output)
             os.close(myself)
@@ -208,9 +208,9 @@ class ForkedProcess:
             self._descriptor = None
 
 
-def holds_namespaces() -> bool:
+def holder_available() -> bool:
     """Whether the program is there that namespaces are held open with."""
-    return Path(HOLDER).exists()
+    return Path(NAMESPACE_HOLDER).exists()
 
 
 def _copy_program(executable: str) -> int:
@@ -233,15 +233,15 @@ def _copy_program(executable: str) -> int:
     return descriptor
 
 
-_kept: Nursery | None = None
+_kept: ForkServer | None = None
 
 
-def keep(nursery: Nursery | None) -> None:
+def keep(nursery: ForkServer | None) -> None:
     """Have every later worker of this process, and of those forked from it, come from this one."""
     global _kept  # noqa: PLW0603 - as the model that is kept, it is there for the runs forked from this process
     _kept = nursery
 
 
-def kept() -> Nursery | None:
+def kept() -> ForkServer | None:
     """The one that was kept; None in an ordinary run."""
     return _kept

@@ -14,7 +14,7 @@ from typing import Any
 
 from pytest_attn_grader.errors import SandboxUnavailableError
 from pytest_attn_grader.sandbox import bubblewrap, fork_server
-from pytest_attn_grader.sandbox.fork_server import ForkedProcess, NoNurseryError, Nursery
+from pytest_attn_grader.sandbox.fork_server import ForkedProcess, ForkServer, ForkServerUnavailableError
 from pytest_attn_grader.sandbox.worker import supervisor
 from pytest_attn_grader.sandbox.worker.limits import Limits
 
@@ -51,7 +51,7 @@ def clean_environment(source: Mapping[str, str]) -> dict[str, str]:
 
 
 @dataclass(frozen=True)
-class Spawned:
+class SpawnedWorker:
     """A worker that has been started.
 
     Attributes:
@@ -72,7 +72,9 @@ class Spawned:
         return supervisor.read_note(self.control) if self.control is not None else ""
 
 
-def spawn_worker(root: Path, import_paths: Sequence[str], limits: Limits, *, in_namespaces: bool = False) -> Spawned:
+def spawn_worker(
+    root: Path, import_paths: Sequence[str], limits: Limits, *, in_namespaces: bool = False
+) -> SpawnedWorker:
     """Start a worker, in namespaces of its own if asked to; does not wait for anything.
 
     Where a warm sandbox is kept the worker is forked from it, and otherwise started.
@@ -107,16 +109,16 @@ def spawn_worker(root: Path, import_paths: Sequence[str], limits: Limits, *, in_
         ) from error
     finally:
         theirs.close()
-    return Spawned(process, ours, control)
+    return SpawnedWorker(process, ours, control)
 
 
-def start_nursery(import_paths: Sequence[str]) -> Nursery:
+def start_fork_server(import_paths: Sequence[str]) -> ForkServer:
     """Start a warm sandbox, which loads torch from these places; does not wait for it.
 
     Raises:
-        NoNurseryError: this system has none.
+        ForkServerUnavailableError: this system has none.
     """
-    made = Nursery()
+    made = ForkServer()
 
     def start(program: str, descriptors: tuple[int, ...], requests: int) -> subprocess.Popen[bytes]:
         config = {"nursery": True, "descriptor": requests, "import_paths": [*import_paths], "threads": THREADS}
@@ -144,13 +146,16 @@ def _fork(
         return None
     wanted = {**config, "namespaces": None, "environment": {}}
     if in_namespaces:
-        wanted["namespaces"] = [*bubblewrap.wrap(root, config["import_paths"], WORKER.parent), fork_server.HOLDER]
+        wanted["namespaces"] = [
+            *bubblewrap.wrap(root, config["import_paths"], WORKER.parent),
+            fork_server.NAMESPACE_HOLDER,
+        ]
         wanted["environment"] = {**bubblewrap.SET_VARIABLES, "PWD": str(root)}
     control, handle = socket.socketpair()
     with handle:
         try:
             return kept.fork_worker(wanted, theirs, control, handle), control
-        except NoNurseryError:
+        except ForkServerUnavailableError:
             control.close()
             return None
 

@@ -18,7 +18,7 @@ class TensorRef:
 
 
 @dataclass(frozen=True)
-class Value:
+class LiteralArgument:
     """An argument that is a plain value: a number, a string, a bool, None."""
 
     value: float | str | bool | None
@@ -38,16 +38,16 @@ class ConfigObject:
 
 
 @dataclass(frozen=True)
-class Several:
+class TupleArgument:
     """An argument that is a tuple of others."""
 
-    items: tuple[TensorRef | Value, ...]
+    items: tuple[TensorRef | LiteralArgument, ...]
 
     def to_json(self) -> dict[str, Any]:
         return {"items": [item.to_json() for item in self.items]}
 
 
-Argument = TensorRef | Value | ConfigObject | Several
+Argument = TensorRef | LiteralArgument | ConfigObject | TupleArgument
 
 
 @dataclass(frozen=True)

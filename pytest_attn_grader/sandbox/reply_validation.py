@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from pytest_attn_grader.errors import SubmissionError
-from pytest_attn_grader.sandbox.call_reply import CallReply, Shape, Structure
+from pytest_attn_grader.sandbox.call_reply import CallReply, ResultTree, Shape
 from pytest_attn_grader.sandbox.descriptions import (
     Candidate,
     Constructed,
@@ -25,7 +25,7 @@ MOST_DEPTH = 8
 MOST_ENTRIES = 2000
 
 
-class Judging:
+class MalformedReplyGuard:
     """A context in which a wrong type or a missing key is a malformed reply: the worker ends and the student fails."""
 
     def __init__(self, worker: WorkerProcess | None) -> None:
@@ -158,23 +158,23 @@ def _read_signature(parameters: Any) -> tuple[Parameter, ...]:
     )
 
 
-def _read_structure(data: Any, names: list[str], depth: int) -> Structure:
+def _read_structure(data: Any, names: list[str], depth: int) -> ResultTree:
     kind = _typed(data["type"], str)
     if depth > MOST_DEPTH or len(names) > MOST_ENTRIES:
         raise ValueError("the result is nested too deeply or has too many parts")
     if kind == "tensor":
         names.append(_typed(data["name"], str))
-        return Structure("tensor", name=names[-1])
+        return ResultTree("tensor", name=names[-1])
     if kind in ("tuple", "list", "dict"):
         items = tuple(_read_structure(item, names, depth + 1) for item in _items(data["items"]))
         keys = tuple(_typed(key, str) for key in _items(data["keys"])) if kind == "dict" else ()
         if kind == "dict" and len(keys) != len(items):
             raise ValueError("a dict with other keys than items")
-        return Structure(kind, items=items, keys=keys)
+        return ResultTree(kind, items=items, keys=keys)
     if kind == "none":
-        return Structure("none")
+        return ResultTree("none")
     if kind == "other":
-        return Structure("other", text=_typed(data["repr"], str)[:1000])
+        return ResultTree("other", text=_typed(data["repr"], str)[:1000])
     raise ValueError(f"a result of type {kind[:80]!r}")
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Trip:
+class RoundTrip:
     """One request, there and back.
 
     Attributes:
@@ -27,7 +27,7 @@ class Trip:
     inside: float
 
     @property
-    def cargo(self) -> dict[str, Tensor]:
+    def dummy_tensors(self) -> dict[str, Tensor]:
         """Tensors as large as those that were sent."""
         return {name: torch.zeros(shape, dtype=dtype) for name, (shape, dtype) in self.sent.items()}
 
@@ -40,7 +40,7 @@ class Trip:
         return {"op": "echo", "back": back}
 
 
-def inside_of(reply: Mapping[str, object], seconds: float) -> float:
+def worker_seconds(reply: Mapping[str, object], seconds: float) -> float:
     """The worker's own figure from a reply, as far as it can be true."""
     said = reply.get("seconds")
     return min(float(said), seconds) if isinstance(said, (int, float)) and said > 0 else 0.0

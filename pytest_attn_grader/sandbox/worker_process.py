@@ -21,13 +21,13 @@ from pytest_attn_grader._utils.memory import peak_rss_bytes
 from pytest_attn_grader.errors import SandboxUnavailableError, SubmissionError
 from pytest_attn_grader.sandbox.exit_reasons import (
     WIRE_REMEDY,
-    ended_by_supervisor,
-    ended_with,
     failed,
+    from_exit_status,
+    from_supervisor_note,
     student_failure,
 )
 from pytest_attn_grader.sandbox.fork_server import ForkedProcess
-from pytest_attn_grader.sandbox.launch import Spawned, spawn_worker
+from pytest_attn_grader.sandbox.launch import SpawnedWorker, spawn_worker
 from pytest_attn_grader.sandbox.others import kill_children, kill_group
 from pytest_attn_grader.sandbox.output_reader import OutputDrain
 from pytest_attn_grader.sandbox.worker import process_tree, protocol
@@ -59,7 +59,7 @@ class WorkerProcess:
         self.limits = limits
         self.in_namespaces = in_namespaces
         self.hello: dict[str, Any] | None = None
-        self._spawned: Spawned | None = None
+        self._spawned: SpawnedWorker | None = None
         self._process: subprocess.Popen[bytes] | ForkedProcess | None = None
         self._connection: socket.socket | None = None
         self._control: socket.socket | None = None
@@ -110,7 +110,7 @@ class WorkerProcess:
             RuntimeError: this worker is not running (not started, or ended by an earlier failure).
         """
         with self._lock:
-            self._await_hello()
+            self._handshake()
             payload = protocol.encode_tensors(tensors or {})
             self._number += 1
             limit = self.limits.call_seconds if seconds is None else seconds
@@ -132,7 +132,7 @@ class WorkerProcess:
             RuntimeError: this worker is not running.
         """
         with self._lock:
-            self._await_hello()
+            self._handshake()
 
     @property
     def unenforced(self) -> tuple[str, ...]:
@@ -187,7 +187,7 @@ class WorkerProcess:
         """End the worker; may be called any number of times."""
         self.kill()
 
-    def _await_hello(self) -> None:
+    def _handshake(self) -> None:
         if self._connection is None:
             raise RuntimeError("this worker is not running: it was not started, or an earlier failure ended it")
         if self.hello is not None:
@@ -196,7 +196,7 @@ class WorkerProcess:
         deadline = max(self._started + self.limits.start_seconds, time.monotonic() + _GREETING_SECONDS)
         try:
             self.hello, _ = protocol.receive_frame(
-                self._connection, max_payload_bytes=0, deadline=deadline, on_wait=self._look_after
+                self._connection, max_payload_bytes=0, deadline=deadline, on_wait=self._check_alive
             )
         except (protocol.WireError, SubmissionError) as error:
             # Nothing of the student's has run yet, so this is ours.
@@ -210,7 +210,7 @@ class WorkerProcess:
         self._pid = own_pid
         if self.in_namespaces:
             above = self._process.pid
-            self._pid = None if above is None else process_tree.pid_outside(own_pid, above)
+            self._pid = None if above is None else process_tree.host_pid(own_pid, above)
         self.peak_rss_bytes  # noqa: B018 - known from now on, even if the first call ends the process
 
     def _exchange(
@@ -219,13 +219,13 @@ class WorkerProcess:
         assert self._connection is not None
         deadline = time.monotonic() + seconds
         try:
-            self._look_after()
-            protocol.send_frame(self._connection, header, payload, deadline=deadline, on_wait=self._look_after)
+            self._check_alive()
+            protocol.send_frame(self._connection, header, payload, deadline=deadline, on_wait=self._check_alive)
             reply, data = protocol.receive_frame(
                 self._connection,
                 max_payload_bytes=self.limits.reply_bytes,
                 deadline=deadline,
-                on_wait=self._look_after,
+                on_wait=self._check_alive,
             )
             if reply.get("id") != header["id"]:
                 raise protocol.WireError(
@@ -239,7 +239,7 @@ class WorkerProcess:
             self.kill()
             raise
 
-    def _look_after(self) -> None:
+    def _check_alive(self) -> None:
         """Called while waiting: raise when the worker floods its output or has ended (a child may hold the socket)."""
         assert self._process is not None
         assert self._output is not None
@@ -282,7 +282,7 @@ class WorkerProcess:
         if error.fault == "closed" and status is not None:
             if self.in_namespaces and status > _SIGNALLED:
                 status = _SIGNALLED - status  # bubblewrap passes a signal on as a shell does
-            return ended_by_supervisor(note, doing, self.limits) or ended_with(status, doing, self.limits)
+            return from_supervisor_note(note, doing, self.limits) or from_exit_status(status, doing, self.limits)
         return failed("malformed-reply", f"What came back from {doing} cannot be read: {error}.", WIRE_REMEDY)
 
     def _end_process(self, process: subprocess.Popen[bytes] | ForkedProcess) -> None:
@@ -305,7 +305,7 @@ class WorkerProcess:
                 return
             owner = process.parent if isinstance(process, ForkedProcess) else None
             with contextlib.suppress(ValueError):  # it has ended meanwhile
-                process_tree.kill_descendants(process.pid, owner=owner)
+                process_tree.kill_process_tree(process.pid, owner=owner)
         else:
             assert isinstance(process, subprocess.Popen)
             kill_children(process.pid)

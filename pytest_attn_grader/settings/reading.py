@@ -26,7 +26,7 @@ from pytest_attn_grader.settings.options import read_option
 from pytest_attn_grader.settings.settings import Settings
 from pytest_attn_grader.settings.values import (
     layer_number,
-    not_blank,
+    non_empty,
     not_negative_int,
     one_of,
     parse_formats,
@@ -57,7 +57,7 @@ def read_settings(config: pytest.Config, environment: Mapping[str, str] = os.env
             raise UsageError(f"{source} got {value!r}, but {noun} must be {expects}.") from None
 
     seed = read("seed", not_negative_int, "a whole number from 0 to 2**63 - 1")
-    paths = {noun: read(noun, not_blank, "a path") for noun in ("report", "html", "plots", "progress")}
+    paths = {noun: read(noun, non_empty, "a path") for noun in ("report", "html", "plots", "progress")}
     formats = read("format", parse_formats, f"NAME:PATH with a name of {', '.join(FORMAT_NAMES)}") or ()
     prompt = read("prompt", unicode_text, "text in UTF-8")
     if not prompt.strip():
@@ -67,12 +67,12 @@ def read_settings(config: pytest.Config, environment: Mapping[str, str] = os.env
     layer = read("layer", layer_number, "a layer number, counted from 0, or all")
     return Settings(
         student=student.strip(),
-        model=read("model", not_blank, "a model: auto, mini, distilgpt2, a hub id or a folder"),
+        model=read("model", non_empty, "a model: auto, mini, distilgpt2, a hub id or a folder"),
         # With all of them replaced, the first is the one that is looked at closely.
         layer_idx=0 if layer == ALL_LAYERS else layer,
         all_layers=layer == ALL_LAYERS,
         prompt=prompt,
-        device=read("device", not_blank, "auto, cpu, cuda or cuda:N"),
+        device=read("device", non_empty, "auto, cpu, cuda or cuda:N"),
         **{noun: None if path is None else invocation_dir / path for noun, path in paths.items()},
         formats=tuple((name, invocation_dir / path) for name, path in formats),
         budget_seconds=read("budget", positive_float, "a number of seconds above 0"),

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pytest_attn_grader.settings.defaults import ALL_LAYERS, FORMAT_NAMES
 
 
-def not_blank(value: str) -> str:
+def non_empty(value: str) -> str:
     if not value.strip():
         raise ValueError(value)
     return value.strip()

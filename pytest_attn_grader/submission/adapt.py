@@ -14,11 +14,17 @@ from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.results.report import Adaptation
 from pytest_attn_grader.submission.constructor import Sizes, arguments_for, is_resizable
 from pytest_attn_grader.submission.contract import Contract
-from pytest_attn_grader.submission.function_attention import StudentAttention, fit_function
+from pytest_attn_grader.submission.function_attention import FunctionAttention, fit_function
 from pytest_attn_grader.submission.head_adapter import Tally
-from pytest_attn_grader.submission.module_attention import HiddenStatesAttention
+from pytest_attn_grader.submission.module_attention import ModuleAttention
 from pytest_attn_grader.submission.projected import Shape
-from pytest_attn_grader.submission.projected_student import BATCH_1, MASK_STYLES, PADDING, Conventions, StudentOracle
+from pytest_attn_grader.submission.projected_student import (
+    BATCH_1,
+    MASK_STYLES,
+    PADDING,
+    CallConventions,
+    ProjectedStudent,
+)
 from pytest_attn_grader.submission.projections.layouts import USUAL, layouts_for
 
 if TYPE_CHECKING:
@@ -30,7 +36,7 @@ _TRIAL_SIZES = _TRIAL_HEADS, _TRIAL_HEAD_DIM
 _SAME = 1e-3
 
 
-def fit(student: Student, contract: Contract, *, seed: int) -> StudentAttention | HiddenStatesAttention:
+def fit(student: Student, contract: Contract, *, seed: int) -> FunctionAttention | ModuleAttention:
     """The submission as an attention on query, key and value.
 
     Raises:
@@ -39,32 +45,32 @@ def fit(student: Student, contract: Contract, *, seed: int) -> StudentAttention 
     if contract.kind == "function":
         return fit_function(student, contract, seed=seed)
     if contract.kind == "module" and {"query", "key", "value"} <= contract.roles:
-        target = _bare_target(student, contract)
+        target = _has_no_parameters(student, contract)
         if target:
             return fit_function(student, replace(contract, kind="function"), seed=seed)
     return fit_hidden_states(student, contract, seed=seed)
 
 
-def _bare_target(student: Student, contract: Contract) -> bool:
+def _has_no_parameters(student: Student, contract: Contract) -> bool:
     """Whether a module of query, key and value has nothing of its own: then it is a function in a module's clothes."""
-    module = student.module(student.target_of(contract.candidate))
+    module = student.module(student.resolve_call_target(contract.candidate))
     return not module.parameters and not module.unregistered
 
 
-def fit_hidden_states(student: Student, contract: Contract, *, seed: int) -> HiddenStatesAttention:
+def fit_hidden_states(student: Student, contract: Contract, *, seed: int) -> ModuleAttention:
     """Find masks and layouts with which a single token comes back as its value.
 
     With one token there is nothing to attend to: the output is the value through the output projection, whatever the
     attention does. So this settles how projections are laid out, and nothing about attention.
     """
-    oracle = StudentOracle(student, contract)
+    oracle = ProjectedStudent(student, contract)
     shape = oracle.shape_for(*_TRIAL_SIZES)
     first_failure: SubmissionError | None = None
-    answered: HiddenStatesAttention | None = None
-    returns_value: HiddenStatesAttention | None = None
-    settled: HiddenStatesAttention | None = None
+    answered: ModuleAttention | None = None
+    returns_value: ModuleAttention | None = None
+    settled: ModuleAttention | None = None
     for conventions in _conventions(contract, shape):
-        attention = HiddenStatesAttention(student, contract, replace(oracle, conventions=conventions))
+        attention = ModuleAttention(student, contract, replace(oracle, conventions=conventions))
         try:
             same = _returns_the_value(attention, seed)
             attention = replace(attention, returns_weights=_answers(attention, seed))
@@ -76,7 +82,7 @@ def fit_hidden_states(student: Student, contract: Contract, *, seed: int) -> Hid
         answered = answered or attention
         if same:
             returns_value = returns_value or attention
-            if not _may_swap(shape) or _query_is_the_query(attention, seed):
+            if not _query_key_order_unknown(shape) or _query_is_row_local(attention, seed):
                 settled = attention
                 break
     # Where no known layout brings the value back, or none tells query from key, the checks will say what is wrong with
@@ -88,7 +94,7 @@ def fit_hidden_states(student: Student, contract: Contract, *, seed: int) -> Hid
     raise first_failure
 
 
-def _conventions(contract: Contract, shape: Shape) -> Iterator[Conventions]:
+def _conventions(contract: Contract, shape: Shape) -> Iterator[CallConventions]:
     styles: tuple[str, ...] = MASK_STYLES
     if contract.mask_convention == "none":
         styles = (BATCH_1,)
@@ -96,13 +102,13 @@ def _conventions(contract: Contract, shape: Shape) -> Iterator[Conventions]:
         styles = (PADDING,)
     layouts = list(layouts_for(shape.found))
     for style, layout in itertools.product(styles, layouts):
-        yield Conventions(layout, style)
+        yield CallConventions(layout, style)
     for layout in layouts:
         if not layout.sequence_first:
-            yield Conventions(layout, BATCH_1, one_at_a_time=True)
+            yield CallConventions(layout, BATCH_1, one_at_a_time=True)
 
 
-def _returns_the_value(attention: HiddenStatesAttention, seed: int) -> bool:
+def _returns_the_value(attention: ModuleAttention, seed: int) -> bool:
     generator = torch.Generator().manual_seed(seed)
     size = (_TRIAL_BATCH, _TRIAL_HEADS, 1, _TRIAL_HEAD_DIM)
     query, key, value = (torch.randn(size, generator=generator) for _ in range(3))
@@ -111,12 +117,12 @@ def _returns_the_value(attention: HiddenStatesAttention, seed: int) -> bool:
     return bool((output - value).abs().max() <= _SAME * value.abs().max())
 
 
-def _may_swap(shape: Shape) -> bool:
+def _query_key_order_unknown(shape: Shape) -> bool:
     """Whether the order of query and key is open: in a fused matrix whose name does not say it."""
     return shape.found.is_fused and shape.found.letters is None
 
 
-def _query_is_the_query(attention: HiddenStatesAttention, seed: int) -> bool:
+def _query_is_row_local(attention: ModuleAttention, seed: int) -> bool:
     """Another query for the first token must leave the second token's output alone; another key would not.
 
     In a matrix of its own it is a name's business which third is the query. Whatever the attention does with its rows,
@@ -133,7 +139,7 @@ def _query_is_the_query(attention: HiddenStatesAttention, seed: int) -> bool:
     return bool((outputs[0] - outputs[1]).abs().max() <= _SAME * value.abs().max())
 
 
-def _answers(attention: HiddenStatesAttention, seed: int) -> bool:
+def _answers(attention: ModuleAttention, seed: int) -> bool:
     """Some tokens more, so that a mask of the wrong shape shows; whether weights come back."""
     generator = torch.Generator().manual_seed(seed)
     size = (_TRIAL_BATCH, _TRIAL_HEADS, _TRIAL_TOKENS, _TRIAL_HEAD_DIM)
@@ -143,7 +149,7 @@ def _answers(attention: HiddenStatesAttention, seed: int) -> bool:
     return attn_weights is not None
 
 
-def _with_notes(attention: HiddenStatesAttention, shape: Shape) -> HiddenStatesAttention:
+def _with_notes(attention: ModuleAttention, shape: Shape) -> ModuleAttention:
     contract, conventions = attention.contract, attention.oracle.conventions
     notes = [Adaptation(name=name, why=why) for name, why in contract.notes]
     candidate = contract.candidate

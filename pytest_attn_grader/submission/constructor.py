@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.results.base import EvidenceValue
 from pytest_attn_grader.sandbox.descriptions import Candidate
-from pytest_attn_grader.sandbox.messages import ConfigObject, Value
+from pytest_attn_grader.sandbox.messages import ConfigObject, LiteralArgument
 from pytest_attn_grader.submission.parameter_names import is_dropout
 
 _NAMES: dict[str, frozenset[str]] = {
@@ -165,7 +165,7 @@ class Sizes:
 class Arguments:
     """Keyword arguments of a constructor, all plain values but a config object, and how messages show them."""
 
-    by_name: dict[str, Value | ConfigObject]
+    by_name: dict[str, LiteralArgument | ConfigObject]
 
     @property
     def key(self) -> str:
@@ -185,7 +185,7 @@ class Arguments:
         return ", ".join(shown)
 
 
-def _shown(argument: Value | ConfigObject) -> str:
+def _shown(argument: LiteralArgument | ConfigObject) -> str:
     return "config" if isinstance(argument, ConfigObject) else repr(argument.value)
 
 
@@ -242,7 +242,7 @@ def arguments_for(candidate: Candidate, sizes: Sizes) -> Arguments:
         # What scores are divided by.
         "temperature": sizes.head_dim**0.5,
     }
-    filled: dict[str, Value | ConfigObject] = {}
+    filled: dict[str, LiteralArgument | ConfigObject] = {}
     unknown = []
     for parameter in candidate.parameters:
         role = role_of_size(parameter.name)
@@ -251,7 +251,7 @@ def arguments_for(candidate: Candidate, sizes: Sizes) -> Arguments:
         if role == "config" or parameter.name == _unnamed_config(candidate):
             filled[parameter.name] = config_object(sizes)
         elif role is not None and not _left_alone(role, parameter.has_default, parameter.default):
-            filled[parameter.name] = Value(values[role])
+            filled[parameter.name] = LiteralArgument(values[role])
         elif role is None and not parameter.has_default:
             unknown.append(parameter.name)
     if unknown:

@@ -21,8 +21,8 @@ __all__ = [
     "Parameter",
     "Slot",
     "choose_candidate",
-    "note_on_choice",
-    "settle_contract",
+    "choice_note",
+    "resolve_contract",
 ]
 
 Kind = Literal["function", "projected-function", "module"]
@@ -111,7 +111,7 @@ def choose_candidate(candidates: Sequence[Candidate], wanted: str | None, typed:
     )
 
 
-def note_on_choice(chosen: Candidate, candidates: Sequence[Candidate]) -> Notes:
+def choice_note(chosen: Candidate, candidates: Sequence[Candidate]) -> Notes:
     """What the report says when the name alone decided: helpers often take the same arguments."""
     if chosen.name != CONTRACT_NAME:
         return ()
@@ -128,7 +128,7 @@ def _require_gradable(candidate: Candidate) -> Candidate:
     )
 
 
-def settle_contract(candidate: Candidate, declared_mask: str | None, typed: str) -> Contract:
+def resolve_contract(candidate: Candidate, declared_mask: str | None, typed: str) -> Contract:
     """Decide which argument goes where.
 
     Raises:

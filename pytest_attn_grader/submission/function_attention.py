@@ -14,14 +14,21 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from pytest_attn_grader.attention.probes import INPUT_NAMES, SPEC_BY_NAME, Probe, Record, build_probe, without_gradients
+from pytest_attn_grader.attention.probes import (
+    INPUT_NAMES,
+    SPEC_BY_NAME,
+    Probe,
+    ProbeResult,
+    build_probe,
+    without_gradients,
+)
 from pytest_attn_grader.attention.reference import as_additive_mask
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.results.report import Adaptation, Failure
 from pytest_attn_grader.sandbox.call_reply import CallReply
-from pytest_attn_grader.sandbox.messages import CallSpec, TensorRef, Value
+from pytest_attn_grader.sandbox.messages import CallSpec, LiteralArgument, TensorRef
 from pytest_attn_grader.submission.contract import Contract
-from pytest_attn_grader.submission.return_values import output_name, require_shape, split_result, wrong_result
+from pytest_attn_grader.submission.return_values import output_name, parse_result, require_shape, wrong_result
 
 if TYPE_CHECKING:
     from pytest_attn_grader.submission.student import Student
@@ -30,21 +37,21 @@ RANKS = (4, 3, 2)
 
 
 @dataclass(frozen=True)
-class StudentAttention:
+class FunctionAttention:
     """The submission as an attention function on four-dimensional tensors, run in its worker.
 
     Called like the reference, `(query, key, value, keep_mask)`, it is differentiable and raises `SubmissionError`;
     `attempt` puts a probe to it and never raises for the student's faults.
 
     Attributes:
-        pads_only: its mask says of every key whether it is one, ``(batch, key)``; it is causal by itself.
+        mask_is_key_padding: its mask says of every key whether it is one, ``(batch, key)``; it is causal by itself.
     """
 
     student: Student
     contract: Contract
     rank: int
     adaptations: tuple[Adaptation, ...] = ()
-    pads_only: bool = False
+    mask_is_key_padding: bool = False
 
     def __call__(
         self, query: Tensor, key: Tensor, value: Tensor, keep_mask: Tensor | None = None
@@ -62,7 +69,7 @@ class StudentAttention:
             keep_mask = torch.ones(query.shape[-2], key.shape[-2], dtype=torch.bool, device=query.device)[None, None]
         spec = self._spec(head_dim=query.shape[-1])
         reply = self.student.call(spec, self._tensors(query, key, value, keep_mask))
-        attn_output, attn_weights = split_result(reply)
+        attn_output, attn_weights = parse_result(reply)
         require_shape("attn_output", attn_output, tuple(query.shape))
         if attn_output.dtype != query.dtype:
             raise wrong_result(
@@ -74,7 +81,7 @@ class StudentAttention:
         return attn_output, attn_weights
 
     @contextmanager
-    def in_fresh_worker(self, *, seconds: float | None = None) -> Iterator[StudentAttention]:
+    def in_fresh_worker(self, *, seconds: float | None = None) -> Iterator[FunctionAttention]:
         """The same submission, imported anew in a process of its own: nothing of earlier calls is left in it."""
         student = self.student.anew(run_seconds=seconds)
         try:
@@ -92,7 +99,7 @@ class StudentAttention:
         """Whether it can be told a probability of dropout."""
         return self.contract.takes_dropout
 
-    def unknown_weights(self, num_heads: int, head_dim: int, tokens: int) -> str | None:
+    def why_weights_unavailable(self, num_heads: int, head_dim: int, tokens: int) -> str | None:
         """Why nobody can know its weights; they can always be recovered."""
         return None
 
@@ -100,7 +107,7 @@ class StudentAttention:
         """Why this probe cannot be put to this submission; None when it can, as with any function."""
         return None
 
-    def as_layer(self, model: Any, layer_idx: int) -> StudentAttention:
+    def for_layer(self, model: Any, layer_idx: int) -> FunctionAttention:
         """What takes the place of a layer's attention: the function itself, the projections stay."""
         return self
 
@@ -112,17 +119,17 @@ class StudentAttention:
         """The model's own attention is the reference."""
         return
 
-    def attempt(self, probe: Probe) -> Record:
+    def attempt(self, probe: Probe) -> ProbeResult:
         """Put a probe to the student: forward, weights, inputs after the call and, when asked for, gradients."""
         try:
             return self._attempt(probe)
         except SubmissionError as error:
-            return Record(probe=probe.name, failure=Failure.from_error(error))
+            return ProbeResult(probe=probe.name, failure=Failure.from_error(error))
 
-    def _attempt(self, probe: Probe) -> Record:
+    def _attempt(self, probe: Probe) -> ProbeResult:
         wanted = INPUT_NAMES if probe.upstream is not None else ()
         spec = replace(
-            self._spec(**_how(probe)),
+            self._spec(**_call_options(probe)),
             grad=bool(wanted),
             requires_grad=wanted,
             seed=probe.seed,
@@ -131,9 +138,9 @@ class StudentAttention:
         remote = self.student.remote
         reply = remote.call(spec, self._tensors(probe.query, probe.key, probe.value, probe.keep_mask))
         self.student.library_calls.update(reply.library_calls)
-        attn_output, attn_weights = split_result(reply)
+        attn_output, attn_weights = parse_result(reply)
         gradients, gradient_failure = self._gradients(probe, reply)
-        return Record(
+        return ProbeResult(
             probe=probe.name,
             attn_output=attn_output,
             attn_weights=self._recover_weights(probe, attn_output) if attn_weights is None else attn_weights,
@@ -164,32 +171,32 @@ class StudentAttention:
         if attn_output.shape != probe.query.shape:
             return None
         columns = []
-        spec = replace(self._spec(**_how(probe)), seed=probe.seed)
+        spec = replace(self._spec(**_call_options(probe)), seed=probe.seed)
         for start in range(0, key_len, head_dim):
             identity = torch.zeros_like(probe.value)
             width = min(head_dim, key_len - start)
             identity[..., range(start, start + width), range(width)] = 1
             tensors = self._tensors(probe.query, probe.key, identity, probe.keep_mask)
-            output, _ = split_result(self.student.remote.call(spec, tensors))
+            output, _ = parse_result(self.student.remote.call(spec, tensors))
             require_shape("attn_output", output, tuple(attn_output.shape))
             columns.append(output[..., :width])
         return torch.cat(columns, dim=-1)
 
     def _spec(self, *, head_dim: int, training: bool = False, dropout_p: float = 0.0) -> CallSpec:
-        given: dict[str, TensorRef | Value] = {
+        given: dict[str, TensorRef | LiteralArgument] = {
             "query": TensorRef("query"),
             "key": TensorRef("key"),
             "value": TensorRef("value"),
             "mask": TensorRef("keep_mask"),
             "key_padding_mask": TensorRef("key_padding_mask"),
-            "dropout_p": Value(dropout_p),
-            "training": Value(training),
+            "dropout_p": LiteralArgument(dropout_p),
+            "training": LiteralArgument(training),
         }
         slots = self.contract.slots
         candidate = self.contract.candidate
         target: str | int = candidate.name
         if candidate.is_module:
-            target = self.student.target_of(candidate, head_dim=head_dim, dropout_p=dropout_p)
+            target = self.student.resolve_call_target(candidate, head_dim=head_dim, dropout_p=dropout_p)
         return CallSpec(
             target=target,
             training=training if candidate.is_module else None,
@@ -201,14 +208,14 @@ class StudentAttention:
     def _tensors(self, query: Tensor, key: Tensor, value: Tensor, keep_mask: Tensor) -> dict[str, Tensor]:
         tensors = {"query": query, "key": key, "value": value}
         if "mask" in self.contract.roles:
-            tensors["keep_mask"] = self._in_their_convention(keep_mask, query.dtype)
+            tensors["keep_mask"] = self._to_mask_convention(keep_mask, query.dtype)
         if "key_padding_mask" in self.contract.roles:
             real_keys = keep_mask.any(dim=-2)[:, 0].expand(query.shape[0], -1)  # (batch, key_len)
-            mask = real_keys if self.pads_only else keep_mask
-            tensors["key_padding_mask"] = self._in_their_convention(mask, query.dtype)
+            mask = real_keys if self.mask_is_key_padding else keep_mask
+            tensors["key_padding_mask"] = self._to_mask_convention(mask, query.dtype)
         return tensors
 
-    def _in_their_convention(self, keep_mask: Tensor, dtype: torch.dtype) -> Tensor:
+    def _to_mask_convention(self, keep_mask: Tensor, dtype: torch.dtype) -> Tensor:
         if self.contract.mask_convention == "additive":
             return as_additive_mask(keep_mask, dtype)
         return ~keep_mask if self.contract.mask_convention == "blocked" else keep_mask
@@ -233,11 +240,11 @@ def _is_repeated(mask: Tensor, sent: Tensor) -> bool:
     return fits and torch.equal(mask, sent.expand_as(mask))
 
 
-def _how(probe: Probe) -> dict[str, Any]:
+def _call_options(probe: Probe) -> dict[str, Any]:
     return {"head_dim": probe.query.shape[-1], "training": probe.training, "dropout_p": probe.dropout_p}
 
 
-def fit_function(student: Student, contract: Contract, *, seed: int) -> StudentAttention:
+def fit_function(student: Student, contract: Contract, *, seed: int) -> FunctionAttention:
     """Find the rank at which the function answers: four dimensions, then one call a head, then one a row and head.
 
     Raises:
@@ -246,12 +253,12 @@ def fit_function(student: Student, contract: Contract, *, seed: int) -> StudentA
     probe = without_gradients(build_probe(SPEC_BY_NAME["basic"], seed=seed))
     notes = tuple(Adaptation(name=name, why=why) for name, why in contract.notes)
     first_failure: Failure | None = None
-    answered: StudentAttention | None = None
+    answered: FunctionAttention | None = None
     # A mask whose name says "padding" may still be meant whole.
     masks = (False, True) if "key_padding_mask" in contract.roles else (False,)
-    for rank, pads_only in itertools.product(RANKS, masks):
-        adaptations = notes + _rank_note(rank) + (_PADS_ONLY if pads_only else ())
-        candidate = StudentAttention(student, contract, rank, adaptations, pads_only)
+    for rank, mask_is_key_padding in itertools.product(RANKS, masks):
+        adaptations = notes + _rank_note(rank) + (_PADS_ONLY if mask_is_key_padding else ())
+        candidate = FunctionAttention(student, contract, rank, adaptations, mask_is_key_padding)
         record = candidate.attempt(probe)
         if record.attn_output is not None:
             answered = answered or candidate
@@ -289,7 +296,7 @@ def _rank_note(rank: int) -> tuple[Adaptation, ...]:
     return (Adaptation(name=f"rank-{rank}", why=f"the function does not take four dimensions: called with {what}"),)
 
 
-def _with_weights_note(attention: StudentAttention, record: Record) -> StudentAttention:
+def _with_weights_note(attention: FunctionAttention, record: ProbeResult) -> FunctionAttention:
     if record.weights_returned:
         return attention
     note = Adaptation(

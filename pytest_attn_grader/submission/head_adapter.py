@@ -8,10 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pytest_attn_grader.submission.projected import Answer, Oracle, Question, Shape, heads_of
+from pytest_attn_grader.submission.projected import Answer, ProjectedAttention, ProjectedInputs, Shape, heads_of
 from pytest_attn_grader.submission.projections.layouts import USUAL, Layout
-from pytest_attn_grader.submission.projections.matrices import Projections, data_code, token_code
-from pytest_attn_grader.submission.projections.widths import fewer_dimensions, fit_head_dim, fit_width, group_heads
+from pytest_attn_grader.submission.projections.matrices import (
+    Projections,
+    concatenated_projections,
+    one_hot_projections,
+)
+from pytest_attn_grader.submission.projections.widths import fit_head_dim, fit_width, group_heads, reduce_head_dim
 
 
 @dataclass
@@ -32,7 +36,7 @@ class Tally:
 class Heads:
     """Heads of an oracle of any sizes: groups of heads, other head dimensions, other widths, all put back together."""
 
-    oracle: Oracle
+    oracle: ProjectedAttention
     layout: Layout = USUAL
 
     def attend(
@@ -55,7 +59,7 @@ class Heads:
             weights = [part[1] for part in parts if part[1] is not None]
             return torch.cat([part[0] for part in parts]), torch.cat(weights) if len(weights) == batch_size else None
         if head_dim > shape.head_dim:
-            query, key, lost = fewer_dimensions(query, key, shape.head_dim)
+            query, key, lost = reduce_head_dim(query, key, shape.head_dim)
             tally.residual = max(tally.residual, lost)
         outputs = []
         attn_weights: Tensor | None = None
@@ -63,24 +67,24 @@ class Heads:
             width = columns.shape[-1]
             padded = torch.nn.functional.pad(columns, (0, query.shape[-1] - width))
             if shape.width is not None and key_len > shape.width and query.shape[-2] == key_len:
-                output, attn_weights = self._attend_roughly(shape, query, key, padded, keep_mask, tally, **how)
+                output, attn_weights = self._attend_low_rank(shape, query, key, padded, keep_mask, tally, **how)
                 outputs.append(output[..., :width])
                 continue
-            query_states, key_states, projections = token_code(query, key, padded)
+            query_states, key_states, projections = one_hot_projections(query, key, padded)
             output, attn_weights = self.attend_hidden(
                 shape, query_states, key_states, projections, keep_mask, tally, **how
             )
             outputs.append(output[..., :width])
         return torch.cat(outputs, dim=-1), attn_weights
 
-    def _attend_roughly(
+    def _attend_low_rank(
         self, shape: Shape, query: Tensor, key: Tensor, value: Tensor, keep_mask: Tensor, tally: Tally, **how: Any
     ) -> tuple[Tensor, Tensor | None]:
         """More tokens than the oracle is wide: as much of each group of heads as there is room for."""
         outputs, weights = [], []
         for start in range(0, query.shape[1], shape.num_heads):
             group = slice(start, start + shape.num_heads)
-            states, projections = data_code(query[:, group], key[:, group], value[:, group])
+            states, projections = concatenated_projections(query[:, group], key[:, group], value[:, group])
             output, attn_weights = self.attend_hidden(shape, states, states, projections, keep_mask, tally, **how)
             outputs.append(output)
             if attn_weights is not None:
@@ -109,7 +113,7 @@ class Heads:
                 other = fitted if query_states is key_states else fit_width(query_states, group, width)[0]
                 states, group = (other, fitted), group_fitted
                 tally.residual = max(tally.residual, lost)
-            answer = self.oracle.ask(shape, Question(*states, group, keep_mask, **how))
+            answer = self.oracle.ask(shape, ProjectedInputs(*states, group, keep_mask, **how))
             tally.add(answer)
             outputs.append(heads_of(answer.output, shape, self.layout))
             if answer.attn_weights is not None:

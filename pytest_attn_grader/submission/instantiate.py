@@ -13,8 +13,8 @@ from pytest_attn_grader.sandbox.messages import CallSpec, TensorRef
 from pytest_attn_grader.submission.constructor import Sizes, arguments_for, is_resizable, role_of_size, splits_heads
 from pytest_attn_grader.submission.contract import Contract
 from pytest_attn_grader.submission.projected import Shape
-from pytest_attn_grader.submission.projections.custom_loader_calls import own_loading, sizes_it_tells
-from pytest_attn_grader.submission.projections.find import Found, find_projections
+from pytest_attn_grader.submission.projections.custom_loader_calls import discover_loader, sizes_from_attributes
+from pytest_attn_grader.submission.projections.find import ProjectionMap, find_projections
 from pytest_attn_grader.submission.projections.from_arguments import found_in_arguments
 
 if TYPE_CHECKING:
@@ -74,11 +74,11 @@ def _shape_with_loader(
     candidate = contract.candidate
     width, heads, head_dim = sizes.width, num_heads or 1, sizes.head_dim
     if not is_resizable(candidate):
-        told = sizes_it_tells(module)
+        told = sizes_from_attributes(module)
         heads = told.get("heads", 1)
         head_dim = told.get("head_dim", told.get("width", 64) // heads)
         width = told.get("width", heads * head_dim)
-    loading = own_loading(student, target, width=width, num_heads=heads, head_dim=head_dim, name=candidate.name)
+    loading = discover_loader(student, target, width=width, num_heads=heads, head_dim=head_dim, name=candidate.name)
     has_output = "w_o" in loading.takes
     return Shape(
         width=width,
@@ -89,7 +89,7 @@ def _shape_with_loader(
         has_output_bias="b_o" in loading.takes,
         out_features=width if has_output else heads * head_dim,
         target=target,
-        found=Found({}, None, heads, head_dim, width, width if has_output else heads * head_dim),
+        found=ProjectionMap({}, None, heads, head_dim, width, width if has_output else heads * head_dim),
         loading=loading,
     )
 
@@ -103,7 +103,7 @@ def _warm_up(contract: Contract, sizes: Sizes) -> tuple[CallSpec, dict[str, Tens
     return CallSpec("", keywords=arguments), tensors
 
 
-def _shape_with(found: Found, target: str | int) -> Shape:
+def _shape_with(found: ProjectionMap, target: str | int) -> Shape:
     return Shape(
         width=found.width,
         num_heads=found.num_heads,

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from pytest_attn_grader.models.architectures import Family, family_of
-from pytest_attn_grader.models.patching.dispatch import weights_are_wanted
+from pytest_attn_grader.models.architectures import Architecture, family_of
+from pytest_attn_grader.models.patching.dispatch import attention_weights_requested
 from pytest_attn_grader.results.report import WidthAdapter
 from pytest_attn_grader.submission.head_adapter import Heads, Tally
-from pytest_attn_grader.submission.projected import Oracle, Question, Shape
+from pytest_attn_grader.submission.projected import ProjectedAttention, ProjectedInputs, Shape
 from pytest_attn_grader.submission.projections.layouts import Layout
 from pytest_attn_grader.submission.projections.matrices import Projections, projections_of
 
 if TYPE_CHECKING:
-    from pytest_attn_grader.submission.projected_student import StudentOracle
+    from pytest_attn_grader.submission.projected_student import ProjectedStudent
 
 # Query and key are turned by their position between projection and attention: no module with projections can do that.
 _ROTARY = frozenset({"GPT-NeoX", "Llama"})
@@ -31,7 +31,13 @@ class StudentBlock(nn.Module):
     """
 
     def __init__(
-        self, oracle: Oracle, shape: Shape, layout: Layout, projections: Projections, *, projects_output: bool
+        self,
+        oracle: ProjectedAttention,
+        shape: Shape,
+        layout: Layout,
+        projections: Projections,
+        *,
+        projects_output: bool,
     ) -> None:
         super().__init__()
         self.heads = Heads(oracle, layout)
@@ -45,13 +51,17 @@ class StudentBlock(nn.Module):
         projections, shape, tally = self.held[0], self.shape, Tally()
         if self._is_whole(projections):
             whole = projections if self.projects_output else _without_output(projections)
-            answer = self.heads.oracle.ask(shape, Question(hidden_states, hidden_states, whole, keep_mask))
+            answer = self.heads.oracle.ask(shape, ProjectedInputs(hidden_states, hidden_states, whole, keep_mask))
             output, attn_weights = answer.output, answer.attn_weights
         else:
             heads_output, attn_weights = self._by_heads(hidden_states, projections, keep_mask, tally)
             project = projections if self.projects_output else _without_output(projections)
             output = project.project_output(heads_output)
-        if attn_weights is None and weights_are_wanted({}) and hidden_states.shape[1] <= (shape.width or math.inf):
+        if (
+            attn_weights is None
+            and attention_weights_requested({})
+            and hidden_states.shape[1] <= (shape.width or math.inf)
+        ):
             with torch.no_grad():
                 query, key, _ = projections.query_key_value(hidden_states)
                 attn_weights = self.heads.recover_weights(query, key, keep_mask, Tally())
@@ -102,7 +112,9 @@ class StudentBlock(nn.Module):
         return torch.cat([part[0] for part in parts]), torch.cat(weights) if len(weights) == len(parts) else None
 
 
-def make_block(oracle: Oracle, student: StudentOracle, model: Any, layer_idx: int) -> StudentBlock | None:
+def make_block(
+    oracle: ProjectedAttention, student: ProjectedStudent, model: Any, layer_idx: int
+) -> StudentBlock | None:
     """A block for one layer that asks `oracle`; None where positions are turned into query and key.
 
     Args:
@@ -119,7 +131,7 @@ def make_block(oracle: Oracle, student: StudentOracle, model: Any, layer_idx: in
     return StudentBlock(oracle, shape, layout, projections, projects_output=_projects_output(family))
 
 
-def restriction(oracle: StudentOracle, model: Any, layer_idx: int) -> str | None:
+def restriction(oracle: ProjectedStudent, model: Any, layer_idx: int) -> str | None:
     """What the module has no room for, so that the reference has to do without it as well; None when it has."""
     family = family_of(model)
     if family.name in _ROTARY:
@@ -133,7 +145,7 @@ def restriction(oracle: StudentOracle, model: Any, layer_idx: int) -> str | None
     return None
 
 
-def _shape(oracle: Oracle, projections: Projections) -> Shape:
+def _shape(oracle: ProjectedAttention, projections: Projections) -> Shape:
     return oracle.shape_for(projections.num_heads, projections.head_dim, width=projections.w_q.shape[0])
 
 
@@ -141,7 +153,7 @@ def _restricted(projections: Projections, shape: Shape) -> Projections:
     return projections.without_input_biases() if shape.width == projections.w_q.shape[0] else projections
 
 
-def _projects_output(family: Family) -> bool:
+def _projects_output(family: Architecture) -> bool:
     """BERT keeps the output projection outside of what is replaced."""
     return family.projections.output.startswith(family.attention_path)
 

@@ -1,9 +1,9 @@
 """Submissions that take hidden states, as an attention like any other: probes, models and checks need not know.
 
 A probe says query, key and value; a module takes hidden states and has projections. So the hidden states become unit
-vectors, one a token, and the projections hold the probe's tensors (`token_code`): their products are the probe's
-numbers exactly, and the gradients of the projections are those of query, key and value. Inside a model the hidden
-states are the model's and the projections the layer's own, pretrained ones.
+vectors, one a token, and the projections hold the probe's tensors (`one_hot_projections`): their products are the
+probe's numbers exactly, and the gradients of the projections are those of query, key and value. Inside a model the
+hidden states are the model's and the projections the layer's own, pretrained ones.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from pytest_attn_grader.attention.probes import INPUT_NAMES, Probe, Record
+from pytest_attn_grader.attention.probes import INPUT_NAMES, Probe, ProbeResult
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.results.report import Adaptation, Failure
 from pytest_attn_grader.submission.contract import Contract
 from pytest_attn_grader.submission.head_adapter import Heads, Tally
 from pytest_attn_grader.submission.layer_block import make_block, restriction
-from pytest_attn_grader.submission.projected import ReferenceOracle
-from pytest_attn_grader.submission.projected_student import StudentOracle
+from pytest_attn_grader.submission.projected import ProjectedReference
+from pytest_attn_grader.submission.projected_student import ProjectedStudent
 
 if TYPE_CHECKING:
     from pytest_attn_grader.submission.student import Student
 
 
 @dataclass(frozen=True)
-class HiddenStatesAttention:
+class ModuleAttention:
     """A module, or a function with projections as arguments, as an attention on query, key and value.
 
     Called like the reference it is differentiable and raises `SubmissionError`; `attempt` never raises for the
@@ -39,7 +39,7 @@ class HiddenStatesAttention:
 
     student: Student
     contract: Contract
-    oracle: StudentOracle
+    oracle: ProjectedStudent
     adaptations: tuple[Adaptation, ...] = ()
     rank: int = 3
     returns_weights: bool = True
@@ -72,7 +72,7 @@ class HiddenStatesAttention:
         attn_output, attn_weights = self.heads.attend(query, key, value, keep_mask, Tally())
         return attn_output if attn_weights is None else (attn_output, attn_weights)
 
-    def unknown_weights(self, num_heads: int, head_dim: int, tokens: int) -> str | None:
+    def why_weights_unavailable(self, num_heads: int, head_dim: int, tokens: int) -> str | None:
         """Why nobody can know its weights on a text of so many tokens; None when they come back or can be recovered."""
         shape = self.oracle.shape_for(num_heads, head_dim, width=num_heads * head_dim)
         if self.returns_weights or shape.width is None or tokens <= shape.width:
@@ -96,14 +96,14 @@ class HiddenStatesAttention:
             )
         return None
 
-    def attempt(self, probe: Probe) -> Record:
+    def attempt(self, probe: Probe) -> ProbeResult:
         """Put a probe to the student: forward, weights, inputs after the call and, when asked for, gradients."""
         try:
             return self._attempt(probe)
         except SubmissionError as error:
-            return Record(probe=probe.name, failure=Failure.from_error(error))
+            return ProbeResult(probe=probe.name, failure=Failure.from_error(error))
 
-    def _attempt(self, probe: Probe) -> Record:
+    def _attempt(self, probe: Probe) -> ProbeResult:
         wanted = probe.upstream is not None
         leaves = {name: tensor.detach().clone().requires_grad_(wanted) for name, tensor in probe.inputs.items()}
         how: dict[str, Any] = {"training": probe.training, "dropout_p": probe.dropout_p, "seed": probe.seed}
@@ -116,7 +116,7 @@ class HiddenStatesAttention:
             with torch.no_grad():
                 attn_weights = self.heads.recover_weights(probe.query, probe.key, probe.keep_mask, tally, **how)
         gradients, gradient_failure = _gradients(attn_output, probe.upstream, leaves)
-        return Record(
+        return ProbeResult(
             probe=probe.name,
             attn_output=attn_output.detach(),
             attn_weights=attn_weights.detach(),
@@ -129,7 +129,7 @@ class HiddenStatesAttention:
         )
 
     @contextmanager
-    def in_fresh_worker(self, *, seconds: float | None = None) -> Iterator[HiddenStatesAttention]:
+    def in_fresh_worker(self, *, seconds: float | None = None) -> Iterator[ModuleAttention]:
         """The same submission, imported and constructed anew in a process of its own."""
         student = self.student.anew(run_seconds=seconds)
         try:
@@ -137,7 +137,7 @@ class HiddenStatesAttention:
         finally:
             student.close()
 
-    def as_layer(self, model: Any, layer_idx: int) -> Any:
+    def for_layer(self, model: Any, layer_idx: int) -> Any:
         """What takes the place of a layer's attention: a block with the layer's own projections, where that can be."""
         block = make_block(self.oracle, self.oracle, model, layer_idx)
         return self if block is None else block
@@ -150,7 +150,7 @@ class HiddenStatesAttention:
         """The reference through the same adapter; None when the adapter loses nothing."""
         if self.restriction_in(model, layer_idx) is None:
             return None
-        return make_block(ReferenceOracle(self.oracle), self.oracle, model, layer_idx)
+        return make_block(ProjectedReference(self.oracle), self.oracle, model, layer_idx)
 
 
 def _gradients(

@@ -11,8 +11,8 @@ from typing import Protocol
 from torch import Tensor
 
 from pytest_attn_grader.attention.reference import reference_attention
-from pytest_attn_grader.submission.projections.custom_loader import OwnLoading
-from pytest_attn_grader.submission.projections.find import Found
+from pytest_attn_grader.submission.projections.custom_loader import LoaderMap
+from pytest_attn_grader.submission.projections.find import ProjectionMap
 from pytest_attn_grader.submission.projections.layouts import Layout
 from pytest_attn_grader.submission.projections.matrices import Projections, unflatten
 
@@ -35,12 +35,12 @@ class Shape:
     has_output_bias: bool
     out_features: int
     target: str | int
-    found: Found
-    loading: OwnLoading | None = None
+    found: ProjectionMap
+    loading: LoaderMap | None = None
 
 
 @dataclass(frozen=True)
-class Question:
+class ProjectedInputs:
     """One call.
 
     Attributes:
@@ -74,28 +74,28 @@ class Answer:
     changed: tuple[str, ...] = ()
 
 
-class Oracle(Protocol):
+class ProjectedAttention(Protocol):
     """Anything that takes hidden states and projections."""
 
     def shape_for(self, num_heads: int, head_dim: int, *, width: int | None = None, dropout_p: float = 0.0) -> Shape:
         """The instance that is asked about so many heads; `width` where the model's own is wanted."""
         ...
 
-    def ask(self, shape: Shape, question: Question) -> Answer:
+    def ask(self, shape: Shape, question: ProjectedInputs) -> Answer:
         """One call, differentiable with respect to hidden states and projections."""
         ...
 
 
 @dataclass(frozen=True)
-class ReferenceOracle:
+class ProjectedReference:
     """The reference in the place of a student's oracle: what comes of the adapter alone."""
 
-    like: Oracle
+    like: ProjectedAttention
 
     def shape_for(self, num_heads: int, head_dim: int, *, width: int | None = None, dropout_p: float = 0.0) -> Shape:
         return self.like.shape_for(num_heads, head_dim, width=width, dropout_p=dropout_p)
 
-    def ask(self, shape: Shape, question: Question) -> Answer:
+    def ask(self, shape: Shape, question: ProjectedInputs) -> Answer:
         query, _, _ = question.projections.query_key_value(question.query_states)
         _, key, value = question.projections.query_key_value(question.key_states)
         attn_output, attn_weights = reference_attention(query, key, value, question.keep_mask)

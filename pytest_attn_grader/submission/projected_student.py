@@ -11,13 +11,13 @@ from torch import Tensor
 
 from pytest_attn_grader.attention.reference import as_additive_mask
 from pytest_attn_grader.errors import SubmissionError
-from pytest_attn_grader.sandbox.messages import CallSpec, TensorRef, Value
+from pytest_attn_grader.sandbox.messages import CallSpec, LiteralArgument, TensorRef
 from pytest_attn_grader.submission.constructor import Sizes, arguments_for, role_of_size
 from pytest_attn_grader.submission.contract import Contract
 from pytest_attn_grader.submission.instantiate import shape_of_function, shape_of_module
-from pytest_attn_grader.submission.projected import Answer, Question, Shape
+from pytest_attn_grader.submission.projected import Answer, ProjectedInputs, Shape
 from pytest_attn_grader.submission.projections.layouts import USUAL, Layout, pack
-from pytest_attn_grader.submission.return_values import split_result
+from pytest_attn_grader.submission.return_values import parse_result
 from pytest_attn_grader.submission.signatures import Slot
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ BATCH_1, BATCH, PADDING, SQUARE, BATCH_LAST = MASK_STYLES
 
 
 @dataclass(frozen=True)
-class Conventions:
+class CallConventions:
     """What was settled by trial.
 
     Attributes:
@@ -62,12 +62,12 @@ class Conventions:
 
 
 @dataclass(frozen=True)
-class StudentOracle:
+class ProjectedStudent:
     """A student's module, or a function that is given its projections as arguments."""
 
     student: Student
     contract: Contract
-    conventions: Conventions = field(default_factory=Conventions)
+    conventions: CallConventions = field(default_factory=CallConventions)
 
     @property
     def takes_key_states(self) -> bool:
@@ -91,7 +91,7 @@ class StudentOracle:
 
     # --- one call -----------------------------------------------------------------------------------------------------
 
-    def ask(self, shape: Shape, question: Question) -> Answer:
+    def ask(self, shape: Shape, question: ProjectedInputs) -> Answer:
         batch_size = question.key_states.shape[0]
         apart = self.conventions.one_at_a_time or self.conventions.mask_style == SQUARE
         if batch_size == 1 or not apart:
@@ -105,7 +105,7 @@ class StudentOracle:
             changed=tuple(dict.fromkeys(name for answer in answers for name in answer.changed)),
         )
 
-    def _ask(self, shape: Shape, question: Question) -> Answer:
+    def _ask(self, shape: Shape, question: ProjectedInputs) -> Answer:
         tensors = self._tensors(question)
         if shape.loading is not None:
             packed = shape.loading.fill(question.projections)
@@ -114,7 +114,7 @@ class StudentOracle:
         sent_as = {name: f"parameter.{name}" for name in packed}
         tensors |= {sent_as[name]: value for name, value in packed.items()}
         reply = self.student.call(self._spec(shape, question, sent_as), tensors)
-        output, weights = split_result(reply)
+        output, weights = parse_result(reply)
         return Answer(
             output=self._checked_output(shape, question, output),
             attn_weights=self._weights_among(shape, question, weights, reply),
@@ -122,21 +122,21 @@ class StudentOracle:
             changed=_changed(tensors, reply.inputs_after),
         )
 
-    def _spec(self, shape: Shape, question: Question, sent_as: Mapping[str, str]) -> CallSpec:
+    def _spec(self, shape: Shape, question: ProjectedInputs, sent_as: Mapping[str, str]) -> CallSpec:
         is_module = self.contract.kind == "module"
         same = question.query_states is question.key_states
-        given: dict[str, TensorRef | Value] = {
+        given: dict[str, TensorRef | LiteralArgument] = {
             "hidden_states": TensorRef("hidden_states"),
             "query": TensorRef("hidden_states" if same else "query_states"),
             "key": TensorRef("hidden_states"),
             "value": TensorRef("hidden_states"),
             "mask": TensorRef("mask"),
             "key_padding_mask": TensorRef("key_padding_mask"),
-            "return_weights": Value(True),
-            "dropout_p": Value(question.dropout_p),
-            "training": Value(question.training),
-            "num_heads": Value(shape.num_heads),
-            "head_dim": Value(shape.head_dim),
+            "return_weights": LiteralArgument(True),
+            "dropout_p": LiteralArgument(question.dropout_p),
+            "training": LiteralArgument(question.training),
+            "num_heads": LiteralArgument(shape.num_heads),
+            "head_dim": LiteralArgument(shape.head_dim),
         }
         if not is_module:
             given |= {slot.role: TensorRef(sent_as[slot.parameter]) for slot in self.contract.slots if _is_weight(slot)}
@@ -159,7 +159,7 @@ class StudentOracle:
     def _padding_is_in_the_mask(self) -> bool:
         return {"mask", "key_padding_mask"} <= self.contract.roles and self.conventions.mask_style != PADDING
 
-    def _tensors(self, question: Question) -> dict[str, Tensor]:
+    def _tensors(self, question: ProjectedInputs) -> dict[str, Tensor]:
         def place(states: Tensor) -> Tensor:
             if self.conventions.one_at_a_time:
                 return states[0]
@@ -169,10 +169,10 @@ class StudentOracle:
         if question.query_states is not question.key_states:
             tensors["query_states"] = place(question.query_states)
         if "mask" in self.contract.roles:
-            tensors["mask"] = self._in_their_convention(self._mask(question.keep_mask), question.key_states.dtype)
+            tensors["mask"] = self._to_mask_convention(self._mask(question.keep_mask), question.key_states.dtype)
         if "key_padding_mask" in self.contract.roles and not self._padding_is_in_the_mask:
             real_keys = question.keep_mask.any(dim=-2)[:, 0]
-            tensors["key_padding_mask"] = self._in_their_convention(real_keys, question.key_states.dtype)
+            tensors["key_padding_mask"] = self._to_mask_convention(real_keys, question.key_states.dtype)
         return tensors
 
     def _mask(self, keep_mask: Tensor) -> Tensor:
@@ -186,12 +186,12 @@ class StudentOracle:
             return keep_mask[:, 0].permute(1, 2, 0)
         return keep_mask[0, 0] if style == SQUARE or self.conventions.one_at_a_time else keep_mask[:, 0]
 
-    def _in_their_convention(self, keep_mask: Tensor, dtype: torch.dtype) -> Tensor:
+    def _to_mask_convention(self, keep_mask: Tensor, dtype: torch.dtype) -> Tensor:
         if self.contract.mask_convention == "additive":
             return as_additive_mask(keep_mask, dtype)
         return ~keep_mask if self.contract.mask_convention == "blocked" else keep_mask
 
-    def _checked_output(self, shape: Shape, question: Question, output: Tensor) -> Tensor:
+    def _checked_output(self, shape: Shape, question: ProjectedInputs, output: Tensor) -> Tensor:
         batch_size, query_len, _ = question.query_states.shape
         features = shape.out_features
         wanted: tuple[int, ...] = (batch_size, query_len, features)
@@ -217,7 +217,7 @@ class StudentOracle:
         return output.transpose(0, 1) if self.conventions.layout.sequence_first else output
 
     def _weights_among(
-        self, shape: Shape, question: Question, returned: Tensor | None, reply: CallReply
+        self, shape: Shape, question: ProjectedInputs, returned: Tensor | None, reply: CallReply
     ) -> Tensor | None:
         lengths = (question.query_states.shape[1], question.key_states.shape[1])
         wanted = (question.key_states.shape[0], shape.num_heads, *lengths)
@@ -235,7 +235,7 @@ def _is_weight(slot: Slot) -> bool:
     return slot.role[:2] in {"w_", "b_"}
 
 
-def _example(question: Question, index: int) -> Question:
+def _example(question: ProjectedInputs, index: int) -> ProjectedInputs:
     one = slice(index, index + 1)
     key_states = question.key_states[one]
     same = question.query_states is question.key_states

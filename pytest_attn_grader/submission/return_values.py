@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from pytest_attn_grader.errors import SubmissionError
-from pytest_attn_grader.sandbox.call_reply import CallReply, Structure
+from pytest_attn_grader.sandbox.call_reply import CallReply, ResultTree
 
 _WANTED = "attn_output, or the tuple (attn_output, attn_weights)"
 # Where a result that is a mapping or a named tuple keeps its parts.
@@ -19,7 +19,7 @@ _WEIGHTS_KEYS = (
 )  # fmt: skip
 
 
-def split_result(reply: CallReply) -> tuple[Tensor, Tensor | None]:
+def parse_result(reply: CallReply) -> tuple[Tensor, Tensor | None]:
     """What a call returned as (attn_output, attn_weights or None).
 
     Raises:
@@ -44,11 +44,11 @@ def output_name(reply: CallReply) -> str:
     """Under which name the output is among the reply's tensors."""
     name = _parts(reply.structure)[0]
     if name is None:
-        raise ValueError("split_result comes first: it refuses a reply without an output")
+        raise ValueError("parse_result comes first: it refuses a reply without an output")
     return name
 
 
-def _parts(structure: Structure) -> list[str | None]:
+def _parts(structure: ResultTree) -> list[str | None]:
     """Names of output and weights among the reply's tensors."""
     if structure.type == "tensor":
         return [structure.name]
@@ -64,7 +64,7 @@ def _parts(structure: Structure) -> list[str | None]:
     return []
 
 
-def _describe(structure: Structure) -> str:
+def _describe(structure: ResultTree) -> str:
     if structure.type == "none":
         return "None (is there a return statement on every path?)"
     if structure.type in {"tuple", "list"}:

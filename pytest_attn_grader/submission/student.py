@@ -20,7 +20,7 @@ from pytest_attn_grader.sandbox.tiers import Tier, choose_tier
 from pytest_attn_grader.sandbox.worker.limits import Limits
 from pytest_attn_grader.sandbox.worker_process import WorkerProcess
 from pytest_attn_grader.submission.constructor import Arguments, Sizes, arguments_for
-from pytest_attn_grader.submission.contract import Contract, choose_candidate, note_on_choice, settle_contract
+from pytest_attn_grader.submission.contract import Contract, choice_note, choose_candidate, resolve_contract
 from pytest_attn_grader.submission.target import Target, hash_sources
 
 if TYPE_CHECKING:
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
         CallSpec,
         Constructed,
         Description,
-        RemoteAttention,
         RemoteModule,
+        SandboxClient,
     )
     from pytest_attn_grader.sandbox.descriptions import Candidate
     from pytest_attn_grader.settings import Settings
-    from pytest_attn_grader.submission.projections.custom_loader import OwnLoading
+    from pytest_attn_grader.submission.projections.custom_loader import LoaderMap
 
 
 class Student:
@@ -67,7 +67,7 @@ class Student:
         self._constructed: dict[str, tuple[int, Constructed]] = {}
         self._constructions: dict[str, Construction] = {}
         self._modules: dict[tuple[int, str | int], RemoteModule] = {}
-        self.loaders: dict[tuple[int, str | int], OwnLoading] = {}
+        self.loaders: dict[tuple[int, str | int], LoaderMap] = {}
 
     @classmethod
     def for_run(cls, target: Target, settings: Settings) -> Student:
@@ -115,11 +115,11 @@ class Student:
         return WorkerProcess(root=root, import_paths=paths, limits=self.limits, in_namespaces=self.tier.name == "bwrap")
 
     @cached_property
-    def remote(self) -> RemoteAttention:
+    def remote(self) -> SandboxClient:
         """The worker's typed side; a dead worker is replaced at the next request."""
-        from pytest_attn_grader.sandbox.client import RemoteAttention
+        from pytest_attn_grader.sandbox.client import SandboxClient
 
-        return RemoteAttention(self._make_worker, worker=self._first_worker)
+        return SandboxClient(self._make_worker, worker=self._first_worker)
 
     @cached_property
     def description(self) -> Description:
@@ -140,10 +140,10 @@ class Student:
         """
         description = self.description
         candidate = choose_candidate(description.candidates, self.target.name, self.target.typed)
-        contract = settle_contract(candidate, description.mask_convention, self.target.typed)
+        contract = resolve_contract(candidate, description.mask_convention, self.target.typed)
         if self.target.name is not None:
             return contract
-        return replace(contract, notes=(*contract.notes, *note_on_choice(candidate, description.candidates)))
+        return replace(contract, notes=(*contract.notes, *choice_note(candidate, description.candidates)))
 
     def call(self, spec: CallSpec, tensors: Mapping[str, Tensor]) -> CallReply:
         """One forward pass in the worker; differentiable here when a tensor requires grad."""
@@ -166,7 +166,7 @@ class Student:
             self._constructions[key] = Construction(arguments=arguments.shown, config_read=dict(known[1].config_read))
         return known[1]
 
-    def target_of(self, candidate: Candidate, *, head_dim: int = 64, dropout_p: float = 0.0) -> str | int:
+    def resolve_call_target(self, candidate: Candidate, *, head_dim: int = 64, dropout_p: float = 0.0) -> str | int:
         """What is called of a module without parameters: the object itself, or one constructed for such heads."""
         if candidate.kind != "module-class":
             return candidate.name

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pytest_attn_grader.attention.dropout import effective_weights, has_dropped_weights, is_zero_or_enlarged
-from pytest_attn_grader.attention.probes import SPEC_BY_NAME, Probe, build_probe, in_float64, largest_size
+from pytest_attn_grader.attention.probes import SPEC_BY_NAME, Probe, build_probe, in_float64, max_abs
 from pytest_attn_grader.attention.reference import reference_attention
 
 
@@ -22,7 +22,7 @@ def test_effective_weights_are_those_that_made_the_output() -> None:
     found = effective_weights(output, probe)
     assert found is not None
     torch.testing.assert_close(found[0], weights, atol=1e-9, rtol=0)
-    assert largest_size(found[1]) < 1e-9
+    assert max_abs(found[1]) < 1e-9
 
 
 def test_what_is_no_weighted_sum_of_the_values_is_left_over() -> None:
@@ -31,8 +31,8 @@ def test_what_is_no_weighted_sum_of_the_values_is_left_over() -> None:
     assert found is not None
     weights, rest = found
     torch.testing.assert_close(weights @ probe.value + rest, probe.query)
-    assert largest_size(rest @ probe.value.mT) < 1e-9  # orthogonal to all values
-    assert largest_size(rest) > 0.1
+    assert max_abs(rest @ probe.value.mT) < 1e-9  # orthogonal to all values
+    assert max_abs(rest) > 0.1
 
 
 def test_effective_weights_are_not_asked_where_they_are_not_determined() -> None:

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from pytest_attn_grader.attention.probes import (
     PROBE_SPECS,
     SPEC_BY_NAME,
-    LocalAttention,
+    InProcessAttention,
     build_probe,
     in_train_mode,
-    largest_error,
+    max_abs_error,
 )
 from pytest_attn_grader.attention.tolerances import FACTOR, FLOOR_EPS, derive_tolerance
 
@@ -65,9 +65,9 @@ def biased(query, key, value, keep_mask, **_):
 def worst_ratio(attention, probe):
     """The largest error of an attention, as a multiple of what is allowed."""
     reference, known = derive_tolerance(probe)
-    record = LocalAttention(attention).attempt(probe)
+    record = InProcessAttention(attention).attempt(probe)
     ratios = [
-        largest_error(getattr(record, name), getattr(reference, name), probe) / known.tolerance[name]
+        max_abs_error(getattr(record, name), getattr(reference, name), probe) / known.tolerance[name]
         for name in ("attn_output", "attn_weights")
         if getattr(record, name) is not None
     ]

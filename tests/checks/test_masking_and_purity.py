@@ -4,7 +4,7 @@ import pytest
 
 from pytest_attn_grader.checks import test_masking as masking
 from pytest_attn_grader.checks import test_purity as purity
-from pytest_attn_grader.plugin.outcomes import missing_need
+from pytest_attn_grader.plugin.outcomes import unmet_dependency
 from tests.support.checks import every_check
 
 from .conftest import Ask
@@ -103,7 +103,7 @@ def test_nothing_is_earned_by_looking_nowhere() -> None:
     control, *others = (check.mark for check in every_check() if check.mark.category == "masking")
     assert control.id == "masking.sees-others"
     assert len(others) == 6
-    assert {missing_need(mark, {control.id: "failed"}) for mark in others} == {control.id}
+    assert {unmet_dependency(mark, {control.id: "failed"}) for mark in others} == {control.id}
 
 
 @pytest.mark.parametrize("line", [NO_MASK, INVERTED], ids=["none", "inverted"])

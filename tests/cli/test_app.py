@@ -46,7 +46,7 @@ def test_schema_of_progress_and_of_nothing() -> None:
 @pytest.fixture
 def report(tmp_path: Path) -> Path:
     path = tmp_path / "report.json"
-    json_report.write_quietly(samples.failed(), path)
+    json_report.try_write(samples.failed(), path)
     return path
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_attn_grader.grading.assemble import RunFacts, assemble
+from pytest_attn_grader.grading.assemble import RunData, assemble
 from pytest_attn_grader.results.report import CATEGORIES, ModelInfo, Outcome, PromptInfo, Sandbox, StudentInfo
 from pytest_attn_grader.settings import Settings
 from tests.support.reports import check, report_of, validate_report
@@ -77,7 +77,7 @@ def test_points_come_from_the_settings() -> None:
 
 def test_before_anything_is_known_the_report_says_what_was_asked_for() -> None:
     settings = Settings(student="mine.py:f", model="owner/model", prompt="a b", sandbox="process", seed=7)
-    report = assemble(settings, RunFacts(), (), reason="interrupted", exit_code=2)
+    report = assemble(settings, RunData(), (), reason="interrupted", exit_code=2)
     assert report.student == StudentInfo(target="mine.py:f")
     assert report.model == ModelInfo(requested="owner/model")
     assert report.prompt == PromptInfo(text="a b")
@@ -89,7 +89,7 @@ def test_before_anything_is_known_the_report_says_what_was_asked_for() -> None:
 
 
 def test_what_is_known_is_taken_over() -> None:
-    facts = RunFacts(
+    facts = RunData(
         student=StudentInfo(target="mine", name="f"),
         model=ModelInfo(requested="auto", used="mini"),
         prompt=PromptInfo(text="a b", ids=(1, 2), tokens=("a", " b")),
@@ -103,10 +103,10 @@ def test_what_is_known_is_taken_over() -> None:
 
 
 def test_facts_survive_the_way_between_xdist_workers() -> None:
-    facts = RunFacts(
+    facts = RunData(
         fault="no model",
         fault_exit_code=10,
         student=StudentInfo(target="mine", captured_output="é\x00\n"),
         model=ModelInfo(requested="auto"),
     )
-    assert RunFacts.model_validate_json(facts.model_dump_json()) == facts
+    assert RunData.model_validate_json(facts.model_dump_json()) == facts

@@ -20,7 +20,7 @@ from pytest_attn_grader.grading.comparison import (
     mean_loss,
     read,
 )
-from pytest_attn_grader.grading.held_out_text import held_back_passages
+from pytest_attn_grader.grading.held_out_text import held_out_passages
 from pytest_attn_grader.model_utils import replace_attention_mechanism
 from pytest_attn_grader.models.loaded import LoadedModel
 from pytest_attn_grader.models.prompt import tokenize_prompt
@@ -233,7 +233,7 @@ def test_rows_that_do_not_sum_to_one_are_said_to_be_so(factor: float) -> None:
 
 
 def test_further_texts_are_compared_too(with_right: Comparison, with_uniform: Comparison, mini: LoadedModel) -> None:
-    passages = held_back_passages(mini)[:FURTHER_TEXTS]
+    passages = held_out_passages(mini)[:FURTHER_TEXTS]
     for right, wrong, ids in zip(with_right.further, with_uniform.further, passages, strict=True):
         assert right.tokens == wrong.tokens == ids.shape[-1]
         assert mini.tokenizer.decode(ids[0]).startswith(right.text.removesuffix(" …"))
@@ -245,7 +245,7 @@ def test_further_texts_are_compared_too(with_right: Comparison, with_uniform: Co
 
 
 def test_a_further_text_worked_out_once_more(with_uniform: Comparison, mini: LoadedModel) -> None:
-    ids = held_back_passages(mini)[0]
+    ids = held_out_passages(mini)[0]
     with torch.no_grad():
         own = mini.model(ids, output_attentions=True).attentions[LAYER][0].double()
     tokens = own.shape[-1]
@@ -265,7 +265,7 @@ def test_further_texts_of_a_student_of_nan(compare: Compare) -> None:
 
 
 def test_mean_loss_counts_every_token_once(mini: LoadedModel) -> None:
-    passages = held_back_passages(mini)[:3]
+    passages = held_out_passages(mini)[:3]
     total, count = 0.0, 0
     with torch.no_grad():
         for ids in passages:

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from pytest_attn_grader.grading.concurrency import LEAST_PARAMETERS, beside
+from pytest_attn_grader.grading.concurrency import LEAST_PARAMETERS, run_concurrently
 
 
 def model(parameters: int, device: str = "cpu") -> SimpleNamespace:
@@ -22,7 +22,7 @@ def model(parameters: int, device: str = "cpu") -> SimpleNamespace:
     ],
 )
 def test_the_reference_of_a_large_model_has_a_thread_of_its_own(given: SimpleNamespace, apart: bool) -> None:
-    reference, student = beside(given, threading.get_ident, threading.get_ident)
+    reference, student = run_concurrently(given, threading.get_ident, threading.get_ident)
     assert student == threading.get_ident()
     assert (reference != student) is apart
 
@@ -35,5 +35,5 @@ def test_what_the_student_raises_comes_through_when_the_reference_has_ended(para
         raise ValueError("no answer")
 
     with pytest.raises(ValueError, match="no answer"):
-        beside(model(parameters), lambda: done.append("reference"), fail)
+        run_concurrently(model(parameters), lambda: done.append("reference"), fail)
     assert done == ["reference"]

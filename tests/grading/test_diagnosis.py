@@ -5,12 +5,12 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from pytest_attn_grader.attention.probes import Record, diagnosis_probes
+from pytest_attn_grader.attention.probes import ProbeResult, diagnosis_probes
 from pytest_attn_grader.grading import diagnosis as naming
-from pytest_attn_grader.grading.diagnosis import diagnose_student
-from pytest_attn_grader.plugin.outcomes import is_wrong
+from pytest_attn_grader.grading.diagnosis import run_diagnosis
+from pytest_attn_grader.plugin.outcomes import is_diagnosable
 from pytest_attn_grader.results.report import CheckResult, Diagnosis, Failure
-from pytest_attn_grader.submission.function_attention import StudentAttention
+from pytest_attn_grader.submission.function_attention import FunctionAttention
 from tests.support.students import REFERENCE, Workshop
 
 SEED = 5
@@ -19,13 +19,13 @@ NO_SCALE = REFERENCE.replace(" / math.sqrt(query.size(-1))", "")
 SLOW = NO_SCALE.replace('    """The formula', '    import time; time.sleep(0.4)\n    """The formula')
 
 
-def observed_of(attention: StudentAttention) -> dict[str, Record]:
+def observed_of(attention: FunctionAttention) -> dict[str, ProbeResult]:
     """What the checks would have seen."""
     return {probe.name: attention.attempt(probe) for probe in diagnosis_probes(SEED, max_len=MAX_LEN)}
 
 
-def diagnosed(attention: StudentAttention, observed: dict[str, Record], seconds: float) -> Diagnosis | None:
-    return diagnose_student(
+def diagnosed(attention: FunctionAttention, observed: dict[str, ProbeResult], seconds: float) -> Diagnosis | None:
+    return run_diagnosis(
         attention,
         seed=SEED,
         max_len=MAX_LEN,
@@ -42,11 +42,11 @@ def slugs(diagnosis: Diagnosis | None) -> tuple[str, ...]:
 
 @pytest.mark.parametrize("seconds", [-3.0, 0.0, naming.LEAST_SECONDS - 1])
 def test_without_time_what_was_observed_is_diagnosed(
-    seconds: float, student_of: Callable[..., StudentAttention], monkeypatch: pytest.MonkeyPatch
+    seconds: float, student_of: Callable[..., FunctionAttention], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     attention = student_of(NO_SCALE)
     observed = observed_of(attention)
-    monkeypatch.setattr(StudentAttention, "in_fresh_worker", lambda self, **_: pytest.fail("asked again"))
+    monkeypatch.setattr(FunctionAttention, "in_fresh_worker", lambda self, **_: pytest.fail("asked again"))
     assert slugs(diagnosed(attention, observed, seconds)) == ("no-scale",)
 
 
@@ -58,13 +58,13 @@ def test_a_slow_submission_is_asked_as_long_as_there_is_time(
     attention = workshop.attention(SLOW)
     observed = observed_of(attention)
     asked: list[str] = []
-    attempt = StudentAttention.attempt
+    attempt = FunctionAttention.attempt
 
-    def counted(self: StudentAttention, probe: object) -> Record:
+    def counted(self: FunctionAttention, probe: object) -> ProbeResult:
         asked.append(getattr(probe, "name", ""))
         return attempt(self, probe)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(StudentAttention, "attempt", counted)
+    monkeypatch.setattr(FunctionAttention, "attempt", counted)
     assert slugs(diagnosed(attention, observed, naming.LEAST_SECONDS)) == ("no-scale",)
     assert 0 < len(asked) < len(observed)
 
@@ -79,5 +79,5 @@ def test_a_slow_submission_is_asked_as_long_as_there_is_time(
 )
 def test_being_slow_is_no_mistake_to_be_named(category: str, failure: Failure | None, wrong: bool) -> None:
     result = CheckResult(id="x", title="x", category=category, outcome="failed", failure=failure)  # type: ignore[arg-type]
-    assert is_wrong(result) is wrong
-    assert not is_wrong(result.model_copy(update={"outcome": "passed"}))
+    assert is_diagnosable(result) is wrong
+    assert not is_diagnosable(result.model_copy(update={"outcome": "passed"}))

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_attn_grader.grading.assemble import RunFacts
-from pytest_attn_grader.grading.evaluation import ASKS, DESCRIPTORS
+from pytest_attn_grader.grading.assemble import RunData
+from pytest_attn_grader.grading.evaluation import CRITERION_DESCRIPTIONS, DESCRIPTORS
 from pytest_attn_grader.results.report import (
     CATEGORIES,
     Adaptation,
@@ -33,7 +33,7 @@ def evaluation_of(*outcomes: str) -> Evaluation:
 
 
 def test_every_category_and_level_has_words() -> None:
-    assert set(ASKS) == set(CATEGORIES)
+    assert set(CRITERION_DESCRIPTIONS) == set(CATEGORIES)
     assert set(DESCRIPTORS) == set(Level.__args__)  # type: ignore[attr-defined]
 
 
@@ -76,7 +76,7 @@ SECRET = "Ann Other, /home/ann/week3.py"
 WORDLESS = {"rank", "returns_weights", "width_adapter", "transformers_imported"}
 
 
-def facts_about_ann() -> RunFacts:
+def facts_about_ann() -> RunData:
     """Everything that a submission can say about itself says who wrote it."""
     student = StudentInfo(
         target=SECRET,
@@ -94,7 +94,7 @@ def facts_about_ann() -> RunFacts:
         captured_output=SECRET,
     )
     assert student.model_fields_set | WORDLESS == set(StudentInfo.model_fields), "a field is new: does it tell who?"
-    return RunFacts(
+    return RunData(
         student=student,
         model=ModelInfo(requested=SECRET, source=SECRET),
         prompt=PromptInfo(text=SECRET, tokens=(SECRET,)),

@@ -21,9 +21,9 @@ from pytest_attn_grader.model_utils import replace_attention_mechanism
 from pytest_attn_grader.models.loaded import LoadedModel
 from pytest_attn_grader.models.prompt import tokenize_prompt
 from pytest_attn_grader.settings import PROMPT_EXAMPLE
-from pytest_attn_grader.submission.function_attention import StudentAttention
+from pytest_attn_grader.submission.function_attention import FunctionAttention
 
-StudentOf = Callable[..., StudentAttention]
+StudentOf = Callable[..., FunctionAttention]
 
 SOURCE = """
 import math
@@ -77,7 +77,7 @@ return weights_of(query, key, mask) @ Scaled.apply(value) / 2
 """
 
 
-def test_gradcheck_of_a_right_backward(reference_student: StudentAttention) -> None:
+def test_gradcheck_of_a_right_backward(reference_student: FunctionAttention) -> None:
     result = run_gradcheck(reference_student, seed=1)
     assert (result.message, result.skipped, result.failure) == ("", "", None)
 

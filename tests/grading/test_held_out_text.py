@@ -5,14 +5,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from pytest_attn_grader.grading.held_out_text import ENGLISH_PASSAGES, MAX_TOKENS, MOST_PASSAGES, held_back_passages
+from pytest_attn_grader.grading.held_out_text import ENGLISH_PASSAGES, MAX_PASSAGES, MAX_TOKENS, held_out_passages
 from pytest_attn_grader.models.loaded import LoadedModel
 from pytest_attn_grader.models.mini.training.text import held_back_text
 
 
 def test_the_embedded_model_reads_its_own_language(mini: LoadedModel) -> None:
-    passages = held_back_passages(mini)
-    texts = tuple(held_back_text().passages[:MOST_PASSAGES])
+    passages = held_out_passages(mini)
+    texts = tuple(held_back_text().passages[:MAX_PASSAGES])
     assert len(passages) == len(texts) > 0
     for input_ids, text in zip(passages, texts, strict=True):
         assert text.startswith(mini.tokenizer.decode(input_ids[0]))
@@ -20,14 +20,14 @@ def test_the_embedded_model_reads_its_own_language(mini: LoadedModel) -> None:
 
 @pytest.mark.parametrize("source", ["hub", "cache", "path"])
 def test_every_other_model_reads_english(source, mini: LoadedModel) -> None:
-    passages = held_back_passages(replace(mini, source=source))
+    passages = held_out_passages(replace(mini, source=source))
     for input_ids, text in zip(passages, ENGLISH_PASSAGES, strict=True):
         whole = mini.tokenizer(text, return_tensors="pt")["input_ids"]
         assert torch.equal(input_ids, whole[:, :MAX_TOKENS])
 
 
 def test_passages_fit_and_predict_something(mini: LoadedModel) -> None:
-    for input_ids in held_back_passages(mini):
+    for input_ids in held_out_passages(mini):
         assert input_ids.shape[0] == 1
         assert 2 <= input_ids.shape[1] <= MAX_TOKENS
         assert input_ids.device == mini.device
@@ -41,7 +41,7 @@ def test_a_short_context_is_kept_to(mini: LoadedModel) -> None:
         config = Config()
 
     short = replace(mini, model=Model(), source="path")  # type: ignore[arg-type]
-    assert {input_ids.shape for input_ids in held_back_passages(short)} == {(1, 5)}
+    assert {input_ids.shape for input_ids in held_out_passages(short)} == {(1, 5)}
 
 
 def test_in_every_passage_words_come_back() -> None:

@@ -6,7 +6,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from pytest_attn_grader.attention.probes import SPEC_BY_NAME, LocalAttention, Probe, Record, build_probe, in_float64
+from pytest_attn_grader.attention.probes import (
+    SPEC_BY_NAME,
+    InProcessAttention,
+    Probe,
+    ProbeResult,
+    build_probe,
+    in_float64,
+)
 from pytest_attn_grader.attention.reference import reference_attention
 from pytest_attn_grader.attention.tolerances import FACTOR
 from pytest_attn_grader.errors import SubmissionError
@@ -23,7 +30,7 @@ def probe() -> Probe:
 
 def observed(probe: Probe, **changes: object) -> Observation:
     """What the reference itself does, with some of the record replaced."""
-    record = LocalAttention(reference_attention).attempt(probe)
+    record = InProcessAttention(reference_attention).attempt(probe)
     return Observation(probe, replace(record, **changes))  # type: ignore[arg-type]
 
 
@@ -147,7 +154,7 @@ def test_an_input_that_changed_is_named(name: str, probe: Probe) -> None:
 
 def test_asking_for_what_is_not_there_is_our_own_mistake(probe: Probe) -> None:
     failure = Failure.from_error(SubmissionError("raised", "no"))
-    observation = Observation(probe, Record(probe="basic", failure=failure))
+    observation = Observation(probe, ProbeResult(probe="basic", failure=failure))
     for question in ("attn_output", "attn_weights", "student_output", "output_error", "weights_error"):
         with pytest.raises(ValueError, match="the record holds no such tensor: ask for its failure first"):
             getattr(observation, question)
@@ -157,9 +164,9 @@ def test_asking_for_what_is_not_there_is_our_own_mistake(probe: Probe) -> None:
 
 def test_the_report_lists_a_tolerance_once_it_was_used(probe: Probe) -> None:
     observation = observed(probe)
-    assert not observation.has_yardstick
+    assert not observation.tolerance_was_used
     shown = observation.as_tolerance()
-    assert observation.has_yardstick
+    assert observation.tolerance_was_used
     assert (shown.probe, shown.dtype, shown.device, shown.factor) == ("basic", "float32", "cpu", FACTOR)
     assert set(shown.tolerance) == set(shown.spread) == {"attn_output", "attn_weights", "query", "key", "value"}
     assert shown.tolerance == dict(observation.tolerance.tolerance)

@@ -120,7 +120,7 @@ def test_looking_nowhere_is_wrong_in_an_encoder_too(
     workshop: Workshop, model_of: Callable[[str], LoadedModel], name: str
 ) -> None:
     session = session_over(workshop.student(BOTH_WAYS.replace("w @ v", "v")), model_of(name))
-    assert session.sees_all
+    assert session.is_bidirectional
     assert "no output moved by" in ask(session, masking.test_sees_others)
 
 

@@ -36,9 +36,9 @@ def compare(mini: LoadedModel) -> Compare:
     return make
 
 
-def session(unknown_weights: str | None = None) -> GradingSession:
+def session(why_weights_unavailable: str | None = None) -> GradingSession:
     """What `coherence.layer` asks of a session: the prompt, and why the weights are unknown, if they are."""
-    replaced = SimpleNamespace(unknown_weights=lambda tokens: unknown_weights)
+    replaced = SimpleNamespace(why_weights_unavailable=lambda tokens: why_weights_unavailable)
     return cast(GradingSession, SimpleNamespace(replaced=replaced, prompt=SimpleNamespace(tokens=TOKENS)))
 
 
@@ -57,8 +57,8 @@ def one_hot(*keys: int) -> Tensor:
 
 def test_the_prompt_is_said_twice_within_the_context() -> None:
     ids = torch.arange(5)[None]
-    assert relations.said_twice(ids, 10).tolist() == [[0, 1, 2, 3, 4] * 2]
-    assert relations.said_twice(ids, 7).tolist() == [[0, 1, 2] * 2]
+    assert relations.repeat_prompt(ids, 10).tolist() == [[0, 1, 2, 3, 4] * 2]
+    assert relations.repeat_prompt(ids, 7).tolist() == [[0, 1, 2] * 2]
 
 
 def test_scores_are_those_of_head_scores_and_nan_where_a_map_is_not_finite() -> None:
@@ -82,13 +82,13 @@ def test_strongest_relations_and_ties() -> None:
 
 def test_head_order() -> None:
     reference = torch.stack([one_hot(0, 0, 0)[0], one_hot(0, 1, 2)[0], one_hot(0, 0, 1)[0]])
-    found = relations.find_head_order(reference[[1, 2, 0]], reference)
+    found = relations.match_permuted_heads(reference[[1, 2, 0]], reference)
     assert found is not None
     assert (found.student_heads, found.permuted, found.distance) == ((2, 0, 1), True, 0.0)
-    same = relations.find_head_order(reference, reference)
+    same = relations.match_permuted_heads(reference, reference)
     assert same is not None
     assert not same.permuted
-    assert relations.find_head_order(reference * torch.nan, reference) is None
+    assert relations.match_permuted_heads(reference * torch.nan, reference) is None
 
 
 def test_the_reference_keeps_everything(compare: Compare) -> None:

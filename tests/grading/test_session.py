@@ -8,7 +8,7 @@ import pytest
 
 from pytest_attn_grader.attention.probes import SPEC_BY_NAME
 from pytest_attn_grader.errors import ModelUnavailableError, SubmissionError, UsageError
-from pytest_attn_grader.grading.assemble import assemble, collect_facts
+from pytest_attn_grader.grading.assemble import assemble, collect_run_data
 from pytest_attn_grader.grading.session import MAX_LIMIT_TOKENS, GradingSession
 from pytest_attn_grader.models.loaded import LoadedModel
 from pytest_attn_grader.results.report import CheckResult
@@ -49,7 +49,7 @@ def test_a_run_without_a_submission_does_not_begin(tmp_path: Path) -> None:
 def test_nothing_is_loaded_before_it_is_asked_for(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text("raise SystemExit\n")
     session = GradingSession(Settings(student="mine.py", invocation_dir=tmp_path))
-    facts = collect_facts(session, None, failed=False)
+    facts = collect_run_data(session, None, failed=False)
     assert facts.student is not None
     assert facts.student.target == "mine.py"
     assert (facts.model, facts.prompt, facts.comparison, facts.sandbox, facts.tolerances) == (
@@ -78,7 +78,7 @@ def test_a_layer_that_is_not_there(make_session: MakeSession) -> None:
         session.prepare()
     layers = make_session().loaded.model.config.num_hidden_layers
     assert str(caught.value) == f"--attn-layer=99: mini has {layers} layers, numbered 0 to {layers - 1}."
-    facts = collect_facts(session, caught.value, failed=False)
+    facts = collect_run_data(session, caught.value, failed=False)
     assert (facts.fault, facts.fault_exit_code) == (str(caught.value), 4)
 
 
@@ -87,7 +87,7 @@ def test_a_model_that_cannot_be_had(make_session: MakeSession, tmp_path: Path) -
     del vars(session)["loaded"]
     with pytest.raises(ModelUnavailableError, match="no-model") as caught:
         session.prepare()
-    assert collect_facts(session, caught.value, failed=False).fault_exit_code == 10
+    assert collect_run_data(session, caught.value, failed=False).fault_exit_code == 10
 
 
 def test_several_candidates_end_the_preparation(make_session: MakeSession) -> None:
@@ -110,7 +110,7 @@ def test_a_fault_of_the_students_is_a_result(source, import_name, contract_name,
     session.prepare()
     failures = (session.import_failure, session.contract_failure, session.call_failure)
     assert [failure and failure.name for failure in failures] == [import_name, contract_name, call_name]
-    facts = collect_facts(session, None, failed=False)
+    facts = collect_run_data(session, None, failed=False)
     assert (facts.comparison is None) == (call_name is not None)
     validate_report(assemble(session.settings, facts, (), reason="only a test"))
 
@@ -159,7 +159,7 @@ def test_a_whole_run_as_the_report_shows_it(make_session: MakeSession) -> None:
     observation = session.observe("basic")
     assert observation.output_error < 1e-4
     result = CheckResult(id="a.b", title="t", category="equivalence", outcome="passed")
-    report = assemble(session.settings, collect_facts(session, None, failed=False), (result,), exit_code=0)
+    report = assemble(session.settings, collect_run_data(session, None, failed=False), (result,), exit_code=0)
     validate_report(report)
     student = report.student
     assert (student.name, student.kind, student.rank, student.returns_weights) == ("attention", "function", 4, False)
@@ -190,7 +190,7 @@ def test_a_function_that_needs_adapting_has_it_in_the_report(make_session: MakeS
     source = "def attention(a, b, c, allowed):\n    length, width = a.shape\n    return a * 1\n"
     session = make_session(source)
     session.observe("unpadded")
-    student = collect_facts(session, None, failed=False).student
+    student = collect_run_data(session, None, failed=False).student
     assert student is not None
     assert [each.name for each in student.adaptations] == [
         "by-position",
@@ -204,7 +204,7 @@ def test_a_function_that_needs_adapting_has_it_in_the_report(make_session: MakeS
 def test_a_student_that_fails_in_the_model_has_no_comparison(make_session: MakeSession) -> None:
     session = make_session("def attention(q, k, v, mask):\n    assert q.shape[0] == 3, 'three'\n    return q * 1\n")
     assert session.call_failure is None
-    facts = collect_facts(session, None, failed=False)
+    facts = collect_run_data(session, None, failed=False)
     assert facts.comparison is None
     with pytest.raises(SubmissionError, match="AssertionError: three"):
         _ = session.comparison

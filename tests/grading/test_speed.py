@@ -10,13 +10,13 @@ import torch
 
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.grading import speed as speed_module
-from pytest_attn_grader.grading.speed import LENGTHS, USUAL_TOKENS, Stopwatch, growth, timing
+from pytest_attn_grader.grading.speed import DEFAULT_TOKENS, LENGTHS, SpeedBenchmark, growth, timing
 from pytest_attn_grader.results.report import Speed
-from pytest_attn_grader.sandbox.round_trips import Trip
-from pytest_attn_grader.submission.function_attention import StudentAttention
+from pytest_attn_grader.sandbox.round_trips import RoundTrip
+from pytest_attn_grader.submission.function_attention import FunctionAttention
 from tests.support.students import REFERENCE
 
-StudentOf = Callable[..., StudentAttention]
+StudentOf = Callable[..., FunctionAttention]
 
 SLEEPS = REFERENCE.replace("    scores =", "    import time; time.sleep({seconds})\n    scores =", 1)
 FAILS_LATER = REFERENCE.replace("    scores =", "    assert query.shape[-2] < 60, 'too long'\n    scores =", 1)
@@ -25,11 +25,11 @@ DETACHED = REFERENCE.replace("weights @ value, weights", "(weights @ value).deta
 LOOPS = SLEEPS.format(seconds="1e-5 * query.shape[-2] ** 2")
 
 
-def measured(attention: StudentAttention, longest_tokens: int = 256, **more: float) -> Speed:
-    return Stopwatch(attention, longest_tokens, seed=1, **more).measure()
+def measured(attention: FunctionAttention, longest_tokens: int = 256, **more: float) -> Speed:
+    return SpeedBenchmark(attention, longest_tokens, seed=1, **more).measure()
 
 
-def test_every_length_forward_and_backward(reference_student: StudentAttention) -> None:
+def test_every_length_forward_and_backward(reference_student: FunctionAttention) -> None:
     speed = measured(reference_student)
     assert speed.shape == "batch 1, 2 heads, head_dim 64"
     assert [each.tokens for each in speed.lengths] == list(LENGTHS[: len(speed.lengths)])
@@ -43,10 +43,10 @@ def test_every_length_forward_and_backward(reference_student: StudentAttention) 
     assert first.transport_forward > 0
 
 
-def test_in_a_class_backward_is_timed_at_one_length(reference_student: StudentAttention) -> None:
+def test_in_a_class_backward_is_timed_at_one_length(reference_student: FunctionAttention) -> None:
     lengths = measured(reference_student, brief=True).lengths
     assert [each.tokens for each in lengths] == list(LENGTHS)
-    assert [each.tokens for each in lengths if each.student_backward is not None] == [USUAL_TOKENS]
+    assert [each.tokens for each in lengths if each.student_backward is not None] == [DEFAULT_TOKENS]
 
 
 class Clockwork:
@@ -54,17 +54,17 @@ class Clockwork:
 
     def __init__(self, *, seconds: float, echo: float, inside: float) -> None:
         self.student = SimpleNamespace(remote=self)
-        self._trip = Trip("call", {}, {}, seconds, inside)
+        self._trip = RoundTrip("call", {}, {}, seconds, inside)
         self._echo = echo
 
     def __call__(self, query: torch.Tensor, *_: torch.Tensor) -> torch.Tensor:
         return query * 2
 
     @contextmanager
-    def noting(self) -> Iterator[list[Trip]]:
+    def record_round_trips(self) -> Iterator[list[RoundTrip]]:
         yield [self._trip]
 
-    def echo(self, trip: Trip) -> float:
+    def echo(self, trip: RoundTrip) -> float:
         assert trip is self._trip
         return self._echo
 
@@ -79,7 +79,7 @@ class Clockwork:
 )
 def test_the_way_to_the_worker_is_not_the_students(echo: float, inside: float, left: float) -> None:
     attention: Any = Clockwork(seconds=0.1, echo=echo, inside=inside)
-    measured_once = Stopwatch(attention, 6, seed=1).forward_at()
+    measured_once = SpeedBenchmark(attention, 6, seed=1).forward_at()
     assert measured_once.student_forward.median == pytest.approx(left)
     assert measured_once.transport_forward == pytest.approx(echo)
 
@@ -87,11 +87,11 @@ def test_the_way_to_the_worker_is_not_the_students(echo: float, inside: float, l
 def test_no_submission_can_turn_the_clock(student_of: StudentOf) -> None:
     """The worker's own clock is in the student's process; this one is not."""
     lies = SLEEPS.format(seconds=0.02) + "\nimport time\ntime.perf_counter = lambda: 0.0\n"
-    assert float(Stopwatch(student_of(lies), 6, seed=1).forward_at().student_forward.median) >= 0.02
+    assert float(SpeedBenchmark(student_of(lies), 6, seed=1).forward_at().student_forward.median) >= 0.02
 
 
 def test_stops_where_it_gets_slow_and_says_so(student_of: StudentOf) -> None:
-    stopwatch = Stopwatch(student_of(LOOPS), 256, seed=1)
+    stopwatch = SpeedBenchmark(student_of(LOOPS), 256, seed=1)
     at_64 = stopwatch.forward_at()
     speed = stopwatch.measure()
     assert [each.tokens for each in speed.lengths] == [6, 64]
@@ -102,12 +102,12 @@ def test_stops_where_it_gets_slow_and_says_so(student_of: StudentOf) -> None:
 
 def test_a_slow_one_is_asked_once(student_of: StudentOf, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(speed_module, "SLOW_SECONDS", 0.01)
-    slow = Stopwatch(student_of(SLEEPS.format(seconds=0.1)), 6, seed=1).measure().lengths[0]
+    slow = SpeedBenchmark(student_of(SLEEPS.format(seconds=0.1)), 6, seed=1).measure().lengths[0]
     assert slow.student_forward.repeats == 1
     assert slow.student_backward is None
 
 
-def test_without_time_nothing_is_measured(reference_student: StudentAttention) -> None:
+def test_without_time_nothing_is_measured(reference_student: FunctionAttention) -> None:
     speed = measured(reference_student, seconds=-1.0)
     assert speed.lengths == ()
     assert speed.student_growth is None
@@ -117,7 +117,7 @@ def test_without_time_nothing_is_measured(reference_student: StudentAttention) -
 def test_one_that_gives_no_answer(student_of: StudentOf) -> None:
     attention = student_of(FAILS_LATER)
     with pytest.raises(SubmissionError, match="too long"):
-        Stopwatch(attention, 256, seed=1).forward_at()
+        SpeedBenchmark(attention, 256, seed=1).forward_at()
     speed = measured(attention)
     assert [each.tokens for each in speed.lengths] == [6]
     assert "no answer at 64 tokens (raised: " in speed.stopped
@@ -129,7 +129,7 @@ def test_without_a_graph_there_is_no_backward(student_of: StudentOf) -> None:
     assert speed.stopped == ""
 
 
-def test_a_text_is_no_longer_than_the_model_takes(reference_student: StudentAttention) -> None:
+def test_a_text_is_no_longer_than_the_model_takes(reference_student: FunctionAttention) -> None:
     assert [each.tokens for each in measured(reference_student, 10).lengths] == [6, 10]
 
 

@@ -147,7 +147,7 @@ def read(data: bytes) -> str:
         lambda: reply_validation.read_constructed(header),
     ):
         try:
-            with reply_validation.Judging(None):
+            with reply_validation.MalformedReplyGuard(None):
                 reader()
             seen += 1
         except SubmissionError as error:

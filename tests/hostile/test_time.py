@@ -11,7 +11,7 @@ import torch
 
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.sandbox import bubblewrap
-from pytest_attn_grader.sandbox.client import CallSpec, RemoteAttention, TensorRef
+from pytest_attn_grader.sandbox.client import CallSpec, SandboxClient, TensorRef
 from pytest_attn_grader.sandbox.worker.limits import Limits
 from pytest_attn_grader.sandbox.worker_process import WorkerProcess
 
@@ -65,13 +65,13 @@ def test_a_call_costs_at_most_its_limit_and_two_seconds(tier: str, tmp_path: Pat
         limits = Limits(call_seconds=CALL_SECONDS)
         return WorkerProcess(root=tmp_path, import_paths=sys.path, limits=limits, in_namespaces=tier == "bwrap")
 
-    with RemoteAttention(make) as remote:
+    with SandboxClient(make) as remote:
         remote.describe(path=str(tmp_path / "student.py"))
         for target in ("loops", "refuses", "stops", "forks", "exits", "floods"):
             assert any(seconds_of(remote, target) < CALL_SECONDS + MORE_SECONDS for _ in range(TRIES)), target
 
 
-def seconds_of(remote: RemoteAttention, target: str) -> float:
+def seconds_of(remote: SandboxClient, target: str) -> float:
     """How long the failing call takes, with the killing and without the start of the next worker."""
     remote.generation  # noqa: B018 - asks for a worker that is ready
     started = time.monotonic()

@@ -36,7 +36,7 @@ NAMES = (
 
 @pytest.fixture(scope="module")
 def warm() -> Iterator[None]:
-    started = launch.start_nursery([path for path in sys.path if path])
+    started = launch.start_fork_server([path for path in sys.path if path])
     started.forks_into_namespaces = True
     fork_server.keep(started)
     yield

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_attn_grader.reports.signature import is_genuine
+from pytest_attn_grader.reports.signature import verify_signature
 from pytest_attn_grader.sandbox import bubblewrap
 from tests.support.runs import Warm
 from tests.support.sandboxes import left_in
@@ -59,7 +59,7 @@ def test_a_daemon_that_waits_for_the_report(tier: str, warm: Warm) -> None:
     run = warm.grade(FORGER, f"--attn-sandbox={tier}", environment={"ATTN_REPORT_KEY": KEY})
     assert (run.exit_code, run.verdict) == (1, "failed"), run.text
     assert run.report["sandbox"]["tier"] == tier
-    assert is_genuine(json.loads(run.report_path.read_text()), KEY.encode())
+    assert verify_signature(json.loads(run.report_path.read_text()), KEY.encode())
     assert not left_in(run.folder)
 
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from pytest_attn_grader.attention.probes import Probe, Record, diagnosis_probes
+from pytest_attn_grader.attention.probes import Probe, ProbeResult, diagnosis_probes
 from pytest_attn_grader.attention.tolerances import ProbeTolerance, derive_tolerance
 from pytest_attn_grader.misconceptions import Predictions, diagnose
-from pytest_attn_grader.misconceptions.matching import put_to
-from pytest_attn_grader.misconceptions.observations import Case
-from pytest_attn_grader.misconceptions.stages import Pipeline
+from pytest_attn_grader.misconceptions.matching import run_probe
+from pytest_attn_grader.misconceptions.observations import SubmissionObservations
+from pytest_attn_grader.misconceptions.stages import StagedAttention
 from pytest_attn_grader.results.report import Diagnosis
 
 SEED = 5
@@ -24,7 +24,7 @@ def probes() -> dict[str, Probe]:
 
 
 @pytest.fixture(scope="session")
-def yardsticks(probes: dict[str, Probe]) -> dict[str, tuple[Record, ProbeTolerance]]:
+def yardsticks(probes: dict[str, Probe]) -> dict[str, tuple[ProbeResult, ProbeTolerance]]:
     return {name: derive_tolerance(probe) for name, probe in probes.items()}
 
 
@@ -34,12 +34,14 @@ def predictions() -> Predictions:
 
 
 @pytest.fixture(scope="session")
-def case_of(probes: dict[str, Probe], yardsticks: dict[str, tuple[Record, ProbeTolerance]]) -> Callable[[Any], Case]:
+def case_of(
+    probes: dict[str, Probe], yardsticks: dict[str, tuple[ProbeResult, ProbeTolerance]]
+) -> Callable[[Any], SubmissionObservations]:
     """Put an attention function to the probes."""
 
-    def put(attention: Any) -> Case:
-        return Case(
-            {name: put_to(attention, probe) for name, probe in probes.items()},
+    def put(attention: Any) -> SubmissionObservations:
+        return SubmissionObservations(
+            {name: run_probe(attention, probe) for name, probe in probes.items()},
             probes,
             {name: reference for name, (reference, _) in yardsticks.items()},
             {name: tolerance for name, (_, tolerance) in yardsticks.items()},
@@ -49,7 +51,9 @@ def case_of(probes: dict[str, Probe], yardsticks: dict[str, tuple[Record, ProbeT
 
 
 @pytest.fixture(scope="session")
-def diagnose_attention(case_of: Callable[[Any], Case], predictions: Predictions) -> Callable[..., Diagnosis | None]:
+def diagnose_attention(
+    case_of: Callable[[Any], SubmissionObservations], predictions: Predictions
+) -> Callable[..., Diagnosis | None]:
     """Put an attention function to the probes and diagnose it; keywords go to `diagnose`."""
 
     def run(attention: Any, **keywords: Any) -> Diagnosis | None:
@@ -62,6 +66,6 @@ def diagnose_attention(case_of: Callable[[Any], Case], predictions: Predictions)
 
 
 @pytest.fixture(scope="session")
-def right() -> Pipeline:
+def right() -> StagedAttention:
     """The pipeline without any mistake."""
-    return Pipeline()
+    return StagedAttention()

@@ -14,7 +14,7 @@ from pytest_attn_grader.misconceptions import Predictions
 from pytest_attn_grader.model_utils import attach_tokenizer
 from pytest_attn_grader.models.load import load_model
 from pytest_attn_grader.results.report import Diagnosis
-from pytest_attn_grader.sandbox.client import RemoteAttention
+from pytest_attn_grader.sandbox.client import SandboxClient
 from pytest_attn_grader.sandbox.worker.limits import Limits
 from pytest_attn_grader.sandbox.worker_process import WorkerProcess
 from pytest_attn_grader.settings import Settings
@@ -127,7 +127,7 @@ class SharedStudent(Student):
     def __init__(self, target: Target, worker: Callable[[], WorkerProcess]) -> None:
         super().__init__(target, call_seconds=CALL_SECONDS, tier="auto")
         self._shared = worker
-        vars(self)["remote"] = RemoteAttention(worker)
+        vars(self)["remote"] = SandboxClient(worker)
 
     def anew(self, *, run_seconds: float | None = None) -> SharedStudent:
         """The same submission imported again, in the same process, whose limit on a run is the bench's."""

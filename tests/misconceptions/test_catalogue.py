@@ -6,11 +6,11 @@ import inspect
 
 import pytest
 
-from pytest_attn_grader.attention.probes import PROBE_SPECS, LocalAttention, Probe
+from pytest_attn_grader.attention.probes import PROBE_SPECS, InProcessAttention, Probe
 from pytest_attn_grader.errors import UsageError
-from pytest_attn_grader.misconceptions import FAMILIES, MISCONCEPTIONS, Misconception, explain, find_misconception
+from pytest_attn_grader.misconceptions import ARCHITECTURES, MISCONCEPTIONS, Misconception, explain, find_misconception
 from pytest_attn_grader.misconceptions.base import misconception
-from pytest_attn_grader.misconceptions.stages import Change, Pipeline
+from pytest_attn_grader.misconceptions.stages import StagedAttention, StageOverride
 
 PROBE_NAMES = {spec.name for spec in PROBE_SPECS} | {"basic-again", "basic-eval", "basic-train"}
 each_mistake = pytest.mark.parametrize("known", MISCONCEPTIONS, ids=lambda known: known.slug)
@@ -23,7 +23,7 @@ def test_ids_and_slugs_are_unique():
 
 @each_mistake
 def test_every_mistake_says_everything(known: Misconception):
-    assert known.family in FAMILIES
+    assert known.family in ARCHITECTURES
     assert known.probe in PROBE_NAMES
     # "Your attention equals one that ..." must read as a sentence.
     assert known.title[0].islower()
@@ -51,7 +51,7 @@ def test_look_alikes_know_each_other(known: Misconception):
 
 @each_mistake
 def test_every_stage_exists(known: Misconception):
-    fields = set(inspect.signature(Pipeline).parameters)
+    fields = set(inspect.signature(StagedAttention).parameters)
     for change in known.changes:
         assert change.stages.keys() <= fields
         assert change.stages
@@ -98,7 +98,7 @@ def test_an_unknown_family_is_refused():
 
 def test_the_pipeline_without_a_mistake_is_the_reference(probes: dict[str, Probe], yardsticks):
     for name in ("basic", "left-padding", "long", "decode"):
-        record = LocalAttention(Pipeline()).attempt(probes[name])
+        record = InProcessAttention(StagedAttention()).attempt(probes[name])
         reference, tolerance = yardsticks[name]
         rows = probes[name].real_rows
         for field in ("attn_output", "attn_weights"):
@@ -114,8 +114,8 @@ def test_two_mistakes_in_one_stage_exclude_each_other():
 def test_two_mistakes_before_the_scores_follow_one_another():
     order: list[str] = []
 
-    def note(name: str) -> Change:
-        return Change({"prepare": lambda inputs: (order.append(name), inputs)[1]}, name)
+    def note(name: str) -> StageOverride:
+        return StageOverride({"prepare": lambda inputs: (order.append(name), inputs)[1]}, name)
 
     joined = note("first").joined(note("second"))
     assert joined is not None

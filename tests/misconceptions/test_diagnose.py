@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from pytest_attn_grader.attention.probes import INPUT_NAMES, Record, diagnosis_probes
+from pytest_attn_grader.attention.probes import INPUT_NAMES, ProbeResult, diagnosis_probes
 from pytest_attn_grader.misconceptions import (
     MISCONCEPTIONS,
     Predictions,
@@ -19,9 +19,9 @@ from pytest_attn_grader.misconceptions import (
     find_misconception,
 )
 from pytest_attn_grader.misconceptions.hypotheses import CORRECT, Hypothesis
-from pytest_attn_grader.misconceptions.matching import put_to
-from pytest_attn_grader.misconceptions.mismatches import FaultFinder
-from pytest_attn_grader.misconceptions.stages import Change, Pipeline
+from pytest_attn_grader.misconceptions.matching import run_probe
+from pytest_attn_grader.misconceptions.mismatches import MismatchFinder
+from pytest_attn_grader.misconceptions.stages import StagedAttention, StageOverride
 from pytest_attn_grader.results.report import Failure
 
 # The catalogue's own code against itself proves that every mistake can be seen and told from every other one.
@@ -42,7 +42,7 @@ def test_every_mistake_is_told_from_every_other(known, diagnose_attention):
 @pytest.mark.parametrize("known", BY_NUMBERS, ids=lambda known: known.slug)
 def test_every_form_of_a_mistake_is_wrong_somewhere(known, case_of):
     for change in known.changes:
-        assert FaultFinder(case_of(change.pipeline()), Predictions()).faults(CORRECT), change.note
+        assert MismatchFinder(case_of(change.pipeline()), Predictions()).faults(CORRECT), change.note
 
 
 def test_a_right_attention_gets_no_diagnosis(diagnose_attention, right):
@@ -77,15 +77,15 @@ def test_two_mistakes_are_both_named(first, second, diagnose_attention):
 
 
 def test_a_wrong_forward_pass_and_missing_dropout_are_both_named(diagnose_attention):
-    change = Change({"scale": lambda scores, _: scores, "drop": lambda weights, _: weights})
+    change = StageOverride({"scale": lambda scores, _: scores, "drop": lambda weights, _: weights})
     diagnosis = diagnose_attention(change.pipeline())
     assert set(diagnosis.slugs) == {"no-scale", "dropout-missing"}
     assert "the answer in training equals the one outside of it" in diagnosis.message
 
 
 def test_no_known_mistake_is_said_plainly(diagnose_attention):
-    change = Change({"reweigh": lambda weights, _: weights / 8})
-    diagnosis = diagnose_attention(Change({"reweigh": lambda weights, _: weights * 0.3}).pipeline())
+    change = StageOverride({"reweigh": lambda weights, _: weights / 8})
+    diagnosis = diagnose_attention(StageOverride({"reweigh": lambda weights, _: weights * 0.3}).pipeline())
     assert diagnosis.slugs == ()
     assert "None of the" in diagnosis.message
     assert "rows sum to 0.3, weights otherwise right" in diagnosis.message
@@ -95,7 +95,7 @@ def test_no_known_mistake_is_said_plainly(diagnose_attention):
 
 
 def test_an_odd_factor_is_read_off_the_weights(diagnose_attention):
-    diagnosis = diagnose_attention(Change({"scale": lambda scores, _: scores * 0.05}).pipeline())
+    diagnosis = diagnose_attention(StageOverride({"scale": lambda scores, _: scores * 0.05}).pipeline())
     assert diagnosis.slugs == ("scale-other",)
     assert "scores are multiplied by 0.05" in diagnosis.message
 
@@ -104,7 +104,7 @@ def test_an_odd_fill_is_read_off_the_weights(diagnose_attention):
     def fill(scores, inputs):
         return scores.masked_fill(~inputs.keep_mask, -7.5)
 
-    diagnosis = diagnose_attention(Change({"mask": fill}).pipeline())
+    diagnosis = diagnose_attention(StageOverride({"mask": fill}).pipeline())
     assert diagnosis.slugs == ("mask-fill-small",)
     assert "a fill of -7.5" in diagnosis.message
 
@@ -132,7 +132,7 @@ def test_a_submission_that_masks_by_itself_is_not_blamed_for_padding(probes, yar
         return weights @ value, weights
 
     names = ("basic", "single", "square", "narrow", "decode", "bfloat16", "basic-again")
-    diagnosis = diagnose({name: put_to(attention, probes[name]) for name in names}, probes, mask_convention="none")
+    diagnosis = diagnose({name: run_probe(attention, probes[name]) for name in names}, probes, mask_convention="none")
     assert diagnosis.slugs == ("scale-dk",)
 
 
@@ -174,7 +174,7 @@ def test_a_failure_of_no_known_kind_gets_no_name():
 
 def test_answers_may_be_missing(probes):
     failure = Failure(name="timeout", message="no answer within 10 s")
-    diagnosis = diagnose({"basic": Record("basic", failure=failure)}, probes)
+    diagnosis = diagnose({"basic": ProbeResult("basic", failure=failure)}, probes)
     assert diagnosis.slugs == ()
     assert "no answer on every probe, first with three examples of 10 tokens" in diagnosis.message
     assert "no answer within 10 s" in diagnosis.message
@@ -190,7 +190,7 @@ def test_nothing_a_student_returns_breaks_the_diagnosis(output, weights, special
     probes = {probe.name: probe for probe in diagnosis_probes(1, takes_dropout=True)}
     names = ("basic", "decode", "basic-again", "basic-train", "basic-train-again")
     attempts = {
-        name: Record(
+        name: ProbeResult(
             name,
             attn_output=torch.full(output, special),
             attn_weights=torch.full(weights, special),
@@ -207,6 +207,6 @@ def test_nothing_a_student_returns_breaks_the_diagnosis(output, weights, special
 
 def test_answers_of_the_right_shape_may_be_anything_too(probes):
     for special in (0.0, float("nan"), float("inf")):
-        right = put_to(Pipeline(), probes["basic"])
+        right = run_probe(StagedAttention(), probes["basic"])
         record = replace(right, attn_output=torch.full_like(right.attn_output, special))
         assert diagnose({"basic": record}, probes) is not None

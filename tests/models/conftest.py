@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from pytest_attn_grader.models.hub import Hub, Pin
+from pytest_attn_grader.models.hub import Hub, PinnedModel
 from tests.support.checkpoints import small_gpt2
 from tests.support.hub_server import HubServer, Repo, ServedFile
 
@@ -47,13 +47,13 @@ def server(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
 
 
 @pytest.fixture
-def pin(repo: Repo) -> Pin:
+def pin(repo: Repo) -> PinnedModel:
     weights = ServedFile(repo.folder / "model.safetensors")
-    return Pin(name="distilgpt2", repo=PINNED, revision=COMMIT, size_bytes=weights.size, sha256=weights.sha256)
+    return PinnedModel(name="distilgpt2", repo=PINNED, revision=COMMIT, size_bytes=weights.size, sha256=weights.sha256)
 
 
 @pytest.fixture
-def hub(server: HubServer, pin: Pin, tmp_path: Path) -> Hub:
+def hub(server: HubServer, pin: PinnedModel, tmp_path: Path) -> Hub:
     """The server with an empty cache; for it, distilgpt2 is the small checkpoint."""
     return Hub(endpoint=server.endpoint, cache_dir=tmp_path / "cache", pins=(pin,), answer_seconds=30.0)
 

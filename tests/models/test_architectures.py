@@ -20,7 +20,7 @@ from transformers import (
 )
 
 from pytest_attn_grader.errors import SurgeryError
-from pytest_attn_grader.models.architectures import FAMILIES, Heads, family_of
+from pytest_attn_grader.models.architectures import ARCHITECTURES, Heads, family_of
 
 SIZES = {
     "vocab_size": 31,
@@ -52,7 +52,7 @@ def with_head(model_type):
 
 
 def test_every_model_type_of_the_table_is_tested_here():
-    assert sorted(CONFIGS) == sorted(known for family in FAMILIES for known in family.model_types)
+    assert sorted(CONFIGS) == sorted(known for family in ARCHITECTURES for known in family.model_types)
 
 
 @pytest.mark.parametrize("model_type", CONFIGS)

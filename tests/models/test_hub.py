@@ -13,7 +13,7 @@ import pytest
 
 from pytest_attn_grader.errors import ModelUnavailableError
 from pytest_attn_grader.models import load_model
-from pytest_attn_grader.models.hub import PINS, Hub, Pin
+from pytest_attn_grader.models.hub import PINNED_MODELS, Hub, PinnedModel
 from tests.models.conftest import COMMIT, PINNED, SMALL, cache_folder
 from tests.support.checkpoints import REPO_ROOT
 from tests.support.hub_server import HubServer, ServedFile, closed_endpoint
@@ -54,7 +54,7 @@ def test_named_revision(revision: str, hub: Hub, offline: Hub) -> None:
 
 
 @pytest.mark.parametrize("name", ["distilgpt2", PINNED])
-def test_both_names_of_a_pinned_model(name: str, hub: Hub, offline: Hub, pin: Pin) -> None:
+def test_both_names_of_a_pinned_model(name: str, hub: Hub, offline: Hub, pin: PinnedModel) -> None:
     loaded = load_model(name, hub=hub)
     assert (loaded.used, loaded.revision, loaded.sha256) == ("distilgpt2", pin.revision, pin.sha256)
     assert load_model("distilgpt2", hub=offline).source == "cache"
@@ -67,14 +67,14 @@ def test_what_transformers_has_cached_under_the_short_name_is_found(hub: Hub, of
     assert load_model("auto", hub=offline).used == "distilgpt2"
 
 
-def test_another_revision_of_a_pinned_model_is_not_pinned(hub: Hub, pin: Pin) -> None:
+def test_another_revision_of_a_pinned_model_is_not_pinned(hub: Hub, pin: PinnedModel) -> None:
     strange = replace(pin, revision="7" * 40, sha256="0" * 64)
     loaded = load_model("distilgpt2@main", hub=replace(hub, pins=(strange,)))
     assert (loaded.used, loaded.revision, loaded.sha256) == (PINNED, COMMIT, pin.sha256)
 
 
 def test_the_pin_of_distilgpt2() -> None:
-    (pin,) = PINS
+    (pin,) = PINNED_MODELS
     assert (pin.name, pin.repo) == ("distilgpt2", "distilbert/distilgpt2")
     assert pin.revision == "2290a62682d06624634c1f46a6ad5be0f47f38aa"
     assert pin.size_bytes == 352_824_413
@@ -149,7 +149,7 @@ def test_importing_costs_nothing() -> None:
         assert json.loads(said.stdout) == expected
 
 
-def test_two_processes_share_an_empty_cache(hub: Hub, server: HubServer, pin: Pin) -> None:
+def test_two_processes_share_an_empty_cache(hub: Hub, server: HubServer, pin: PinnedModel) -> None:
     server.faults.pause_seconds = 0.3
     script = (
         "import sys; from pathlib import Path; from pytest_attn_grader.models.hub_download import fetch_snapshot; "

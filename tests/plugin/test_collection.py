@@ -84,7 +84,7 @@ def test_a_title_that_asks_for_a_parameter_that_is_not_there(pytester: pytest.Py
 
 def test_checks_are_found_by_their_ids(pytester: pytest.Pytester) -> None:
     items = pytester.getitems(CHECKS)
-    collection.admit(items)
+    collection.validate_markers(items)
     known = [item.extra_keyword_matches for item in items]
     assert known == [{"own.least"}, {"own.all[left-3]"}, {"own.all[r]"}, set()]
 
@@ -93,7 +93,7 @@ def test_two_checks_of_one_id_would_hide_each_other(pytester: pytest.Pytester) -
     source = CHECKS + "\n@pytest.mark.attn_check(id='own.least', title='again')\ndef test_again(): ...\n"
     items = pytester.getitems(source)
     with pytest.raises(pytest.UsageError) as caught:
-        collection.admit(items)
+        collection.validate_markers(items)
     assert str(caught.value) == f"{items[-1].nodeid}: the attn_check id 'own.least' is taken by {items[0].nodeid}"
 
 
@@ -102,7 +102,7 @@ def test_two_checks_of_one_id_would_hide_each_other(pytester: pytest.Pytester) -
 )
 def test_conftests_of_strangers_stay_out_unless_paths_were_given(given: list[str], shut_out: bool) -> None:
     config: Any = SimpleNamespace(known_args_namespace=Namespace(file_or_dir=given, noconftest=False))
-    collection.shut_out_conftests(config)
+    collection.disable_conftests(config)
     assert config.known_args_namespace.noconftest is shut_out
 
 
@@ -117,7 +117,7 @@ def test_conftests_of_strangers_stay_out_unless_paths_were_given(given: list[str
 )
 def test_what_is_collected(args: list[str], source: pytest.Config.ArgsSource, collected: list[str]) -> None:
     config: Any = SimpleNamespace(args=args, args_source=source)
-    collection.set_paths(config)
+    collection.add_check_files(config)
     assert config.args == collected
 
 

@@ -8,7 +8,7 @@ import pytest
 from pytest_attn_grader.errors import SubmissionError, UngradableError
 from pytest_attn_grader.grading.evidence import CheckFailed, Evidence, NotApplicable
 from pytest_attn_grader.plugin.collection import CheckMark
-from pytest_attn_grader.plugin.outcomes import CONSEQUENCES, judge, leave_out_frames, missing_need
+from pytest_attn_grader.plugin.outcomes import SECONDARY_CATEGORIES, judge, suppress_traceback, unmet_dependency
 from pytest_attn_grader.results.report import CheckResult
 
 MARK = CheckMark("masking.future", "no weight on the future", "masking", ("contract.call",), 2.0)
@@ -94,7 +94,7 @@ def test_pytest_does_not_describe_what_is_described_here(
 
     monkeypatch.setattr(pytest.ExceptionInfo, "getrepr", lambda *_, **__: pytest.fail("described"))
     call = pytest.CallInfo.from_call(body, when)
-    leave_out_frames(item, call)
+    suppress_traceback(item, call)
     try:
         report = pytest.TestReport.from_item_and_call(item, call)
     finally:
@@ -125,7 +125,7 @@ def test_anything_else_is_our_own_fault(error: Exception, judged: Callable[..., 
     assert report.failed
 
 
-@pytest.mark.parametrize("category", sorted(CONSEQUENCES))
+@pytest.mark.parametrize("category", sorted(SECONDARY_CATEGORIES))
 def test_a_consequence_is_shown_in_short_once_something_has_failed(
     category: str, judged: Callable[..., Judged]
 ) -> None:
@@ -156,4 +156,4 @@ def test_a_consequence_is_shown_in_short_once_something_has_failed(
     ],
 )
 def test_missing_need(needs: tuple[str, ...], outcomes: dict[str, str], missing: str | None) -> None:
-    assert missing_need(CheckMark("x", "x", "custom", needs), outcomes) == missing
+    assert unmet_dependency(CheckMark("x", "x", "custom", needs), outcomes) == missing

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from pytest_attn_grader.errors import UngradableError
-from pytest_attn_grader.plugin.run_state import Findings
+from pytest_attn_grader.plugin.run_state import RunState
 from pytest_attn_grader.results.report import CheckResult
 
 OK, FAILED = int(pytest.ExitCode.OK), int(pytest.ExitCode.TESTS_FAILED)
@@ -20,8 +20,8 @@ def report_of_pytest(**more: object) -> pytest.TestReport:
     return pytest.TestReport(**{**fields, "when": "call", **more})  # type: ignore[arg-type]
 
 
-def with_results(*results: CheckResult) -> Findings:
-    found = Findings()
+def with_results(*results: CheckResult) -> RunState:
+    found = RunState()
     for each in results:
         report = report_of_pytest()
         found.note(each, report)
@@ -30,7 +30,7 @@ def with_results(*results: CheckResult) -> Findings:
 
 
 def test_a_check_reaches_the_controller_with_pytests_own_report() -> None:
-    in_worker, in_controller, report = Findings(), Findings(), report_of_pytest(outcome="failed")
+    in_worker, in_controller, report = RunState(), RunState(), report_of_pytest(outcome="failed")
     in_worker.note(result("a", "failed"), report)
     in_controller.receive(report)
     assert (in_worker.outcomes, in_worker.wrong, in_worker.something_failed) == ({"a": "failed"}, True, True)
@@ -38,36 +38,36 @@ def test_a_check_reaches_the_controller_with_pytests_own_report() -> None:
 
 
 def test_a_failed_test_that_is_no_check_is_counted() -> None:
-    found = Findings()
+    found = RunState()
     found.receive(report_of_pytest(outcome="failed"))
     found.receive(report_of_pytest())
     assert (found.results, found.other_failures) == ({}, 1)
 
 
 def test_a_worker_that_had_the_checks_tells_what_it_found() -> None:
-    worker, controller, words = with_results(result("a", "passed")), Findings(), {}
+    worker, controller, words = with_results(result("a", "passed")), RunState(), {}
     worker.offered, worker.facts.fault = {"b", "a"}, "no model"
-    worker.say_farewell(words)
+    worker.write_worker_output(words)
     controller.offered = {"c"}
-    controller.hear_farewell(SimpleNamespace(workeroutput=words), None)
+    controller.merge_worker_output(SimpleNamespace(workeroutput=words), None)
     assert (controller.offered, controller.facts.fault, controller.lost_worker) == ({"a", "b", "c"}, "no model", "")
 
 
 def test_a_worker_without_checks_has_no_facts_to_tell() -> None:
-    worker, controller, words = Findings(), Findings(), {}
-    worker.say_farewell(words)
+    worker, controller, words = RunState(), RunState(), {}
+    worker.write_worker_output(words)
     controller.facts.fault = "known already"
-    controller.hear_farewell(SimpleNamespace(workeroutput=words), None)
+    controller.merge_worker_output(SimpleNamespace(workeroutput=words), None)
     assert controller.facts.fault == "known already"
     worker.fault = UngradableError("no model")
-    worker.say_farewell(words)
-    controller.hear_farewell(SimpleNamespace(workeroutput=words), None)
+    worker.write_worker_output(words)
+    controller.merge_worker_output(SimpleNamespace(workeroutput=words), None)
     assert controller.facts.fault == ""
 
 
 def test_a_worker_that_was_lost_says_nothing() -> None:
-    found = Findings()
-    found.hear_farewell(SimpleNamespace(), "killed")
+    found = RunState()
+    found.merge_worker_output(SimpleNamespace(), "killed")
     assert found.ungradable_reason(OK, signalled=False) == "a worker of pytest-xdist was lost (killed)"
 
 
@@ -106,6 +106,6 @@ def test_reasons_come_in_their_order() -> None:
 
 
 def test_the_instructors_failures_are_a_verdict_too() -> None:
-    found = Findings()
+    found = RunState()
     found.other_failures = 1
     assert found.ungradable_reason(FAILED, signalled=False) is None

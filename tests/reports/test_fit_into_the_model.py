@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_attn_grader.checks import test_coherence, test_similarity
-from pytest_attn_grader.grading.assemble import collect_facts
+from pytest_attn_grader.grading.assemble import collect_run_data
 from pytest_attn_grader.grading.evidence import Evidence, NotApplicable
 from pytest_attn_grader.results.report import StudentInfo
 from tests.support.accepted import ACCEPTED
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def info_of(workshop: Workshop, mini: LoadedModel, name: str) -> StudentInfo:
     session = session_over(workshop.student((ACCEPTED / name).read_text(encoding="utf-8")), mini)
     _ = session.comparison
-    found = collect_facts(session, None, failed=False).student
+    found = collect_run_data(session, None, failed=False).student
     assert found is not None
     return found
 
@@ -65,7 +65,7 @@ def test_weights_that_nobody_can_know_cost_nothing(workshop: Workshop, mini: Loa
         for name in ("narrow/width_32.py", "narrow/plain.py")
     )
     assert len(narrow.prompt.tokens) > 32
-    assert plain.replaced.unknown_weights(1000) is None
+    assert plain.replaced.why_weights_unavailable(1000) is None
     fixtures: dict[str, Any] = {
         "attn_session": narrow,
         "attn_comparison": narrow.comparison,

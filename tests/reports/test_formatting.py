@@ -2,7 +2,15 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_attn_grader.reports.formatting import Paragraph, emphasis, grounds, number, paragraphs, percent, token_text
+from pytest_attn_grader.reports.formatting import (
+    Paragraph,
+    diagnosis_evidence,
+    emphasis,
+    number,
+    paragraphs,
+    percent,
+    token_text,
+)
 from pytest_attn_grader.results.report import Diagnosis
 
 
@@ -37,9 +45,9 @@ def test_the_headline_is_not_said_twice() -> None:
     one = Diagnosis(
         slugs=("a",), titles=("forgets",), message="Your attention equals one that forgets (to 1e-7). Or so."
     )
-    assert grounds(one) == "An attention that does this gives your numbers (to 1e-7). Or so."
+    assert diagnosis_evidence(one) == "An attention that does this gives your numbers (to 1e-7). Or so."
     for other in (one.model_copy(update={"message": "No."}), one.model_copy(update={"titles": ("forgets", "b")})):
-        assert grounds(other) == other.message
+        assert diagnosis_evidence(other) == other.message
 
 
 def test_numbers() -> None:

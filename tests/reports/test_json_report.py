@@ -40,7 +40,7 @@ def test_without_a_path_nothing_is_written(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.chdir(tmp_path)
     json_report.claim(report_of(), settings_for(None))
     assert json_report.write(report_of(), NO_JSON_REPORT, settings_for(None))
-    json_report.write_quietly(report_of(), None)
+    json_report.try_write(report_of(), None)
     assert os.listdir(tmp_path) == []
 
 
@@ -99,7 +99,7 @@ def test_a_reader_never_sees_half_a_report(broken: str, tmp_path: Path, monkeypa
     assert capsys.readouterr().err == expected
     with pytest.raises(UsageError):
         json_report.claim(report_of(), settings_for(path))
-    json_report.write_quietly(report_of(), path)
+    json_report.try_write(report_of(), path)
     assert path.read_text() == "the old report"
     assert os.listdir(tmp_path) == ["report.json"]
 
@@ -133,7 +133,7 @@ def test_a_path_that_cannot_be_written(where: str, why: str, tmp_path: Path, cap
     )
     assert not json_report.write(report_of(), NO_JSON_REPORT, settings_for(path))
     assert why in capsys.readouterr().err
-    json_report.write_quietly(report_of(), path)
+    json_report.try_write(report_of(), path)
     assert os.listdir(tmp_path) == ["file"]
 
 
@@ -152,7 +152,7 @@ def test_a_report_is_as_readable_as_any_file(tmp_path: Path) -> None:
 def test_pytest_json_report_is_asked_to_collect_without_a_file_of_its_own(installed: bool, already: bool) -> None:
     option = SimpleNamespace(json_report=already, json_report_file=".report.json", json_report_verbosity=None)
     config: Any = SimpleNamespace(pluginmanager=SimpleNamespace(hasplugin=lambda name: installed), option=option)
-    json_report.ask_for_json(config)
+    json_report.enable_json_report(config)
     assert option.json_report == installed
     # Someone who asked for that file gets it.
     assert option.json_report_file == (None if installed and not already else ".report.json")

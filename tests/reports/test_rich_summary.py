@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_attn_grader.grading.assemble import RunFacts
+from pytest_attn_grader.grading.assemble import RunData
 from pytest_attn_grader.reports.rich_summary import render_summary
 from pytest_attn_grader.reports.summary import summarize
 from pytest_attn_grader.reports.terminal import write_summary
@@ -31,7 +31,7 @@ def colours(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_most_useful_first() -> None:
     diagnosis = Diagnosis(slugs=("x",), titles=("x",), message="It forgets the mask.", hint="Fill with -inf:\n  here")
-    lines = rendered(report_of(check(), FAILED, facts=RunFacts(diagnosis=diagnosis))).splitlines()
+    lines = rendered(report_of(check(), FAILED, facts=RunData(diagnosis=diagnosis))).splitlines()
     assert [line.rstrip() for line in lines[:4]] == [
         "FAILED  10 of 20 points: 1 check failed",
         "diagnosis  It forgets the mask.",
@@ -59,7 +59,7 @@ def test_what_was_written_is_a_link(tmp_path: Path) -> None:
 
 def test_nothing_a_student_says_is_taken_for_markup_or_an_escape() -> None:
     diagnosis = Diagnosis(slugs=(), titles=(), message=f"[bold red]{HARMFUL}[/]", hint="[link=x]y[/link] :smile:")
-    text = rendered(report_of(FAILED, facts=RunFacts(diagnosis=diagnosis)), 200)
+    text = rendered(report_of(FAILED, facts=RunData(diagnosis=diagnosis)), 200)
     assert "[bold red]" in text
     assert "[link=x]y[/link] :smile:" in text
     assert "\x1b" not in text

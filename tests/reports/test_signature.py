@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from pytest_attn_grader.cli.app import app
 from pytest_attn_grader.reports import json_report
-from pytest_attn_grader.reports.signature import is_genuine, sign, take_key
+from pytest_attn_grader.reports.signature import pop_signing_key, sign, verify_signature
 from pytest_attn_grader.settings import Settings
 from tests.support.reports import check, report_of
 
@@ -56,11 +56,11 @@ def test_every_change_is_found(field: str, signed: Path, monkeypatch: pytest.Mon
 
 def test_pytests_own_part_is_signed_too(signed: Path) -> None:
     document = json.loads(signed.read_text())
-    assert is_genuine(document, KEY)
-    assert not is_genuine({**document, "exitcode": 0}, KEY)
-    assert not is_genuine(document, b"other")
-    assert not is_genuine({"attn_grader": {"signature": {"algorithm": "none", "value": ""}}}, KEY)
-    assert not is_genuine({}, KEY)
+    assert verify_signature(document, KEY)
+    assert not verify_signature({**document, "exitcode": 0}, KEY)
+    assert not verify_signature(document, b"other")
+    assert not verify_signature({"attn_grader": {"signature": {"algorithm": "none", "value": ""}}}, KEY)
+    assert not verify_signature({}, KEY)
 
 
 @pytest.mark.parametrize(("content", "key"), [("{}", None), ("{}", ""), ("no json", "k"), (None, "k"), ("[]", "k")])
@@ -84,22 +84,23 @@ def test_any_text_and_number_survives_the_way_to_the_disk(tmp_path: Path) -> Non
     document = {"tests": [{"a": 0.1 + 0.2, "b": "\ud800 \x00 é", "c": 10**30, 3: "x"}], "attn_grader": {}}
     written = tmp_path / "signed.json"
     written.write_text(json.dumps(sign(document, KEY)))
-    assert is_genuine(json.loads(written.read_text()), KEY)
+    assert verify_signature(json.loads(written.read_text()), KEY)
 
 
 def test_the_key_is_taken_out_of_the_environment() -> None:
     environment = {"ATTN_REPORT_KEY": "k", "OTHER": "o"}
-    assert take_key(environment) == b"k"
+    assert pop_signing_key(environment) == b"k"
     assert environment == {"OTHER": "o"}
-    assert take_key(environment) is None
-    assert take_key({"ATTN_REPORT_KEY": ""}) is None
+    assert pop_signing_key(environment) is None
+    assert pop_signing_key({"ATTN_REPORT_KEY": ""}) is None
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux shows a process's environment there")
 def test_the_key_is_not_even_where_the_system_shows_what_a_process_was_started_with() -> None:
     code = (
-        "import os\nfrom pytest_attn_grader.reports.signature import take_key\n"
-        "before = open('/proc/self/environ').read()\nkey = take_key()\nafter = open('/proc/self/environ').read()\n"
+        "import os\nfrom pytest_attn_grader.reports.signature import pop_signing_key\n"
+        "before = open('/proc/self/environ').read()\n"
+        "key = pop_signing_key()\nafter = open('/proc/self/environ').read()\n"
         "print(key.decode(), 'sesame' in before, 'sesame' in after, 'ATTN_REPORT_KEY' in os.environ)"
     )
     environment = {**os.environ, "ATTN_REPORT_KEY": "open sesame"}

@@ -6,17 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_attn_grader.grading.assemble import RunFacts
+from pytest_attn_grader.grading.assemble import RunData
 from pytest_attn_grader.reports.escaping import for_terminal as printable
-from pytest_attn_grader.reports.summary import speed_in_words
-from pytest_attn_grader.results.report import Speed, SpeedAtLength, Timing
+from pytest_attn_grader.reports.summary import format_speed
+from pytest_attn_grader.results.report import LengthTiming, Speed, Timing
 from tests.support.reports import check, report_of
 
 
-def at(tokens: int, student: float, reference: float = 0.001) -> SpeedAtLength:
+def at(tokens: int, student: float, reference: float = 0.001) -> LengthTiming:
     """Measured forward only."""
     mine, yours = (Timing(median=seconds, low=seconds, high=seconds, repeats=3) for seconds in (student, reference))
-    return SpeedAtLength(tokens=tokens, student_forward=mine, reference_forward=yours, transport_forward=0.0)
+    return LengthTiming(tokens=tokens, student_forward=mine, reference_forward=yours, transport_forward=0.0)
 
 
 @pytest.mark.parametrize(
@@ -32,13 +32,13 @@ def at(tokens: int, student: float, reference: float = 0.001) -> SpeedAtLength:
     ],
 )
 def test_speed_in_words(speed: Speed, words: str) -> None:
-    assert speed_in_words(report_of(facts=RunFacts(speed=speed))) == words
+    assert format_speed(report_of(facts=RunData(speed=speed))) == words
 
 
 def test_without_a_curve_the_check_speaks() -> None:
     slowdown = check("passed", "budget", id="budget.slowdown", evidence={"slowdown": 2.0, "tokens": 64})
-    assert speed_in_words(report_of(slowdown)) == "2 times the reference's time on 64 tokens"
-    assert speed_in_words(report_of(slowdown.model_copy(update={"evidence": {}}))) == ""
+    assert format_speed(report_of(slowdown)) == "2 times the reference's time on 64 tokens"
+    assert format_speed(report_of(slowdown.model_copy(update={"evidence": {}}))) == ""
 
 
 @given(st.text(st.characters(codec=None)))

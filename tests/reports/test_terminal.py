@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pytest_attn_grader.grading.assemble import RunFacts
+from pytest_attn_grader.grading.assemble import RunData
 from pytest_attn_grader.reports.terminal import BAR_WIDTH, write_summary
 from pytest_attn_grader.results.report import Diagnosis, GradeReport, ModelInfo, Phase, StudentInfo
 from pytest_attn_grader.settings import Settings
@@ -48,7 +48,7 @@ FAILED = check("failed", asked="zero", came="a weight of 0.5", look_at="the mask
 
 
 def test_a_passed_run() -> None:
-    facts = RunFacts(
+    facts = RunData(
         student=StudentInfo(target="mine.py", name="attention"),
         model=ModelInfo(
             requested="auto", used="mini", num_layers=3, num_heads=4, head_dim=64, layer_idx=1, device="cpu"
@@ -68,7 +68,7 @@ def test_a_passed_run() -> None:
 
 def test_where_the_time_went_is_said_when_asked_for() -> None:
     phases = (Phase(name="probes", seconds=0.25), Phase(name="load model", seconds=1.5), Phase(name="other", seconds=0))
-    made = report_of(check(), facts=RunFacts(timing=phases))
+    made = report_of(check(), facts=RunData(timing=phases))
     screen = Screen(verbosity=1)
     write_summary(made, screen, Settings(student="mine"))
     assert "time: 1.8 s (load model 1.50, probes 0.25)" in screen.lines
@@ -92,7 +92,7 @@ def test_a_failed_run_says_first_what_to_look_at() -> None:
 
 
 def test_the_named_mistake_comes_before_the_first_failure() -> None:
-    facts = RunFacts(diagnosis=Diagnosis(slugs=("no-mask",), titles=("forgets",), message="It forgets.", hint="Mask."))
+    facts = RunData(diagnosis=Diagnosis(slugs=("no-mask",), titles=("forgets",), message="It forgets.", hint="Mask."))
     screen = shown(report_of(FAILED, facts=facts))
     assert screen.lines[2:4] == ["diagnosis: It forgets.", "hint: Mask."]
     assert "look at" not in screen.text
@@ -100,12 +100,12 @@ def test_the_named_mistake_comes_before_the_first_failure() -> None:
 
 def test_the_lines_of_a_hint_stay_lines() -> None:
     diagnosis = Diagnosis(slugs=(), titles=(), message="m", hint="Write:\n    softmax(x)\x1b")
-    screen = shown(report_of(FAILED, facts=RunFacts(diagnosis=diagnosis)))
+    screen = shown(report_of(FAILED, facts=RunData(diagnosis=diagnosis)))
     assert "hint: Write:\n          softmax(x)\\x1b" in screen.text
 
 
 def test_a_diagnosis_without_a_hint_says_where_to_look() -> None:
-    facts = RunFacts(diagnosis=Diagnosis(slugs=(), titles=(), message="None of the known ones."))
+    facts = RunData(diagnosis=Diagnosis(slugs=(), titles=(), message="None of the known ones."))
     lines = shown(report_of(FAILED, facts=facts)).lines
     assert lines[2:5] == [
         "diagnosis: None of the known ones.",
@@ -130,7 +130,7 @@ def test_an_ungradable_run() -> None:
 
 
 def test_a_replaced_model_is_noted() -> None:
-    facts = RunFacts(model=ModelInfo(requested="auto", used="mini", fallback_reason="the hub is\x1b away"))
+    facts = RunData(model=ModelInfo(requested="auto", used="mini", fallback_reason="the hub is\x1b away"))
     assert "note: graded in the embedded model, because the hub is\\x1b away" in shown(report_of(facts=facts)).lines
 
 
@@ -146,7 +146,7 @@ def test_categories_that_are_worth_nothing_are_left_out() -> None:
 
 
 def test_nothing_a_student_says_reaches_the_terminal_as_it_is() -> None:
-    facts = RunFacts(
+    facts = RunData(
         student=StudentInfo(target=HARMFUL, name=HARMFUL),
         diagnosis=None,
         model=ModelInfo(requested="x", used="mini", fallback_reason=HARMFUL),

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from pytest_attn_grader.sandbox.client import RemoteAttention
+from pytest_attn_grader.sandbox.client import SandboxClient
 from pytest_attn_grader.sandbox.worker.limits import Limits
 from pytest_attn_grader.sandbox.worker_process import WorkerProcess
 
-MakeRemote = Callable[..., RemoteAttention]
+MakeRemote = Callable[..., SandboxClient]
 
 
 def make_worker(root: Path, **limits: float) -> WorkerProcess:
@@ -22,12 +22,12 @@ def make_worker(root: Path, **limits: float) -> WorkerProcess:
 
 @pytest.fixture
 def remote_over(tmp_path: Path) -> Iterator[MakeRemote]:
-    """Write files into a folder and return a RemoteAttention over it, which is closed after the test."""
-    made: list[RemoteAttention] = []
+    """Write files into a folder and return a SandboxClient over it, which is closed after the test."""
+    made: list[SandboxClient] = []
 
-    def make(source: str, name: str = "student.py", **limits: float) -> RemoteAttention:
+    def make(source: str, name: str = "student.py", **limits: float) -> SandboxClient:
         (tmp_path / name).write_text(source, encoding="utf-8")
-        made.append(RemoteAttention(lambda: make_worker(tmp_path, **limits)))
+        made.append(SandboxClient(lambda: make_worker(tmp_path, **limits)))
         return made[-1]
 
     yield make

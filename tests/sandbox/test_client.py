@@ -15,7 +15,7 @@ import torch
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.sandbox import reply_validation
 from pytest_attn_grader.sandbox.call_reply import Shape
-from pytest_attn_grader.sandbox.client import CallSpec, RemoteAttention, TensorRef
+from pytest_attn_grader.sandbox.client import CallSpec, SandboxClient, TensorRef
 
 from .conftest import make_worker
 from .worker.test_operations import SOURCE, local_attention, make_inputs
@@ -25,15 +25,15 @@ ATTENTION = CallSpec("attention", ARGUMENTS)
 
 
 @pytest.fixture(scope="module")
-def remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RemoteAttention]:
+def remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxClient]:
     root: Path = tmp_path_factory.mktemp("submission")
     (root / "student.py").write_text(SOURCE, encoding="utf-8")
-    with RemoteAttention(lambda: make_worker(root)) as made:
+    with SandboxClient(lambda: make_worker(root)) as made:
         made.describe(path=str(root / "student.py"))
         yield made
 
 
-def test_gradients_flow_through_both_outputs(remote: RemoteAttention) -> None:
+def test_gradients_flow_through_both_outputs(remote: SandboxClient) -> None:
     inputs = make_inputs()
     leaves = [inputs[name].clone().requires_grad_() for name in ("query", "key", "value")]
     # Non-contiguous, as GPT-2's query is, and not a leaf.
@@ -49,7 +49,7 @@ def test_gradients_flow_through_both_outputs(remote: RemoteAttention) -> None:
 
 
 @pytest.mark.parametrize(("target", "rank"), [("attention", 4), ("only_3d", 3), ("only_2d", 2)])
-def test_gradcheck_in_float64(remote: RemoteAttention, target: str, rank: int) -> None:
+def test_gradcheck_in_float64(remote: SandboxClient, target: str, rank: int) -> None:
     generator = torch.Generator().manual_seed(0)
     inputs = [torch.randn(2, 2, 3, 4, dtype=torch.float64, generator=generator, requires_grad=True) for _ in range(3)]
     mask = torch.ones(1, 1, 3, 3, dtype=torch.bool).tril()
@@ -61,7 +61,7 @@ def test_gradcheck_in_float64(remote: RemoteAttention, target: str, rank: int) -
     assert torch.autograd.gradcheck(apply, inputs)
 
 
-def test_a_missing_gradient_stays_missing(remote: RemoteAttention) -> None:
+def test_a_missing_gradient_stays_missing(remote: SandboxClient) -> None:
     inputs = make_inputs()
     leaves = {name: inputs[name].requires_grad_() for name in ("query", "key", "value")}
     result = remote.apply(CallSpec("ignores_value", ARGUMENTS), inputs).tensors["result"]
@@ -71,7 +71,7 @@ def test_a_missing_gradient_stays_missing(remote: RemoteAttention) -> None:
     assert query is not None
 
 
-def test_a_detached_result_requires_no_gradient(remote: RemoteAttention) -> None:
+def test_a_detached_result_requires_no_gradient(remote: SandboxClient) -> None:
     inputs = make_inputs()
     inputs["query"].requires_grad_()
     call = remote.apply(CallSpec("detaches", ARGUMENTS), inputs)
@@ -82,7 +82,7 @@ def test_a_detached_result_requires_no_gradient(remote: RemoteAttention) -> None
     assert not call.tensors["result.1"].requires_grad
 
 
-def test_without_gradients_no_graph_is_kept(remote: RemoteAttention) -> None:
+def test_without_gradients_no_graph_is_kept(remote: SandboxClient) -> None:
     inputs = make_inputs()
     assert remote.apply(ATTENTION, inputs).handle is None
     inputs["query"].requires_grad_()
@@ -90,7 +90,7 @@ def test_without_gradients_no_graph_is_kept(remote: RemoteAttention) -> None:
         assert not remote.apply(ATTENTION, inputs).tensors["result.0"].requires_grad
 
 
-def test_graphs_die_in_the_worker_when_they_die_here(remote: RemoteAttention) -> None:
+def test_graphs_die_in_the_worker_when_they_die_here(remote: SandboxClient) -> None:
     inputs = make_inputs()
     inputs["query"].requires_grad_()
     remote._take_released()
@@ -106,7 +106,7 @@ def test_graphs_die_in_the_worker_when_they_die_here(remote: RemoteAttention) ->
     assert len(remote._released) == 1
 
 
-def test_a_second_derivative_is_refused_in_words(remote: RemoteAttention) -> None:
+def test_a_second_derivative_is_refused_in_words(remote: SandboxClient) -> None:
     inputs = make_inputs()
     query = inputs["query"].requires_grad_()
     result = remote.apply(ATTENTION, inputs).tensors["result.0"]
@@ -116,7 +116,7 @@ def test_a_second_derivative_is_refused_in_words(remote: RemoteAttention) -> Non
 
 
 def test_nothing_is_called_before_it_is_described(tmp_path: Path) -> None:
-    with RemoteAttention(lambda: make_worker(tmp_path)) as fresh, pytest.raises(RuntimeError, match="describe"):
+    with SandboxClient(lambda: make_worker(tmp_path)) as fresh, pytest.raises(RuntimeError, match="describe"):
         fresh.call(ATTENTION, make_inputs())
     with pytest.raises(RuntimeError, match="closed"):
         fresh.call(ATTENTION, make_inputs())
@@ -164,7 +164,7 @@ def test_a_good_reply_is_read() -> None:
 )
 def test_a_forged_reply_ends_as_malformed(change: dict[str, Any]) -> None:
     forged = copy.deepcopy(GOOD_CALL) | change
-    with pytest.raises(SubmissionError) as caught, reply_validation.Judging(None):
+    with pytest.raises(SubmissionError) as caught, reply_validation.MalformedReplyGuard(None):
         reply_validation.read_call(forged, {"result.0": torch.ones(2)}, ())
     assert caught.value.name == "malformed-reply"
 
@@ -182,7 +182,7 @@ def test_a_forged_reply_ends_as_malformed(change: dict[str, Any]) -> None:
 )
 def test_forged_gradients_end_as_malformed(gradients: Any, tensors: dict[str, torch.Tensor]) -> None:
     inputs = {"query": Shape.of(torch.ones(2))}
-    with pytest.raises(SubmissionError) as caught, reply_validation.Judging(None):
+    with pytest.raises(SubmissionError) as caught, reply_validation.MalformedReplyGuard(None):
         reply_validation.read_gradients({"gradients": gradients}, tensors, inputs)
     assert caught.value.name == "malformed-reply"
 
@@ -198,12 +198,12 @@ def test_forged_descriptions_end_as_malformed(change: dict[str, Any]) -> None:
     }
     assert reply_validation.read_description(good).candidates == ()
     forged = good | change if change else {}
-    with pytest.raises(SubmissionError), reply_validation.Judging(None):
+    with pytest.raises(SubmissionError), reply_validation.MalformedReplyGuard(None):
         reply_validation.read_description(forged)
 
 
 @pytest.mark.slow
-def test_forward_and_backward_take_milliseconds(remote: RemoteAttention) -> None:
+def test_forward_and_backward_take_milliseconds(remote: SandboxClient) -> None:
     generator = torch.Generator().manual_seed(0)
     leaves = [torch.randn(1, 12, 6, 64, generator=generator, requires_grad=True) for _ in range(3)]
     inputs = dict(zip(("query", "key", "value"), leaves, strict=True))

@@ -12,7 +12,7 @@ import torch
 
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.sandbox import bubblewrap
-from pytest_attn_grader.sandbox.client import CallSpec, RemoteAttention, TensorRef
+from pytest_attn_grader.sandbox.client import CallSpec, SandboxClient, TensorRef
 from pytest_attn_grader.sandbox.worker.limits import Limits
 from pytest_attn_grader.sandbox.worker_process import WorkerProcess
 
@@ -166,7 +166,7 @@ def prints(query):
 
 
 @pytest.fixture(scope="module", params=["process", pytest.param("bwrap", marks=pytest.mark.slow)])
-def remote(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RemoteAttention]:
+def remote(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxClient]:
     namespaces = request.param == "bwrap"
     if namespaces and bubblewrap.why_not():
         pytest.skip(bubblewrap.why_not())
@@ -177,7 +177,7 @@ def remote(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         limits = Limits(call_seconds=CALL_SECONDS, memory_bytes=256 << 20)
         return WorkerProcess(root=root, import_paths=sys.path, limits=limits, in_namespaces=namespaces)
 
-    with RemoteAttention(make) as made:
+    with SandboxClient(make) as made:
         made.describe(path=str(root / "student.py"))
         yield made
 
@@ -186,7 +186,7 @@ def spec(target: str, *, grad: bool = False) -> CallSpec:
     return CallSpec(target, (("query", TensorRef("query")),), grad=grad, requires_grad=("query",) if grad else ())
 
 
-def check_the_next_call_works(remote: RemoteAttention) -> None:
+def check_the_next_call_works(remote: SandboxClient) -> None:
     call = remote.call(spec("fine"), {"query": torch.zeros(2)})
     assert call.tensors["result"].tolist() == [1, 1]
 
@@ -208,7 +208,7 @@ def check_the_next_call_works(remote: RemoteAttention) -> None:
         ("absent", "raised", "absent"),
     ],
 )
-def test_an_exception_leaves_the_worker_alive(remote: RemoteAttention, target: str, name: str, words: str) -> None:
+def test_an_exception_leaves_the_worker_alive(remote: SandboxClient, target: str, name: str, words: str) -> None:
     if name == "out-of-memory" and not sys.platform.startswith("linux"):
         pytest.skip("only Linux limits private memory")
     before = remote.replacements
@@ -244,7 +244,7 @@ def test_an_exception_leaves_the_worker_alive(remote: RemoteAttention, target: s
 )
 @pytest.mark.skipif(sys.platform == "win32", reason="signals and descriptors are POSIX")
 def test_what_ends_the_worker_is_named_in_time_and_the_worker_replaced(
-    remote: RemoteAttention, target: str, name: str, words: str
+    remote: SandboxClient, target: str, name: str, words: str
 ) -> None:
     check_the_next_call_works(remote)
     before = remote.replacements
@@ -261,7 +261,7 @@ def test_what_ends_the_worker_is_named_in_time_and_the_worker_replaced(
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux has a parent that may be killed")
-def test_killing_the_supervisor_ends_the_worker(remote: RemoteAttention) -> None:
+def test_killing_the_supervisor_ends_the_worker(remote: SandboxClient) -> None:
     started = time.monotonic()
     with pytest.raises(SubmissionError) as caught:
         remote.call(spec("kills_its_parent"), {"query": torch.zeros(2)})
@@ -275,7 +275,7 @@ def test_killing_the_supervisor_ends_the_worker(remote: RemoteAttention) -> None
     ("target", "name", "words"),
     [("slow_backward", "timeout", "the backward pass"), ("broken_backward", "raised", "ValueError: no way back")],
 )
-def test_a_failing_backward_is_named_too(remote: RemoteAttention, target: str, name: str, words: str) -> None:
+def test_a_failing_backward_is_named_too(remote: SandboxClient, target: str, name: str, words: str) -> None:
     query = torch.zeros(2, requires_grad=True)
     result = remote.apply(spec(target), {"query": query}).tensors["result"]
     started = time.monotonic()
@@ -287,7 +287,7 @@ def test_a_failing_backward_is_named_too(remote: RemoteAttention, target: str, n
     check_the_next_call_works(remote)
 
 
-def test_a_graph_of_a_dead_worker_fails_as_that_worker_did(remote: RemoteAttention) -> None:
+def test_a_graph_of_a_dead_worker_fails_as_that_worker_did(remote: SandboxClient) -> None:
     query = torch.zeros(2, requires_grad=True)
     result = remote.apply(spec("fine"), {"query": query}).tensors["result"]
     with pytest.raises(SubmissionError):
@@ -299,7 +299,7 @@ def test_a_graph_of_a_dead_worker_fails_as_that_worker_did(remote: RemoteAttenti
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="C's buffers are flushed on POSIX only")
-def test_what_is_printed_is_captured_and_never_reaches_the_wire(remote: RemoteAttention) -> None:
+def test_what_is_printed_is_captured_and_never_reaches_the_wire(remote: SandboxClient) -> None:
     call = remote.call(spec("prints"), {"query": torch.zeros(2)})
     assert call.tensors["result"].tolist() == [1, 1]
     wanted = ["one: café", "two", "three", "�", "four", "five"]
@@ -311,7 +311,7 @@ def test_what_is_printed_is_captured_and_never_reaches_the_wire(remote: RemoteAt
 
 def test_captured_output_survives_the_worker(tmp_path: Path) -> None:
     (tmp_path / "student.py").write_text("import os\nprint('last words')\nos._exit(3)\n")
-    with RemoteAttention(lambda: make_worker(tmp_path)) as remote:
+    with SandboxClient(lambda: make_worker(tmp_path)) as remote:
         with pytest.raises(SubmissionError, match="exit code 3"):
             remote.describe(path=str(tmp_path / "student.py"))
         assert remote.captured_output == "last words\n"

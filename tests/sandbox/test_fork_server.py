@@ -17,8 +17,8 @@ import torch
 
 from pytest_attn_grader.errors import SandboxUnavailableError, SubmissionError
 from pytest_attn_grader.sandbox import fork_server, launch
-from pytest_attn_grader.sandbox.client import CallSpec, RemoteAttention, TensorRef
-from pytest_attn_grader.sandbox.fork_server import ForkedProcess, NoNurseryError, Nursery
+from pytest_attn_grader.sandbox.client import CallSpec, SandboxClient, TensorRef
+from pytest_attn_grader.sandbox.fork_server import ForkedProcess, ForkServer, ForkServerUnavailableError
 from pytest_attn_grader.sandbox.worker.limits import Limits
 from pytest_attn_grader.sandbox.worker_process import WorkerProcess
 from tests.support.sandboxes import TRIED, left_in, needs_bwrap
@@ -32,18 +32,18 @@ both_tiers = pytest.mark.parametrize("tier", ["process", pytest.param("bwrap", m
 
 
 @pytest.fixture(scope="module")
-def warm() -> Iterator[Nursery]:
+def warm() -> Iterator[ForkServer]:
     """One for the module, started with secrets about."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GITHUB_TOKEN", "s3cret")
-        started = launch.start_nursery([path for path in sys.path if path])
+        started = launch.start_fork_server([path for path in sys.path if path])
     started.forks_into_namespaces = True
     yield started
     started.close()
 
 
 @pytest.fixture(autouse=True)
-def kept(warm: Nursery) -> Iterator[None]:
+def kept(warm: ForkServer) -> Iterator[None]:
     fork_server.keep(warm)
     yield
     fork_server.keep(None)
@@ -90,7 +90,7 @@ def look_around(root: Path, tier: str, outside: Path) -> dict[str, object]:
         source = LOOKS_AROUND.replace("OUTSIDE", repr(str(outside))).replace("PORT", str(server.getsockname()[1]))
         (root / "student.py").write_text(source)
         worker = make(root, tier)
-        with RemoteAttention(lambda: worker) as remote:
+        with SandboxClient(lambda: worker) as remote:
             remote.describe(path=str(root / "student.py"))
             remote.call(CallSpec("attention", QUERY), {"query": torch.zeros(1)})
             assert worker.usable
@@ -137,7 +137,7 @@ def test_one_leaves_nothing_for_the_next(tier: str, tmp_path: Path) -> None:
             "    builtins.left = math.pi = 5\n    torch.softmax = None\n    return query\n"
             f"def student_of(path): return any({other!r} in each for each in path)\n"
         )
-        with RemoteAttention(lambda root=root: make(root, tier)) as remote:  # type: ignore[misc]
+        with SandboxClient(lambda root=root: make(root, tier)) as remote:  # type: ignore[misc]
             remote.describe(path=str(root / "student.py"))
             remote.call(CallSpec("attention", QUERY), {"query": torch.zeros(1)})
         assert remote.captured_output.split()[:2] == ["False", "False"]
@@ -164,7 +164,7 @@ def attention(query):
 )
 def test_everything_dies_with_it(tier: str, end: str, name: str | None, tmp_path: Path) -> None:
     (tmp_path / "student.py").write_text(DAEMON.format(end=end))
-    with RemoteAttention(lambda: make(tmp_path, tier, call_seconds=2)) as remote:
+    with SandboxClient(lambda: make(tmp_path, tier, call_seconds=2)) as remote:
         remote.describe(path=str(tmp_path / "student.py"))
         if name is None:
             remote.call(CallSpec("attention", QUERY), {"query": torch.zeros(1)})
@@ -180,7 +180,7 @@ def test_what_only_the_sum_shows_has_a_name(tier: str, tmp_path: Path) -> None:
     (tmp_path / "student.py").write_text(
         "import os, time\ndef attention(query):\n    for _ in range(10):\n        os.fork()\n    time.sleep(100)\n"
     )
-    with RemoteAttention(lambda: make(tmp_path, tier, call_seconds=60, processes=20)) as remote:
+    with SandboxClient(lambda: make(tmp_path, tier, call_seconds=60, processes=20)) as remote:
         remote.describe(path=str(tmp_path / "student.py"))
         with pytest.raises(SubmissionError, match="more than 20 processes"):
             remote.call(CallSpec("attention", QUERY), {"query": torch.zeros(1)})
@@ -193,7 +193,7 @@ from pathlib import Path
 from pytest_attn_grader.sandbox import launch, nursery
 from pytest_attn_grader.sandbox.worker.limits import Limits
 from pytest_attn_grader.sandbox.worker_process import WorkerProcess
-warm = launch.start_nursery([path for path in sys.path if path])
+warm = launch.start_fork_server([path for path in sys.path if path])
 warm.forks_into_namespaces = True
 nursery.keep(warm)
 worker = WorkerProcess(
@@ -220,18 +220,18 @@ def test_a_grader_that_is_killed_takes_all_of_it_along(tier: str, tmp_path: Path
 
 
 def test_where_it_has_ended_a_worker_is_started(tmp_path: Path) -> None:
-    ended = launch.start_nursery([path for path in sys.path if path])
+    ended = launch.start_fork_server([path for path in sys.path if path])
     fork_server.keep(ended)
     ended.close()
     with make(tmp_path, "process") as worker:
         assert isinstance(worker._process, subprocess.Popen)
         assert worker.request({"op": "ping"}) == ({"id": 1}, {})
-    with pytest.raises(NoNurseryError):
+    with pytest.raises(ForkServerUnavailableError):
         ended.fork_worker({}, *[None] * 3)  # type: ignore[arg-type]
 
 
 def test_one_that_cannot_do_namespaces_is_not_asked_for_them(
-    warm: Nursery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    warm: ForkServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(warm, "forks_into_namespaces", False)
     worker = make(tmp_path, "bwrap")
@@ -253,7 +253,7 @@ def test_namespaces_that_cannot_be_had_are_not_the_students_fault(
     assert not left_in(tmp_path)
 
 
-def test_it_costs_a_fork(warm: Nursery, tmp_path: Path) -> None:
+def test_it_costs_a_fork(warm: ForkServer, tmp_path: Path) -> None:
     with make(tmp_path, "process") as first:
         first.wait_until_ready()
         assert isinstance(first._process, ForkedProcess)

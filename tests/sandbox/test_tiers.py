@@ -12,7 +12,7 @@ import torch
 
 from pytest_attn_grader.errors import SandboxUnavailableError, SubmissionError
 from pytest_attn_grader.sandbox import bubblewrap
-from pytest_attn_grader.sandbox.client import CallSpec, RemoteAttention, TensorRef
+from pytest_attn_grader.sandbox.client import CallSpec, SandboxClient, TensorRef
 from pytest_attn_grader.sandbox.in_process import InlineWorker
 from pytest_attn_grader.sandbox.tiers import choose_tier
 from pytest_attn_grader.sandbox.worker.limits import Limits
@@ -117,7 +117,7 @@ def test_in_namespaces_a_submission_sees_nothing_and_changes_nothing(
         source = LOOKS_AROUND.replace("SECRET", repr(str(secret))).replace("PORT", str(server.getsockname()[1]))
         (tmp_path / "student.py").write_text(source)
         worker = WorkerProcess(root=tmp_path, import_paths=sys.path, limits=Limits(), in_namespaces=True)
-        with RemoteAttention(lambda: worker) as remote:
+        with SandboxClient(lambda: worker) as remote:
             remote.describe(path=str(tmp_path / "student.py"))
             remote.call(CallSpec("attention", QUERY), {"query": torch.zeros(1)})
             assert (remote.peak_rss_bytes or 0) > 50_000_000
@@ -158,7 +158,7 @@ def attention(query):
 def test_in_namespaces_everything_dies_with_the_worker(end: str, name: str | None, tmp_path: Path) -> None:
     (tmp_path / "student.py").write_text(DAEMON.format(end=end))
     worker = WorkerProcess(root=tmp_path, import_paths=sys.path, limits=Limits(call_seconds=2), in_namespaces=True)
-    with RemoteAttention(lambda: worker) as remote:
+    with SandboxClient(lambda: worker) as remote:
         remote.describe(path=str(tmp_path / "student.py"))
         if name is None:
             remote.call(CallSpec("attention", QUERY), {"query": torch.zeros(1)})
@@ -178,7 +178,7 @@ def test_in_the_grading_process_nothing_is_contained_but_failures_have_names(tmp
         "def leaves(query): sys.exit(3)\n"
     )
     before = list(sys.path)
-    with RemoteAttention(
+    with SandboxClient(
         lambda: InlineWorker(root=tmp_path, import_paths=sys.path, limits=Limits(call_seconds=5))
     ) as remote:
         remote.describe(path=str(tmp_path / "student.py"))
@@ -234,7 +234,7 @@ def test_what_only_the_sum_shows_has_a_name(tier: str, tmp_path: Path) -> None:
         limits = Limits(call_seconds=60, processes=20, memory_bytes=200 << 20)
         return WorkerProcess(root=tmp_path, import_paths=sys.path, limits=limits, in_namespaces=tier == "bwrap")
 
-    with RemoteAttention(make) as remote:
+    with SandboxClient(make) as remote:
         remote.describe(path=str(tmp_path / "student.py"))
         for target, name, words in (
             ("forks_and_forks", "too-many-processes", "more than 20 processes"),
@@ -255,7 +255,7 @@ def test_a_run_has_its_own_limit(tmp_path: Path) -> None:
         "import time\ndef slow(query):\n    time.sleep(1000)\ndef fine(query):\n    return query\n"
     )
     limits = Limits(call_seconds=60, run_seconds=2)
-    with RemoteAttention(lambda: WorkerProcess(root=tmp_path, import_paths=sys.path, limits=limits)) as remote:
+    with SandboxClient(lambda: WorkerProcess(root=tmp_path, import_paths=sys.path, limits=limits)) as remote:
         remote.describe(path=str(tmp_path / "student.py"))
         remote.call(CallSpec("fine", QUERY), {"query": torch.zeros(1)})
         with pytest.raises(SubmissionError, match="had not ended") as caught:

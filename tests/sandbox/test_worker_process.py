@@ -17,7 +17,7 @@ import torch
 
 from pytest_attn_grader.errors import SandboxUnavailableError, SubmissionError
 from pytest_attn_grader.sandbox import worker_process
-from pytest_attn_grader.sandbox.client import CallSpec, RemoteAttention, TensorRef
+from pytest_attn_grader.sandbox.client import CallSpec, SandboxClient, TensorRef
 from pytest_attn_grader.sandbox.launch import clean_environment
 from pytest_attn_grader.sandbox.worker.limits import Limits
 from pytest_attn_grader.sandbox.worker_process import WorkerProcess
@@ -197,7 +197,7 @@ def test_a_daemon_does_not_hang_us_where_nobody_kills_it(tmp_path: Path, monkeyp
     root.mkdir()
     (root / "student.py").write_text(ESCAPE.format(end="os._exit(4)"))
     try:
-        with RemoteAttention(lambda: make_worker(root)) as remote:
+        with SandboxClient(lambda: make_worker(root)) as remote:
             remote.describe(path=str(root / "student.py"))
             started = time.monotonic()
             with pytest.raises(SubmissionError, match="exit code 4"):
@@ -314,7 +314,7 @@ def test_limits_cross_as_plain_data() -> None:
 def test_forged_failures_are_malformed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for forged in ({"name": "passed"}, {"name": []}, "text", 3):
         worker = WorkerProcess(root=tmp_path, import_paths=sys.path, limits=Limits())
-        monkeypatch.setattr(worker, "_await_hello", lambda: None)
+        monkeypatch.setattr(worker, "_handshake", lambda: None)
         monkeypatch.setattr(worker, "_exchange", lambda *_, forged=forged: ({"failure": forged}, {}))
         with pytest.raises(SubmissionError) as caught:
             worker.request({"op": "ping"})

@@ -18,7 +18,7 @@ from pytest_attn_grader.submission.contract import (
     Contract,
     Parameter,
     choose_candidate,
-    settle_contract,
+    resolve_contract,
 )
 from pytest_attn_grader.submission.parameter_names import (
     HIDDEN_STATES,
@@ -126,7 +126,7 @@ FITS = [
 def test_fits(signature: str, arrives: dict[str, object]) -> None:
     only = candidate(signature)
     assert choose_candidate([only], None, "x") is only
-    contract = settle_contract(only, None, "x")
+    contract = resolve_contract(only, None, "x")
     assert call(contract, signature) == arrives
     assert contract.mask_convention == ("keep" if "mask" in contract.roles else "none")
     assert contract.takes_dropout == ("dropout_p" in contract.roles)
@@ -155,7 +155,7 @@ DOES_NOT_FIT = [
 def test_does_not_fit(signature: str, problem: str) -> None:
     only = candidate(signature)
     with pytest.raises(SubmissionError) as caught:
-        settle_contract(only, None, "mine")
+        resolve_contract(only, None, "mine")
     assert caught.value.name == "no-target"
     assert caught.value.message == f"{only.signature} cannot be called as attention: {problem}."
     remedy = f"Give it this signature: {CONTRACT_TEXT}"
@@ -173,7 +173,7 @@ def test_does_not_fit(signature: str, problem: str) -> None:
 @pytest.mark.parametrize("rest", ["", ", mask=None", ", mask=None, dropout_p=0.0", ", *, training=False"])
 def test_names_decide_whatever_the_order(order: tuple[str, ...], rest: str) -> None:
     signature = ", ".join(order) + rest
-    arrived = call(settle_contract(candidate(signature), None, "x"), signature)
+    arrived = call(resolve_contract(candidate(signature), None, "x"), signature)
     assert (arrived["q"], arrived["key"], arrived["values"]) == ("query", "key", "value")
 
 
@@ -182,7 +182,7 @@ def test_every_known_name_is_understood(data: st.DataObject) -> None:
     names = {role: data.draw(st.sampled_from(sorted(known))) for role, known in ROLE_NAMES.items()}
     order = data.draw(st.permutations(sorted(names)))
     signature = ", ".join(names[role] for role in order)
-    arrived = call(settle_contract(candidate(signature), None, "x"), signature)
+    arrived = call(resolve_contract(candidate(signature), None, "x"), signature)
     assert arrived == {name: role for role, name in names.items()}
 
 
@@ -197,7 +197,7 @@ def test_no_name_means_two_things() -> None:
 
 def test_adaptations_are_noted() -> None:
     def notes(signature: str) -> dict[str, str]:
-        return dict(settle_contract(candidate(signature), None, "x").notes)
+        return dict(resolve_contract(candidate(signature), None, "x").notes)
 
     assert notes("query, key, value, mask=None") == {}
     assert notes("a, b, c, allowed") == {
@@ -211,7 +211,7 @@ def test_adaptations_are_noted() -> None:
 @pytest.mark.parametrize("takes_mask", [True, False])
 def test_mask_conventions(declared: str | None, takes_mask: bool) -> None:
     only = candidate("q, k, v, mask=None" if takes_mask else "q, k, v")
-    contract = settle_contract(only, declared, "x")
+    contract = resolve_contract(only, declared, "x")
     assert contract.mask_convention == ((declared or "keep") if takes_mask else "none")
     assert ("mask" in contract.roles) == (takes_mask and declared != "none")
 
@@ -228,12 +228,12 @@ def test_mask_conventions(declared: str | None, takes_mask: bool) -> None:
     ],
 )
 def test_a_mask_that_is_not_wanted_leaves_no_gap(signature: str, arrives: dict[str, object]) -> None:
-    assert call(settle_contract(candidate(signature), "none", "x"), signature) == arrives
+    assert call(resolve_contract(candidate(signature), "none", "x"), signature) == arrives
 
 
 def test_a_mask_that_is_asked_for_and_not_wanted() -> None:
     with pytest.raises(SubmissionError) as caught:
-        settle_contract(candidate("q, k, v, mask"), "none", "x")
+        resolve_contract(candidate("q, k, v, mask"), "none", "x")
     assert caught.value.name == "no-target"
     assert caught.value.message == (
         "attention(q, k, v, mask): ATTN_MASK = 'none' says that it masks by itself, but it asks for a mask."
@@ -243,7 +243,7 @@ def test_a_mask_that_is_asked_for_and_not_wanted() -> None:
 
 def test_a_convention_nobody_knows() -> None:
     with pytest.raises(SubmissionError) as caught:
-        settle_contract(candidate("q, k, v, mask=None"), "inverted", "mine.py")
+        resolve_contract(candidate("q, k, v, mask=None"), "inverted", "mine.py")
     assert caught.value.name == "no-target"
     assert caught.value.message == "mine.py: ATTN_MASK = 'inverted' is no mask convention."
     assert caught.value.remedy == "Use one of keep, additive, blocked, none."
@@ -267,7 +267,7 @@ def test_of_several_none_is_guessed() -> None:
 
 
 def test_one_that_is_chosen_is_taken_even_if_it_does_not_fit() -> None:
-    # What is wrong with it is said by settle_contract, in terms of this one function.
+    # What is wrong with it is said by resolve_contract, in terms of this one function.
     chosen = candidate("x", name="helper")
     assert choose_candidate([candidate("q, k, v"), chosen], "helper", "my.py:helper") is chosen
     instance = candidate("q, k, v", name="attend", kind="callable")
@@ -322,7 +322,7 @@ FORWARDS = [
 def test_a_module_is_told_by_its_forward(forward: str, arrives: dict[str, str]) -> None:
     only = module(forward)
     assert choose_candidate([only, candidate("x", name="helper")], None, "my.py") is only
-    contract = settle_contract(only, None, "my.py")
+    contract = resolve_contract(only, None, "my.py")
     assert contract.kind == "module"
     assert {slot.parameter: slot.role for slot in contract.slots} == arrives
     assert contract.mask_convention == ("keep" if {"mask", "key_padding_mask"} & set(arrives.values()) else "none")
@@ -332,7 +332,7 @@ def test_a_module_is_told_by_its_forward(forward: str, arrives: dict[str, str]) 
     "signature", ["x, w_q, w_k, w_v", "x, Wq, Wk, Wv, mask=None", "hidden_states, q_proj, k_proj, v_proj"]
 )
 def test_a_projected_function_is_told_by_its_weights(signature: str) -> None:
-    contract = settle_contract(candidate(signature), None, "my.py")
+    contract = resolve_contract(candidate(signature), None, "my.py")
     assert contract.kind == "projected-function"
     assert contract.roles >= {"hidden_states", "w_q", "w_k", "w_v"}
 
@@ -346,7 +346,7 @@ def test_of_several_modules_the_one_called_attention_is_taken() -> None:
 
 def test_a_forward_that_asks_for_too_much() -> None:
     with pytest.raises(SubmissionError) as caught:
-        settle_contract(module("x, rotary"), None, "my.py")
+        resolve_contract(module("x, rotary"), None, "my.py")
     assert caught.value.message.endswith(
         "the grader has nothing to pass for 'rotary' of its forward; give it a default."
     )
@@ -381,7 +381,7 @@ def test_a_contract_can_always_be_called(names: list[str], data: st.DataObject) 
     signature = ", ".join(parts)
     declared = data.draw(st.sampled_from([None, "none", "additive"]))
     try:
-        contract = settle_contract(candidate(signature), declared, "x")
+        contract = resolve_contract(candidate(signature), declared, "x")
     except SubmissionError:
         return
     arrived = call(contract, signature)

@@ -7,14 +7,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from pytest_attn_grader.attention.probes import SPEC_BY_NAME, Probe, build_probe, in_train_mode, largest_error
+from pytest_attn_grader.attention.probes import SPEC_BY_NAME, Probe, build_probe, in_train_mode, max_abs_error
 from pytest_attn_grader.attention.reference import causal_keep_mask, reference_attention
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.grading.observation import Observation
-from pytest_attn_grader.submission.function_attention import StudentAttention, fit_function
+from pytest_attn_grader.submission.function_attention import FunctionAttention, fit_function
 from tests.support.students import REFERENCE, Workshop
 
-StudentOf = Callable[..., StudentAttention]
+StudentOf = Callable[..., FunctionAttention]
 
 
 def attention(body: str, signature: str = "query, key, value, mask=None", before: str = "") -> str:
@@ -42,12 +42,12 @@ def probe_of(name: str, seed: int = 11) -> Probe:
     return build_probe(SPEC_BY_NAME[name], seed=seed)
 
 
-def put(student: StudentAttention, name: str) -> Observation:
+def put(student: FunctionAttention, name: str) -> Observation:
     probe = probe_of(name)
     return Observation(probe, student.attempt(probe))
 
 
-def assert_right(student: StudentAttention, *names: str) -> None:
+def assert_right(student: FunctionAttention, *names: str) -> None:
     for name in names:
         observation = put(student, name)
         assert observation.student.failure is None
@@ -59,7 +59,7 @@ def assert_right(student: StudentAttention, *names: str) -> None:
             assert error <= known[which]
 
 
-def names_of(student: StudentAttention) -> list[str]:
+def names_of(student: FunctionAttention) -> list[str]:
     return [adaptation.name for adaptation in student.adaptations]
 
 
@@ -129,7 +129,7 @@ def test_one_that_masks_by_itself(declared: str, student_of: StudentOf) -> None:
     assert_right(student, "unpadded", "decode", "chunk")
 
 
-def test_every_probe_but_the_ones_with_huge_scores(reference_student: StudentAttention) -> None:
+def test_every_probe_but_the_ones_with_huge_scores(reference_student: FunctionAttention) -> None:
     assert_right(
         reference_student, "left-padding", "single", "one-token", "square", "long", "decode", "chunk", "bfloat16"
     )
@@ -278,7 +278,7 @@ def test_nan_comes_through_to_be_judged(student_of: StudentOf) -> None:
     record = student_of(attention("return query * float('nan')")).attempt(probe_of("unpadded"))
     assert record.attn_output is not None
     assert record.attn_output.isnan().all()
-    assert largest_error(record.attn_output, probe_of("unpadded").query, probe_of("unpadded")) == float("inf")
+    assert max_abs_error(record.attn_output, probe_of("unpadded").query, probe_of("unpadded")) == float("inf")
 
 
 # --- gradients --------------------------------------------------------------------------------------------------------
@@ -322,7 +322,7 @@ class Broken(torch.autograd.Function):
     assert record.gradients == dict.fromkeys(("query", "key", "value"))
 
 
-def test_a_call_is_differentiable_like_the_reference(reference_student: StudentAttention) -> None:
+def test_a_call_is_differentiable_like_the_reference(reference_student: FunctionAttention) -> None:
     generator = torch.Generator().manual_seed(3)
 
     def leaf() -> Tensor:
@@ -340,7 +340,7 @@ def test_a_call_is_differentiable_like_the_reference(reference_student: StudentA
     )
 
 
-def test_a_call_without_a_mask_keeps_everything(reference_student: StudentAttention) -> None:
+def test_a_call_without_a_mask_keeps_everything(reference_student: FunctionAttention) -> None:
     probe = probe_of("narrow")
     result = reference_student(probe.query, probe.key, probe.value)
     torch.testing.assert_close(result, reference_attention(probe.query, probe.key, probe.value))

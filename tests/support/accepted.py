@@ -107,7 +107,7 @@ def both_models(attention: Any, model: Any, layer_idx: int = 0) -> tuple[Any, An
     """The model with the reference, under the submission's restrictions if it has any, and with the submission."""
     reference = attention.reference_as_layer(model, layer_idx)
     with_reference = model if reference is None else replace_attention_mechanism(model, reference, layer_idx)
-    return with_reference, replace_attention_mechanism(model, attention.as_layer(model, layer_idx), layer_idx)
+    return with_reference, replace_attention_mechanism(model, attention.for_layer(model, layer_idx), layer_idx)
 
 
 def spread_of(model: Any, input_ids: Tensor) -> float:

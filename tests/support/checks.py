@@ -18,7 +18,7 @@ from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.grading.evidence import CheckFailed, Evidence, NotApplicable
 from pytest_attn_grader.grading.session import GradingSession
 from pytest_attn_grader.plugin.collection import CHECK_FILES, CheckMark
-from pytest_attn_grader.plugin.outcomes import missing_need
+from pytest_attn_grader.plugin.outcomes import unmet_dependency
 from pytest_attn_grader.settings import Settings
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def first_failure(session: GradingSession, *, without: tuple[str, ...] = ("budge
     outcomes: dict[str, str] = {}
     for check in every_check():
         mark = check.mark
-        if mark.category in without or missing_need(mark, outcomes):
+        if mark.category in without or unmet_dependency(mark, outcomes):
             continue
         outcomes[mark.id] = "passed"
         try:

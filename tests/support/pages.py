@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from pytest_attn_grader.grading.assemble import RunFacts
+from pytest_attn_grader.grading.assemble import RunData
 from pytest_attn_grader.results.report import (
     AttentionMap,
     Coherence,
     Comparison,
     Continuation,
     Diagnosis,
-    FurtherText,
     GradeReport,
     HeadComparison,
+    HeldOutComparison,
+    LengthTiming,
     ModelInfo,
     NextToken,
     Predictions,
     PromptInfo,
     RelationScore,
     Speed,
-    SpeedAtLength,
     StudentInfo,
     Timing,
 )
@@ -86,7 +86,7 @@ def comparison(student: Any = WRONG, *, layers: int = 2, heads: int = 2, **chang
         ),
         "drift": (0.0, 0.4, 0.6),
         "further": (
-            FurtherText(
+            HeldOutComparison(
                 text="She had the flour",
                 tokens=4,
                 cosine=0.9,
@@ -113,7 +113,7 @@ def comparison(student: Any = WRONG, *, layers: int = 2, heads: int = 2, **chang
 SPEED = Speed(
     shape="batch 1, 2 heads, head_dim 64",
     lengths=(
-        SpeedAtLength(
+        LengthTiming(
             tokens=64,
             student_forward=Timing(median=0.0002, low=0.00015, high=0.0003, repeats=15),
             reference_forward=Timing(median=0.0001, low=0.0001, high=0.0001, repeats=1),
@@ -127,7 +127,7 @@ SPEED = Speed(
 
 def shown_report(compared: Comparison | None = None, **more: Any) -> GradeReport:
     """A failing report with a diagnosis, a failed check and a comparison."""
-    facts = RunFacts(
+    facts = RunData(
         student=StudentInfo(target=more.pop("target", "examples.wrong_scale"), name="attention"),
         model=ModelInfo(requested="mini", used="mini", num_layers=2, num_heads=2, head_dim=64, layer_idx=0),
         prompt=PromptInfo(text="The cat sat", ids=(1, 2, 3), tokens=more.pop("tokens", TOKENS)),

@@ -8,7 +8,7 @@ from typing import Any
 
 import jsonschema
 
-from pytest_attn_grader.grading.assemble import RunFacts, assemble
+from pytest_attn_grader.grading.assemble import RunData, assemble
 from pytest_attn_grader.reports.schema import SCHEMA_FILE
 from pytest_attn_grader.results.report import CheckResult, GradeReport
 from pytest_attn_grader.settings import Settings
@@ -39,5 +39,5 @@ def check(outcome: str = "passed", category: str = "masking", **more: Any) -> Ch
 
 def report_of(*checks: CheckResult, settings: Settings | None = None, **more: Any) -> GradeReport:
     """A report of these checks."""
-    facts = more.pop("facts", RunFacts())
+    facts = more.pop("facts", RunData())
     return assemble(settings or Settings(student="mine"), facts, checks, **more)

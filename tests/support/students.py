@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pytest_attn_grader.sandbox.client import Description, RemoteAttention
+from pytest_attn_grader.sandbox.client import Description, SandboxClient
 from pytest_attn_grader.sandbox.worker.limits import Limits
 from pytest_attn_grader.sandbox.worker_process import WorkerProcess
-from pytest_attn_grader.submission.function_attention import StudentAttention, fit_function
+from pytest_attn_grader.submission.function_attention import FunctionAttention, fit_function
 from pytest_attn_grader.submission.student import Student
 from pytest_attn_grader.submission.target import find_target
 
@@ -55,7 +55,7 @@ class Workshop:
         vars(student)["remote"] = SharedRemote(self)
         return student
 
-    def attention(self, source: str, *, name: str | None = None, seed: int = 0) -> StudentAttention:
+    def attention(self, source: str, *, name: str | None = None, seed: int = 0) -> FunctionAttention:
         """The same, fitted to four dimensions as the grader does it."""
         student = self.student(source, name=name)
         return fit_function(student, student.contract, seed=seed)
@@ -65,7 +65,7 @@ class Workshop:
             self._worker.close()
 
 
-class SharedRemote(RemoteAttention):
+class SharedRemote(SandboxClient):
     """One submission of several in the same worker; names are resolved in the one described last."""
 
     def __init__(self, workshop: Workshop) -> None:

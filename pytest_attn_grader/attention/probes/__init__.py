@@ -4,15 +4,14 @@ A probe is only inputs; a record is only what came back. Checks judge records, d
 """
 
 from pytest_attn_grader.attention.probes.diagnosis import diagnosis_probes
-from pytest_attn_grader.attention.probes.local import AttentionFunction, LocalAttention
+from pytest_attn_grader.attention.probes.local import AttentionFunction, InProcessAttention
 from pytest_attn_grader.attention.probes.probe import INPUT_NAMES, Probe, build_probe
-from pytest_attn_grader.attention.probes.record import Attention, Record
-from pytest_attn_grader.attention.probes.rows import judged_rows, largest_error, largest_size
+from pytest_attn_grader.attention.probes.record import Attention, ProbeResult
+from pytest_attn_grader.attention.probes.rows import max_abs, max_abs_error, real_rows
 from pytest_attn_grader.attention.probes.specs import PROBE_SPECS, SPEC_BY_NAME, ProbeSpec, at_length
 from pytest_attn_grader.attention.probes.variants import (
     TRAIN_DROPOUT_P,
     VARIANTS,
-    another_time,
     in_float64,
     in_train_mode,
     last_queries,
@@ -20,6 +19,7 @@ from pytest_attn_grader.attention.probes.variants import (
     perturb_padding,
     perturb_past,
     with_dropout_off,
+    with_new_seed,
     without_gradients,
 )
 
@@ -32,12 +32,12 @@ __all__ = [
     "Probe",
     "build_probe",
     "Attention",
-    "Record",
+    "ProbeResult",
     "AttentionFunction",
-    "LocalAttention",
+    "InProcessAttention",
     "TRAIN_DROPOUT_P",
     "VARIANTS",
-    "another_time",
+    "with_new_seed",
     "in_float64",
     "in_train_mode",
     "last_queries",
@@ -46,8 +46,8 @@ __all__ = [
     "perturb_past",
     "with_dropout_off",
     "without_gradients",
-    "judged_rows",
-    "largest_error",
-    "largest_size",
+    "real_rows",
+    "max_abs_error",
+    "max_abs",
     "diagnosis_probes",
 ]

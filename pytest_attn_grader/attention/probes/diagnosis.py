@@ -9,7 +9,7 @@ import torch
 
 from pytest_attn_grader.attention.probes.probe import Probe, build_probe
 from pytest_attn_grader.attention.probes.specs import PROBE_SPECS, SPEC_BY_NAME
-from pytest_attn_grader.attention.probes.variants import TRAIN_DROPOUT_P, another_time, in_train_mode, with_dropout_off
+from pytest_attn_grader.attention.probes.variants import TRAIN_DROPOUT_P, in_train_mode, with_dropout_off, with_new_seed
 
 
 def diagnosis_probes(
@@ -19,7 +19,7 @@ def diagnosis_probes(
     takes_dropout: bool = False,
     takes_training: bool = False,
     takes_mask: bool = True,
-    sees_all: bool = False,
+    is_bidirectional: bool = False,
     device: torch.device | None = None,
 ) -> tuple[Probe, ...]:
     """Every probe that telling mistakes apart needs, in the order in which they should be put to one instance.
@@ -34,10 +34,10 @@ def diagnosis_probes(
     specs = [spec for spec in PROBE_SPECS if spec.key_len <= max_len]
     if not takes_mask:
         specs = [spec for spec in specs if spec.padding != "left" and spec.query_len in {1, spec.key_len}]
-    build = partial(build_probe, seed=seed, device=device, sees_all=sees_all)
+    build = partial(build_probe, seed=seed, device=device, is_bidirectional=is_bidirectional)
     probes = [build(spec) for spec in specs]
     basic = build(SPEC_BY_NAME["basic"])
-    probes.append(replace(another_time(basic), name="basic-again"))
+    probes.append(replace(with_new_seed(basic), name="basic-again"))
     if takes_dropout and takes_training:
         probes.append(with_dropout_off(basic))
     if takes_dropout:

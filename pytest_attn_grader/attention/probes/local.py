@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pytest_attn_grader.attention.probes.probe import Probe
-from pytest_attn_grader.attention.probes.record import Record
+from pytest_attn_grader.attention.probes.record import ProbeResult
 
 
 class AttentionFunction(Protocol):
@@ -29,12 +29,12 @@ class AttentionFunction(Protocol):
 
 
 @dataclass(frozen=True)
-class LocalAttention:
+class InProcessAttention:
     """Our own code put to a probe: the reference or a misconception, in this process."""
 
     function: AttentionFunction
 
-    def attempt(self, probe: Probe) -> Record:
+    def attempt(self, probe: Probe) -> ProbeResult:
         wants_gradients = probe.upstream is not None
         leaves = {
             name: tensor.detach().clone().requires_grad_(wants_gradients) for name, tensor in probe.inputs.items()
@@ -56,7 +56,7 @@ class LocalAttention:
         gradients: dict[str, Tensor | None] = {}
         if probe.upstream is not None:
             gradients = _gradients(attn_output, probe.upstream, leaves)
-        return Record(
+        return ProbeResult(
             probe=probe.name,
             attn_output=attn_output.detach(),
             attn_weights=None if attn_weights is None else attn_weights.detach(),

@@ -66,7 +66,9 @@ class Probe:
         return f"batch {batch_size}, {num_heads} heads, {lengths} tokens, head_dim {head_dim}"
 
 
-def build_probe(spec: ProbeSpec, *, seed: int, device: torch.device | None = None, sees_all: bool = False) -> Probe:
+def build_probe(
+    spec: ProbeSpec, *, seed: int, device: torch.device | None = None, is_bidirectional: bool = False
+) -> Probe:
     """Turn a spec into tensors; the same seed gives the same tensors on every device and dtype.
 
     Nobody may write into them: in a class they are the same for all.
@@ -74,11 +76,13 @@ def build_probe(spec: ProbeSpec, *, seed: int, device: torch.device | None = Non
     Args:
         sees_all: every query may attend to every key, nothing is padding: for an encoder's attention without a mask.
     """
-    return once(lambda: ("probe", spec, seed, device, sees_all), lambda: _build(spec, seed, device, sees_all))
+    return once(
+        lambda: ("probe", spec, seed, device, is_bidirectional), lambda: _build(spec, seed, device, is_bidirectional)
+    )
 
 
-def _build(spec: ProbeSpec, seed: int, device: torch.device | None, sees_all: bool) -> Probe:
-    if sees_all:
+def _build(spec: ProbeSpec, seed: int, device: torch.device | None, is_bidirectional: bool) -> Probe:
+    if is_bidirectional:
         spec = replace(spec, padding="none")
     probe_seed = derived_seed(seed, spec.name)
     generator = torch.Generator().manual_seed(probe_seed)
@@ -95,7 +99,7 @@ def _build(spec: ProbeSpec, seed: int, device: torch.device | None, sees_all: bo
     real_keys = _real_tokens(spec)  # (batch, key_len)
     real_rows = real_keys[:, spec.key_len - spec.query_len :]  # (batch, query_len)
     keep_mask = causal_keep_mask(spec.query_len, spec.key_len) & real_keys[:, None, None, :]
-    keep_mask = torch.ones_like(keep_mask) if sees_all else keep_mask
+    keep_mask = torch.ones_like(keep_mask) if is_bidirectional else keep_mask
     upstream = upstream * real_rows[:, None, :, None]
 
     def place(tensor: Tensor) -> Tensor:

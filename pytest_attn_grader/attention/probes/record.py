@@ -13,7 +13,7 @@ from pytest_attn_grader.results.report import Failure
 
 
 @dataclass(frozen=True)
-class Record:
+class ProbeResult:
     """What one attention did with one probe. `failure` says why there is nothing else.
 
     `changed` names inputs that are none of the probe's own tensors (hidden states) and were written into.
@@ -35,6 +35,6 @@ class Record:
 class Attention(Protocol):
     """Anything a probe can be put to: the reference, a student, a known mistake."""
 
-    def attempt(self, probe: Probe) -> Record:
+    def attempt(self, probe: Probe) -> ProbeResult:
         """Run the probe forward, and backward when it asks for gradients; never raises for the student's faults."""
         ...

@@ -79,7 +79,7 @@ def in_train_mode(probe: Probe, dropout_p: float) -> Probe:
     return replace(probe, name=f"{probe.name}-train", dropout_p=dropout_p, training=True, upstream=None)
 
 
-def another_time(probe: Probe) -> Probe:
+def with_new_seed(probe: Probe) -> Probe:
     """The same inputs with another seed: what is random in an attention is another random at its second call."""
     return replace(without_gradients(probe), seed=probe.seed + 1)
 
@@ -91,7 +91,7 @@ def with_dropout_off(probe: Probe) -> Probe:
 
 # What a check may ask for by name.
 VARIANTS: Mapping[str, Callable[[Probe], Probe]] = {
-    "again": another_time,
+    "again": with_new_seed,
     "other-future": partial(perturb_future, first_changed=5),
     "other-past": partial(perturb_past, first_kept=5),
     "other-padding": perturb_padding,

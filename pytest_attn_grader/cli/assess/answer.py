@@ -20,14 +20,14 @@ from pytest_attn_grader.results.assessment import (
     MOST_SUMMARY,
     AssessedCriterion,
 )
-from pytest_attn_grader.results.base import Frozen
+from pytest_attn_grader.results.base import FrozenModel
 from pytest_attn_grader.results.report import Category, Evaluation, Level
 
 # Levels that can be compared; `not-assessed` is outside: nothing was asked.
 _ORDER: tuple[Level, ...] = ("not-met", "partly", "met")
 
 
-class AnsweredCriterion(Frozen):
+class AnsweredCriterion(FrozenModel):
     category: Category
     level: Level
     feedback: str
@@ -35,14 +35,14 @@ class AnsweredCriterion(Frozen):
 
 # No docstring: it would be sent as the schema's description. Every field is required, and lengths are not part of it:
 # endpoints know no more of JSON Schema than that.
-class Answer(Frozen):
+class Answer(FrozenModel):
     criteria: tuple[AnsweredCriterion, ...]
     summary: str
     strengths: tuple[str, ...]
     next_steps: tuple[str, ...]
 
 
-class MalformedAnswer(Exception):
+class MalformedAnswerError(Exception):
     """The answer cannot be used; the message, in our own words, says why and is sent with the next try."""
 
 
@@ -55,26 +55,28 @@ def read_answer(text: str, evaluation: Evaluation) -> Answer:
     """Read the model's text; what stands around the JSON object (a fence, thoughts) is left out.
 
     Raises:
-        MalformedAnswer: there is no such object in it, or it does not answer what was asked.
+        MalformedAnswerError: there is no such object in it, or it does not answer what was asked.
     """
     start, end = text.find("{"), text.rfind("}")
     if start < 0 or end < start:
-        raise MalformedAnswer("there is no JSON object in it")
+        raise MalformedAnswerError("there is no JSON object in it")
     try:
         answer = Answer.model_validate(json.loads(text[start : end + 1]))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         # Of the place, names that the model has invented are left out.
         place = ".".join(str(part) for part in first["loc"] if isinstance(part, int) or part in _FIELDS)
-        raise MalformedAnswer(f"it does not fit the schema, at {place or 'the top'}: {_why(first['type'])}") from error
+        raise MalformedAnswerError(
+            f"it does not fit the schema, at {place or 'the top'}: {_why(first['type'])}"
+        ) from error
     except (ValueError, RecursionError) as error:
-        raise MalformedAnswer("it is not valid JSON") from error
+        raise MalformedAnswerError("it is not valid JSON") from error
     asked = [criterion.category for criterion in evaluation.criteria]
     answered = [criterion.category for criterion in answer.criteria]
     if sorted(asked) != sorted(answered):
-        raise MalformedAnswer(f"criteria must be these, each once: {', '.join(asked)}")
+        raise MalformedAnswerError(f"criteria must be these, each once: {', '.join(asked)}")
     if not answer.summary.strip() or not all(criterion.feedback.strip() for criterion in answer.criteria):
-        raise MalformedAnswer("summary or a feedback is empty")
+        raise MalformedAnswerError("summary or a feedback is empty")
     return answer
 
 

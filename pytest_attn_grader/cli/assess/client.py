@@ -35,7 +35,7 @@ _NOT_UNDERSTOOD = frozenset({400, 422})
 _WRONG_FOR_ALL = frozenset({301, 302, 303, 307, 308, 401, 404})
 
 
-class PassingFailure(Exception):
+class TransientError(Exception):
     """It may go better later: busy, slow, not reached.
 
     Args:
@@ -47,11 +47,11 @@ class PassingFailure(Exception):
         self.wait_seconds = wait_seconds
 
 
-class NotUnderstood(Exception):
+class UnsupportedFormatError(Exception):
     """The endpoint does not take this request; it may take one that asks for less."""
 
 
-class Refused(Exception):
+class PermanentError(Exception):
     """Asking again is no use.
 
     Args:
@@ -120,21 +120,21 @@ class Endpoint:
         """Send one request and wait for the whole answer.
 
         Raises:
-            PassingFailure, NotUnderstood, Refused: see there.
+            TransientError, UnsupportedFormatError, Refused: see there.
         """
         create = self._client.chat.completions.with_raw_response.create
         # A time limit on the whole: those of the client start anew with every byte that comes.
         try:
             raw = await asyncio.wait_for(create(**payload, extra_headers={"Accept-Encoding": "identity"}), seconds)
         except asyncio.TimeoutError as error:
-            raise PassingFailure(f"no whole answer within {seconds:.3g} s") from error
+            raise TransientError(f"no whole answer within {seconds:.3g} s") from error
         except self._openai.APIStatusError as error:
             raise self._by_status(error.status_code, error.response.headers, error.response.text) from error
-        except _OutOfBounds as error:
-            raise PassingFailure(str(error)) from error
+        except _ResponseTooLarge as error:
+            raise TransientError(str(error)) from error
         except self._openai.APIConnectionError as error:
             cause = error.__cause__
-            raise PassingFailure(
+            raise TransientError(
                 f"the endpoint in {URL_VARIABLE} cannot be reached ({self._shown(str(cause or error))})"
             ) from error
         return _read_completion(raw.http_response.content)
@@ -142,10 +142,10 @@ class Endpoint:
     def _by_status(self, status: int, headers: Mapping[str, str], body: str) -> Exception:
         said = f"status {status}: {self._shown(_message_of(body))}"
         if status in _WAIT_AND_TRY_AGAIN or status >= 500:
-            return PassingFailure(said, _seconds_to_wait(headers))
+            return TransientError(said, _seconds_to_wait(headers))
         if status in _NOT_UNDERSTOOD:
-            return NotUnderstood(said)
-        return Refused(said, for_all=status in _WRONG_FOR_ALL)
+            return UnsupportedFormatError(said)
+        return PermanentError(said, for_all=status in _WRONG_FOR_ALL)
 
     def _shown(self, words: str) -> str:
         """Endpoints repeat what they were sent; a key is not shown, whatever they say."""
@@ -153,7 +153,7 @@ class Endpoint:
         return for_terminal(words.replace(self._key, "…") if is_secret else words, _MOST_SHOWN)
 
 
-class _OutOfBounds(Exception):
+class _ResponseTooLarge(Exception):
     """What came is nothing that an answer needs to be."""
 
 
@@ -163,7 +163,7 @@ async def _keep_within_bounds(response: httpx2.Response) -> None:
 
     if response.headers.get("content-encoding", "identity") != "identity":
         # It was asked not to: what unpacks to a thousand times its size could not be bounded here.
-        raise _OutOfBounds("the endpoint compresses its answers although it was asked not to")
+        raise _ResponseTooLarge("the endpoint compresses its answers although it was asked not to")
     # How an error's text is read would otherwise be for the endpoint to choose.
     response.headers["content-type"] = "application/json; charset=utf-8"
     stream = response.stream
@@ -176,7 +176,7 @@ async def _keep_within_bounds(response: httpx2.Response) -> None:
             async for piece in whole:
                 taken += len(piece)
                 if taken > MOST_ANSWER_BYTES:
-                    raise _OutOfBounds(f"the answer is longer than {MOST_ANSWER_BYTES} bytes")
+                    raise _ResponseTooLarge(f"the answer is longer than {MOST_ANSWER_BYTES} bytes")
                 yield piece
 
         async def aclose(self) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pytest_attn_grader.cli.assess.client import Endpoint, Refused
+from pytest_attn_grader.cli.assess.client import Endpoint, PermanentError
 from pytest_attn_grader.cli.assess.inputs import Prepared, prepare, unwritable
 from pytest_attn_grader.cli.assess.prompt import ANSWER_FORMATS
 from pytest_attn_grader.cli.assess.retries import Limits, ask
@@ -26,7 +26,7 @@ _SHOWN_LEVELS: tuple[Level, ...] = ("met", "partly", "not-met", "not-assessed")
 
 
 @dataclass(frozen=True)
-class Wanted:
+class AssessOptions:
     """What was typed.
 
     Attributes:
@@ -71,7 +71,7 @@ def _shown(line: str) -> str:
 
 def assess(
     reports: Sequence[Path],
-    wanted: Wanted,
+    wanted: AssessOptions,
     *,
     dry_run: bool,
     write_line: Callable[[str], None],
@@ -109,7 +109,7 @@ def assess(
     return tally.exit_code
 
 
-def _print_request(path: Path, wanted: Wanted, tally: Tally, write_line: Callable[[str], None]) -> None:
+def _print_request(path: Path, wanted: AssessOptions, tally: Tally, write_line: Callable[[str], None]) -> None:
     try:
         prepared = prepare(path, named_source=wanted.source, with_source=wanted.with_source)
     except (UsageError, UngradableError) as error:
@@ -120,7 +120,9 @@ def _print_request(path: Path, wanted: Wanted, tally: Tally, write_line: Callabl
     write_line(json.dumps(prepared.request.payload(wanted.model, ANSWER_FORMATS[0]), indent=1))
 
 
-async def _assess_all(paths: Sequence[Path], wanted: Wanted, model: str, endpoint: Endpoint, tally: Tally) -> None:
+async def _assess_all(
+    paths: Sequence[Path], wanted: AssessOptions, model: str, endpoint: Endpoint, tally: Tally
+) -> None:
     """All of them, some at a time; once the endpoint has refused for all, the others are not sent."""
     room = asyncio.Semaphore(wanted.parallel)
     refused = False
@@ -137,7 +139,7 @@ async def _assess_all(paths: Sequence[Path], wanted: Wanted, model: str, endpoin
                 tally.failed(str(error), EXIT_USAGE)
             except UngradableError as error:
                 tally.failed(f"{path}: {error}", EXIT_UNGRADABLE)
-            except Refused as error:
+            except PermanentError as error:
                 refused = error.for_all
                 remedy = "Check OPENAI_API_KEY, OPENAI_BASE_URL and --llm-model"
                 tally.failed(f"{path}: the endpoint refused, {error}. {remedy}", EXIT_UNGRADABLE)
@@ -146,7 +148,7 @@ async def _assess_all(paths: Sequence[Path], wanted: Wanted, model: str, endpoin
         await asyncio.gather(*(one(path) for path in paths))
 
 
-async def _assess_one(path: Path, wanted: Wanted, model: str, endpoint: Endpoint, tally: Tally) -> None:
+async def _assess_one(path: Path, wanted: AssessOptions, model: str, endpoint: Endpoint, tally: Tally) -> None:
     prepared = prepare(path, named_source=wanted.source, with_source=wanted.with_source)
     if not wanted.again and prepared.is_done(model):
         tally.done += 1

@@ -12,7 +12,7 @@ from pytest_attn_grader import __version__
 from pytest_attn_grader.cli.assess.answer import bounded_criteria, bounded_points, bounded_summary
 from pytest_attn_grader.cli.assess.numbered_source import render_excerpt
 from pytest_attn_grader.cli.assess.prompt import PROMPT_VERSION, Request, build_request
-from pytest_attn_grader.cli.assess.retries import Asked
+from pytest_attn_grader.cli.assess.retries import AcceptedAnswer
 from pytest_attn_grader.cli.assess.source import find_source
 from pytest_attn_grader.errors import UngradableError, UsageError
 from pytest_attn_grader.reports.json_report import parse_report
@@ -62,7 +62,7 @@ class Prepared:
         except OSError as error:
             raise UsageError(unwritable(self.path, error)) from error
 
-    def finish(self, asked: Asked, model: str) -> Assessment:
+    def finish(self, asked: AcceptedAnswer, model: str) -> Assessment:
         """The assessment: the model's words, held to what the checks said; verdict and points of the report."""
         return Assessment(
             created=datetime.now(timezone.utc).replace(microsecond=0),

@@ -7,8 +7,8 @@ import math
 import random
 from dataclasses import dataclass
 
-from pytest_attn_grader.cli.assess.answer import Answer, MalformedAnswer, read_answer
-from pytest_attn_grader.cli.assess.client import Completion, Endpoint, NotUnderstood, PassingFailure
+from pytest_attn_grader.cli.assess.answer import Answer, MalformedAnswerError, read_answer
+from pytest_attn_grader.cli.assess.client import Completion, Endpoint, TransientError, UnsupportedFormatError
 from pytest_attn_grader.cli.assess.prompt import ANSWER_FORMATS, AnswerFormat, Request
 from pytest_attn_grader.errors import AssessorUnavailableError, UsageError
 
@@ -41,7 +41,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Asked:
+class AcceptedAnswer:
     """An answer that can be used, and what it took."""
 
     answer: Answer
@@ -50,7 +50,7 @@ class Asked:
     tries: int
 
 
-async def ask(endpoint: Endpoint, request: Request, model: str, limits: Limits) -> Asked:
+async def ask(endpoint: Endpoint, request: Request, model: str, limits: Limits) -> AcceptedAnswer:
     """Ask one report's question.
 
     Raises:
@@ -69,18 +69,18 @@ async def ask(endpoint: Endpoint, request: Request, model: str, limits: Limits) 
             completion = await endpoint.complete(payload, min(limits.answer_seconds, left))
             answer = read_answer(completion.text, request.evaluation)
             endpoint.answer_format = formats[0]
-            return Asked(answer, completion, formats[0], requests)
-        except MalformedAnswer as error:
+            return AcceptedAnswer(answer, completion, formats[0], requests)
+        except MalformedAnswerError as error:
             complaint = str(error)
             problem = f"the answer could not be used: {complaint}"
-        except NotUnderstood as error:
+        except UnsupportedFormatError as error:
             problem = str(error)
             if len(formats) == 1:
                 break
             # Perhaps it does not know this way to ask for structured output.
             formats.pop(0)
             tries -= 1
-        except PassingFailure as error:
+        except TransientError as error:
             problem = str(error)
             wait_seconds = _wait(tries, error.wait_seconds, limits)
         if tries < limits.tries and wait_seconds:

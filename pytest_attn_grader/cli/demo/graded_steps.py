@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pytest_attn_grader.cli.demo.step_result import Measured
+from pytest_attn_grader.cli.demo.step_result import StepResult
 from pytest_attn_grader.errors import UngradableError
 from pytest_attn_grader.reports.summary import points
 
@@ -51,7 +51,7 @@ class Graded:
         return f"{self.name}: {self.report['verdict']}, {earned}{named}{lost}"
 
 
-class Gradings:
+class GradedSteps:
     """Every submission of the tour, graded side by side from the moment the first is asked for."""
 
     def __init__(self, out: Path, model: str) -> None:
@@ -64,27 +64,27 @@ class Gradings:
         pool.shutdown(wait=False)
         return runs
 
-    def adapts_a_narrow_one(self) -> Measured:
+    def adapts_a_narrow_one(self) -> StepResult:
         """Grade a module that is narrower than the model, and say what was done so that it fits."""
         run = self._runs[NARROW].result()
         adapted = {each["name"]: each["why"] for each in run.report["student"]["adaptations"]}
         good = (run.exit_code, run.report["verdict"]) == (0, "passed") and "dimension-adapter" in adapted
-        return Measured(good, (run.in_words, *(f"{name}: {why}" for name, why in adapted.items())))
+        return StepResult(good, (run.in_words, *(f"{name}: {why}" for name, why in adapted.items())))
 
-    def refuses_an_incompatible_one(self) -> Measured:
+    def refuses_an_incompatible_one(self) -> StepResult:
         """Grade something that is no attention function, and say what it is told."""
         run = self._runs[INCOMPATIBLE].result()
         first = next((check for check in run.report["checks"] if check["outcome"] == "failed"), None)
         if first is None:
-            return Measured(False, (run.in_words,))
+            return StepResult(False, (run.in_words,))
         good = run.exit_code == 1 and bool(first["came"] and first["look_at"])
-        return Measured(good, (run.in_words, f"came: {first['came']}", f"look: {first['look_at']}"))
+        return StepResult(good, (run.in_words, f"came: {first['came']}", f"look: {first['look_at']}"))
 
-    def explains_and_draws(self) -> Measured:
+    def explains_and_draws(self) -> StepResult:
         """Grade the right one and three wrong ones, with report, page and pictures."""
         runs = [self._runs[name].result() for name in EXPECTED]
         where = "look at " + ", ".join(f"{run.name}/page.html" for run in runs)
-        return Measured(all(_as_expected(run) for run in runs), (*(run.in_words for run in runs), where))
+        return StepResult(all(_as_expected(run) for run in runs), (*(run.in_words for run in runs), where))
 
 
 def _as_expected(run: Graded) -> bool:

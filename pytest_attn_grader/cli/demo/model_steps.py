@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from pytest_attn_grader.attention.reference import reference_attention
-from pytest_attn_grader.cli.demo.step_result import Measured
+from pytest_attn_grader.cli.demo.step_result import StepResult
 from pytest_attn_grader.grading.comparison import compare_on_prompt
 from pytest_attn_grader.grading.experiments import run_gradient_flow
 from pytest_attn_grader.model_utils import attach_tokenizer, extract_attention_weights, replace_attention_mechanism
-from pytest_attn_grader.models.devices import release_memory, use_few_threads
+from pytest_attn_grader.models.devices import limit_threads, release_memory
 from pytest_attn_grader.models.load import load_model
 from pytest_attn_grader.models.prompt import Prompt, tokenize_prompt
 from pytest_attn_grader.results.comparison import Comparison
@@ -33,7 +33,7 @@ REPLACEMENTS = 20
 MEMORY_GROWTH_BYTES = 32 * 2**20
 
 
-class Laboratory:
+class ModelSteps:
     """A model, the prompt, and what becomes of it with other attentions in layer 0."""
 
     def __init__(self, model: str) -> None:
@@ -43,7 +43,7 @@ class Laboratory:
     @cached_property
     def loaded(self) -> LoadedModel:
         loaded = load_model(self._request)
-        use_few_threads(loaded.model)
+        limit_threads(loaded.model)
         attach_tokenizer(loaded.model, loaded.tokenizer)
         return loaded
 
@@ -60,10 +60,10 @@ class Laboratory:
             self._compared[name] = compare_on_prompt(self.loaded, self._with(attention), self.prompt, layer_idx=0)
         return self._compared[name]
 
-    def infers(self) -> Measured:
+    def infers(self) -> StepResult:
         loaded, config = self.loaded, self.loaded.model.config
         best = self._compare("reference").predictions.reference[0]
-        return Measured(
+        return StepResult(
             0 < float(best.probability) <= 1,
             (
                 f"{loaded.used}: {config.num_hidden_layers} layers of {config.num_attention_heads} heads, loaded in "
@@ -73,12 +73,12 @@ class Laboratory:
             ),
         )
 
-    def has_a_map(self) -> Measured:
+    def has_a_map(self) -> StepResult:
         weights = extract_attention_weights(self.loaded.model, self.prompt.input_ids)[0]
         row_error, ahead = float((weights.sum(-1) - 1).abs().max()), float(weights.triu(1).max())
         last = weights[0, -1]
         tokens = [token.strip() for token in self.prompt.tokens]
-        return Measured(
+        return StepResult(
             row_error < 1e-5 and ahead == 0,
             (
                 f"largest error of a row's sum {row_error:.1e}, largest weight on a later token {ahead:g}",
@@ -87,25 +87,25 @@ class Laboratory:
             ),
         )
 
-    def takes_the_reference(self) -> Measured:
+    def takes_the_reference(self) -> StepResult:
         patched = self._with(reference_attention)
         ids = self.prompt.input_ids
         maps = extract_attention_weights(patched, ids) - extract_attention_weights(self.loaded.model, ids)
         with torch.inference_mode():
             logits = patched(ids).logits - self.loaded.model(ids).logits
         off_by = float(maps.abs().max()), float(logits.abs().max())
-        return Measured(max(off_by) < SAME_NUMBERS, (f"weights off by {off_by[0]:.1e}, logits by {off_by[1]:.1e}",))
+        return StepResult(max(off_by) < SAME_NUMBERS, (f"weights off by {off_by[0]:.1e}, logits by {off_by[1]:.1e}",))
 
-    def tells_wrong_ones(self) -> Measured:
+    def check_wrong_attentions(self) -> StepResult:
         lines = [_figures("reference", self._compare("reference"))]
         lines += [_figures(name, self._compare(name)) for name in WRONG]
         worst = {name: _largest_distance(self._compare(name)) for name in ("reference", *WRONG)}
         right = worst.pop("reference")
-        return Measured(right < SAME_NUMBERS and min(worst.values()) > VISIBLE_DISTANCE, tuple(lines))
+        return StepResult(right < SAME_NUMBERS and min(worst.values()) > VISIBLE_DISTANCE, tuple(lines))
 
-    def carries_gradients(self) -> Measured:
+    def carries_gradients(self) -> StepResult:
         flow = run_gradient_flow(self.loaded.model, self._with(reference_attention), self.prompt.input_ids)
-        return Measured(
+        return StepResult(
             flow.student_norm > 0 and flow.relative_error < SAME_NUMBERS,
             (
                 f"norm of the loss's gradient {flow.student_norm:.4g}, without replacement {flow.reference_norm:.4g}, "
@@ -113,7 +113,7 @@ class Laboratory:
             ),
         )
 
-    def predicts_otherwise(self) -> Measured:
+    def predicts_otherwise(self) -> StepResult:
         lines, changes = [], []
         for name in WRONG:
             said = self._compare(name).predictions
@@ -123,9 +123,9 @@ class Laboratory:
                 f"{name}: next {best.token!r} ({float(best.probability):.1%}), KL {float(said.kl_divergence):.2g} "
                 f"nats, loss on held-back text {float(said.reference_loss):.2f} -> {float(said.student_loss):.2f}"
             )
-        return Measured(min(changes) > VISIBLE_DISTANCE, tuple(lines))
+        return StepResult(min(changes) > VISIBLE_DISTANCE, tuple(lines))
 
-    def keeps_its_memory(self) -> Measured:
+    def check_memory_growth(self) -> StepResult:
         process = psutil.Process()
         self._with(reference_attention)(self.prompt.input_ids)
         release_memory(self.loaded.device)
@@ -135,7 +135,7 @@ class Laboratory:
                 self._with(reference_attention)(self.prompt.input_ids)
         release_memory(self.loaded.device)
         after = process.memory_info().rss
-        return Measured(
+        return StepResult(
             after - before < MEMORY_GROWTH_BYTES,
             (f"{before / 2**20:.0f} MiB before, {after / 2**20:.0f} MiB after {REPLACEMENTS} replacements and runs",),
         )
@@ -155,7 +155,7 @@ def _largest_distance(compared: Comparison) -> float:
 
 
 def _figures(name: str, compared: Comparison) -> str:
-    head = compared.heads_of_layer[compared.most_different_head]
+    head = compared.heads_of_layer[compared.worst_head]
     return (
         f"{name}: cosine {float(head.cosine):.3f}, Jensen-Shannon {abs(float(head.jensen_shannon)):.3f}, "
         f"Earth Mover's {float(head.earth_movers):.2f} tokens, entropy {float(head.entropy_difference):+.2f} nats "

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Measured:
+class StepResult:
     """Attributes:
     as_claimed: whether the numbers bear the claim out.
     lines: the numbers, in words.

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_attn_grader.cli.demo.graded_steps import Gradings
-from pytest_attn_grader.cli.demo.model_steps import Laboratory
-from pytest_attn_grader.cli.demo.step_result import Measured
+from pytest_attn_grader.cli.demo.graded_steps import GradedSteps
+from pytest_attn_grader.cli.demo.model_steps import ModelSteps
+from pytest_attn_grader.cli.demo.step_result import StepResult
 
 BUDGET_SECONDS = 90.0
 
@@ -19,10 +19,10 @@ class Step:
     """One claim and how it is put to the test."""
 
     claim: str
-    measure: Callable[[], Measured]
+    measure: Callable[[], StepResult]
 
 
-def run_tour(out: Path, *, model: str, write_line: Callable[[str], None]) -> bool:
+def run_demo(out: Path, *, model: str, write_line: Callable[[str], None]) -> bool:
     """Lead through every step, write reports, pages and pictures into `out`, and say whether all was as claimed.
 
     Raises:
@@ -50,14 +50,14 @@ def run_tour(out: Path, *, model: str, write_line: Callable[[str], None]) -> boo
 
 
 def _steps(out: Path, model: str) -> Iterator[Step]:
-    laboratory, gradings = Laboratory(model), Gradings(out, model)
+    laboratory, gradings = ModelSteps(model), GradedSteps(out, model)
     yield Step("A real transformer loads and continues the prompt", laboratory.infers)
     yield Step("Its attention is a map of weights: every row sums to one, nothing looks ahead", laboratory.has_a_map)
     yield Step("The reference attention in layer 0 changes nothing", laboratory.takes_the_reference)
-    yield Step("Three wrong attentions differ measurably, each in its way", laboratory.tells_wrong_ones)
+    yield Step("Three wrong attentions differ measurably, each in its way", laboratory.check_wrong_attentions)
     yield Step("Gradients reach the embeddings through a replaced layer", laboratory.carries_gradients)
     yield Step("The attention decides what the model predicts", laboratory.predicts_otherwise)
-    yield Step("Repeated replacement does not eat memory", laboratory.keeps_its_memory)
+    yield Step("Repeated replacement does not eat memory", laboratory.check_memory_growth)
     yield Step("A module 64 wide, narrower than the model, is fitted to it", gradings.adapts_a_narrow_one)
     yield Step("Something that is no attention gets a message that helps", gradings.refuses_an_incompatible_one)
     yield Step("A right and three wrong submissions are graded, explained and drawn", gradings.explains_and_draws)

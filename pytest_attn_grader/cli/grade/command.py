@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from pytest_attn_grader.cli.grade.dask import connected
-from pytest_attn_grader.cli.grade.grade import ClassSettings, grade_class, usual_processes
+from pytest_attn_grader.cli.grade.grade import ClassSettings, default_processes, grade_class
 from pytest_attn_grader.cli.grade.gradebook import CSV_FILE, PAGE_FILE, write_gradebook
 from pytest_attn_grader.cli.grade.runners import Outcome
 from pytest_attn_grader.cli.grade.submissions import find_submissions
@@ -80,7 +80,7 @@ def grade(
                     submissions,
                     settings,
                     out,
-                    processes=processes or usual_processes(),
+                    processes=processes or default_processes(),
                     resume=resume,
                     executor=executor,
                     tell=tell,

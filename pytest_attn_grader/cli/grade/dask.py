@@ -42,7 +42,7 @@ def connected(address: str, *, shared: Path) -> Iterator[Executor]:
             "tcp://host:8786, and is what `dask scheduler` prints or cluster.scheduler_address says."
         ) from error
     try:
-        _check_workers(client.run(what_a_worker_has, str(shared)), address, shared)
+        _check_workers(client.run(worker_environment, str(shared)), address, shared)
         # Each job is a task of its own, also when it asks for the same as another.
         executor: Executor = client.get_executor(pure=False)
         try:
@@ -53,7 +53,7 @@ def connected(address: str, *, shared: Path) -> Iterator[Executor]:
         client.close()
 
 
-def what_a_worker_has(folder: str) -> tuple[str, bool]:
+def worker_environment(folder: str) -> tuple[str, bool]:
     """Run by every worker: the version that it has, and whether it sees the folder."""
     return __version__, Path(folder).is_dir()
 

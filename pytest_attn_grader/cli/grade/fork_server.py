@@ -19,13 +19,13 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from pytest_attn_grader._utils.imports import OF_A_RUN
-from pytest_attn_grader.cli.grade.warmup import rehearse
+from pytest_attn_grader._utils.imports import HEAVY_MODULES
+from pytest_attn_grader.cli.grade.warmup import run_warmup
 from pytest_attn_grader.errors import SandboxUnavailableError
 from pytest_attn_grader.reports.signature import KEY_VARIABLE
 from pytest_attn_grader.sandbox import bubblewrap, fork_server
-from pytest_attn_grader.sandbox.fork_server import NoNurseryError, Nursery
-from pytest_attn_grader.sandbox.launch import start_nursery
+from pytest_attn_grader.sandbox.fork_server import ForkServer, ForkServerUnavailableError
+from pytest_attn_grader.sandbox.launch import start_fork_server
 from pytest_attn_grader.sandbox.worker.limits import Limits
 from pytest_attn_grader.sandbox.worker.supervisor import die_with_parent
 from pytest_attn_grader.sandbox.worker_process import WorkerProcess
@@ -36,14 +36,14 @@ PRELOADED = (
     "scipy.stats",
     "pydantic",
     "jinja2",
-    *OF_A_RUN,
+    *HEAVY_MODULES,
     "transformers.models.gpt2.modeling_gpt2",
     "pytest_attn_grader.grading.session",
     "pytest_attn_grader.grading.diagnosis",
     "pytest_attn_grader.grading.assemble",
 )
 # These bring pytest plugins, and pytest would warn that they came too early to have their assertions rewritten.
-WITH_PLUGINS = ("anyio", "pytest_attn_grader")
+PLUGIN_PACKAGES = ("anyio", "pytest_attn_grader")
 EXIT_CRASHED = 70
 
 
@@ -58,8 +58,8 @@ def main() -> None:
         job = json.loads(line)
         if job["rehearsal"] and job["rehearsal"] not in rehearsed:
             rehearsed.append(job["rehearsal"])
-            rehearse(job["rehearsal"])
-            _keep_what_is_here()
+            run_warmup(job["rehearsal"])
+            _freeze_gc()
         pid = os.fork()
         if pid == 0:
             answers.close()
@@ -75,24 +75,24 @@ def prepare(model: str, device: str) -> None:
     sandbox = _start_nursery()
     for name in PRELOADED:
         importlib.import_module(name)
-    for name in WITH_PLUGINS:
+    for name in PLUGIN_PACKAGES:
         if name in sys.modules:
             sys.modules[name].__doc__ = f"{sys.modules[name].__doc__}\nPYTEST_DONT_REWRITE"
     from pytest_attn_grader.errors import UngradableError
     from pytest_attn_grader.models.load import load_model
-    from pytest_attn_grader.models.preloaded import preload
+    from pytest_attn_grader.models.preloaded import cache_model
 
     try:
-        preload(load_model(model, device=device, progress=True), request=model, device=device)
+        cache_model(load_model(model, device=device, progress=True), request=model, device=device)
     except UngradableError as error:
         # Every run says so in its report.
         print(error, file=sys.stderr)
     if sandbox is not None:
-        _try(sandbox)
-    _keep_what_is_here()
+        _verify_fork_server(sandbox)
+    _freeze_gc()
 
 
-def _keep_what_is_here() -> None:
+def _freeze_gc() -> None:
     """A collection in a child would only copy these pages."""
     gc.collect()
     gc.freeze()
@@ -107,18 +107,18 @@ def _die_with_parent() -> None:
             os._exit(EXIT_CRASHED)
 
 
-def _start_nursery() -> Nursery | None:
+def _start_nursery() -> ForkServer | None:
     here = {"", os.getcwd()}  # nothing from the folder we stand in, as in a run
     try:
-        return start_nursery([path for path in sys.path if path not in here])
-    except NoNurseryError:
+        return start_fork_server([path for path in sys.path if path not in here])
+    except ForkServerUnavailableError:
         return None
 
 
-def _try(sandbox: Nursery) -> None:
+def _verify_fork_server(sandbox: ForkServer) -> None:
     """Have a worker forked in every tier, and use the sandbox for those that answer."""
     fork_server.keep(sandbox)
-    sandbox.forks_into_namespaces = fork_server.holds_namespaces() and not bubblewrap.why_not()
+    sandbox.forks_into_namespaces = fork_server.holder_available() and not bubblewrap.why_not()
     with tempfile.TemporaryDirectory() as empty:
         for in_namespaces in {False, sandbox.forks_into_namespaces}:
             worker = WorkerProcess(

@@ -13,14 +13,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pytest_attn_grader import __version__
-from pytest_attn_grader.cli.grade.journal import Entry, Ledger
+from pytest_attn_grader.cli.grade.journal import Entry, Journal
 from pytest_attn_grader.cli.grade.runners import GRACE_SECONDS, RUNNERS, Job, Outcome, run_job
 from pytest_attn_grader.cli.grade.submissions import Submission
 
 LEDGER_FILE = "class.jsonl"
 REPORTS, PAGES, LOGS, COPIES = "reports", "pages", "logs", "copies"
 # So many for each process: a rehearsal costs about as much as it saves on ten.
-REHEARSED_FROM = 10
+WARMUP_MIN_SUBMISSIONS = 10
 
 
 @dataclass(frozen=True)
@@ -120,12 +120,12 @@ def grade_class(
     """
     for name in (REPORTS, PAGES, LOGS):
         (out / name).mkdir(parents=True, exist_ok=True)
-    ledger = Ledger(out / LEDGER_FILE)
+    ledger = Journal(out / LEDGER_FILE)
     contents = {submission.id: submission.hash_content() for submission in submissions}
     neighbours = Counter(submission.path.parent for submission in submissions)
     todo = []
     for submission in submissions:
-        job = make_job(submission, settings, out, rehearsed=len(submissions) >= REHEARSED_FROM * processes)
+        job = make_job(submission, settings, out, rehearsed=len(submissions) >= WARMUP_MIN_SUBMISSIONS * processes)
         if resume and ledger.is_done(submission.id, contents[submission.id], settings.fingerprint, Path(job.report)):
             tell(ledger.entries[submission.id].outcome, False)
         elif neighbours[submission.path.parent] > 1:
@@ -169,6 +169,6 @@ def _outcome_of(future: Future[Outcome], job: Job) -> Outcome:
     return Outcome(job.id, "ungradable", -1, reason=f"the run was lost ({type(error).__name__}: {error})")
 
 
-def usual_processes() -> int:
+def default_processes() -> int:
     """One for each core this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

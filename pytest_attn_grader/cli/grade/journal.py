@@ -25,7 +25,7 @@ class Entry:
     asked: str
 
 
-class Ledger:
+class Journal:
     """The file, and what it says; a line that an interruption cut short counts as not written."""
 
     def __init__(self, path: Path) -> None:

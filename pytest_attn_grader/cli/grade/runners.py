@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from pytest_attn_grader.reports.signature import KEY_VARIABLE, take_key
+from pytest_attn_grader.reports.signature import KEY_VARIABLE, pop_signing_key
 from pytest_attn_grader.sandbox.others import kill_group
 
 # A run ends by itself when its budget is used up; one that does not has hung, and that is our fault.
@@ -81,7 +81,7 @@ class Runner(Protocol):
         ...
 
 
-class WarmProcess:
+class ForkServerRunner:
     """A process of `warm.py`, with the model in memory; started when the first job comes, and again when it died."""
 
     def __init__(self, model: str, device: str, key: str | None = None) -> None:
@@ -160,7 +160,7 @@ def _answer(process: subprocess.Popen[str], seconds: float) -> str:
     return line
 
 
-class ColdProcess:
+class SubprocessRunner:
     """A new interpreter for every job: where processes cannot be forked (Windows), or should not (macOS)."""
 
     def __init__(self, key: str | None = None) -> None:
@@ -189,7 +189,7 @@ class ColdProcess:
         """Nothing is kept."""
 
 
-class RunnerPerThread:
+class ThreadLocalRunners:
     """Each thread of an executor has a runner of its own, made when its first job comes."""
 
     def __init__(self) -> None:
@@ -198,7 +198,7 @@ class RunnerPerThread:
         self._key: str | None = None
         self._lock = threading.Lock()
 
-    def of_this_thread(self, make: Callable[[str | None], Runner]) -> Runner:
+    def get_runner(self, make: Callable[[str | None], Runner]) -> Runner:
         """Its runner.
 
         Args:
@@ -208,7 +208,7 @@ class RunnerPerThread:
         runner: Runner | None = getattr(self._local, "runner", None)
         if runner is None:
             with self._lock:
-                key = take_key()
+                key = pop_signing_key()
                 self._key = self._key if key is None else key.decode("utf-8", "surrogateescape")
                 runner = self._local.runner = make(self._key)
                 self._all.append(runner)
@@ -230,7 +230,7 @@ class RunnerPerThread:
 
 
 # Of this process: an executor in another process (a Dask worker) finds its own here.
-RUNNERS = RunnerPerThread()
+RUNNERS = ThreadLocalRunners()
 
 
 def can_fork() -> bool:
@@ -240,8 +240,8 @@ def can_fork() -> bool:
 
 def run_job(job: Job) -> Outcome:
     """Grade one submission; never raises for what a submission or a run does."""
-    runner = RUNNERS.of_this_thread(
-        lambda key: WarmProcess(job.model, job.device, key) if can_fork() else ColdProcess(key)
+    runner = RUNNERS.get_runner(
+        lambda key: ForkServerRunner(job.model, job.device, key) if can_fork() else SubprocessRunner(key)
     )
     started = time.monotonic()
     reason = ""

@@ -112,7 +112,7 @@ def _in_source(path: Path, unpack_into: Path) -> Iterator[Submission]:
 
 def _in_folder(folder: Path) -> Iterator[Submission]:
     files = _code_in(folder)
-    folders = [each for each in sorted(folder.iterdir()) if each.is_dir() and _is_students(each)]
+    folders = [each for each in sorted(folder.iterdir()) if each.is_dir() and _is_visible(each)]
     for file in files:
         yield Submission(_safe_id(file.stem), file, file)
     for each in folders:
@@ -122,7 +122,7 @@ def _in_folder(folder: Path) -> Iterator[Submission]:
 
 def _without_wrapping(folder: Path) -> Path:
     """A zip often holds one folder that holds the class."""
-    folders = [each for each in folder.iterdir() if each.is_dir() and _is_students(each)]
+    folders = [each for each in folder.iterdir() if each.is_dir() and _is_visible(each)]
     return folders[0] if len(folders) == 1 and not _code_in(folder) else folder
 
 
@@ -138,7 +138,7 @@ def _main_file(folder: Path) -> Path:
         usual = [file for name in USUAL_NAMES for file in files if file.stem.lower() == name]
         if len(files) == 1 or usual:
             return (usual or files)[0]
-        below = [each for each in sorted(level.iterdir()) if each.is_dir() and _is_students(each)]
+        below = [each for each in sorted(level.iterdir()) if each.is_dir() and _is_visible(each)]
         if files or len(below) != 1:
             names = ", ".join(file.name for file in files) or "no file of code"
             raise UsageError(
@@ -182,14 +182,14 @@ def _code_in(folder: Path) -> list[Path]:
     ]
 
 
-def _is_students(folder: Path) -> bool:
+def _is_visible(folder: Path) -> bool:
     return not folder.name.startswith(".") and folder.name not in SKIPPED_FOLDERS
 
 
 def _files_below(folder: Path) -> Iterable[Path]:
     """Ordinary files, links left out: one may point anywhere."""
     for entry in sorted(folder.iterdir()):
-        if entry.is_symlink() or not _is_students(entry):
+        if entry.is_symlink() or not _is_visible(entry):
             continue
         if entry.is_dir():
             yield from _files_below(entry)

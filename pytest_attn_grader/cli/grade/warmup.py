@@ -21,12 +21,12 @@ SAMPLES_FOLDER = Path(__file__).parents[1] / "demo" / "submissions"
 SAMPLES = ("reference.py", "no_scale.py")
 
 
-def rehearse(args: Sequence[str]) -> None:
+def run_warmup(args: Sequence[str]) -> None:
     """Grade the samples with these options, in this process."""
     import pytest
 
     fork_cache.begin()
-    with tempfile.TemporaryDirectory() as name, _as_it_was(Path(name)):
+    with tempfile.TemporaryDirectory() as name, _restored_process_state(Path(name)):
         folder = Path(name)
         (folder / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
         for sample in SAMPLES:
@@ -39,7 +39,7 @@ def rehearse(args: Sequence[str]) -> None:
 
 
 @contextmanager
-def _as_it_was(folder: Path) -> Iterator[None]:
+def _restored_process_state(folder: Path) -> Iterator[None]:
     """Print nothing, stand in this folder, and leave no trace but in memory."""
     here, path, environment, argv = os.getcwd(), [*sys.path], dict(os.environ), [*sys.argv]
     sys.stdout.flush()

@@ -8,7 +8,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from pytest_attn_grader.cli.init.templating import fill, this_version
+from pytest_attn_grader.cli.init.templating import current_requirement, fill
 from pytest_attn_grader.errors import UsageError
 
 FILES = ("setup.sh", "run_autograder", "pytest.ini", "README.md")
@@ -34,7 +34,7 @@ def build_autograder(
     """
     if wheel is not None and (wheel.suffix != ".whl" or not wheel.is_file()):
         raise UsageError(f"{wheel} is no wheel. Build one with `python -m build --wheel`.")
-    words = {"STUDENT": student, "MODEL": model, "GRADER": grader or this_version()}
+    words = {"STUDENT": student, "MODEL": model, "GRADER": grader or current_requirement()}
     contents = {name: fill(f"gradescope/{name}", words).encode() for name in FILES}
     if wheel is not None:
         contents[wheel.name] = wheel.read_bytes()

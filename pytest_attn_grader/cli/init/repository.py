@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pytest_attn_grader.cli.init.templating import fill, this_version
+from pytest_attn_grader.cli.init.templating import current_requirement, fill
 from pytest_attn_grader.errors import UsageError
-from pytest_attn_grader.models.hub import PINS
+from pytest_attn_grader.models.hub import PINNED_MODELS
 
 # Where each template goes.
 FILES = {
@@ -29,7 +29,7 @@ def write_repository(folder: Path, *, grader: str = "") -> tuple[Path, ...]:
         UsageError: one of the files is there already; nothing has been written.
         OSError: the folder cannot be written.
     """
-    words = {"GRADER": grader or this_version(), "REVISION": PINS[0].revision}
+    words = {"GRADER": grader or current_requirement(), "REVISION": PINNED_MODELS[0].revision}
     texts = {folder / place: fill(f"repository/{template}", words) for template, place in FILES.items()}
     there = [path.relative_to(folder).as_posix() for path in texts if path.exists() or path.is_symlink()]
     if there:

@@ -27,7 +27,7 @@ def fill(template: str, words: Mapping[str, str]) -> str:
     return _WORD.sub(lambda found: words[found[1]], text)
 
 
-def this_version() -> str:
+def current_requirement() -> str:
     """The requirement that installs this version of the grader."""
     from pytest_attn_grader import __version__
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import NoReturn
 
 from pytest_attn_grader.misconceptions.base import misconception
-from pytest_attn_grader.misconceptions.observations import Case, Finding
+from pytest_attn_grader.misconceptions.observations import Recognition, SubmissionObservations
 from pytest_attn_grader.misconceptions.stages import Inputs
 
 
-def _does_not_parse(case: Case) -> Finding | None:
+def _does_not_parse(case: SubmissionObservations) -> Recognition | None:
     return (
         case.raised("SyntaxError", "the file is not valid Python")
         or case.raised("IndentationError", "the file is not valid Python")
@@ -39,7 +39,7 @@ def merge_conflict(_: Inputs) -> NoReturn:
     raise SyntaxError("invalid syntax")
 
 
-def _name_unknown(case: Case) -> Finding | None:
+def _name_unknown(case: SubmissionObservations) -> Recognition | None:
     for kind in ("NameError", "UnboundLocalError", "AttributeError", "ImportError", "ModuleNotFoundError"):
         finding = case.raised(kind, "Python does not know a name that the code uses")
         if finding is not None:
@@ -69,7 +69,7 @@ def undefined_name(_: Inputs) -> NoReturn:
     raise NameError("name 'scale' is not defined")
 
 
-def _gives_nothing(case: Case) -> Finding | None:
+def _gives_nothing(case: SubmissionObservations) -> Recognition | None:
     return (
         case.raised("returned None", "the function returned None")
         or case.raised("exceptions must derive from BaseException", "the result is raised instead of returned")

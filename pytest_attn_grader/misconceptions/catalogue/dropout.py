@@ -10,14 +10,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pytest_attn_grader.misconceptions.base import misconception
-from pytest_attn_grader.misconceptions.observations import Case, Finding
+from pytest_attn_grader.misconceptions.observations import Recognition, SubmissionObservations
 from pytest_attn_grader.misconceptions.stages import Inputs, drop_weights, unchanged
 
 
-def _drops_in_eval(case: Case) -> Finding | None:
+def _drops_in_eval(case: SubmissionObservations) -> Recognition | None:
     # With a single key the only weight is 1 whatever the formula is: dropped, it says nothing about the rest.
     several_keys = [name for name in case.eval_probes() if case.probes[name].key.shape[-2] > 1]
-    found = [name for name in several_keys if case.looks_dropped(name)]
+    found = [name for name in several_keys if case.weights_look_dropped(name)]
     if not found:
         return None
     # Small probes may come through by luck, and gradients are those of the dropped weights.
@@ -27,7 +27,7 @@ def _drops_in_eval(case: Case) -> Finding | None:
         if everywhere
         else case.all_of(*found, *(name for name in case.eval_probes() if name not in several_keys))
     )
-    return Finding(explained, "some weights are exactly 0 and the others enlarged, although training is off")
+    return Recognition(explained, "some weights are exactly 0 and the others enlarged, although training is off")
 
 
 @misconception(
@@ -57,14 +57,14 @@ def dropout_eval(attn_weights: Tensor, inputs: Inputs) -> Tensor:
     return F.dropout(attn_weights, inputs.dropout_p or 0.1)
 
 
-def _never_drops(case: Case) -> Finding | None:
+def _never_drops(case: SubmissionObservations) -> Recognition | None:
     evaluated = case.attempts.get("basic")
     trained = [case.attempts[name] for name in case.train_probes()]
     if evaluated is None or evaluated.attn_output is None or not bool(evaluated.attn_output.any()):
         return None
     if not trained or any(not case.equal(evaluated, record) for record in trained):
         return None
-    return Finding(case.all_of(*case.train_probes()), "the answer in training equals the one outside of it")
+    return Recognition(case.all_of(*case.train_probes()), "the answer in training equals the one outside of it")
 
 
 @misconception(
@@ -95,11 +95,11 @@ def dropout_missing(attn_weights: Tensor, _: Inputs) -> Tensor:
     return attn_weights
 
 
-def _drops_scores(case: Case) -> Finding | None:
+def _drops_scores(case: SubmissionObservations) -> Recognition | None:
     names = [name for name in case.train_probes() if case.looks_like_dropped_scores(name)]
     if not names:
         return None
-    return Finding(
+    return Recognition(
         case.all_of(*case.train_probes()), "in training rows still sum to 1, with other weights at each call"
     )
 
@@ -132,11 +132,11 @@ def dropout_before_softmax(attn_scores: Tensor, inputs: Inputs) -> Tensor:
     return drop_weights(attn_scores, inputs).softmax(dim=-1)
 
 
-def _drops_output(case: Case) -> Finding | None:
+def _drops_output(case: SubmissionObservations) -> Recognition | None:
     names = case.train_probes()
     if not names or not all(case.looks_like_dropped_output(name) for name in names):
         return None
-    return Finding(case.all_of(*names), "in training single numbers of the output are 0, not whole keys")
+    return Recognition(case.all_of(*names), "in training single numbers of the output are 0, not whole keys")
 
 
 @misconception(

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from pytest_attn_grader.misconceptions.base import misconception
-from pytest_attn_grader.misconceptions.observations import Case, Finding
+from pytest_attn_grader.misconceptions.observations import Recognition, SubmissionObservations
 from pytest_attn_grader.misconceptions.stages import Inputs
 
 
-def _mixes_devices(case: Case) -> Finding | None:
+def _mixes_devices(case: SubmissionObservations) -> Recognition | None:
     return case.raised(
         "Expected all tensors to be on the same device", "it makes a tensor on the CPU and mixes it with others"
     )
@@ -71,7 +71,7 @@ def float_mask_promote(attn_scores: Tensor, inputs: Inputs) -> Tensor:
     return attn_scores + additive_mask.masked_fill(~inputs.keep_mask, float("-inf"))
 
 
-def _has_no_cuda(case: Case) -> Finding | None:
+def _has_no_cuda(case: SubmissionObservations) -> Recognition | None:
     return (
         case.raised("Torch not compiled with CUDA enabled", "it asks for a GPU, and there is none here")
         or case.raised("Found no NVIDIA driver", "it asks for a GPU, and there is none here")
@@ -117,7 +117,7 @@ def fp16_1e9(attn_scores: Tensor, inputs: Inputs) -> Tensor:
     return attn_scores.masked_fill(~inputs.keep_mask, -1e9)
 
 
-def _negates_numbers(case: Case) -> Finding | None:
+def _negates_numbers(case: SubmissionObservations) -> Recognition | None:
     return case.raised(
         "only implemented on integer and Boolean-type", "it uses ~ on a mask that holds floating-point numbers"
     )

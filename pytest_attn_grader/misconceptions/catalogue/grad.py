@@ -8,15 +8,15 @@ import torch
 from torch import Tensor
 
 from pytest_attn_grader.misconceptions.base import misconception
-from pytest_attn_grader.misconceptions.observations import Case, Finding
-from pytest_attn_grader.misconceptions.stages import Change, Inputs
+from pytest_attn_grader.misconceptions.observations import Recognition, SubmissionObservations
+from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride
 
 
-def _detached(*names: str) -> Change:
+def _detached(*names: str) -> StageOverride:
     def detach(inputs: Inputs) -> Inputs:
         return replace(inputs, **{name: getattr(inputs, name).detach() for name in names})
 
-    return Change({"prepare": detach}, " and ".join(names))
+    return StageOverride({"prepare": detach}, " and ".join(names))
 
 
 @misconception(
@@ -84,7 +84,7 @@ def no_grad(attn_output: Tensor, _: Inputs) -> Tensor:
     return attn_output.detach()
 
 
-def _needs_detach(case: Case) -> Finding | None:
+def _needs_detach(case: SubmissionObservations) -> Recognition | None:
     return case.raised(
         "call numpy() on Tensor that requires grad", "it calls .numpy() on a tensor that needs a gradient"
     )
@@ -120,11 +120,11 @@ def _output_through_numpy(attn_output: Tensor, _: Inputs) -> Tensor:
     probe="bfloat16",
     look_alikes=("weights-detached", "no-grad"),
     variants=(
-        Change({"normalise": lambda scores, _: _output_through_numpy(scores.softmax(dim=-1), _)}, "the softmax"),
-        Change({"normalise": _through_numpy}, "a softmax without subtracting the largest score"),
-        Change({"prepare": _query_through_numpy}, "the query"),
-        Change({"normalise": _softmax_in_float32}, "the softmax, in float32"),
-        Change({"finish": _output_in_float32}, "all of it, in float32"),
+        StageOverride({"normalise": lambda scores, _: _output_through_numpy(scores.softmax(dim=-1), _)}, "the softmax"),
+        StageOverride({"normalise": _through_numpy}, "a softmax without subtracting the largest score"),
+        StageOverride({"prepare": _query_through_numpy}, "the query"),
+        StageOverride({"normalise": _softmax_in_float32}, "the softmax, in float32"),
+        StageOverride({"finish": _output_in_float32}, "all of it, in float32"),
     ),
     recognise=_needs_detach,
 )
@@ -146,12 +146,12 @@ def numpy_roundtrip(attn_output: Tensor, inputs: Inputs) -> Tensor:
     return _output_through_numpy(attn_output, inputs)
 
 
-def _through_list(*names: str) -> Change:
+def _through_list(*names: str) -> StageOverride:
     def convert(inputs: Inputs) -> Inputs:
         converted = {name: torch.tensor(getattr(inputs, name).tolist()) for name in names}
         return replace(inputs, **converted)  # type: ignore[arg-type]  # the names are those of tensors
 
-    return Change({"prepare": convert}, " and ".join(names))
+    return StageOverride({"prepare": convert}, " and ".join(names))
 
 
 @misconception(
@@ -165,8 +165,8 @@ def _through_list(*names: str) -> Change:
         _through_list("key"),
         _through_list("value"),
         _through_list("query", "key", "value"),
-        Change({"finish": lambda attn_output, _: torch.tensor(attn_output.tolist())}, "the output"),
-        Change({"normalise": lambda scores, _: torch.tensor(scores.softmax(dim=-1).tolist())}, "the weights"),
+        StageOverride({"finish": lambda attn_output, _: torch.tensor(attn_output.tolist())}, "the output"),
+        StageOverride({"normalise": lambda scores, _: torch.tensor(scores.softmax(dim=-1).tolist())}, "the weights"),
     ),
 )
 def tolist(inputs: Inputs) -> Inputs:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from torch import Tensor
 
 from pytest_attn_grader.misconceptions.base import misconception
-from pytest_attn_grader.misconceptions.stages import Change, Inputs
+from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride
 
 
 def _scrambled(tensor: Tensor) -> Tensor:
@@ -32,7 +32,7 @@ def _all_three(inputs: Inputs, scramble: Callable[[Tensor], Tensor]) -> Inputs:
     "split-view",
     replaces="prepare",
     family="heads",
-    variants=(Change({"prepare": lambda inputs: _all_three(inputs, _scrambled)}, "the other way round"),),
+    variants=(StageOverride({"prepare": lambda inputs: _all_three(inputs, _scrambled)}, "the other way round"),),
 )
 def split_view(inputs: Inputs) -> Inputs:
     """splits the heads with a view alone, which mixes up heads and tokens.
@@ -88,8 +88,8 @@ def _merge_then_read_as_split(attn_output: Tensor, _: Inputs) -> Tensor:
     replaces="finish",
     family="heads",
     variants=(
-        Change({"finish": _merge_then_read_as_split}, "the other way round"),
-        Change({"finish": _as_wide_tokens}, "shape (batch, seq, width)"),
+        StageOverride({"finish": _merge_then_read_as_split}, "the other way round"),
+        StageOverride({"finish": _as_wide_tokens}, "shape (batch, seq, width)"),
     ),
 )
 def merge_view(attn_output: Tensor, _: Inputs) -> Tensor:
@@ -121,7 +121,7 @@ def _interleaved_back(attn_output: Tensor, _: Inputs) -> Tensor:
     "merge-dim-major",
     replaces="finish",
     family="heads",
-    variants=(Change({"finish": _interleaved_back}, "the other way round"),),
+    variants=(StageOverride({"finish": _interleaved_back}, "the other way round"),),
 )
 def merge_dim_major(attn_output: Tensor, _: Inputs) -> Tensor:
     """interleaves the heads instead of putting them side by side.
@@ -150,9 +150,9 @@ def merge_dim_major(attn_output: Tensor, _: Inputs) -> Tensor:
     replaces="finish",
     family="heads",
     variants=(
-        Change({"prepare": lambda inputs: _all_three(inputs, lambda tensor: tensor.flip(1))}, "weights too"),
-        Change({"finish": lambda attn_output, _: attn_output.roll(1, dims=1)}, "moved by one"),
-        Change({"finish": lambda attn_output, _: attn_output.roll(-1, dims=1)}, "moved by one"),
+        StageOverride({"prepare": lambda inputs: _all_three(inputs, lambda tensor: tensor.flip(1))}, "weights too"),
+        StageOverride({"finish": lambda attn_output, _: attn_output.roll(1, dims=1)}, "moved by one"),
+        StageOverride({"finish": lambda attn_output, _: attn_output.roll(-1, dims=1)}, "moved by one"),
     ),
 )
 def head_order(attn_output: Tensor, _: Inputs) -> Tensor:
@@ -191,7 +191,7 @@ def _scale_by_width(attn_scores: Tensor, inputs: Inputs) -> Tensor:
     "single-head",
     replaces="score",
     family="heads",
-    variants=(Change({"score": _one_head, "scale": _scale_by_width}, "scaled by the whole width"),),
+    variants=(StageOverride({"score": _one_head, "scale": _scale_by_width}, "scaled by the whole width"),),
 )
 def single_head(inputs: Inputs) -> Tensor:
     """computes one attention for all heads together.
@@ -217,10 +217,16 @@ def single_head(inputs: Inputs) -> Tensor:
     replaces="finish",
     family="heads",
     variants=(
-        Change({"finish": lambda attn_output, _: attn_output.mean(1)}, "shape (batch, seq, head_dim)"),
-        Change({"reweigh": lambda weights, _: weights.mean(1, keepdim=True).expand_as(weights)}, "their weights"),
-        Change({"finish": lambda attn_output, _: attn_output.mean(1, keepdim=True)}, "shape (batch, 1, seq, head_dim)"),
-        Change({"finish": lambda attn_output, _: attn_output.sum(1, keepdim=True).expand_as(attn_output)}, "summed"),
+        StageOverride({"finish": lambda attn_output, _: attn_output.mean(1)}, "shape (batch, seq, head_dim)"),
+        StageOverride(
+            {"reweigh": lambda weights, _: weights.mean(1, keepdim=True).expand_as(weights)}, "their weights"
+        ),
+        StageOverride(
+            {"finish": lambda attn_output, _: attn_output.mean(1, keepdim=True)}, "shape (batch, 1, seq, head_dim)"
+        ),
+        StageOverride(
+            {"finish": lambda attn_output, _: attn_output.sum(1, keepdim=True).expand_as(attn_output)}, "summed"
+        ),
     ),
 )
 def heads_averaged(attn_output: Tensor, _: Inputs) -> Tensor:

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from pytest_attn_grader.misconceptions.base import misconception
-from pytest_attn_grader.misconceptions.observations import Case, Finding
-from pytest_attn_grader.misconceptions.stages import Change, Inputs
+from pytest_attn_grader.misconceptions.observations import Recognition, SubmissionObservations
+from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride
 
 
 def _without_last_row(tensor: Tensor, _: Inputs) -> Tensor:
@@ -26,8 +26,8 @@ def _without_last_key(attn_weights: Tensor, inputs: Inputs) -> Tensor:
     replaces="reweigh",
     family="wiring",
     variants=(
-        Change({"finish": _without_last_row}, "weights complete"),
-        Change({"combine": _without_last_key}, "the last key is left out of the sum"),
+        StageOverride({"finish": _without_last_row}, "weights complete"),
+        StageOverride({"combine": _without_last_key}, "the last key is left out of the sum"),
     ),
 )
 def last_token_loop(attn_weights: Tensor, inputs: Inputs) -> Tensor:
@@ -48,7 +48,7 @@ def last_token_loop(attn_weights: Tensor, inputs: Inputs) -> Tensor:
     return _without_last_row(attn_weights, inputs)
 
 
-def _is_unfilled(case: Case) -> Finding | None:
+def _is_unfilled(case: SubmissionObservations) -> Recognition | None:
     """No graph behind the output, and numbers that no attention makes: not reproducible, or absurdly large or small."""
     first, again = case.attempts.get("basic"), case.attempts.get("basic-again")
     if first is None or first.attn_output is None or first.output_requires_grad is not False:
@@ -59,7 +59,7 @@ def _is_unfilled(case: Case) -> Finding | None:
     if not (absurd or differs) or case.matches_reference("basic", "output"):
         return None
     what = "is 0 everywhere" if size == 0 else "is made of memory that nothing was written to"
-    return Finding(case.everything(), f"the output {what}, and no gradient leads back from it")
+    return Recognition(case.everything(), f"the output {what}, and no gradient leads back from it")
 
 
 def _zeros(attn_output: Tensor, _: Inputs) -> Tensor:

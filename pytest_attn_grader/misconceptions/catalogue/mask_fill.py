@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from pytest_attn_grader.misconceptions.base import misconception
-from pytest_attn_grader.misconceptions.observations import Case
-from pytest_attn_grader.misconceptions.stages import Change, Inputs
+from pytest_attn_grader.misconceptions.observations import SubmissionObservations
+from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride
 
 _SAME_NUMBERS = ("mask-multiplied", "mask-fill-zero", "mask-fill-tiny")
 
@@ -73,9 +73,9 @@ def mask_fill_tiny(attn_scores: Tensor, inputs: Inputs) -> Tensor:
     return attn_scores.masked_fill(~inputs.keep_mask, -1e-9)
 
 
-def fit_fill(case: Case) -> tuple[Change, ...]:
+def fit_fill(case: SubmissionObservations) -> tuple[StageOverride, ...]:
     """Read the fill off the student's weights: a blocked key's weight says what its score was."""
-    changes: list[Change] = []
+    changes: list[StageOverride] = []
     for name in ("basic", "large-scores"):
         if name not in case.probes:
             continue
@@ -88,18 +88,18 @@ def fit_fill(case: Case) -> tuple[Change, ...]:
     return tuple(changes)
 
 
-def _filled(fill: float, *, before_scaling: bool = False) -> Change:
+def _filled(fill: float, *, before_scaling: bool = False) -> StageOverride:
     def mask(attn_scores: Tensor, inputs: Inputs) -> Tensor:
         return attn_scores.masked_fill(~inputs.keep_mask, fill / inputs.root if before_scaling else fill)
 
-    return Change({"mask": mask}, f"a fill of {fill:.4g}{_when(before_scaling)}")
+    return StageOverride({"mask": mask}, f"a fill of {fill:.4g}{_when(before_scaling)}")
 
 
-def _added(offset: float, *, before_scaling: bool = False) -> Change:
+def _added(offset: float, *, before_scaling: bool = False) -> StageOverride:
     def mask(attn_scores: Tensor, inputs: Inputs) -> Tensor:
         return attn_scores + (offset / inputs.root if before_scaling else offset) * (~inputs.keep_mask).to(attn_scores)
 
-    return Change({"mask": mask}, f"{offset:.4g} added where blocked{_when(before_scaling)}")
+    return StageOverride({"mask": mask}, f"{offset:.4g} added where blocked{_when(before_scaling)}")
 
 
 def _when(before_scaling: bool) -> str:
@@ -163,11 +163,13 @@ def _added_before_scaling(attn_scores: Tensor, inputs: Inputs) -> Tensor:
     replaces="mask",
     family="mask",
     variants=(
-        Change({"mask": _added_before_scaling}, "before the scaling"),
-        Change(
+        StageOverride({"mask": _added_before_scaling}, "before the scaling"),
+        StageOverride(
             {"mask": lambda scores, inputs: scores - 1e4 - 1e4 * (~inputs.keep_mask).to(scores)}, "twice where blocked"
         ),
-        Change({"mask": lambda scores, inputs: (scores + 1e4).masked_fill(~inputs.keep_mask, inputs.fill)}, "+1e4"),
+        StageOverride(
+            {"mask": lambda scores, inputs: (scores + 1e4).masked_fill(~inputs.keep_mask, inputs.fill)}, "+1e4"
+        ),
     ),
 )
 def mask_float_added_bias(attn_scores: Tensor, inputs: Inputs) -> Tensor:

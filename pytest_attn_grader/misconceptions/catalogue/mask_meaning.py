@@ -7,7 +7,7 @@ from dataclasses import replace
 from torch import Tensor
 
 from pytest_attn_grader.misconceptions.base import misconception
-from pytest_attn_grader.misconceptions.stages import Change, Inputs, unchanged
+from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride, unchanged
 
 
 def _padding_only(inputs: Inputs) -> Inputs:
@@ -21,7 +21,7 @@ def _padding_only(inputs: Inputs) -> Inputs:
     replaces="mask",
     family="mask",
     look_alikes=("mask-discarded",),
-    variants=(Change({"prepare": _padding_only}, "padding is masked, the future is not"),),
+    variants=(StageOverride({"prepare": _padding_only}, "padding is masked, the future is not"),),
 )
 def no_causal_mask(attn_scores: Tensor, _: Inputs) -> Tensor:
     """does not mask the future: every token sees the tokens after it.
@@ -108,8 +108,8 @@ def additive_as_bool(attn_scores: Tensor, inputs: Inputs) -> Tensor:
     replaces="mask",
     family="mask",
     variants=(
-        Change({"mask": lambda scores, inputs: scores - (~inputs.keep_mask).to(scores)}, "1 subtracted"),
-        Change(
+        StageOverride({"mask": lambda scores, inputs: scores - (~inputs.keep_mask).to(scores)}, "1 subtracted"),
+        StageOverride(
             {"mask": lambda scores, inputs: scores + inputs.keep_mask.to(scores) / inputs.root},
             "before the scaling",
         ),
@@ -166,7 +166,7 @@ def mask_after_softmax(attn_weights: Tensor, inputs: Inputs) -> Tensor:
     family="mask",
     together_with={"mask": unchanged},
     variants=(
-        Change(
+        StageOverride(
             {"mask": unchanged, "reweigh": lambda weights, inputs: weights.masked_fill(~inputs.keep_mask, -1e9)}, "-1e9"
         ),
     ),

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pytest_attn_grader.attention.reference import causal_keep_mask
 from pytest_attn_grader.misconceptions.base import misconception
-from pytest_attn_grader.misconceptions.stages import Change, Inputs
+from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride
 
 
 def _positions(inputs: Inputs) -> tuple[Tensor, Tensor]:
@@ -77,7 +77,7 @@ def _causal_part_transposed(inputs: Inputs) -> Inputs:
     replaces="prepare",
     family="mask",
     fill_matters=True,
-    variants=(Change({"prepare": _causal_part_transposed}, "the causal part only"),),
+    variants=(StageOverride({"prepare": _causal_part_transposed}, "the causal part only"),),
 )
 def mask_transposed(inputs: Inputs) -> Inputs:
     """uses the causal mask transposed: tokens see the future instead of the past.
@@ -108,7 +108,7 @@ def _square_alone(inputs: Inputs) -> Inputs:
     replaces="prepare",
     family="mask",
     probe="chunk",
-    variants=(Change({"prepare": _square_alone}, "without the mask that was passed"),),
+    variants=(StageOverride({"prepare": _square_alone}, "without the mask that was passed"),),
 )
 def square_mask_decode(inputs: Inputs) -> Inputs:
     """builds a square causal mask from the number of queries, although there can be more keys.
@@ -142,7 +142,7 @@ def _top_left(inputs: Inputs) -> Tensor:
     family="mask",
     probe="decode",
     variants=(
-        Change(
+        StageOverride(
             {"prepare": lambda inputs: replace(inputs, keep_mask=inputs.keep_mask & _top_left(inputs))}, "both masks"
         ),
     ),

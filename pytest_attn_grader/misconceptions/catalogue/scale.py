@@ -7,8 +7,8 @@ import math
 from torch import Tensor
 
 from pytest_attn_grader.misconceptions.base import misconception
-from pytest_attn_grader.misconceptions.observations import Case
-from pytest_attn_grader.misconceptions.stages import Change, Inputs, unchanged
+from pytest_attn_grader.misconceptions.observations import SubmissionObservations
+from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride, unchanged
 
 
 @misconception("AG101", "no-scale", replaces="scale", family="scale")
@@ -141,7 +141,7 @@ def _by_query_len(attn_scores: Tensor, inputs: Inputs) -> Tensor:
     "scale-seq",
     replaces="scale",
     family="scale",
-    variants=(Change({"scale": _by_query_len}, "the number of queries"),),
+    variants=(StageOverride({"scale": _by_query_len}, "the number of queries"),),
 )
 def scale_seq(attn_scores: Tensor, inputs: Inputs) -> Tensor:
     """divides the scores by the square root of the sequence length instead of head_dim's.
@@ -161,7 +161,7 @@ def scale_seq(attn_scores: Tensor, inputs: Inputs) -> Tensor:
     return attn_scores / math.sqrt(inputs.key.shape[-2])
 
 
-def _fit_factor(case: Case) -> tuple[Change, ...]:
+def _fit_factor(case: SubmissionObservations) -> tuple[StageOverride, ...]:
     """Read the factor off the student's weights: as a plain number, and as a multiple of the right one."""
     factor = case.score_factor("basic")
     if factor is None:
@@ -175,8 +175,8 @@ def _fit_factor(case: Case) -> tuple[Change, ...]:
         return attn_scores * (factor / inputs.root)
 
     return (
-        Change({"scale": by_number}, f"scores are multiplied by {plain:.4g}"),
-        Change({"scale": by_multiple}, f"scores are {factor:.4g} times as large as they should be"),
+        StageOverride({"scale": by_number}, f"scores are multiplied by {plain:.4g}"),
+        StageOverride({"scale": by_multiple}, f"scores are {factor:.4g} times as large as they should be"),
     )
 
 
@@ -189,7 +189,7 @@ def _by_batch_size(attn_scores: Tensor, inputs: Inputs) -> Tensor:
     "scale-other",
     replaces="scale",
     family="scale",
-    variants=(Change({"scale": _by_batch_size}, "the number of examples"),),
+    variants=(StageOverride({"scale": _by_batch_size}, "the number of examples"),),
     fit=_fit_factor,
 )
 def scale_other(attn_scores: Tensor, inputs: Inputs) -> Tensor:

@@ -7,13 +7,13 @@ import re
 from torch import Tensor, ones
 
 from pytest_attn_grader.misconceptions.base import misconception
-from pytest_attn_grader.misconceptions.observations import Case, Finding
+from pytest_attn_grader.misconceptions.observations import Recognition, SubmissionObservations
 from pytest_attn_grader.misconceptions.stages import Inputs
 
 _NUMBERS = re.compile(r"\d+")
 
 
-def _assumes_a_length(case: Case) -> Finding | None:
+def _assumes_a_length(case: SubmissionObservations) -> Recognition | None:
     """It answers at one length only, and every complaint about a size names the same number."""
     answered, failed, wrong_shape = set(), [], []
     for name in case.eval_probes():
@@ -32,10 +32,10 @@ def _assumes_a_length(case: Case) -> Finding | None:
     if not common and not answered:
         return None
     works_with = max(common) if common else next(iter(answered))[1]
-    return Finding(case.all_of(*failed, *wrong_shape), f"it works with {works_with} tokens only")
+    return Recognition(case.all_of(*failed, *wrong_shape), f"it works with {works_with} tokens only")
 
 
-def _lengths(case: Case, name: str) -> tuple[int, int]:
+def _lengths(case: SubmissionObservations, name: str) -> tuple[int, int]:
     probe = case.probes[name]
     return probe.query.shape[-2], probe.key.shape[-2]
 

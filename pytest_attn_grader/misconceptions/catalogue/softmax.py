@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from pytest_attn_grader.misconceptions.base import misconception
-from pytest_attn_grader.misconceptions.observations import Case
-from pytest_attn_grader.misconceptions.stages import Change, Inputs
+from pytest_attn_grader.misconceptions.observations import SubmissionObservations
+from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride
 
 
 @misconception("AG201", "softmax-query-axis", replaces="normalise", family="softmax", fill_matters=True)
@@ -69,11 +69,11 @@ def softmax_batch_axis(attn_scores: Tensor, _: Inputs) -> Tensor:
     return attn_scores.softmax(dim=0)
 
 
-def _softmax_from(first_axis: int) -> Change:
+def _softmax_from(first_axis: int) -> StageOverride:
     def normalise(attn_scores: Tensor, _: Inputs) -> Tensor:
         return attn_scores.flatten(first_axis).softmax(dim=-1).view_as(attn_scores)
 
-    return Change({"normalise": normalise}, "heads too" if first_axis else "heads and examples too")
+    return StageOverride({"normalise": normalise}, "heads too" if first_axis else "heads and examples too")
 
 
 @misconception(
@@ -113,7 +113,7 @@ def _divide_by_sum(attn_scores: Tensor, _: Inputs) -> Tensor:
     return attn_scores / attn_scores.sum(dim=-1, keepdim=True)
 
 
-def _with_own_fill(case: Case) -> tuple[Change, ...]:
+def _with_own_fill(case: SubmissionObservations) -> tuple[StageOverride, ...]:
     """Without a softmax what blocked scores were filled with is there to be read."""
     fill = case.blocked_weight(next(iter(case.attempts))) if case.attempts else None
     if fill is None:
@@ -123,7 +123,7 @@ def _with_own_fill(case: Case) -> tuple[Change, ...]:
         return attn_scores.masked_fill(~inputs.keep_mask, fill)
 
     note = f"blocked scores set to {fill:g}"
-    return (Change({"normalise": lambda attn_scores, _: attn_scores, "mask": fill_blocked}, note),)
+    return (StageOverride({"normalise": lambda attn_scores, _: attn_scores, "mask": fill_blocked}, note),)
 
 
 @misconception(
@@ -133,12 +133,12 @@ def _with_own_fill(case: Case) -> tuple[Change, ...]:
     family="softmax",
     fill_matters=True,
     variants=(
-        Change(
+        StageOverride(
             {"normalise": lambda attn_scores, _: attn_scores, "mask": _zeros_where_blocked}, "blocked scores set to 0"
         ),
-        Change({"normalise": lambda attn_scores, _: attn_scores, "mask": _ignore_mask}, "no mask either"),
-        Change({"normalise": _divide_by_sum, "mask": _zeros_where_blocked}, "divided by their plain sum"),
-        Change({"normalise": lambda attn_scores, _: attn_scores.sigmoid()}, "a sigmoid instead"),
+        StageOverride({"normalise": lambda attn_scores, _: attn_scores, "mask": _ignore_mask}, "no mask either"),
+        StageOverride({"normalise": _divide_by_sum, "mask": _zeros_where_blocked}, "divided by their plain sum"),
+        StageOverride({"normalise": lambda attn_scores, _: attn_scores.sigmoid()}, "a sigmoid instead"),
     ),
     fit=_with_own_fill,
 )
@@ -171,7 +171,7 @@ def _naive_times_mask(attn_scores: Tensor, inputs: Inputs) -> Tensor:
     replaces="normalise",
     family="softmax",
     probe="large-scores",
-    variants=(Change({"normalise": _naive_times_mask, "mask": _ignore_mask}, "times the mask"),),
+    variants=(StageOverride({"normalise": _naive_times_mask, "mask": _ignore_mask}, "times the mask"),),
 )
 def softmax_naive(attn_scores: Tensor, _: Inputs) -> Tensor:
     """computes the softmax without subtracting the largest score first.

@@ -7,29 +7,29 @@ from dataclasses import replace
 from torch import Tensor
 
 from pytest_attn_grader.misconceptions.base import misconception
-from pytest_attn_grader.misconceptions.observations import Case, Finding
-from pytest_attn_grader.misconceptions.stages import Change, Inputs, unchanged
+from pytest_attn_grader.misconceptions.observations import Recognition, SubmissionObservations
+from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride, unchanged
 
 
-def _scale_in_place(name: str) -> Change:
+def _scale_in_place(name: str) -> StageOverride:
     def scale(inputs: Inputs) -> Inputs:
         getattr(inputs, name).div_(inputs.root)
         return inputs
 
-    return Change({"prepare": scale, "scale": unchanged}, name)
+    return StageOverride({"prepare": scale, "scale": unchanged}, name)
 
 
-def _overwrite(name: str) -> Change:
+def _overwrite(name: str) -> StageOverride:
     """Any other write into an input, once its value is no longer needed."""
 
     def write(attn_output: Tensor, inputs: Inputs) -> Tensor:
         getattr(inputs, name).data.mul_(0.5)
         return attn_output
 
-    return Change({"finish": write}, name)
+    return StageOverride({"finish": write}, name)
 
 
-def _leaf_refused(case: Case) -> Finding | None:
+def _leaf_refused(case: SubmissionObservations) -> Recognition | None:
     return case.raised(
         "leaf Variable that requires grad is being used in an in-place", "it writes into one of its inputs"
     )
@@ -64,7 +64,7 @@ def inplace_input(inputs: Inputs) -> Inputs:
     return inputs
 
 
-def _backward_refused(case: Case) -> Finding | None:
+def _backward_refused(case: SubmissionObservations) -> Recognition | None:
     return case.raised(
         "modified by an inplace operation", "PyTorch refuses the backward pass", only_aspects=("backward", "answer")
     )
@@ -111,8 +111,8 @@ def _invert_in_place(inputs: Inputs) -> Inputs:
     replaces="finish",
     family="state",
     variants=(
-        Change({"prepare": _invert_in_place}, "turned round in place"),
-        Change({"prepare": _open_first_key}, "the first key opened"),
+        StageOverride({"prepare": _invert_in_place}, "turned round in place"),
+        StageOverride({"prepare": _open_first_key}, "the first key opened"),
     ),
 )
 def mask_mutated(attn_output: Tensor, inputs: Inputs) -> Tensor:
@@ -135,23 +135,23 @@ def mask_mutated(attn_output: Tensor, inputs: Inputs) -> Tensor:
     return attn_output
 
 
-def _remembers(case: Case) -> Finding | None:
+def _remembers(case: SubmissionObservations) -> Recognition | None:
     """The same call twice, and another answer: not by chance, because it does not look like dropped weights."""
     first, again = case.attempts.get("basic"), case.attempts.get("basic-again")
     if case.grows_with_calls():
-        return Finding(case.everything(), "its tensors grow with every call")
+        return Recognition(case.everything(), "its tensors grow with every call")
     if first is None or again is None or first.failure is not None:
         return None
     if again.failure is not None:
-        return Finding(case.everything(), "the first call works, the same call again fails")
-    if case.equal(first, again) or case.looks_dropped("basic") or case.looks_dropped("basic-again"):
+        return Recognition(case.everything(), "the first call works, the same call again fails")
+    if case.equal(first, again) or case.weights_look_dropped("basic") or case.weights_look_dropped("basic-again"):
         return None
     # A first call of its kind is right; where chance is at work, none is.
     if not any(
         case.matches_reference(name, "output") for name in case.eval_probes() if name not in {"one-token", "decode"}
     ):
         return None
-    return Finding(case.everything(), "the same call gives another answer the second time")
+    return Recognition(case.everything(), "the same call gives another answer the second time")
 
 
 @misconception(

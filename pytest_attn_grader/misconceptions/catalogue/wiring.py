@@ -7,10 +7,10 @@ from dataclasses import replace
 from torch import Tensor
 
 from pytest_attn_grader.misconceptions.base import misconception
-from pytest_attn_grader.misconceptions.observations import Case
+from pytest_attn_grader.misconceptions.observations import SubmissionObservations
 from pytest_attn_grader.misconceptions.stages import (
-    Change,
     Inputs,
+    StageOverride,
     divide_by_root,
     dot_products,
     drop_weights,
@@ -83,7 +83,9 @@ def qk_swapped(inputs: Inputs) -> Tensor:
     "q-only",
     replaces="score",
     family="wiring",
-    variants=(Change({"score": lambda inputs: inputs.key @ inputs.key.transpose(-2, -1)}, "the keys with themselves"),),
+    variants=(
+        StageOverride({"score": lambda inputs: inputs.key @ inputs.key.transpose(-2, -1)}, "the keys with themselves"),
+    ),
 )
 def q_only(inputs: Inputs) -> Tensor:
     """multiplies the queries with themselves, so that the keys (or the queries) are never used.
@@ -142,7 +144,7 @@ def weights_transposed(attn_weights: Tensor, inputs: Inputs) -> Tensor:
     return attn_weights.transpose(-2, -1) @ inputs.value
 
 
-def _unscaled_variants(case: Case) -> tuple[Change, ...]:
+def _unscaled_variants(case: SubmissionObservations) -> tuple[StageOverride, ...]:
     """Only where weights are returned: otherwise nothing says that the right ones were ever computed."""
     first = case.attempts.get("basic")
     if first is None or not first.weights_returned:
@@ -154,7 +156,7 @@ def _unscaled_variants(case: Case) -> tuple[Change, ...]:
     def masked(_: Tensor, inputs: Inputs) -> Tensor:
         return drop_weights(fill_blocked(dot_products(inputs), inputs).softmax(-1), inputs) @ inputs.value
 
-    return Change({"combine": unmasked}, "unscaled and unmasked"), Change({"combine": masked}, "unscaled")
+    return StageOverride({"combine": unmasked}, "unscaled and unmasked"), StageOverride({"combine": masked}, "unscaled")
 
 
 @misconception(
@@ -163,8 +165,10 @@ def _unscaled_variants(case: Case) -> tuple[Change, ...]:
     replaces="combine",
     family="wiring",
     variants=(
-        Change({"combine": lambda _, inputs: drop_weights(_scaled(inputs), inputs) @ inputs.value}, "without softmax"),
-        Change(
+        StageOverride(
+            {"combine": lambda _, inputs: drop_weights(_scaled(inputs), inputs) @ inputs.value}, "without softmax"
+        ),
+        StageOverride(
             {"combine": lambda _, inputs: drop_weights(_masked(inputs), inputs) @ inputs.value},
             "masked, without softmax",
         ),

@@ -65,7 +65,7 @@ def _accepts(signature: inspect.Signature, *arguments: None, mask_name: str = FO
     return True
 
 
-def takes_hidden_states(attention: Callable[..., Any]) -> bool:
+def is_attention_block(attention: Callable[..., Any]) -> bool:
     """Whether this is a module that owns its projections and takes hidden states, rather than an attention function.
 
     An nn.Module whose forward begins with three parameters called q…, k…, v…, or that requires three, is a function.
@@ -107,7 +107,7 @@ class AttentionFunction:
         else:
             answer = self.function(query, key, value, **{self.mask_name: keep_mask})
 
-        attn_output, attn_weights = split_answer(self.function, answer)
+        attn_output, attn_weights = split_output(self.function, answer)
         output_shape = (*query.shape[:-1], value.shape[-1])
         dimensions = "(batch, num_heads, query_len, head_dim)"
         check_tensor(self.function, "attn_output", attn_output, output_shape, dimensions, like=query)
@@ -136,7 +136,7 @@ class AttentionFunction:
         return torch.cat(chunks, dim=-1)
 
 
-def split_answer(attention: Callable[..., Any], answer: Any) -> tuple[Any, Any]:
+def split_output(attention: Callable[..., Any], answer: Any) -> tuple[Any, Any]:
     """An answer as (output, weights or None); a bare tensor is an output, never a batch to unpack."""
     if not isinstance(answer, tuple | list):
         return answer, None

@@ -15,15 +15,15 @@ import torch
 from torch import nn
 
 from pytest_attn_grader.errors import SurgeryError
-from pytest_attn_grader.models.patching.attention_function import check_tensor, name_of, split_answer
+from pytest_attn_grader.models.patching.attention_function import check_tensor, name_of, split_output
 from pytest_attn_grader.models.patching.dispatch import (
     attach,
-    attached_to,
     dispatch_attention,
+    get_attention,
     keep_mask_of,
     use_dispatcher,
 )
-from pytest_attn_grader.models.patching.dispatch import weights_are_wanted as _weights_are_wanted
+from pytest_attn_grader.models.patching.dispatch import attention_weights_requested as _weights_are_wanted
 
 _MASK_ARGUMENTS = ("attention_mask", "mask")
 _CACHE_ARGUMENTS = ("past_key_values", "past_key_value", "layer_past")
@@ -50,7 +50,7 @@ class ReplacedBlock(nn.Module):
                 "which keeps no keys and values from call to call: call the model, or generate, with use_cache=False."
             )
         hidden_states = arguments["hidden_states"] if "hidden_states" in arguments else arguments["query"]
-        student = attached_to(self)
+        student = get_attention(self)
         assert student is not None  # attached where this class was given
         batch_size, seq_len, _ = hidden_states.shape
         keep_mask = keep_mask_of(
@@ -61,7 +61,7 @@ class ReplacedBlock(nn.Module):
         )
         mask_name = self.student_mask_name
         answer = student(hidden_states, **{mask_name: keep_mask}) if mask_name else student(hidden_states)
-        attn_output, attn_weights = split_answer(student, answer)
+        attn_output, attn_weights = split_output(student, answer)
         dimensions = "(batch, seq_len, hidden_size)"
         check_tensor(student, "attn_output", attn_output, tuple(hidden_states.shape), dimensions, like=hidden_states)
         if not _weights_are_wanted(arguments):
@@ -163,7 +163,7 @@ _DISPATCHED: dict[str, type[nn.Module]] = {
     "MultiHeadSelfAttention": DispatchedDistilBert,
 }
 _derived_classes: dict[tuple[type[nn.Module], type[nn.Module]], type[nn.Module]] = {}
-_OURS: tuple[type[nn.Module], ...] = (ReplacedBlock, DispatchedBert, DispatchedDistilBert)
+_PATCHED_CLASSES: tuple[type[nn.Module], ...] = (ReplacedBlock, DispatchedBert, DispatchedDistilBert)
 
 
 def replace_function(attention: Any, student: Callable[..., Any], layer_idx: int) -> None:
@@ -173,7 +173,7 @@ def replace_function(attention: Any, student: Callable[..., Any], layer_idx: int
         SurgeryError: the module's class offers no way to have its attention replaced.
     """
     if isinstance(attention, ReplacedBlock):
-        former = name_of(attached_to(attention) or attention)
+        former = name_of(get_attention(attention) or attention)
         raise SurgeryError(
             f"layer {layer_idx} of this model was replaced as a whole by {former} "
             "and has no projections left to feed an attention function with: patch the original model instead."
@@ -182,7 +182,7 @@ def replace_function(attention: Any, student: Callable[..., Any], layer_idx: int
     forward = inspect.unwrap(type(attention).forward)
     if "ALL_ATTENTION_FUNCTIONS" in forward.__code__.co_names:
         use_dispatcher(attention)
-    elif not isinstance(attention, _OURS):
+    elif not isinstance(attention, _PATCHED_CLASSES):
         dispatched = _DISPATCHED.get(type(attention).__name__)
         if dispatched is None:
             raise SurgeryError(
@@ -233,7 +233,7 @@ def _derived(ours: type[nn.Module], original: type[nn.Module]) -> type[nn.Module
 
 def _original_class(cls: type[nn.Module]) -> type[nn.Module]:
     """transformers' class below ours."""
-    return next(base for base in cls.__mro__ if issubclass(base, nn.Module) and not issubclass(base, _OURS))
+    return next(base for base in cls.__mro__ if issubclass(base, nn.Module) and not issubclass(base, _PATCHED_CLASSES))
 
 
 def _first(arguments: dict[str, Any], names: tuple[str, ...]) -> Any:

@@ -30,13 +30,13 @@ _NOT_IN_THE_CONTRACT = ("softcap", "s_aux", "head_mask", "position_bias")
 _weights_wanted: ContextVar[tuple[bool, ...]] = ContextVar("attn_grader_weights_wanted", default=())
 
 
-class _Held:
+class _SharedOnCopy:
     """A callable on a module's attribute that copies of the model share: it may own a process or a connection."""
 
     def __init__(self, attention: Callable[..., Any]) -> None:
         self.attention = attention
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> _Held:
+    def __deepcopy__(self, memo: dict[int, Any]) -> _SharedOnCopy:
         return self
 
 
@@ -59,15 +59,15 @@ def attach(module: Any, attention: Callable[..., Any], layer_idx: int) -> None:
     mask_name = mask_parameter(attention)
     if hasattr(module, "student_attention"):
         del module.student_attention
-    module.student_attention = attention if isinstance(attention, nn.Module) else _Held(attention)
+    module.student_attention = attention if isinstance(attention, nn.Module) else _SharedOnCopy(attention)
     module.student_mask_name = mask_name
     module.student_layer_idx = layer_idx
 
 
-def attached_to(module: nn.Module) -> Callable[..., Any] | None:
+def get_attention(module: nn.Module) -> Callable[..., Any] | None:
     """The attention a layer's module was given, or None."""
     attached = getattr(module, "student_attention", None)
-    return attached.attention if isinstance(attached, _Held) else attached
+    return attached.attention if isinstance(attached, _SharedOnCopy) else attached
 
 
 def use_dispatcher(module: Any) -> None:
@@ -102,7 +102,7 @@ def dispatch_attention(
         attn_output ``(batch, query_len, num_heads, head_dim)`` and attn_weights
         ``(batch, num_heads, query_len, key_len)``; None when they were neither returned nor asked for.
     """
-    attention = attached_to(module)
+    attention = get_attention(module)
     if attention is None:
         raise SurgeryError(
             f"{type(module).__name__} is set to attention implementation {INTERFACE_NAME!r} but no attention was "
@@ -137,7 +137,7 @@ def dispatch_attention(
 
     student = AttentionFunction(attention, module.student_mask_name)
     attn_output, attn_weights = student(query, key, value, keep_mask)
-    if attn_weights is None and weights_are_wanted(others):
+    if attn_weights is None and attention_weights_requested(others):
         attn_weights = student.recover_weights(query, key, keep_mask)
     return attn_output.transpose(1, 2).contiguous(), attn_weights
 
@@ -182,7 +182,7 @@ def keep_mask_of(
     return keep_mask.contiguous()
 
 
-def watch_for_weights(model: nn.Module) -> None:
+def track_output_attentions(model: nn.Module) -> None:
     """Let every transformers model inside this one note, while it runs, whether attention weights were asked for.
 
     Recovering weights costs calls of the attention, so it is done only then; the request does not reach the layers in
@@ -196,7 +196,7 @@ def watch_for_weights(model: nn.Module) -> None:
             module.register_forward_hook(_forget_request, always_call=True)
 
 
-def weights_are_wanted(arguments: dict[str, Any]) -> bool:
+def attention_weights_requested(arguments: dict[str, Any]) -> bool:
     """Whether the model that is running was asked for attention weights."""
     return any(_weights_wanted.get()) or bool(arguments.get("output_attentions"))
 

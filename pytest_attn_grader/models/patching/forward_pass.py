@@ -59,7 +59,7 @@ def attentions_of(model: nn.Module, outputs: Any) -> tuple[torch.Tensor, ...]:
     return tuple(attentions)
 
 
-def attention_figures(student: torch.Tensor, reference: torch.Tensor) -> dict[str, torch.Tensor]:
+def attention_metrics(student: torch.Tensor, reference: torch.Tensor) -> dict[str, torch.Tensor]:
     """Similarity of each layer and head, ``(num_layers, num_heads)``; NaN where the student's map is no attention."""
     num_layers, num_heads = student.shape[:2]
     names = ("cosine_similarity", "jensen_shannon_divergence", "earth_movers_distance", "student_row_sum_error")

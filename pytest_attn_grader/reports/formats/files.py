@@ -50,7 +50,7 @@ def write(report: GradeReport, outputs: Outputs) -> bool:
     return written
 
 
-def write_quietly(report: GradeReport, typed: str | None, folder: Path) -> None:
+def try_write(report: GradeReport, typed: str | None, folder: Path) -> None:
     """Write what can be written for a run that never began; its error is about to be shown, another would hide it."""
     with contextlib.suppress(ValueError):
         for name, path in parse_formats(typed or ""):
@@ -73,7 +73,7 @@ def write_format(report: GradeReport, chosen: Format, path: Path) -> None:
 
 def _is_the_step_s(chosen: Format, path: Path) -> bool:
     """Whether GitHub gave this file to the step, for everything that the step has to say."""
-    given = os.environ.get(chosen.of_a_step or "")
+    given = os.environ.get(chosen.step_file_variable or "")
     return bool(given) and os.path.realpath(path) == os.path.realpath(given or "")
 
 

@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from pytest_attn_grader.reports.formats.rows import TEXT_SIZES, Format, Row, first_that_fits, headline, rows, total
+from pytest_attn_grader.reports.formats.rows import MESSAGE_LIMITS, Format, Row, fit_to_size, headline, rows, total
 from pytest_attn_grader.results.report import GradeReport
 
 MOST_BYTES = 120_000
@@ -20,7 +20,7 @@ VERSION = 3
 
 
 def render(report: GradeReport) -> str:
-    return first_that_fits(map(_encode, _documents(report)), MOST_BYTES)
+    return fit_to_size(map(_encode, _documents(report)), MOST_BYTES)
 
 
 def _encode(document: dict[str, Any]) -> str:
@@ -39,7 +39,7 @@ def _documents(report: GradeReport) -> Iterator[dict[str, Any]]:
         "message": headline(report),
         "max_score": _whole(total(report)),
     }
-    for most in TEXT_SIZES:
+    for most in MESSAGE_LIMITS:
         made = rows(report, most)
         yield {**base, "tests": [_test(row, score) for row, score in zip(made, _whole_points(made), strict=True)]}
     # A course with thousands of checks of its own: one test stands for all.
@@ -84,4 +84,6 @@ def _test(row: Row, score: int) -> dict[str, Any]:
     }
 
 
-FORMAT = Format("classroom", "the line that GitHub Classroom's reporter reads", render, of_a_step="GITHUB_OUTPUT")
+FORMAT = Format(
+    "classroom", "the line that GitHub Classroom's reporter reads", render, step_file_variable="GITHUB_OUTPUT"
+)

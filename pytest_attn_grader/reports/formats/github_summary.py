@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from pytest_attn_grader.reports.escaping import for_markdown
 from pytest_attn_grader.reports.formats.rows import (
-    TEXT_SIZES,
+    MESSAGE_LIMITS,
     Format,
     Row,
-    first_that_fits,
+    fit_to_size,
     hints_allowed,
     points_text,
     rows,
@@ -23,7 +23,7 @@ _MARKS = {"passed": "✅ passed", "failed": "❌ failed", "not-asked": "▫️ n
 
 
 def render(report: GradeReport) -> str:
-    return first_that_fits(("\n".join(_lines(report, most)) + "\n" for most in (*TEXT_SIZES, None)), MOST_BYTES)
+    return fit_to_size(("\n".join(_lines(report, most)) + "\n" for most in (*MESSAGE_LIMITS, None)), MOST_BYTES)
 
 
 def _lines(report: GradeReport, most: int | None) -> Iterator[str]:
@@ -80,4 +80,4 @@ def _checks(made: list[Row]) -> Iterator[str]:
     yield ""
 
 
-FORMAT = Format("github", "the step summary of GitHub Actions", render, of_a_step="GITHUB_STEP_SUMMARY")
+FORMAT = Format("github", "the step summary of GitHub Actions", render, step_file_variable="GITHUB_STEP_SUMMARY")

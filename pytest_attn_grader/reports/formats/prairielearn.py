@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from pytest_attn_grader.reports.escaping import for_log
-from pytest_attn_grader.reports.formats.rows import TEXT_SIZES, Format, Row, as_json, first_that_fits, headline, rows
+from pytest_attn_grader.reports.formats.rows import MESSAGE_LIMITS, Format, Row, as_json, fit_to_size, headline, rows
 from pytest_attn_grader.results.report import GradeReport
 
 MOST_BYTES = 1_000_000
@@ -26,10 +26,13 @@ def render(report: GradeReport) -> str:
     }
     output = for_log(report.student.captured_output, _MOST_OUTPUT_CHARS)
     versions = [
-        *({**document, "output": output, "tests": [_test(row) for row in rows(report, most)]} for most in TEXT_SIZES),
+        *(
+            {**document, "output": output, "tests": [_test(row) for row in rows(report, most)]}
+            for most in MESSAGE_LIMITS
+        ),
         document,
     ]
-    return first_that_fits(map(as_json, versions), MOST_BYTES)
+    return fit_to_size(map(as_json, versions), MOST_BYTES)
 
 
 def _test(row: Row) -> dict[str, Any]:

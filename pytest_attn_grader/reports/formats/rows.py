@@ -12,7 +12,7 @@ from pytest_attn_grader.reports.escaping import for_log
 from pytest_attn_grader.results.report import CheckResult, GradeReport
 
 # What one check may say, in characters; then the same when a document has grown too large, and again.
-TEXT_SIZES = (2000, 300, 0)
+MESSAGE_LIMITS = (2000, 300, 0)
 _PLACE = re.compile(r"(?P<file>.+?):(?P<line>[1-9][0-9]*)")
 
 
@@ -24,13 +24,13 @@ class Format:
         name: what is typed before the colon of `--attn-format=NAME:PATH`.
         what: what it is, for the help.
         render: the text of the file.
-        of_a_step: GitHub gives every step a file for this, which is appended to.
+        step_file_variable: GitHub gives every step a file for this, which is appended to.
     """
 
     name: str
     what: str
     render: Callable[[GradeReport], str]
-    of_a_step: str | None = None
+    step_file_variable: str | None = None
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Row:
     seconds: float
 
 
-def rows(report: GradeReport, most: int | None = TEXT_SIZES[0]) -> list[Row]:
+def rows(report: GradeReport, most: int | None = MESSAGE_LIMITS[0]) -> list[Row]:
     """The checks that count, in their order; what is not applicable is nobody's loss and left out.
 
     Failed tests of the instructor's that are no checks have no row of their own in our report: one row says so.
@@ -73,7 +73,7 @@ def _row(check: CheckResult, report: GradeReport, scale: float, most: int | None
         points=round(check.points_earned * scale, 6),
         possible=round(check.points_possible * scale, 6),
         words=for_log(_words(check, report), most),
-        place=place_of(check, report),
+        place=source_location(check, report),
         seconds=check.seconds,
     )
 
@@ -92,7 +92,7 @@ def hints_allowed(report: GradeReport) -> bool:
     return report.settings.get("hints", "explain") != "none"
 
 
-def place_of(check: CheckResult, report: GradeReport) -> tuple[str, int] | None:
+def source_location(check: CheckResult, report: GradeReport) -> tuple[str, int] | None:
     """File and line of a check that failed: where the student's code broke, or else where it begins.
 
     The file is relative to where the run was started. None when it lies in no file of the submission.
@@ -183,7 +183,7 @@ def as_json(document: dict[str, Any]) -> str:
     return json.dumps(document, allow_nan=False, indent=1) + "\n"
 
 
-def first_that_fits(texts: Iterable[str], most_bytes: int) -> str:
+def fit_to_size(texts: Iterable[str], most_bytes: int) -> str:
     """The first of these texts, each shorter than the one before, that is no larger than that.
 
     Raises:

@@ -33,7 +33,7 @@ def draw_figures(report: GradeReport) -> dict[str, Figure]:
         return {}
     layer, tokens = compared.layer_idx, report.prompt.tokens
     maps = [each for each in compared.maps if each.layer == layer]
-    chosen = compared.most_different_head
+    chosen = compared.worst_head
     figures = {
         "heads": plot_head_grid(
             [each.reference for each in maps],

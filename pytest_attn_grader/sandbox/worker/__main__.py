@@ -62,7 +62,7 @@ def _wait_in_cradle(requests: int, config: dict[str, Any]) -> tuple[int, dict[st
     from _attn_sandbox import fork_server, server  # type: ignore[import-not-found,unused-ignore]
 
     server.warm_up()
-    worker: tuple[int, dict[str, Any]] = fork_server.tend(requests, bare_path)
+    worker: tuple[int, dict[str, Any]] = fork_server.serve_forks(requests, bare_path)
     return worker
 
 

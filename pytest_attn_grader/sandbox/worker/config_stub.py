@@ -51,6 +51,6 @@ class Config(Mapping[str, Any]):
         return len(self._values)
 
 
-def asked_of(config: Config) -> dict[str, Any]:
+def read_keys(config: Config) -> dict[str, Any]:
     """Return what a constructor read, with the values it got."""
     return dict(config.__dict__["_asked"])

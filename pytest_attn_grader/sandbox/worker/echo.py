@@ -17,6 +17,6 @@ def echo(
     for tensor in tensors.values():
         tensor.clone()
     return {}, {
-        name: serialization.make_plain(torch.zeros(shape, dtype=getattr(torch, dtype)), reply_bytes)
+        name: serialization.to_plain_tensor(torch.zeros(shape, dtype=getattr(torch, dtype)), reply_bytes)
         for name, (shape, dtype) in header["back"].items()
     }

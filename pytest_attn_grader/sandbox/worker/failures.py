@@ -34,7 +34,7 @@ _LIMIT_REMEDIES = {
 _STANDARD_LIBRARY = sysconfig.get_paths()["stdlib"]
 
 
-class Refusal(Exception):
+class WorkerError(Exception):
     """A failure the worker itself words: it has a name and a remedy and no traceback."""
 
     def __init__(self, name: str, message: str, *, remedy: str = "") -> None:
@@ -77,7 +77,7 @@ def with_article(noun: str) -> str:
     return f"{'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"
 
 
-def is_students(file: str, root: Path) -> bool:
+def is_student_file(file: str, root: Path) -> bool:
     """Tell whether a file is the student's: below the root, and not in an environment installed there."""
     if os.path.normcase(root.name) not in os.path.normcase(file):
         return False  # as most of a few thousand modules are, told without taking their paths apart
@@ -96,7 +96,7 @@ def relative_to(file: str, root: Path) -> str:
 
 
 def _describe(error: BaseException, root: Path, *, importing: bool) -> dict[str, Any]:
-    if isinstance(error, Refusal):
+    if isinstance(error, WorkerError):
         return _failure(error.name, str(error), error.remedy)
     frames = _student_frames(error.__traceback__, root)
     shown = _show(error)
@@ -161,7 +161,7 @@ def _student_frames(start: TracebackType | None, root: Path) -> list[tuple[str, 
     step = start
     while step is not None:
         code = step.tb_frame.f_code
-        if is_students(code.co_filename, root):
+        if is_student_file(code.co_filename, root):
             found.append((code.co_filename, step.tb_lineno, code.co_name))
             if len(found) > MOST_FRAMES:
                 del found[half]  # deep recursion: keep both ends

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from . import namespaces
-from .supervisor import adopt_orphans, fork_worker, watch_over
+from .supervisor import become_subreaper, fork_worker, supervise_worker
 
 # Of a worker: its socket, its supervisor's standard input, where it prints, and the grader's process.
 DESCRIPTORS = 4
@@ -28,7 +28,7 @@ _OWN_PROCESSES = 4
 _MOST_CONFIG_BYTES = 1 << 20
 
 
-def tend(requests: int, bare_path: Sequence[str]) -> tuple[int, dict[str, Any]]:
+def serve_forks(requests: int, bare_path: Sequence[str]) -> tuple[int, dict[str, Any]]:
     """Fork for every request; returns in each worker, with its socket and what the grader wants of it.
 
     Args:
@@ -67,19 +67,19 @@ def _become_worker(descriptors: Sequence[int], bare_path: Sequence[str]) -> tupl
     os.setsid()
     config = _read_config()
     os.write(0, b"pid %d\n" % os.getpid())
-    if not adopt_orphans():
+    if not become_subreaper():
         os._exit(1)
     around = config["namespaces"]
     worker_pid = fork_worker() if around is None else namespaces.fork_worker_inside(around)
     if worker_pid == 0:
-        _leave_everything_but(connection)
+        _close_other_fds(connection)
         os.chdir(config["root"])
         os.environ.update(config["environment"])
         sys.path[:] = [*bare_path, *(path for path in config["import_paths"] if path not in bare_path)]
         return connection, config
     os.close(connection)
     limits = config["limits"]
-    status, note = watch_over(
+    status, note = supervise_worker(
         worker_pid, limits["processes"], limits["memory_bytes"], grader=grader, own_processes=_OWN_PROCESSES
     )
     with contextlib.suppress(OSError):
@@ -98,7 +98,7 @@ def _read_config() -> dict[str, Any]:
     return config
 
 
-def _leave_everything_but(connection: int) -> None:
+def _close_other_fds(connection: int) -> None:
     """A descriptor from outside would be a way out of the namespaces, or to what belongs to another."""
     for name in os.listdir("/proc/self/fd"):
         if int(name) > 2 and int(name) != connection:

@@ -14,7 +14,7 @@ import torch
 from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.overrides import TorchFunctionMode
 
-READY_MADE_FUNCTIONS: Mapping[str, str] = {
+LIBRARY_ATTENTION: Mapping[str, str] = {
     "scaled_dot_product_attention": "torch.nn.functional.scaled_dot_product_attention",
     "multi_head_attention_forward": "torch.nn.functional.multi_head_attention_forward",
     "_native_multi_head_attention": "torch._native_multi_head_attention",
@@ -57,8 +57,8 @@ class LibraryCalls(TorchFunctionMode):
         name = getattr(func, "__name__", "")
         # Operators of torch.ops are called "name.overload".
         name = name.partition(".")[0] if isinstance(name, str) else ""
-        if name in READY_MADE_FUNCTIONS:
-            self._count(READY_MADE_FUNCTIONS[name])
+        if name in LIBRARY_ATTENTION:
+            self._count(LIBRARY_ATTENTION[name])
         elif name.startswith(_READY_MADE_PREFIXES):
             self._count(f"torch.ops.aten.{name}")
         return func(*args, **(kwargs or {}))

@@ -14,8 +14,8 @@ import socket
 import sys
 from collections.abc import Sequence
 
-from .process_tree import processes_below
-from .supervisor import die_with_parent, empty_stdin
+from .process_tree import iter_descendants
+from .supervisor import die_with_parent, redirect_stdin_to_devnull
 
 _KINDS = {
     "mnt": 0x0002_0000,
@@ -45,7 +45,7 @@ def fork_worker_inside(command: Sequence[str]) -> int:
     """
     try:
         holder = _start_holder(command)
-        return _fork_beside(holder)
+        return _fork_into(holder)
     except OSError as error:
         sys.stderr.write(f"the namespaces cannot be joined: {error}\n")
         os._exit(1)
@@ -70,10 +70,10 @@ def _start_holder(command: Sequence[str]) -> int:
         raise OSError("bubblewrap did not come up")
     # Kept open as long as this process lives.
     ours.detach()
-    return processes_below(outside)[-1]
+    return iter_descendants(outside)[-1]
 
 
-def _fork_beside(holder: int) -> int:
+def _fork_into(holder: int) -> int:
     """Fork a child into the namespaces of `holder`, and return its number; 0 in the child."""
     gate, its_gate = socket.socketpair()
     between = os.fork()
@@ -109,8 +109,8 @@ def _begin_inside(gate: socket.socket) -> None:
         os._exit(1)  # it has ended before that
     gate.close()
     os.setsid()
-    empty_stdin()
-    _give_up_rights()
+    redirect_stdin_to_devnull()
+    _drop_capabilities()
 
 
 def _join(holder: int) -> None:
@@ -130,7 +130,7 @@ def _name(pid: int, kind: str) -> str:
     return os.readlink(f"/proc/{pid}/ns/{kind}")
 
 
-def _give_up_rights() -> None:
+def _drop_capabilities() -> None:
     """Who joins a namespace of users has every right in it: keep none, and never get one again."""
     library = ctypes.CDLL(None, use_errno=True)
 
@@ -147,11 +147,11 @@ def _give_up_rights() -> None:
     library.capset(header, (ctypes.c_uint32 * 6)())
     # As after any start of a program: the supervisor looks at how much memory it takes.
     prctl(_PR_SET_DUMPABLE, 1)
-    if _rights_left():
+    if _has_capabilities():
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _rights_left() -> bool:
+def _has_capabilities() -> bool:
     """Asked of the system, not of the calls above."""
     with open("/proc/self/status", "rb") as status:
         fields = dict(line.split(b":", 1) for line in status.read().splitlines() if b":" in line)

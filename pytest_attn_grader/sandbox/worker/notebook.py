@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from .failures import Refusal
+from .failures import WorkerError
 
 
 def load_notebook(file: Path, name: str) -> ModuleType:
@@ -38,7 +38,7 @@ def _code_cells(file: Path) -> list[str]:
         cells: list[Any] = json.loads(file.read_text(encoding="utf-8"))["cells"]
         return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
     except (ValueError, KeyError, TypeError) as error:
-        raise Refusal(
+        raise WorkerError(
             "no-target",
             f"{file.name!r} is not a notebook: {type(error).__name__}.",
             remedy="Save it as a Jupyter notebook, version 4.",

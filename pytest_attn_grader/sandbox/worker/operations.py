@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from . import serialization
-from .config_stub import Config, asked_of
-from .failures import Refusal, bounded
+from .config_stub import Config, read_keys
+from .failures import WorkerError, bounded
 from .library_calls import LibraryCalls
 from .submission import Submission
 
@@ -45,7 +45,7 @@ class Caller:
         self._objects[handle] = made
         kind = "module-instance" if isinstance(made, torch.nn.Module) else "callable"
         configs = [value for value in (*arguments, *keywords.values()) if isinstance(value, Config)]
-        return {"handle": handle, "kind": kind, "config_read": asked_of(configs[0]) if configs else {}}, {}
+        return {"handle": handle, "kind": kind, "config_read": read_keys(configs[0]) if configs else {}}, {}
 
     def call(self, header: Header, tensors: dict[str, Tensor]) -> Reply:
         """Call the target, once or once per head or per batch row and head, and send back what came of it."""
@@ -62,7 +62,7 @@ class Caller:
             raw, seconds, library_calls = _call_each(called, header, slices)
             combined = serialization.combine(raw, *_leading_sizes(given, int(header.get("rank", 4))))
         structure, named = serialization.describe_result(combined, "result")
-        sent = {name: serialization.make_plain(tensor, self._reply_bytes) for name, tensor in named.items()}
+        sent = {name: serialization.to_plain_tensor(tensor, self._reply_bytes) for name, tensor in named.items()}
         reply: Header = {
             "structure": structure,
             "seconds": seconds,
@@ -72,10 +72,14 @@ class Caller:
         }
         if header.get("echo_inputs"):
             after = _after(given, slices, int(header.get("rank", 4)))
-            sent.update({f"input.{name}": serialization.make_plain(after[name], self._reply_bytes) for name in after})
+            sent.update(
+                {f"input.{name}": serialization.to_plain_tensor(after[name], self._reply_bytes) for name in after}
+            )
         kept = _fresh_tensors(target, before)
         reply["attributes"] = sorted(kept)
-        sent.update({f"attribute.{name}": serialization.make_plain(kept[name], self._reply_bytes) for name in kept})
+        sent.update(
+            {f"attribute.{name}": serialization.to_plain_tensor(kept[name], self._reply_bytes) for name in kept}
+        )
         differentiable = {name: tensor for name, tensor in named.items() if tensor.requires_grad}
         if grad and differentiable:
             reply["handle"] = next(self._numbers)
@@ -86,7 +90,7 @@ class Caller:
     def backward(self, header: Header, tensors: dict[str, Tensor]) -> Reply:
         """Return the vector-Jacobian product with the given upstream gradients; null where there is no gradient."""
         if header["handle"] not in self._graphs:
-            raise Refusal("malformed-reply", f"there is no graph {header['handle']!r} to go back through")
+            raise WorkerError("malformed-reply", f"there is no graph {header['handle']!r} to go back through")
         leaves, outputs = self._graphs[header["handle"]]
         wanted = [name for name in outputs if name in tensors]
         started = time.perf_counter()
@@ -104,7 +108,7 @@ class Caller:
             del self._graphs[header["handle"]]
         found = dict(zip(leaves, gradients, strict=True))
         sent = {
-            f"grad.{name}": serialization.make_plain(gradient, self._reply_bytes)
+            f"grad.{name}": serialization.to_plain_tensor(gradient, self._reply_bytes)
             for name, gradient in found.items()
             if gradient is not None
         }
@@ -127,7 +131,9 @@ class Caller:
         ]
         if not header.get("values"):
             return {"parameters": listed, **_surroundings(self._target(header["target"]))}, {}
-        sent = {name: serialization.make_plain(parameter, self._reply_bytes) for name, (parameter, _) in named.items()}
+        sent = {
+            name: serialization.to_plain_tensor(parameter, self._reply_bytes) for name, (parameter, _) in named.items()
+        }
         serialization.check_total(sent, self._reply_bytes)
         return {"parameters": listed, **_surroundings(self._target(header["target"]))}, sent
 
@@ -137,7 +143,9 @@ class Caller:
         with torch.no_grad():
             for name, value in tensors.items():
                 if name not in named or named[name][0].shape != value.shape:
-                    raise Refusal("malformed-reply", f"there is no parameter {name!r} of shape {tuple(value.shape)}")
+                    raise WorkerError(
+                        "malformed-reply", f"there is no parameter {name!r} of shape {tuple(value.shape)}"
+                    )
                 named[name][0].copy_(value)
         return {"loaded": sorted(tensors)}, {}
 
@@ -161,14 +169,14 @@ class Caller:
     def _target(self, target: str | int) -> Any:
         if isinstance(target, int):
             if target not in self._objects:
-                raise Refusal("malformed-reply", f"there is no object {target}")
+                raise WorkerError("malformed-reply", f"there is no object {target}")
             return self._objects[target]
         return self._submission.resolve(target)
 
     def _parameters_of(self, target: str | int) -> dict[str, tuple[Tensor, torch.nn.Module]]:
         module = self._target(target)
         if not isinstance(module, torch.nn.Module):
-            raise Refusal(
+            raise WorkerError(
                 "no-target", f"a {type(module).__name__} has no parameters", remedy="Write a torch.nn.Module."
             )
         owners = dict(module.named_modules())

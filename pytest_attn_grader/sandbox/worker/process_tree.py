@@ -16,7 +16,7 @@ _KILL_SECONDS = 60.0  # hundreds of processes take their time to end on a busy m
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
 
-def kill_descendants(root: int, *, owner: int | None = None) -> None:
+def kill_process_tree(root: int, *, owner: int | None = None) -> None:
     """Kill every process below `root` until none is left; a subreaper that names itself also reaps what it kills.
 
     Args:
@@ -30,7 +30,7 @@ def kill_descendants(root: int, *, owner: int | None = None) -> None:
     give_up = time.monotonic() + _KILL_SECONDS
     while time.monotonic() < give_up:
         # Stopped first, each before its children are asked for: what is stopped forks no more, so the search ends.
-        victims = processes_below(root, found_one=partial(_stop, root)) if root == os.getpid() else []
+        victims = iter_descendants(root, found_one=partial(_stop, root)) if root == os.getpid() else []
         # That may miss one that is changing its parent: nothing is left only when the slow way says so too.
         victims = victims or descendants(root)
         for victim in victims:
@@ -139,7 +139,7 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
-def processes_below(pid: int, *, most: int | None = None, found_one: Callable[[int], None] | None = None) -> list[int]:
+def iter_descendants(pid: int, *, most: int | None = None, found_one: Callable[[int], None] | None = None) -> list[int]:
     """Return the processes below `pid`, asking only about them where the kernel can tell (otherwise about all).
 
     Args:
@@ -164,9 +164,9 @@ def processes_below(pid: int, *, most: int | None = None, found_one: Callable[[i
     return found
 
 
-def pid_outside(pid: int, above: int) -> int | None:
+def host_pid(pid: int, above: int) -> int | None:
     """Return our number of the process below `above` that is number `pid` in a namespace of its own."""
-    for each in processes_below(above):
+    for each in iter_descendants(above):
         with contextlib.suppress(OSError), open(f"/proc/{each}/status", "rb") as status:
             for line in status:
                 if line.startswith(b"NSpid:") and line.split()[2:] and int(line.split()[-1]) == pid:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .failures import Refusal, bounded, safe_repr
+from .failures import WorkerError, bounded, safe_repr
 from .protocol import ALLOWED_DTYPES, MAX_DIMENSIONS
 
 MOST_ITEMS = 64
@@ -25,12 +25,12 @@ def combine(parts: list[Any], batch_size: int | None, num_heads: int | None) -> 
         return _stack(parts, batch_size, num_heads)
     if isinstance(first, (tuple, list)):
         if any(not isinstance(part, (tuple, list)) or len(part) != len(first) for part in parts):
-            raise Refusal("raised", "The calls for different heads returned different things.")
+            raise WorkerError("raised", "The calls for different heads returned different things.")
         items = [combine([part[index] for part in parts], batch_size, num_heads) for index in range(len(first))]
         return tuple(items) if isinstance(first, tuple) else items
     if isinstance(first, dict):
         if any(not isinstance(part, dict) or list(part) != list(first) for part in parts):
-            raise Refusal("raised", "The calls for different heads returned different things.")
+            raise WorkerError("raised", "The calls for different heads returned different things.")
         return {key: combine([part[key] for part in parts], batch_size, num_heads) for key in first}
     return first
 
@@ -38,7 +38,7 @@ def combine(parts: list[Any], batch_size: int | None, num_heads: int | None) -> 
 def _stack(parts: list[Any], batch_size: int | None, num_heads: int) -> Tensor:
     shapes = {tuple(part.shape) if isinstance(part, Tensor) else None for part in parts}
     if len(shapes) > 1:
-        raise Refusal(
+        raise WorkerError(
             "raised",
             f"The calls for different heads returned different shapes: {bounded(sorted(map(str, shapes)), 300)}.",
             remedy="Return the same shape for inputs of the same shape.",
@@ -84,12 +84,12 @@ def describe_result(result: Any, name: str, depth: int = 0) -> tuple[dict[str, A
     return {"type": "other", "repr": f"{kind}: {safe_repr(result, 200)}"}, {}
 
 
-def make_plain(tensor: Tensor, most_bytes: int) -> Tensor:
+def to_plain_tensor(tensor: Tensor, most_bytes: int) -> Tensor:
     """Return the values as a plain, dense, contiguous tensor of their own memory on the CPU."""
     with torch.no_grad(), torch._C.DisableTorchFunctionSubclass():
         # The claimed size, before anything is made dense: an expanded or sparse tensor may claim terabytes.
         if tensor.numel() * tensor.element_size() > most_bytes:
-            raise Refusal(
+            raise WorkerError(
                 "malformed-reply",
                 f"A result of shape {tuple(tensor.shape)} is larger than {most_bytes} bytes.",
                 remedy="Return a tensor of the shape of query.",
@@ -104,7 +104,7 @@ def check_total(tensors: Mapping[str, Tensor], most_bytes: int) -> None:
     """Refuse a reply that the grader would not take."""
     total = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
     if total > most_bytes - (1 << 16):
-        raise Refusal("malformed-reply", f"The results are {total} bytes together; {most_bytes} is the limit.")
+        raise WorkerError("malformed-reply", f"The results are {total} bytes together; {most_bytes} is the limit.")
 
 
 def dtype_name(tensor: Tensor) -> str:

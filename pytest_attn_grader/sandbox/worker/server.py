@@ -26,7 +26,7 @@ from .submission import Submission  # noqa: E402
 FORBIDDEN_PACKAGE = "pytest_attn_grader"
 
 
-class RefuseGrader:
+class BlockGraderImport:
     """Keeps the submission from importing the grader (a finder for `sys.meta_path`)."""
 
     def find_spec(
@@ -50,7 +50,7 @@ def serve(descriptor: int, config: dict[str, Any]) -> None:
     warm_up()
     unenforced = limits.apply_limits(own_limits)
     # Last: what is imported from here on may be a file of the student's.
-    _open_to(root)
+    _add_submission_to_path(root)
     flush = _make_flush()
     known = operations(root, own_limits)
     hello = {
@@ -129,7 +129,7 @@ def warm_up() -> None:
     torch.autograd.grad([leaf * 1], [leaf], [torch.ones(1)])
 
 
-def _open_to(root: Path) -> None:
+def _add_submission_to_path(root: Path) -> None:
     """Let imports find the submission's folder first; torch is loaded already and cannot be shadowed.
 
     In a project with a folder src that is no package itself, the packages lie in there.
@@ -138,7 +138,7 @@ def _open_to(root: Path) -> None:
     if sources.is_dir() and not (sources / "__init__.py").exists():
         sys.path.insert(0, str(sources))
     sys.path.insert(0, str(root))
-    sys.meta_path.insert(0, RefuseGrader())  # type: ignore[arg-type,unused-ignore]
+    sys.meta_path.insert(0, BlockGraderImport())  # type: ignore[arg-type,unused-ignore]
 
 
 def _make_flush() -> Callable[[], None]:

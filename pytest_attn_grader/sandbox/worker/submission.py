@@ -70,7 +70,9 @@ class Submission:
     def resolve(self, name: str) -> Any:
         """Return the named thing of the imported module; dots reach into classes."""
         if self._module is None:
-            raise failures.Refusal("malformed-reply", "the submission was asked for something before it was imported")
+            raise failures.WorkerError(
+                "malformed-reply", "the submission was asked for something before it was imported"
+            )
         found: Any = self._module
         for part in name.split("."):
             found = getattr(found, part)
@@ -85,13 +87,13 @@ class Submission:
             close = difflib.get_close_matches(name, there, n=1)
             hint = f" Did you mean {close[0]!r}?" if close else ""
             listed = f"It has {', '.join(there[:20])}." if there else "It has nothing that could be graded."
-            raise failures.Refusal(
+            raise failures.WorkerError(
                 "no-target",
                 f"There is no {name!r} in {self._label()}.{hint} {listed}",
                 remedy="Name one of those after the colon, or rename your function.",
             ) from None
         if not callable(found):
-            raise failures.Refusal(
+            raise failures.WorkerError(
                 "no-target",
                 f"{name!r} in {self._label()} is {failures.with_article(type(found).__name__)}; it cannot be called.",
                 remedy="Name a function, or a torch.nn.Module.",
@@ -146,7 +148,7 @@ class Submission:
         found = set()
         for module in list(sys.modules.values()):
             file = getattr(module, "__file__", None)
-            if isinstance(file, str) and failures.is_students(file, self.root):
+            if isinstance(file, str) and failures.is_student_file(file, self.root):
                 found.add(failures.relative_to(file, self.root))
         return sorted(found)[:500]
 
@@ -159,10 +161,10 @@ def _real_folder(path: str) -> Path:
 def _load(file: Path | None, name: str | None) -> ModuleType:
     if file is None:
         if name is None:
-            raise failures.Refusal("no-target", "neither a module nor a file was named")
+            raise failures.WorkerError("no-target", "neither a module nor a file was named")
         return _import_named(name)
     if not file.is_file():
-        raise failures.Refusal("no-target", f"There is no file {file.name!r}.", remedy="Check the path.")
+        raise failures.WorkerError("no-target", f"There is no file {file.name!r}.", remedy="Check the path.")
     name = name or file.stem
     if file.suffix == ".ipynb":
         return load_notebook(file, f"notebook_{name}")
@@ -176,7 +178,9 @@ def _load(file: Path | None, name: str | None) -> ModuleType:
         name = "submission_" + "".join(letter if letter.isidentifier() else "_" for letter in file.stem)
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
-        raise failures.Refusal("no-target", f"{file.name!r} is not a Python source file.", remedy="Name a .py file.")
+        raise failures.WorkerError(
+            "no-target", f"{file.name!r} is not a Python source file.", remedy="Name a .py file."
+        )
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
@@ -203,7 +207,7 @@ def _import_named(name: str) -> ModuleType:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is not None and (name == error.name or name.startswith(error.name + ".")):
-            raise failures.Refusal(
+            raise failures.WorkerError(
                 "no-target", f"There is no module named {error.name!r}.", remedy="Check the name and the folder."
             ) from None
         raise

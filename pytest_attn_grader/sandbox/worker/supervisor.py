@@ -19,7 +19,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from .process_tree import kill_descendants, processes_below, proportional_bytes, resident_bytes
+from .process_tree import iter_descendants, kill_process_tree, proportional_bytes, resident_bytes
 
 if TYPE_CHECKING:
     import socket
@@ -43,23 +43,23 @@ def supervise(close_in_parent: Sequence[int], most_processes: int | None, most_b
         most_processes: that may run below the worker; None for any number.
         most_bytes: of memory that all of them may take together, besides the libraries.
     """
-    if not adopt_orphans():
-        empty_stdin()
+    if not become_subreaper():
+        redirect_stdin_to_devnull()
         return
     worker_pid = fork_worker()
     if worker_pid == 0:
         return
     for descriptor in close_in_parent:
         os.close(descriptor)
-    status, note = watch_over(worker_pid, most_processes, most_bytes)
+    status, note = supervise_worker(worker_pid, most_processes, most_bytes)
     if note:
         # Nobody reads it when the grader is gone.
         with contextlib.suppress(OSError):
             os.write(0, note.encode())
-    _exit_like(status)
+    _exit_with_status(status)
 
 
-def adopt_orphans() -> bool:
+def become_subreaper() -> bool:
     """Become the parent of every descendant that loses its own; False where the system has no such thing."""
     prctl = find_prctl()
     return prctl is not None and prctl(_PR_SET_CHILD_SUBREAPER, 1) == 0
@@ -68,14 +68,14 @@ def adopt_orphans() -> bool:
 def fork_worker() -> int:
     """Fork; the child (0) dies with this process, and has a session of its own and nothing to read."""
     supervisor_pid = os.getpid()
-    _come_first()
+    _raise_priority()
     worker_pid = os.fork()
     if worker_pid == 0:
         die_with_parent()
         if os.getppid() != supervisor_pid:
             os._exit(1)
         os.setsid()
-        empty_stdin()
+        redirect_stdin_to_devnull()
     return worker_pid
 
 
@@ -86,7 +86,7 @@ def die_with_parent() -> None:
         prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def watch_over(
+def supervise_worker(
     worker_pid: int,
     most_processes: int | None,
     most_bytes: int | None,
@@ -106,11 +106,11 @@ def watch_over(
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)
     found = _watch(worker_pid, most_processes, most_bytes, grader, own_processes)
-    kill_descendants(os.getpid())
+    kill_process_tree(os.getpid())
     return found
 
 
-def _come_first() -> None:
+def _raise_priority() -> None:
     """Take precedence over the worker, so that hundreds of its processes cannot keep us from ending them.
 
     Only root may. It needs to: everybody else has a limit on the number of processes that the system holds them to.
@@ -144,7 +144,7 @@ def find_prctl() -> Callable[[int, int], int] | None:
     return prctl
 
 
-def empty_stdin() -> None:
+def redirect_stdin_to_devnull() -> None:
     """Give the worker an empty standard input: the real one is the grader's handle on the supervisor."""
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
@@ -179,14 +179,14 @@ def _watch(
         orphaned = grader is None and os.getppid() != parent_pid
         if orphaned or any(descriptor in signs_of_the_end for descriptor, _ in ready):
             return 0, ""
-        pids = processes_below(os.getpid(), most=most)
-        note = _too_much(pids, most, most_bytes)
+        pids = iter_descendants(os.getpid(), most=most)
+        note = _exceeded_limit(pids, most, most_bytes)
         if note:
             return 0, note
         pause = min(pause, _CHECK_SECONDS_WITH_CHILDREN) if len(pids) > own_processes else longest_pause
 
 
-def _too_much(pids: list[int], most_processes: int | None, most_bytes: int | None) -> str:
+def _exceeded_limit(pids: list[int], most_processes: int | None, most_bytes: int | None) -> str:
     if most_processes is not None and len(pids) > most_processes:
         return "too-many-processes"
     if most_bytes is not None:
@@ -197,7 +197,7 @@ def _too_much(pids: list[int], most_processes: int | None, most_bytes: int | Non
     return ""
 
 
-def _exit_like(status: int) -> None:
+def _exit_with_status(status: int) -> None:
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
         if number not in (signal.SIGKILL, signal.SIGSTOP):

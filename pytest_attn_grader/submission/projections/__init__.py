@@ -4,6 +4,6 @@ matrices    projections of one layer, head by head
 find        which parameters of a module are which projection
 layouts     the known ways to lay matrices out in parameters
 arguments   a function's parameters as the places of its projections
-own_loading a module that says itself where its projections go
+discover_loader a module that says itself where its projections go
 widths      hidden states and projections for a module of another width
 """

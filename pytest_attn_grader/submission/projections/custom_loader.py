@@ -26,7 +26,7 @@ _SAME = 1e-5
 
 
 @dataclass(frozen=True)
-class OwnLoading:
+class LoaderMap:
     """Where a module's own loader puts the numbers: parameter = kept + gain * numbers[index].
 
     Attributes:
@@ -49,7 +49,7 @@ class OwnLoading:
 Load = Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]
 
 
-def find_places(load: Load, *, width: int, num_heads: int, head_dim: int, name: str) -> OwnLoading:
+def trace_loader(load: Load, *, width: int, num_heads: int, head_dim: int, name: str) -> LoaderMap:
     """Find out where a loader puts what it is given.
 
     Args:
@@ -93,12 +93,12 @@ def find_places(load: Load, *, width: int, num_heads: int, head_dim: int, name: 
     reached = torch.cat([index[gain != 0] for _, gain, index in places.values()])
     arrived = torch.bucketize(reached, ends, right=True)
     takes = frozenset(_PARTS[part] for part in range(len(_PARTS)) if bool((arrived == part).any()))
-    found = OwnLoading(places, takes)
+    found = LoaderMap(places, takes)
     _check_again(found, loaded, sum(sizes), name)
     return found
 
 
-def _check_again(found: OwnLoading, loaded: Callable[[Tensor], Mapping[str, Tensor]], size: int, name: str) -> None:
+def _check_again(found: LoaderMap, loaded: Callable[[Tensor], Mapping[str, Tensor]], size: int, name: str) -> None:
     numbers = torch.randn(size, generator=torch.Generator().manual_seed(0))
     after = loaded(numbers)
     for parameter, (kept, gain, index) in found.places.items():

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.sandbox.descriptions import RemoteModule
-from pytest_attn_grader.sandbox.messages import CallSpec, Several, TensorRef
+from pytest_attn_grader.sandbox.messages import CallSpec, TensorRef, TupleArgument
 from pytest_attn_grader.submission.constructor import role_of_size
-from pytest_attn_grader.submission.projections.custom_loader import METHOD, OwnLoading, find_places
+from pytest_attn_grader.submission.projections.custom_loader import METHOD, LoaderMap, trace_loader
 
 if TYPE_CHECKING:
     from pytest_attn_grader.submission.student import Student
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 _MATRICES, _BIASES = ("w_q", "w_k", "w_v", "w_o"), ("b_q", "b_k", "b_v", "b_o")
 
 
-def own_loading(
+def discover_loader(
     student: Student, target: str | int, *, width: int, num_heads: int, head_dim: int, name: str
-) -> OwnLoading:
+) -> LoaderMap:
     """Where the module's own loader puts projections of these sizes; found out once for every instance.
 
     Raises:
@@ -31,7 +31,7 @@ def own_loading(
     key = (student.remote.generation, target)
     if key not in student.loaders:
         arguments = tuple((matrix, TensorRef(matrix)) for matrix in _MATRICES)
-        biases = Several(tuple(TensorRef(bias) for bias in _BIASES))
+        biases = TupleArgument(tuple(TensorRef(bias) for bias in _BIASES))
         spec = CallSpec(target, method=METHOD, arguments=(*arguments, ("biases", biases)), dtype="float32")
 
         def load(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
@@ -43,7 +43,7 @@ def own_loading(
             values = student.remote.parameter_values(target)
             return {parameter: value for parameter, value in values.items() if value.dtype == torch.float32}
 
-        student.loaders[key] = find_places(load, width=width, num_heads=num_heads, head_dim=head_dim, name=name)
+        student.loaders[key] = trace_loader(load, width=width, num_heads=num_heads, head_dim=head_dim, name=name)
     return student.loaders[key]
 
 
@@ -53,7 +53,7 @@ def _called_with(tensors: Mapping[str, Tensor]) -> str:
     return f"It was called as {METHOD}(w_q, w_k, w_v, w_o, biases) with {shapes} and biases ({biases})."
 
 
-def sizes_it_tells(module: RemoteModule) -> dict[str, int]:
+def sizes_from_attributes(module: RemoteModule) -> dict[str, int]:
     """Width, number of heads and head_dim, as far as attributes of the module hold them."""
     told = {role: size for name, size in module.sizes.items() if (role := role_of_size(name)) is not None}
     return {role: size for role, size in told.items() if role in {"width", "heads", "head_dim"} and size > 0}

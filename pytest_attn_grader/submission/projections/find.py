@@ -48,7 +48,7 @@ ARGUMENT = "Argument"
 
 
 @dataclass(frozen=True)
-class Place:
+class ParameterRef:
     """One matrix of a module, and the bias that belongs to it.
 
     Attributes:
@@ -63,7 +63,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Found:
+class ProjectionMap:
     """A module's projections.
 
     Attributes:
@@ -76,8 +76,8 @@ class Found:
         letters: the order of query, key and value in a fused matrix, when its name says so.
     """
 
-    inputs: dict[str, tuple[Place, ...]]
-    output: Place | None
+    inputs: dict[str, tuple[ParameterRef, ...]]
+    output: ParameterRef | None
     num_heads: int
     head_dim: int
     width: int
@@ -99,7 +99,7 @@ class Found:
         return self.output is not None and self.output.bias is not None
 
 
-def find_projections(module: RemoteModule, name: str, *, num_heads: int | None = None) -> Found:
+def find_projections(module: RemoteModule, name: str, *, num_heads: int | None = None) -> ProjectionMap:
     """Find the projections of a constructed module.
 
     Args:
@@ -112,7 +112,7 @@ def find_projections(module: RemoteModule, name: str, *, num_heads: int | None =
     """
     weights = [parameter for parameter in module.parameters if not _is_bias(parameter)]
     biases = [parameter for parameter in module.parameters if _is_bias(parameter)]
-    by_role: dict[str, list[Place]] = {}
+    by_role: dict[str, list[ParameterRef]] = {}
     others: list[str] = []
     for parameter in weights:
         role = _role_of(parameter)
@@ -127,14 +127,14 @@ def find_projections(module: RemoteModule, name: str, *, num_heads: int | None =
         if not by_role:
             raise _missing(module, name, seen_roles)
     heads = num_heads or _number_of_heads(module)
-    found = _settle(by_role, module, name, heads)
+    found = _resolve_sizes(by_role, module, name, heads)
     if found.output is None and not by_order:
         left = [each for each in weights if each.name in others and len(each.shape) == 2]
         if len(left) == 1 and found.num_heads * found.head_dim in left[0].shape:
             # The only matrix left, and the heads side by side fit into it.
             others.remove(left[0].name)
-            found = _settle({**by_role, "o": [_place(left[0], "o", biases)]}, module, name, heads)
-    letters = order_in(found.inputs["qkv"][0].weight) if found.is_fused else None
+            found = _resolve_sizes({**by_role, "o": [_place(left[0], "o", biases)]}, module, name, heads)
+    letters = packing_order(found.inputs["qkv"][0].weight) if found.is_fused else None
     return replace(found, others=tuple(others), by_order=by_order, letters=letters)
 
 
@@ -154,7 +154,7 @@ def _role_of(parameter: RemoteParameter) -> str | None:
     return weak
 
 
-def order_in(name: str) -> str | None:
+def packing_order(name: str) -> str | None:
     """The order of query, key and value, if a fused projection's name has it; `in_proj` and `c_attn` do not."""
     plain = name.lower()
     return next((letters for written, letters in _ORDERS.items() if written in plain), None)
@@ -165,7 +165,7 @@ def _is_bias(parameter: RemoteParameter) -> bool:
     return "bias" in last or re.fullmatch(r"b_?(q|k|v|o|qkv|query|key|value|out)", last) is not None
 
 
-def _place(parameter: RemoteParameter, role: str, biases: Sequence[RemoteParameter]) -> Place:
+def _place(parameter: RemoteParameter, role: str, biases: Sequence[RemoteParameter]) -> ParameterRef:
     kind = parameter.owner if parameter.name.rpartition(".")[2] == "weight" else "Parameter"
     kind = kind.removeprefix("Lazy").removeprefix("NonDynamicallyQuantizable")
     folder = parameter.name.rpartition(".")[0]
@@ -174,15 +174,15 @@ def _place(parameter: RemoteParameter, role: str, biases: Sequence[RemoteParamet
             continue
         plain = re.sub(r"^b(?:ias)?_?|_?bias$", "", bias.name.lower().rpartition(".")[2])
         if kind != "Parameter" or any(re.fullmatch(pattern, plain) for each, pattern in _ROLE_PATTERNS if each == role):
-            return Place(parameter.name, parameter.shape, kind, bias.name)
-    return Place(parameter.name, parameter.shape, kind)
+            return ParameterRef(parameter.name, parameter.shape, kind, bias.name)
+    return ParameterRef(parameter.name, parameter.shape, kind)
 
 
-def _complete(by_role: dict[str, list[Place]]) -> bool:
+def _complete(by_role: dict[str, list[ParameterRef]]) -> bool:
     return {"qkv"} <= by_role.keys() or {"q", "kv"} <= by_role.keys() or {"q", "k", "v"} <= by_role.keys()
 
 
-def _by_order(weights: Sequence[RemoteParameter], biases: Sequence[RemoteParameter]) -> dict[str, list[Place]]:
+def _by_order(weights: Sequence[RemoteParameter], biases: Sequence[RemoteParameter]) -> dict[str, list[ParameterRef]]:
     """Three or four matrices of one shape without telling names: query, key, value, output, as they are defined."""
     matrices = [parameter for parameter in weights if len(parameter.shape) == 2]
     if len(matrices) not in {3, 4} or len({parameter.shape for parameter in matrices}) != 1:
@@ -197,7 +197,9 @@ def _number_of_heads(module: RemoteModule) -> int | None:
     return next((module.sizes[name] for name in _HEADS if module.sizes.get(name, 0) > 0), None)
 
 
-def _settle(by_role: dict[str, list[Place]], module: RemoteModule, name: str, heads: int | None) -> Found:
+def _resolve_sizes(
+    by_role: dict[str, list[ParameterRef]], module: RemoteModule, name: str, heads: int | None
+) -> ProjectionMap:
     """Read number of heads and sizes off the shapes."""
     inputs = {role: tuple(places) for role, places in by_role.items() if role != "o"}
     if "qkv" in inputs:
@@ -219,7 +221,7 @@ def _settle(by_role: dict[str, list[Place]], module: RemoteModule, name: str, he
         rest.remove(heads)
         # (heads, in, head_dim) in any order: the width is the larger one.
         width, head_dim = max(rest), min(rest) // matrices
-        return Found(inputs, output, heads, head_dim, width, _out_features(output, heads * head_dim))
+        return ProjectionMap(inputs, output, heads, head_dim, width, _out_features(output, heads * head_dim))
     features, width = _features(first, matrices)
     if per_head > 1:
         heads = per_head
@@ -234,10 +236,10 @@ def _settle(by_role: dict[str, list[Place]], module: RemoteModule, name: str, he
                 "Make the width a multiple of the number of heads.",
             )
     _check_same(inputs, first_role, name, heads * head_dim // per_head, width)
-    return Found(inputs, output, heads, head_dim, width, _out_features(output, heads * head_dim))
+    return ProjectionMap(inputs, output, heads, head_dim, width, _out_features(output, heads * head_dim))
 
 
-def _features(place: Place, matrices: int) -> tuple[int, int]:
+def _features(place: ParameterRef, matrices: int) -> tuple[int, int]:
     """Output features of one projection, and input features."""
     rows, columns = place.shape
     if place.kind == "Linear":
@@ -247,7 +249,9 @@ def _features(place: Place, matrices: int) -> tuple[int, int]:
     return rows // matrices, columns
 
 
-def _check_same(inputs: dict[str, tuple[Place, ...]], first_role: str, name: str, features: int, width: int) -> None:
+def _check_same(
+    inputs: dict[str, tuple[ParameterRef, ...]], first_role: str, name: str, features: int, width: int
+) -> None:
     for role, places in inputs.items():
         matrices = {"qkv": 3, "kv": 2}.get(role, 1)
         for place in places:
@@ -260,7 +264,7 @@ def _check_same(inputs: dict[str, tuple[Place, ...]], first_role: str, name: str
                 )
 
 
-def _out_features(output: Place | None, features: int) -> int:
+def _out_features(output: ParameterRef | None, features: int) -> int:
     if output is None or len(output.shape) != 2:
         return output.shape[-1] if output is not None else features
     rows, columns = output.shape

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pytest_attn_grader.submission.projections.find import ARGUMENT, Found, Place, order_in
+from pytest_attn_grader.submission.projections.find import ARGUMENT, ParameterRef, ProjectionMap, packing_order
 from pytest_attn_grader.submission.signatures import Slot
 
 
-def found_in_arguments(slots: Sequence[Slot], num_heads: int, head_dim: int) -> Found:
+def found_in_arguments(slots: Sequence[Slot], num_heads: int, head_dim: int) -> ProjectionMap:
     """Where a function that is given its projections wants them; it takes any sizes, so these are what it is given."""
     by_role = {slot.role: slot.parameter for slot in slots}
 
-    def place(letters: str) -> Place:
-        return Place(by_role[f"w_{letters}"], (), ARGUMENT, by_role.get(f"b_{letters}"))
+    def place(letters: str) -> ParameterRef:
+        return ParameterRef(by_role[f"w_{letters}"], (), ARGUMENT, by_role.get(f"b_{letters}"))
 
     roles = ("qkv",) if "w_qkv" in by_role else ("q", "k", "v")
-    return Found(
+    return ProjectionMap(
         inputs={role: (place(role),) for role in roles},
         output=place("o") if "w_o" in by_role else None,
         num_heads=num_heads,
         head_dim=head_dim,
         width=0,
         out_features=num_heads * head_dim,
-        letters=order_in(by_role["w_qkv"]) if "w_qkv" in by_role else None,
+        letters=packing_order(by_role["w_qkv"]) if "w_qkv" in by_role else None,
     )

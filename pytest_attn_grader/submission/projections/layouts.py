@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pytest_attn_grader.submission.projections.find import ARGUMENT, Found, Place
+from pytest_attn_grader.submission.projections.find import ARGUMENT, ParameterRef, ProjectionMap
 from pytest_attn_grader.submission.projections.matrices import Projections
 
 
@@ -48,7 +48,7 @@ USUAL = Layout()
 _LETTERS = ("qkv", "kqv", "qvk", "kvq", "vqk", "vkq")
 
 
-def layouts_for(found: Found) -> Iterator[Layout]:
+def layouts_for(found: ProjectionMap) -> Iterator[Layout]:
     """Every layout that makes a difference for these projections, the usual one first."""
     if not found.inputs:
         # The module loads its projections itself.
@@ -68,7 +68,7 @@ def layouts_for(found: Found) -> Iterator[Layout]:
         yield Layout(order, packing, transposed, sequence_first, order_of_three, heads_apart)
 
 
-def pack(found: Found, layout: Layout, projections: Projections) -> dict[str, Tensor]:
+def pack(found: ProjectionMap, layout: Layout, projections: Projections) -> dict[str, Tensor]:
     """The values of a module's parameters that make its projections these.
 
     Args:
@@ -96,7 +96,7 @@ def pack(found: Found, layout: Layout, projections: Projections) -> dict[str, Te
     return values
 
 
-def _put(values: dict[str, Tensor], place: Place, layout: Layout, weight: Tensor, bias: Tensor) -> None:
+def _put(values: dict[str, Tensor], place: ParameterRef, layout: Layout, weight: Tensor, bias: Tensor) -> None:
     """`weight` is (matrices, in, heads, head_dim), `bias` the same without in."""
     if place.kind == ARGUMENT and layout.heads_apart:
         by_head = weight[0].transpose(0, 1)  # (heads, in, head_dim)
@@ -122,7 +122,7 @@ def _in_order(tensor: Tensor, layout: Layout) -> Tensor:
     return tensor.permute(1, *(axes[word] for word in words)).flatten(1)
 
 
-def _is_transposed(place: Place, layout: Layout, flat: Tensor) -> bool:
+def _is_transposed(place: ParameterRef, layout: Layout, flat: Tensor) -> bool:
     """Whether a matrix is stored ``(out_features, in_features)``."""
     if place.kind in {"Linear", "Conv1D"}:
         return place.kind == "Linear"
@@ -133,7 +133,7 @@ def _is_transposed(place: Place, layout: Layout, flat: Tensor) -> bool:
     return layout.parameters_transposed
 
 
-def _three_dimensional(place: Place, layout: Layout, weight: Tensor) -> Tensor:
+def _three_dimensional(place: ParameterRef, layout: Layout, weight: Tensor) -> Tensor:
     """(heads, in, head_dim), (in, heads, head_dim), (heads, head_dim, in), or three of them side by side."""
     by_head = weight.permute(2, 1, 0, 3).flatten(2)  # (heads, in, matrices * head_dim)
     candidates = [by_head, by_head.transpose(0, 1), by_head.transpose(1, 2)]
@@ -142,7 +142,7 @@ def _three_dimensional(place: Place, layout: Layout, weight: Tensor) -> Tensor:
     return next((each for each in candidates if tuple(each.shape) == tuple(place.shape)), candidates[0])
 
 
-def _put_output(values: dict[str, Tensor], found: Found, layout: Layout, projections: Projections) -> None:
+def _put_output(values: dict[str, Tensor], found: ProjectionMap, layout: Layout, projections: Projections) -> None:
     place = found.output
     assert place is not None
     like = projections.w_q

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from pytest_attn_grader.models.architectures import Family
+    from pytest_attn_grader.models.architectures import Architecture
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def _project(hidden_states: Tensor, weight: Tensor, bias: Tensor | None) -> Tens
     return (projected if bias is None else projected + bias).transpose(1, 2)
 
 
-def token_code(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Projections]:
+def one_hot_projections(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Projections]:
     """Hidden states and projections whose products are exactly these tensors.
 
     Every token of the batch gets a unit vector of its own, and the projections hold one row a token: a one times a
@@ -98,11 +98,11 @@ def token_code(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tenso
     return query_states, key_states, Projections(rows(query), rows(key), rows(value))
 
 
-def data_code(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Projections]:
+def concatenated_projections(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Projections]:
     """Hidden states that hold these tensors side by side, and projections that take them out again.
 
     Where there are too many tokens for a code of their own: of these hidden states the most important dimensions can be
-    kept, of `token_code`'s unit vectors none is more important than another.
+    kept, of `one_hot_projections`'s unit vectors none is more important than another.
 
     Returns:
         hidden states ``(batch, seq, 3 * num_heads * head_dim)`` and their projections.
@@ -114,7 +114,7 @@ def data_code(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Projec
     return states, Projections(code[:, :, 0], code[:, :, 1], code[:, :, 2])
 
 
-def projections_of(model: Any, family: Family, layer_idx: int) -> Projections:
+def projections_of(model: Any, family: Architecture, layer_idx: int) -> Projections:
     """The pretrained projections of one layer; they share no memory with the model but carry its gradients."""
     attention: Any = family.attention_of(model, layer_idx)
     heads = family.heads_of(model)
@@ -130,7 +130,7 @@ def projections_of(model: Any, family: Family, layer_idx: int) -> Projections:
         found = [matrix(module) for module in modules]
     else:
         weight, bias = matrix(modules[0])
-        found = _taken_apart(weight, bias, names.packing, heads.num_heads)
+        found = _split_fused(weight, bias, names.packing, heads.num_heads)
     w_o, b_o = matrix(family.output_projection_of(model, layer_idx))
 
     def split(pair: tuple[Tensor, Tensor | None]) -> tuple[Tensor, Tensor | None]:
@@ -147,7 +147,7 @@ def projections_of(model: Any, family: Family, layer_idx: int) -> Projections:
     return Projections(w_q, w_k, w_v, b_q, b_k, b_v, unflatten(w_o, 0, (heads.num_heads, heads.head_dim)), b_o)
 
 
-def _taken_apart(
+def _split_fused(
     weight: Tensor, bias: Tensor | None, packing: str, num_heads: int
 ) -> list[tuple[Tensor, Tensor | None]]:
     """The three of a fused matrix ``(in_features, 3 * width)``."""

@@ -78,7 +78,7 @@ def fit_head_dim(projections: Projections, head_dim: int) -> Projections:
     return replace(projections, **padded)
 
 
-def fewer_dimensions(query: Tensor, key: Tensor, head_dim: int) -> tuple[Tensor, Tensor, float]:
+def reduce_head_dim(query: Tensor, key: Tensor, head_dim: int) -> tuple[Tensor, Tensor, float]:
     """Queries and keys of fewer dimensions with the same scores after scaling by ``1 / sqrt(head_dim)``.
 
     Keys become unit vectors and queries hold the scores, which is exact for up to `head_dim` keys; with more keys the

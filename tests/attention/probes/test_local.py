@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pytest_attn_grader.attention.probes import LocalAttention, Probe, Record, in_train_mode
+from pytest_attn_grader.attention.probes import InProcessAttention, Probe, ProbeResult, in_train_mode
 from pytest_attn_grader.attention.reference import reference_attention
 from tests.attention.probes.samples import basic
 
@@ -17,8 +17,8 @@ def plain(
     return reference_attention(query, key, value, keep_mask)
 
 
-def attempt(function: Any, probe: Probe) -> Record:
-    return LocalAttention(function).attempt(probe)
+def attempt(function: Any, probe: Probe) -> ProbeResult:
+    return InProcessAttention(function).attempt(probe)
 
 
 def test_a_record_holds_values_and_gradients() -> None:

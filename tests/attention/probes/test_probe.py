@@ -117,7 +117,7 @@ def test_in_a_class_a_probe_is_built_once() -> None:
         first = build_probe(spec, seed=1)
         assert build_probe(spec, seed=1) is first
         assert first.fingerprint == alone.fingerprint
-        others = [build_probe(spec, seed=2), build_probe(spec, seed=1, sees_all=True)]
+        others = [build_probe(spec, seed=2), build_probe(spec, seed=1, is_bidirectional=True)]
         assert len({first.fingerprint, *(other.fingerprint for other in others)}) == 3
     finally:
         fork_cache.end()

@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 
 from pytest_attn_grader.attention.probes import (
     VARIANTS,
-    LocalAttention,
+    InProcessAttention,
     Probe,
     ProbeSpec,
     build_probe,
     in_float64,
     in_train_mode,
-    largest_error,
     last_queries,
+    max_abs_error,
     perturb_future,
     perturb_padding,
     perturb_past,
@@ -76,20 +76,20 @@ def test_other_padding_leaves_real_tokens_bit_by_bit(spec: ProbeSpec) -> None:
 def test_the_reference_notices_the_past_and_nothing_else() -> None:
     for name in ("basic", "left-padding"):
         probe = in_float64(basic(name))
-        output = LocalAttention(reference_attention).attempt(without_gradients(probe)).attn_output
-        padded = LocalAttention(reference_attention).attempt(perturb_padding(probe)).attn_output
-        future = LocalAttention(reference_attention).attempt(perturb_future(probe, 5)).attn_output
+        output = InProcessAttention(reference_attention).attempt(without_gradients(probe)).attn_output
+        padded = InProcessAttention(reference_attention).attempt(perturb_padding(probe)).attn_output
+        future = InProcessAttention(reference_attention).attempt(perturb_future(probe, 5)).attn_output
         assert output is not None
         assert padded is not None
         assert future is not None
-        assert largest_error(padded, output, probe) < 1e-12
+        assert max_abs_error(padded, output, probe) < 1e-12
         early = probe.real_rows & (torch.arange(10) < 5)
-        assert largest_error(future, output, replace(probe, real_rows=early)) < 1e-12
-        assert largest_error(future, output, probe) > 0.1
-        past = LocalAttention(reference_attention).attempt(perturb_past(probe, 5)).attn_output
+        assert max_abs_error(future, output, replace(probe, real_rows=early)) < 1e-12
+        assert max_abs_error(future, output, probe) > 0.1
+        past = InProcessAttention(reference_attention).attempt(perturb_past(probe, 5)).attn_output
         assert past is not None
         late = probe.real_rows & (torch.arange(10) >= 5)
-        assert largest_error(past, output, replace(probe, real_rows=late)) > 0.1
+        assert max_abs_error(past, output, replace(probe, real_rows=late)) > 0.1
 
 
 @pytest.mark.parametrize("query_len", [1, 4])

@@ -60,7 +60,7 @@ def folder(empty_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def write_report(path: Path, report: GradeReport | None = None) -> Path:
-    json_report.write_quietly(report or report_about(), path)
+    json_report.try_write(report or report_about(), path)
     return path
 
 

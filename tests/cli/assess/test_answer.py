@@ -8,7 +8,7 @@ import pytest
 
 from pytest_attn_grader.cli.assess.answer import (
     Answer,
-    MalformedAnswer,
+    MalformedAnswerError,
     answer_schema,
     bounded_criteria,
     bounded_level,
@@ -67,7 +67,7 @@ def test_what_stands_around_the_object_is_left_out(around: str) -> None:
     ],
 )
 def test_what_cannot_be_used_is_said_in_our_words(text: str | dict[str, Any], why: str) -> None:
-    with pytest.raises(MalformedAnswer) as caught:
+    with pytest.raises(MalformedAnswerError) as caught:
         read_answer(text if isinstance(text, str) else json.dumps(text), evaluation())
     assert why in str(caught.value)
 

@@ -11,9 +11,9 @@ from collections.abc import Callable
 
 import pytest
 
-from pytest_attn_grader.cli.assess.client import MOST_ANSWER_BYTES, Endpoint, Refused
+from pytest_attn_grader.cli.assess.client import MOST_ANSWER_BYTES, Endpoint, PermanentError
 from pytest_attn_grader.cli.assess.prompt import build_request
-from pytest_attn_grader.cli.assess.retries import Asked, Limits, ask
+from pytest_attn_grader.cli.assess.retries import AcceptedAnswer, Limits, ask
 from pytest_attn_grader.errors import AssessorUnavailableError, UsageError
 from pytest_attn_grader.results.assessment import TokenUsage
 from tests.cli.assess.conftest import answer, evaluation
@@ -24,8 +24,8 @@ Serve = Callable[..., LlmServer]
 pytestmark = pytest.mark.usefixtures("folder")
 
 
-def asked(limits: Limits = QUICK) -> Asked:
-    async def run() -> Asked:
+def asked(limits: Limits = QUICK) -> AcceptedAnswer:
+    async def run() -> AcceptedAnswer:
         async with Endpoint() as endpoint:
             return await ask(endpoint, build_request(evaluation(), None), "tiny", limits)
 
@@ -187,7 +187,7 @@ def test_a_request_that_is_never_taken(serve: Serve) -> None:
 @pytest.mark.parametrize(("status", "for_all"), [(401, True), (404, True), (402, False), (403, False), (413, False)])
 def test_a_refusal_is_not_tried_again(status: int, for_all: bool, serve: Serve) -> None:
     server = serve(error(status, f"Incorrect key {KEY}"))
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(PermanentError) as caught:
         asked()
     assert caught.value.for_all is for_all
     assert str(caught.value) == f"status {status}: Incorrect key …"
@@ -262,6 +262,6 @@ def test_one_try_is_one_request(serve: Serve) -> None:
 def test_nothing_goes_to_another_address(status: int, serve: Serve) -> None:
     elsewhere = serve(completion(answer()))
     server = serve(error(status, Location=f"{elsewhere.url}/chat/completions"))
-    with pytest.raises(Refused, match=f"status {status}"):
+    with pytest.raises(PermanentError, match=f"status {status}"):
         asked()
     assert (len(server.requests), len(elsewhere.requests)) == (1, 0)

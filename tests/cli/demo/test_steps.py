@@ -12,27 +12,27 @@ import pytest
 from pytest_attn_grader.cli.demo import graded_steps
 from pytest_attn_grader.cli.demo import steps as tour
 from pytest_attn_grader.cli.demo.graded_steps import Graded
-from pytest_attn_grader.cli.demo.step_result import Measured
+from pytest_attn_grader.cli.demo.step_result import StepResult
 from tests.support.checkpoints import REPO_ROOT
 
 
-def walk(out: Path, monkeypatch: pytest.MonkeyPatch, *steps: Measured) -> tuple[bool, list[str]]:
+def walk(out: Path, monkeypatch: pytest.MonkeyPatch, *steps: StepResult) -> tuple[bool, list[str]]:
     """A tour of steps that found this."""
     made = [tour.Step("a claim", lambda found=found: found) for found in steps]
     monkeypatch.setattr(tour, "_steps", lambda out, model: iter(made))
     lines: list[str] = []
-    return tour.run_tour(out, model="mini", write_line=lines.append), lines
+    return tour.run_demo(out, model="mini", write_line=lines.append), lines
 
 
 def test_every_step_is_printed_with_what_was_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    good, lines = walk(tmp_path / "new", monkeypatch, Measured(True, ("1 of 1",)), Measured(True, ()))
+    good, lines = walk(tmp_path / "new", monkeypatch, StepResult(True, ("1 of 1",)), StepResult(True, ()))
     assert good
     assert lines[:2] == [" 1  a claim", "      1 of 1"]
     assert lines[-1].startswith("All steps as claimed, in ")
 
 
 def test_one_step_that_is_not_as_claimed_fails_the_tour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    good, lines = walk(tmp_path, monkeypatch, Measured(False, ()), Measured(True, ()))
+    good, lines = walk(tmp_path, monkeypatch, StepResult(False, ()), StepResult(True, ()))
     assert not good
     assert "NOT AS CLAIMED" in lines[1]
     assert lines[-1].startswith("Some steps are not as claimed")
@@ -40,7 +40,7 @@ def test_one_step_that_is_not_as_claimed_fails_the_tour(tmp_path: Path, monkeypa
 
 def test_a_tour_that_takes_too_long_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tour, "BUDGET_SECONDS", 0.0)
-    good, lines = walk(tmp_path, monkeypatch, Measured(True, ()))
+    good, lines = walk(tmp_path, monkeypatch, StepResult(True, ()))
     assert not good
     assert "more than the 0 s" in lines[-1]
 
@@ -63,9 +63,9 @@ def outcome(name: str, **changes: Any) -> Graded:
 STEPS = ("adapts_a_narrow_one", "refuses_an_incompatible_one", "explains_and_draws")
 
 
-def graded_tour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **changes: dict[str, Any]) -> list[Measured]:
+def graded_tour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **changes: dict[str, Any]) -> list[StepResult]:
     monkeypatch.setattr(graded_steps, "grade", lambda out, name, model: outcome(name, **changes.get(name, {})))
-    gradings = graded_steps.Gradings(tmp_path, "mini")
+    gradings = graded_steps.GradedSteps(tmp_path, "mini")
     return [getattr(gradings, step)() for step in STEPS]
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from pytest_attn_grader.cli.grade import grade
 from pytest_attn_grader.cli.grade.grade import ClassSettings, grade_class, make_job
-from pytest_attn_grader.cli.grade.runners import RUNNERS, ColdProcess, Job, Outcome, run_job
+from pytest_attn_grader.cli.grade.runners import RUNNERS, Job, Outcome, SubprocessRunner, run_job
 from pytest_attn_grader.cli.grade.submissions import Submission, find_submissions
 from tests.support.students import REFERENCE
 
@@ -77,7 +77,7 @@ def test_each_gets_what_a_run_of_its_own_gives(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(grade, "REHEARSED_FROM", rehearsed_from)
+    monkeypatch.setattr(grade, "WARMUP_MIN_SUBMISSIONS", rehearsed_from)
     outcomes = grade_class(submissions, settings, tmp_path / "out", processes=2)
     assert {outcome.id: outcome.verdict for outcome in outcomes} == EXPECTED
     assert all((tmp_path / "out" / "pages" / f"{name}.html").is_file() for name in CLASS)
@@ -86,7 +86,7 @@ def test_each_gets_what_a_run_of_its_own_gives(
         job = make_job(grade.apart(submission, tmp_path / "own"), settings, tmp_path / "out")
         alone = tmp_path / f"{submission.id}.json"
         args = tuple(arg.replace(job.report, str(alone)) for arg in job.args)
-        ColdProcess().run(Job(**{**vars(job), "args": args, "log": str(tmp_path / "alone.txt")}))
+        SubprocessRunner().run(Job(**{**vars(job), "args": args, "log": str(tmp_path / "alone.txt")}))
         assert what_counts(alone) == what_counts(Path(job.report))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_attn_grader.cli.grade.journal import Entry, Ledger
+from pytest_attn_grader.cli.grade.journal import Entry, Journal
 from pytest_attn_grader.cli.grade.runners import Outcome
 
 
@@ -16,29 +16,29 @@ def entry(name: str, verdict: str = "passed", content: str = "c", asked: str = "
 
 
 def test_what_is_appended_is_read(tmp_path: Path) -> None:
-    ledger = Ledger(tmp_path / "class.jsonl")
+    ledger = Journal(tmp_path / "class.jsonl")
     ledger.append(entry("ann"))
     ledger.append(entry("bob", "failed"))
     ledger.append(entry("ann", "failed"))
-    assert Ledger(ledger.path).entries == {"ann": entry("ann", "failed"), "bob": entry("bob", "failed")}
+    assert Journal(ledger.path).entries == {"ann": entry("ann", "failed"), "bob": entry("bob", "failed")}
 
 
 @given(st.integers(0, 400))
 def test_a_line_that_was_cut_short_counts_as_not_written(tmp_path_factory, length: int) -> None:
     path = tmp_path_factory.mktemp("ledger") / "class.jsonl"
-    whole = Ledger(path)
+    whole = Journal(path)
     whole.append(entry("ann"))
     first = path.read_bytes()
     whole.append(entry("bob"))
     path.write_bytes(path.read_bytes()[: len(first) + length])
-    after = Ledger(path)
+    after = Journal(path)
     assert after.entries["ann"] == entry("ann")
     after.append(entry("cleo"))
-    assert {"ann", "cleo"} <= set(Ledger(path).entries)
+    assert {"ann", "cleo"} <= set(Journal(path).entries)
 
 
 def test_done_means_the_same_work_graded_alike_with_a_report(tmp_path: Path) -> None:
-    ledger = Ledger(tmp_path / "class.jsonl")
+    ledger = Journal(tmp_path / "class.jsonl")
     ledger.append(entry("ann"))
     ledger.append(entry("bob", "ungradable"))
     report = tmp_path / "ann.json"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pytest_attn_grader.grading.assemble import RunFacts
+from pytest_attn_grader.grading.assemble import RunData
 from pytest_attn_grader.results.report import (
     CheckResult,
     Diagnosis,
@@ -61,8 +61,8 @@ def with_own_tests() -> GradeReport:
     return report_of(check(), other_failures=2, facts=facts())
 
 
-def facts(words: str = "off by 0.5") -> RunFacts:
-    return RunFacts(
+def facts(words: str = "off by 0.5") -> RunData:
+    return RunData(
         student=StudentInfo(
             target="week1/mine.py", where="mine.py:3", files=("mine.py", "parts.py"), captured_output=f"printed {words}"
         ),

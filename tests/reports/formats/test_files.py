@@ -40,10 +40,10 @@ def test_a_file_of_the_step_is_appended_to(
 
 
 def test_a_run_that_never_began_says_why(tmp_path: Path) -> None:
-    files.write_quietly(report_of(reason="no such module"), "gradescope:r.json\nexercism:missing/e.json", tmp_path)
+    files.try_write(report_of(reason="no such module"), "gradescope:r.json\nexercism:missing/e.json", tmp_path)
     assert "no such module" in json.loads((tmp_path / "r.json").read_text())["output"]
     for typed in (None, "", "moodle:x"):
-        files.write_quietly(report_of(reason="x"), typed, tmp_path)
+        files.try_write(report_of(reason="x"), typed, tmp_path)
     assert os.listdir(tmp_path) == ["r.json"]
 
 

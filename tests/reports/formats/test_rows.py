@@ -4,7 +4,7 @@ import pytest
 
 from pytest_attn_grader.errors import UsageError
 from pytest_attn_grader.reports.formats import FORMATS, find_format
-from pytest_attn_grader.reports.formats.rows import first_that_fits, place_of, points_text, rows, total
+from pytest_attn_grader.reports.formats.rows import fit_to_size, points_text, rows, source_location, total
 from pytest_attn_grader.reports.formats.rows import verdict_line as verdict_of
 from pytest_attn_grader.results.report import StudentInfo
 from pytest_attn_grader.settings import FORMAT_NAMES, Settings
@@ -65,9 +65,9 @@ def test_places_are_relative_to_where_the_run_was_started(target: str, where: st
     failed = samples.failing(where=where)
     student = StudentInfo(target=target, where="mine.py:3", files=("mine.py", "parts.py"))
     report = report_of(failed).model_copy(update={"student": student})
-    assert place_of(failed, report) == place
-    assert place_of(failed, report_of(failed)) is None
-    assert place_of(check(), report) is None
+    assert source_location(failed, report) == place
+    assert source_location(failed, report_of(failed)) is None
+    assert source_location(check(), report) is None
 
 
 def test_an_instructor_s_own_failing_tests_are_said() -> None:
@@ -95,6 +95,6 @@ def test_points_as_people_write_them(value: float, text: str) -> None:
 
 
 def test_the_first_that_fits() -> None:
-    assert first_that_fits(iter(("äää", "ab")), 5) == "ab"
+    assert fit_to_size(iter(("äää", "ab")), 5) == "ab"
     with pytest.raises(ValueError, match="5 bytes"):
-        first_that_fits(("abcdef",), 5)
+        fit_to_size(("abcdef",), 5)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from pytest_attn_grader.errors import SubmissionError
-from pytest_attn_grader.sandbox.client import CallSpec, RemoteAttention, TensorRef, Value
+from pytest_attn_grader.sandbox.client import CallSpec, LiteralArgument, SandboxClient, TensorRef
 from tests.sandbox.conftest import make_worker
 
 SOURCE = """
@@ -109,10 +109,10 @@ ARGUMENTS = tuple((name, TensorRef(name)) for name in NAMES)
 
 
 @pytest.fixture(scope="module")
-def remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RemoteAttention]:
+def remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxClient]:
     root: Path = tmp_path_factory.mktemp("submission")
     (root / "student.py").write_text(SOURCE, encoding="utf-8")
-    with RemoteAttention(lambda: make_worker(root)) as made:
+    with SandboxClient(lambda: make_worker(root)) as made:
         made.describe(path=str(root / "student.py"))
         yield made
         assert made.replacements == 0
@@ -148,7 +148,7 @@ def spec(target: str | int, **others: object) -> CallSpec:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
-def test_forward_and_backward_equal_a_local_run(remote: RemoteAttention, dtype: torch.dtype) -> None:
+def test_forward_and_backward_equal_a_local_run(remote: SandboxClient, dtype: torch.dtype) -> None:
     inputs = make_inputs(dtype=dtype)
     call = remote.call(spec("attention", grad=True, requires_grad=NAMES[:3]), inputs)
     assert call.structure.type == "tuple"
@@ -176,7 +176,7 @@ def test_forward_and_backward_equal_a_local_run(remote: RemoteAttention, dtype: 
     ],
 )
 def test_loops_over_heads_and_rows_equal_the_whole(
-    remote: RemoteAttention, target: str, rank: int, batch_size: int, mask_shape: tuple[int, int]
+    remote: SandboxClient, target: str, rank: int, batch_size: int, mask_shape: tuple[int, int]
 ) -> None:
     inputs = make_inputs(batch_size, mask_shape=mask_shape)
     call = remote.call(spec(target, rank=rank, grad=True, requires_grad=NAMES[:3]), inputs)
@@ -191,7 +191,7 @@ def test_loops_over_heads_and_rows_equal_the_whole(
         torch.testing.assert_close(gradients[name], each)
 
 
-def test_no_gradient_is_not_a_zero_gradient(remote: RemoteAttention) -> None:
+def test_no_gradient_is_not_a_zero_gradient(remote: SandboxClient) -> None:
     call = remote.call(spec("ignores_value", grad=True, requires_grad=NAMES[:3]), make_inputs())
     gradients = remote.backward(call, {"result": torch.ones_like(call.tensors["result"])})
     assert gradients["value"] is None
@@ -200,7 +200,7 @@ def test_no_gradient_is_not_a_zero_gradient(remote: RemoteAttention) -> None:
     assert torch.equal(gradients["query"], torch.full_like(gradients["key"], 2))
 
 
-def test_without_grad_there_is_no_graph(remote: RemoteAttention) -> None:
+def test_without_grad_there_is_no_graph(remote: SandboxClient) -> None:
     assert not remote.call(spec("grad_is_enabled"), make_inputs()).tensors["result"]
     assert remote.call(spec("grad_is_enabled", grad=True), make_inputs()).tensors["result"]
     call = remote.call(spec("attention"), make_inputs())
@@ -208,7 +208,7 @@ def test_without_grad_there_is_no_graph(remote: RemoteAttention) -> None:
     assert not any(call.requires_grad.values())
 
 
-def test_a_graph_goes_back_twice_only_when_kept(remote: RemoteAttention) -> None:
+def test_a_graph_goes_back_twice_only_when_kept(remote: SandboxClient) -> None:
     call = remote.call(spec("attention", grad=True, requires_grad=("query",)), make_inputs())
     upstream = {"result.0": torch.ones_like(call.tensors["result.0"])}
     first = remote.backward(call, upstream, retain=True)
@@ -220,7 +220,7 @@ def test_a_graph_goes_back_twice_only_when_kept(remote: RemoteAttention) -> None
 
 @pytest.mark.parametrize("rank", [4, 3, 2])
 @pytest.mark.parametrize("grad", [False, True])
-def test_inputs_come_back_as_the_call_left_them(remote: RemoteAttention, rank: int, grad: bool) -> None:
+def test_inputs_come_back_as_the_call_left_them(remote: SandboxClient, rank: int, grad: bool) -> None:
     inputs = make_inputs()
     before = {name: tensor.clone() for name, tensor in inputs.items()}
     call = remote.call(
@@ -232,7 +232,7 @@ def test_inputs_come_back_as_the_call_left_them(remote: RemoteAttention, rank: i
     assert all(torch.equal(inputs[name], before[name]) for name in inputs)
 
 
-def test_a_seed_makes_random_numbers_repeat(remote: RemoteAttention) -> None:
+def test_a_seed_makes_random_numbers_repeat(remote: SandboxClient) -> None:
     first, again, other = (
         remote.call(spec("random", seed=seed), make_inputs()).tensors["result"] for seed in (1, 1, 2)
     )
@@ -240,20 +240,20 @@ def test_a_seed_makes_random_numbers_repeat(remote: RemoteAttention) -> None:
     assert not torch.equal(first, other)
 
 
-def test_a_seed_costs_no_stack_trace(remote: RemoteAttention) -> None:
+def test_a_seed_costs_no_stack_trace(remote: SandboxClient) -> None:
     """`torch.manual_seed` formats one for every kind of device that is not in use."""
     for seed in range(3):
         assert float(remote.call(spec("stacks", seed=seed), make_inputs()).tensors["result"]) == 0
 
 
-def test_ready_made_attention_is_counted_through_an_alias(remote: RemoteAttention) -> None:
+def test_ready_made_attention_is_counted_through_an_alias(remote: SandboxClient) -> None:
     call = remote.call(spec("library"), make_inputs())
     assert call.library_calls == {"torch.nn.functional.scaled_dot_product_attention": 1}
     call = remote.call(spec("library_module"), make_inputs())
     assert call.library_calls["torch.nn.MultiheadAttention"] == 1
 
 
-def test_odd_tensors_arrive_plain(remote: RemoteAttention) -> None:
+def test_odd_tensors_arrive_plain(remote: SandboxClient) -> None:
     call = remote.call(spec("odd_tensors"), make_inputs())
     assert call.structure.type == "dict"
     found = dict(zip(call.structure.keys, call.structure.items, strict=True))
@@ -272,20 +272,22 @@ def test_odd_tensors_arrive_plain(remote: RemoteAttention) -> None:
 
 
 @pytest.mark.parametrize("target", ["huge", "huge_sparse"])
-def test_a_huge_claimed_result_is_refused(remote: RemoteAttention, target: str) -> None:
+def test_a_huge_claimed_result_is_refused(remote: SandboxClient, target: str) -> None:
     with pytest.raises(SubmissionError, match="larger than") as caught:
         remote.call(spec(target), make_inputs())
     assert caught.value.name == "malformed-reply"
 
 
-def test_values_and_keywords_arrive(remote: RemoteAttention) -> None:
-    arguments = (*ARGUMENTS[:3], ("dropout_p", Value(0.25)))
-    call = remote.call(CallSpec("takes_dropout", arguments, keywords=(("training", Value(False)),)), make_inputs())
+def test_values_and_keywords_arrive(remote: SandboxClient) -> None:
+    arguments = (*ARGUMENTS[:3], ("dropout_p", LiteralArgument(0.25)))
+    call = remote.call(
+        CallSpec("takes_dropout", arguments, keywords=(("training", LiteralArgument(False)),)), make_inputs()
+    )
     assert call.tensors["result"].tolist() == [0.25, 0.0]
 
 
-def test_objects_are_made_loaded_and_called(remote: RemoteAttention) -> None:
-    handle = remote.construct("Layer", Value(64), bias=Value(False)).handle
+def test_objects_are_made_loaded_and_called(remote: SandboxClient) -> None:
+    handle = remote.construct("Layer", LiteralArgument(64), bias=LiteralArgument(False)).handle
     described = remote.parameters(handle)
     assert [(each.name, each.shape, each.owner) for each in described] == [("proj.weight", (64, 64), "Linear")]
     remote.load(handle, {"proj.weight": torch.eye(64)})

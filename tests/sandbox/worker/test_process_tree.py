@@ -18,7 +18,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pytest_attn_grader.cli.grade.runners import WarmProcess
+from pytest_attn_grader.cli.grade.runners import ForkServerRunner
 from pytest_attn_grader.sandbox.fork_server import ForkedProcess
 from pytest_attn_grader.sandbox.others import kill_children, kill_group
 from pytest_attn_grader.sandbox.worker import process_tree
@@ -55,9 +55,9 @@ def child() -> Iterator[subprocess.Popen[bytes]]:
 @pytest.mark.parametrize(
     "kill",
     [
-        process_tree.kill_descendants,
+        process_tree.kill_process_tree,
         process_tree.check_ours,
-        lambda number: process_tree.kill_descendants(os.getpid(), owner=number or 0),
+        lambda number: process_tree.kill_process_tree(os.getpid(), owner=number or 0),
         lambda number: process_tree.signal_below(os.getpid(), number, signal.SIGKILL),
         lambda number: process_tree.signal_below(number, STRANGER, signal.SIGKILL),
         kill_children,
@@ -80,7 +80,7 @@ def test_a_number_that_is_not_ours_signals_nothing(kill: Callable[[object], None
 def test_the_run_of_a_warm_process_is_killed_only_if_it_is_its_child(
     sent: Sent, child: subprocess.Popen[bytes]
 ) -> None:
-    runner = WarmProcess("mini", "cpu")
+    runner = ForkServerRunner("mini", "cpu")
     vars(runner)["_process"] = child
     for number in (0, 1, -1, STRANGER):
         vars(runner)["_run_pid"] = number
@@ -105,7 +105,7 @@ def test_a_tree_is_killed() -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == b"up\n"
         (sleeper,) = psutil.Process(process.pid).children()
-        process_tree.kill_descendants(process.pid)
+        process_tree.kill_process_tree(process.pid)
         assert not sleeper.is_running() or sleeper.status() == psutil.STATUS_ZOMBIE
         assert process.poll() is None
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from pytest_attn_grader.errors import SubmissionError
-from pytest_attn_grader.sandbox.client import CallSpec, Description, RemoteAttention, TensorRef
+from pytest_attn_grader.sandbox.client import CallSpec, Description, SandboxClient, TensorRef
 from tests.sandbox.conftest import MakeRemote, make_worker
 
 SOURCE = '''
@@ -77,7 +77,7 @@ class Shared:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.remote = RemoteAttention(lambda: make_worker(root, import_seconds=4))
+        self.remote = SandboxClient(lambda: make_worker(root, import_seconds=4))
         self.written = 0
 
     def describe(self, source: str, *, file: str = "", name: str | None = None) -> Description:

@@ -11,7 +11,7 @@ from pytest_attn_grader.attention.probes import INPUT_NAMES, SPEC_BY_NAME, build
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.grading.observation import Observation
 from pytest_attn_grader.submission.adapt import fit
-from pytest_attn_grader.submission.projections.custom_loader import find_places
+from pytest_attn_grader.submission.projections.custom_loader import trace_loader
 from pytest_attn_grader.submission.projections.matrices import Projections
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def test_scaled_shifted_and_repeated_numbers_are_found() -> None:
             "elsewhere": kept,
         }
 
-    found = find_places(load, width=6, num_heads=2, head_dim=2, name="A")
+    found = trace_loader(load, width=6, num_heads=2, head_dim=2, name="A")
     assert found.takes == {"w_q", "b_v"}
     assert found.places.keys() == {"query", "twice"}
     matrices = [torch.randn(6, 2, 2, requires_grad=True) for _ in range(3)]

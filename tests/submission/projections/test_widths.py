@@ -12,10 +12,10 @@ from pytest_attn_grader.submission import layer_block as block_module
 from pytest_attn_grader.submission.adapt import fit
 from pytest_attn_grader.submission.head_adapter import Tally
 from pytest_attn_grader.submission.layer_block import StudentBlock
-from pytest_attn_grader.submission.module_attention import HiddenStatesAttention
+from pytest_attn_grader.submission.module_attention import ModuleAttention
 from pytest_attn_grader.submission.projections.layouts import USUAL
 from pytest_attn_grader.submission.projections.matrices import Projections
-from pytest_attn_grader.submission.projections.widths import fewer_dimensions, fit_width
+from pytest_attn_grader.submission.projections.widths import fit_width, reduce_head_dim
 
 if TYPE_CHECKING:
     from tests.support.students import Workshop
@@ -52,10 +52,10 @@ def test_it_is_exact_forward_and_backward(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch, width: int, tokens: int
 ) -> None:
     # Outside a model nobody asks for the weights.
-    monkeypatch.setattr(block_module, "weights_are_wanted", lambda _: True)
+    monkeypatch.setattr(block_module, "attention_weights_requested", lambda _: True)
     student = workshop.student(FIXED.replace("WIDTH", str(width)))
     attention = fit(student, student.contract, seed=1)
-    assert isinstance(attention, HiddenStatesAttention)
+    assert isinstance(attention, ModuleAttention)
     projections = layer()
     shape = attention.oracle.shape_for(NUM_HEADS, HEAD_DIM)
     block = StudentBlock(attention.oracle, shape, USUAL, projections, projects_output=True)
@@ -88,7 +88,7 @@ def test_longer_texts_lose_the_least_that_can_be_lost() -> None:
 def test_scores_in_fewer_dimensions() -> None:
     query, key = torch.randn(2, 1, 3, 10, 64, dtype=torch.float64)
     for head_dim, loses in ((10, False), (6, True)):
-        few_query, few_key, lost = fewer_dimensions(query, key, head_dim)
+        few_query, few_key, lost = reduce_head_dim(query, key, head_dim)
         assert few_query.shape[-1] == few_key.shape[-1] == head_dim
         assert (lost > 0) is loses
         scores, few = query @ key.mT / 8, few_query @ few_key.mT / head_dim**0.5
@@ -99,7 +99,7 @@ def test_more_tokens_than_dimensions_keep_what_says_most(workshop: Workshop) -> 
     """Heads of 64 in a module of 32: 50 tokens that lie in 8 dimensions still fit, whatever their number."""
     student = workshop.student(FIXED.replace("WIDTH", "32"))
     attention = fit(student, student.contract, seed=1)
-    assert isinstance(attention, HiddenStatesAttention)
+    assert isinstance(attention, ModuleAttention)
     generator = torch.Generator().manual_seed(3)
     few = torch.randn(1, 4, 50, 8, generator=generator)
     query, key, value = (few @ torch.randn(8, 64, generator=generator) * 8**-0.5 for _ in range(3))

@@ -45,10 +45,10 @@ COPYING_MIX: Mapping[str, float] = {"story": 0.1, "binding": 0.5, "list copying"
 REPETITION = Phase(steps=600, rows_per_step=32, row_len=64, random_share=0.5, mix=COPYING_MIX)
 STORIES = Phase(steps=1_000, rows_per_step=32, row_len=64, random_share=0.08, mix=DEFAULT_MIX)
 ANSWERS = replace(STORIES, told_weight=5.0)
-# Here bindings had come to a halt, and in HALTED_AGAIN once more; what follows each of them got them going again.
-HALTED = replace(ANSWERS, steps=800, generated_steps=1_000)
+# Here bindings had come to a halt, and in PHASE_6 once more; what follows each of them got them going again.
+PHASE_4 = replace(ANSWERS, steps=800, generated_steps=1_000)
 SENTENCES = replace(ANSWERS, steps=700, sentence_nudge=0.5)
-HALTED_AGAIN = replace(SENTENCES, steps=300, generated_steps=700)
+PHASE_6 = replace(SENTENCES, steps=300, generated_steps=700)
 BINDING_MIX: Mapping[str, float] = {"story": 0.1, "binding": 0.8, "list copying": 0.05, "repeated string": 0.05}
 BINDINGS = replace(
     SENTENCES,
@@ -65,9 +65,9 @@ CURRICULUM = (
     REPETITION,
     STORIES,
     ANSWERS,
-    HALTED,
+    PHASE_4,
     SENTENCES,
-    HALTED_AGAIN,
+    PHASE_6,
     BINDINGS,
     MORE_BINDINGS,
     LONG_ANSWERS,

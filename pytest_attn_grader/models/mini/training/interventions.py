@@ -27,7 +27,7 @@ def attend_uniformly(
     return keep_mask / keep_mask.sum(dim=-1, keepdim=True) @ value
 
 
-def forget_scale(
+def no_scale(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, additive_mask: torch.Tensor, scaling: float
 ) -> torch.Tensor:
     """Scores not divided by sqrt(head_dim)."""
@@ -63,8 +63,8 @@ def scramble_heads(
     return (query @ key.transpose(-2, -1) * scaling + additive_mask).softmax(dim=-1) @ value
 
 
-CLASSICAL_MISTAKES: Mapping[str, WrongAttention] = {
-    "no scale": forget_scale,
+WRONG_ATTENTIONS: Mapping[str, WrongAttention] = {
+    "no scale": no_scale,
     "no mask": forget_mask,
     "softmax over queries": softmax_over_queries,
     "keys as values": keys_as_values,
@@ -94,7 +94,7 @@ ALL_MASK_ATTENTION_FUNCTIONS.register(DISPATCHER, eager_mask)
 
 
 @contextmanager
-def break_layer(model: GPT2LMHeadModel, wrong_attention: WrongAttention, *, layer_idx: int = 0) -> Iterator[None]:
+def patched_attention(model: GPT2LMHeadModel, wrong_attention: WrongAttention, *, layer_idx: int = 0) -> Iterator[None]:
     """Within this context one layer of the model computes a wrong attention; afterwards it is as it was."""
     attention: Any = model.transformer.h[layer_idx].attn
     config = attention.config

@@ -23,7 +23,7 @@ from pytest_attn_grader.models.mini.model import WEIGHTS_FILE, load_model, load_
 
 from .benchmarks import Figure, render_table, write_figures
 from .heads import best_head, induction_scores, previous_token_scores, read_attention
-from .interventions import CLASSICAL_MISTAKES, attend_uniformly, break_layer
+from .interventions import WRONG_ATTENTIONS, attend_uniformly, patched_attention
 from .model_card import write_card
 from .predictions import encode_answers, encode_prompts, measure_loss, predict_next, share_equal
 from .showcase import write_showcase
@@ -128,7 +128,7 @@ def measure_layers(model: GPT2LMHeadModel, questions: Mapping[str, Questions], r
     loss = measure_loss(model, rows)
     figures = []
     for layer_idx in range(model.config.n_layer):
-        with break_layer(model, attend_uniformly, layer_idx=layer_idx):
+        with patched_attention(model, attend_uniformly, layer_idx=layer_idx):
             raised = measure_loss(model, rows) - loss
             figures.append(
                 Figure(f"loss raised by uniform layer {layer_idx}", raised, at_least=0.05 if layer_idx else 1.0)
@@ -146,8 +146,8 @@ def measure_mistakes(model: GPT2LMHeadModel, questions: Mapping[str, Questions])
     prompts = [prompt for one in questions.values() for prompt in one.prompts]
     right = predict_next(model, prompts)
     figures = []
-    for name, mistake in CLASSICAL_MISTAKES.items():
-        with break_layer(model, mistake):
+    for name, mistake in WRONG_ATTENTIONS.items():
+        with patched_attention(model, mistake):
             changed = 1 - share_equal(predict_next(model, prompts), right)
         figures.append(Figure(f"predictions changed by {name}", changed, at_least=0.30))
     return figures

@@ -8,7 +8,7 @@ from pathlib import Path
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
 
-from .interventions import CLASSICAL_MISTAKES, attend_uniformly, break_layer
+from .interventions import WRONG_ATTENTIONS, attend_uniformly, patched_attention
 from .predictions import continue_greedily
 
 SHOWCASE_FILE = "showcase.json"
@@ -33,8 +33,8 @@ def build_showcase(
     for text, right in SHOWCASE_PROMPTS.items():
         continuation = continue_greedily(model, tokenizer, text)
         broken = {}
-        for name, mistake in {"uniform attention": attend_uniformly, **CLASSICAL_MISTAKES}.items():
-            with break_layer(model, mistake):
+        for name, mistake in {"uniform attention": attend_uniformly, **WRONG_ATTENTIONS}.items():
+            with patched_attention(model, mistake):
                 broken[name] = continue_greedily(model, tokenizer, text)
         showcase.append(
             {

@@ -37,14 +37,14 @@ class _Counts:
         return np.where(self.codes[places] == codes, self.counts[places], 0)
 
 
-class _Order:
+class _NgramOrder:
     """One order of the model: what a context has been followed by, discounted, and what is left for the order below."""
 
     def __init__(self, grams: _Counts, vocabulary_size: int) -> None:
         self.grams = grams
-        contexts, place_of = np.unique(grams.codes // vocabulary_size, return_inverse=True)
-        self.totals = _Counts(contexts, np.bincount(place_of, weights=grams.counts).astype(np.int64))
-        self.kinds = _Counts(contexts, np.bincount(place_of))
+        contexts, source_location = np.unique(grams.codes // vocabulary_size, return_inverse=True)
+        self.totals = _Counts(contexts, np.bincount(source_location, weights=grams.counts).astype(np.int64))
+        self.kinds = _Counts(contexts, np.bincount(source_location))
         once, twice = int((grams.counts == 1).sum()), int((grams.counts == 2).sum())
         # a text without any rare gram gives nothing to estimate the discount from; half a count is the usual middle
         self.discount = once / (once + 2 * twice) if once else 0.5
@@ -67,7 +67,7 @@ class KneserNeyTrigram:
         # below the highest order, a gram counts once for each different token it was seen after
         bigrams = _Counts.of(trigrams.codes % (size * size))
         unigrams = _Counts.of(bigrams.codes % size)
-        self.orders = tuple(_Order(grams, size) for grams in (unigrams, bigrams, trigrams))
+        self.orders = tuple(_NgramOrder(grams, size) for grams in (unigrams, bigrams, trigrams))
 
     def probabilities(self, first: Integers, second: Integers, third: Integers) -> Floats:
         """The probability of each third token after its two predecessors."""

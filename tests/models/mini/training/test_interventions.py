@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from pytest_attn_grader.models.mini.training.interventions import (
-    CLASSICAL_MISTAKES,
+    WRONG_ATTENTIONS,
     WrongAttention,
     attend_uniformly,
-    break_layer,
     forget_mask,
-    forget_scale,
     keys_as_values,
+    no_scale,
+    patched_attention,
     scramble_heads,
     softmax_over_queries,
 )
@@ -61,7 +61,7 @@ def test_uniform_attention_is_the_mean_of_what_is_seen(
 @pytest.mark.parametrize(
     ("wrong_attention", "scaling", "sees_future", "takes_keys"),
     [
-        (forget_scale, 1.0, False, False),
+        (no_scale, 1.0, False, False),
         (forget_mask, SCALING, True, False),
         (keys_as_values, SCALING, False, True),
     ],
@@ -108,11 +108,11 @@ def test_scrambled_heads_are_a_view_of_the_unsplit_tensor(
     torch.testing.assert_close(scramble_heads(query, key, value, additive_mask, SCALING), expected)
 
 
-@pytest.mark.parametrize("name", CLASSICAL_MISTAKES)
+@pytest.mark.parametrize("name", WRONG_ATTENTIONS)
 def test_a_broken_layer_changes_the_model_and_leaves_no_trace(model: GPT2LMHeadModel, name: str) -> None:
     with torch.inference_mode():
         before = model(IDS).logits
-        with break_layer(model, CLASSICAL_MISTAKES[name], layer_idx=1):
+        with patched_attention(model, WRONG_ATTENTIONS[name], layer_idx=1):
             broken = model(IDS).logits
         after = model(IDS).logits
 
@@ -122,7 +122,7 @@ def test_a_broken_layer_changes_the_model_and_leaves_no_trace(model: GPT2LMHeadM
 
 
 def test_a_broken_layer_is_mended_after_an_error(model: GPT2LMHeadModel) -> None:
-    with pytest.raises(KeyError), break_layer(model, attend_uniformly):
+    with pytest.raises(KeyError), patched_attention(model, attend_uniformly):
         raise KeyError
 
     assert not hasattr(model.transformer.h[0].attn, "mini_intervention")
@@ -137,5 +137,5 @@ def test_a_right_attention_put_in_changes_nothing_so_the_mask_arrives(model: GPT
 
     with torch.inference_mode():
         expected = model(IDS).logits
-        with break_layer(model, attend_rightly):
+        with patched_attention(model, attend_rightly):
             torch.testing.assert_close(model(IDS).logits, expected)

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from pytest_attn_grader.models.mini import FOLDER
-from pytest_attn_grader.models.mini.training.interventions import attend_uniformly, break_layer
+from pytest_attn_grader.models.mini.training.interventions import attend_uniformly, patched_attention
 from pytest_attn_grader.models.mini.training.predictions import continue_greedily
 from pytest_attn_grader.models.mini.training.showcase import SHOWCASE_FILE, SHOWCASE_PROMPTS
 
@@ -20,7 +20,7 @@ def test_every_prompt_goes_on_rightly_and_wrongly_when_layer_0_is_uniform(
 ) -> None:
     for text, right in SHOWCASE_PROMPTS.items():
         assert continue_greedily(model, tokenizer, text).startswith(right)
-        with break_layer(model, attend_uniformly):
+        with patched_attention(model, attend_uniformly):
             assert not continue_greedily(model, tokenizer, text).startswith(right)
 
 

@@ -36,10 +36,10 @@ BYSTANDERS = (
 )
 
 # a sentence that breaks off, and how it goes on
-Question = tuple[str, str]
+ProjectedInputs = tuple[str, str]
 
 
-def ask(writer: Writer, facts: str, questions: Sequence[Question]) -> Prompt:
+def ask(writer: Writer, facts: str, questions: Sequence[ProjectedInputs]) -> Prompt:
     """A prompt: the facts, then a question; its document goes on with more questions about the same facts."""
     (text, answer), *more = writer.some(questions, min(len(questions), 1 + writer.number(1, MORE_QUESTIONS)))
     return Prompt(
