@@ -216,32 +216,6 @@ def assess(
 
 
 @app.command()
-def verify(
-    report: Path = typer.Argument(..., help="A report that --attn-report has written."),  # noqa: B008  # typer's way
-) -> None:
-    """Tell whether nobody has changed a report since it was signed; the key is in ATTN_REPORT_KEY."""
-    import json
-
-    from pytest_attn_grader.reports.signature import KEY_VARIABLE, pop_signing_key, verify_signature
-
-    key = pop_signing_key()
-    if key is None:
-        typer.echo(f"Set {KEY_VARIABLE} to the key that the report was signed with.", err=True)
-        raise typer.Exit(2)
-    try:
-        document = json.loads(report.read_text(encoding="utf-8"))
-        genuine = isinstance(document, dict) and verify_signature(document, key)
-    except (OSError, ValueError, RecursionError) as error:
-        typer.echo(f"{report} cannot be read as a report: {error}", err=True)
-        raise typer.Exit(2) from error
-    if not genuine:
-        typer.echo(f"NOT GENUINE: {report} was not signed with this key, or was changed since.")
-        raise typer.Exit(1)
-    ours = document["attn_grader"]
-    typer.echo(f"genuine: {ours['verdict']}, {ours['score']['earned']:g} of {ours['score']['possible']:g} points")
-
-
-@app.command()
 def demo(
     out: Path = typer.Option(..., "--out", help="Folder for reports, pages and pictures."),  # noqa: B008  # typer's way
     model: str = typer.Option("auto", "--model", help="As --attn-model."),

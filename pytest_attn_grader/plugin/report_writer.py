@@ -18,7 +18,7 @@ from pytest_attn_grader.results.report import GradeReport
 from pytest_attn_grader.settings import Settings, read_option
 
 
-def write_usage_error_report(config: pytest.Config, error: UsageError, key: bytes | None) -> None:
+def write_usage_error_report(config: pytest.Config, error: UsageError) -> None:
     """Settings that cannot be used leave a report all the same, with the defaults for what could not be read."""
     path, _ = read_option(config, "report")
     student, _ = read_option(config, "student")
@@ -27,33 +27,28 @@ def write_usage_error_report(config: pytest.Config, error: UsageError, key: byte
     here = config.invocation_params.dir
     settings = Settings(student=student or "", report=None if path is None else here / path)
     report = assemble(settings, RunData(), (), reason=str(error), exit_code=int(pytest.ExitCode.USAGE_ERROR))
-    json_report.try_write(report, settings.report, key)
+    json_report.try_write(report, settings.report)
     files.try_write(report, read_option(config, "format")[0], here)
 
 
 class ReportWriter:
-    """What one run leaves behind: the report, every view of it, and the exit code.
+    """What one run leaves behind: the report, every view of it, and the exit code."""
 
-    Args:
-        key: signs the report; None leaves it unsigned.
-    """
-
-    def __init__(self, config: pytest.Config, settings: Settings, key: bytes | None) -> None:
+    def __init__(self, config: pytest.Config, settings: Settings) -> None:
         self.config = config
         self.settings = settings
-        self._key = key
         self._notes: list[str] = []
         self._unsaid: GradeReport | None = None
 
-    def claim(self) -> None:
-        """Write an unfinished one, so that nobody takes an older file for the result of this run.
+    def write_placeholders(self) -> None:
+        """Write an unfinished report in every place, so that an older file is not taken for the result of this run.
 
         Raises:
             UsageError: nothing can be written there.
         """
         unfinished = assemble(self.settings, RunData(), (), reason="the run did not come to its end")
-        json_report.claim(unfinished, self.settings, self._key)
-        files.claim(unfinished, self.settings.formats)
+        json_report.write_placeholder(unfinished, self.settings)
+        files.write_placeholders(unfinished, self.settings.formats)
         json_report.enable_json_report(self.config)
 
     def finish(self, found: RunState, session: pytest.Session, progress: ProgressLine, *, signalled: bool) -> None:
@@ -61,7 +56,7 @@ class ReportWriter:
         report = self._build_report(found, session, signalled=signalled)
         report = self.config.hook.pytest_attn_modify_report(config=self.config, report=report) or report
         self._unsaid = report
-        written = json_report.write(report, self.config, self.settings, self._key)
+        written = json_report.write(report, self.config, self.settings)
         with progress.during("drawing"):
             shown = views.write_views(report, self.config, self.settings)
         junit.add_properties(report, self.config)

@@ -22,7 +22,6 @@ from pytest_attn_grader.plugin.run_state import RunState
 from pytest_attn_grader.plugin.sigterm import GracefulTermination
 from pytest_attn_grader.plugin.stash import EVIDENCE_KEY, SESSION_KEY
 from pytest_attn_grader.reports import junit, terminal
-from pytest_attn_grader.reports.signature import pop_signing_key
 from pytest_attn_grader.settings import Settings, read_settings
 
 
@@ -32,16 +31,14 @@ def begin(config: pytest.Config) -> None:
     Raises:
         pytest.UsageError: a setting cannot be used; a report that says so has been written when a path was given.
     """
-    # Before anything is started that could read it.
-    key = pop_signing_key()
     try:
         settings = read_settings(config)
         if settings is None:
             return
         collection.add_check_files(config)
-        run = GradedRun(config, xdist.settings_with_controller_seed(config, settings), key=key)
+        run = GradedRun(config, xdist.settings_with_controller_seed(config, settings))
     except UsageError as error:
-        write_usage_error_report(config, error, key)
+        write_usage_error_report(config, error)
         raise pytest.UsageError(str(error)) from error
     config.pluginmanager.register(run, "attn-grader-run")
 
@@ -49,11 +46,11 @@ def begin(config: pytest.Config) -> None:
 class GradedRun:
     """One run: from the settings to the written report."""
 
-    def __init__(self, config: pytest.Config, settings: Settings, *, key: bytes | None = None) -> None:
+    def __init__(self, config: pytest.Config, settings: Settings) -> None:
         self.config = config
         self.settings = settings
         self.found = RunState()
-        self.report = ReportWriter(config, settings, key)
+        self.report = ReportWriter(config, settings)
         self.modules: list[ChecksModule] = []
         self._ending = GracefulTermination()
         self.session: GradingSession | None = None
@@ -63,7 +60,7 @@ class GradedRun:
 
     def _start(self) -> None:
         if not collection.is_xdist_worker(self.config):
-            self.report.claim()
+            self.report.write_placeholders()
             self._ending.begin()
         session = GradingSession(self.settings)
         isolation.reject_imported_student_modules(session.target, self.config)

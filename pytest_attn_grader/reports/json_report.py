@@ -14,7 +14,6 @@ import pytest
 from pytest_attn_grader.errors import UsageError
 from pytest_attn_grader.reports.atomic_write import write_text_atomically
 from pytest_attn_grader.reports.escaping import for_json
-from pytest_attn_grader.reports.signature import sign
 from pytest_attn_grader.results.base import encode_non_finite
 from pytest_attn_grader.results.report import GradeReport
 from pytest_attn_grader.settings import Settings
@@ -30,8 +29,8 @@ def enable_json_report(config: pytest.Config) -> None:
         config.option.json_report_verbosity = 0  # its "auto-save skipped" would only puzzle
 
 
-def claim(report: GradeReport, settings: Settings, key: bytes | None = None) -> None:
-    """Write a first report at once: if this run is killed, nobody mistakes an older file for its result.
+def write_placeholder(report: GradeReport, settings: Settings) -> None:
+    """Write an unfinished report before the run: a run that is killed leaves no older result behind.
 
     Raises:
         UsageError: nothing can be written there.
@@ -39,7 +38,7 @@ def claim(report: GradeReport, settings: Settings, key: bytes | None = None) -> 
     if settings.report is None:
         return
     try:
-        _write_atomically(settings.report, _document(report, None, key))
+        _write_atomically(settings.report, _document(report, None))
     except OSError as error:
         raise UsageError(
             f"--attn-report={settings.report} cannot be written ({error.strerror}). Choose a file in a folder that "
@@ -47,13 +46,13 @@ def claim(report: GradeReport, settings: Settings, key: bytes | None = None) -> 
         ) from error
 
 
-def write(report: GradeReport, config: pytest.Config, settings: Settings, key: bytes | None = None) -> bool:
-    """Write the finished report, signed when there is a key; False, and a line on stderr, when the disk refuses."""
+def write(report: GradeReport, config: pytest.Config, settings: Settings) -> bool:
+    """Write the finished report; return False, with a line on stderr, when it cannot be written."""
     if settings.report is None:
         return True
     collected = getattr(getattr(config, "_json_report", None), "report", None)
     try:
-        _write_atomically(settings.report, _document(report, collected, key))
+        _write_atomically(settings.report, _document(report, collected))
     except OSError as error:
         # The terminal may be captured or gone: stderr is what a batch system keeps.
         sys.stderr.write(f"attn-grader: the report {settings.report} could not be written: {error.strerror}\n")
@@ -61,11 +60,11 @@ def write(report: GradeReport, config: pytest.Config, settings: Settings, key: b
     return True
 
 
-def try_write(report: GradeReport, path: Path | None, key: bytes | None = None) -> None:
+def try_write(report: GradeReport, path: Path | None) -> None:
     """Write the report of a run that never began; its error is about to be shown, another would hide it."""
     if path is not None:
         with contextlib.suppress(OSError):
-            _write_atomically(path, _document(report, None, key))
+            _write_atomically(path, _document(report, None))
 
 
 def load_report(path: Path) -> GradeReport:
@@ -93,7 +92,7 @@ def parse_report(content: bytes, path: Path) -> GradeReport:
         raise UsageError(f"{path} is no report of --attn-report that this version can read: {why}") from error
 
 
-def _document(report: GradeReport, collected: dict[str, Any] | None, key: bytes | None) -> dict[str, Any]:
+def _document(report: GradeReport, collected: dict[str, Any] | None) -> dict[str, Any]:
     base = collected or {
         "created": time.time(),
         "duration": 0.0,
@@ -107,7 +106,7 @@ def _document(report: GradeReport, collected: dict[str, Any] | None, key: bytes 
     # Other plugins and the instructor's own tests may have put anything into theirs.
     base = encode_non_finite(base)
     document: dict[str, Any] = for_json({**base, "exitcode": report.exit_code, KEY: report.model_dump(mode="json")})
-    return document if key is None else sign(document, key)
+    return document
 
 
 def _write_atomically(path: Path, document: dict[str, Any]) -> None:

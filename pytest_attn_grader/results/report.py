@@ -70,7 +70,6 @@ __all__ = [
     "Tolerance",
     "Phase",
     "Sandbox",
-    "Signature",
     "EvidenceValue",
 ]
 
@@ -203,13 +202,6 @@ class Sandbox(FrozenModel):
     unenforced: tuple[str, ...] = ()
 
 
-class Signature(FrozenModel):
-    """Over the whole document, so that whoever has the key can tell whether it was changed."""
-
-    algorithm: Literal["hmac-sha256"]
-    value: str
-
-
 Level = Literal["met", "partly", "not-met", "not-assessed"]
 
 
@@ -265,4 +257,3 @@ class GradeReport(FrozenModel):
     timing: tuple[Phase, ...] = ()
     peak_memory_bytes: int | None = None
     sandbox: Sandbox
-    signature: Signature | None = None

@@ -20,7 +20,7 @@ QUICK = {"process": {"reads_frames", "exits_with_a_pass"}, "bwrap": {"answers_it
 # Killing takes a moment more on a machine with other work; the promise itself is measured below.
 DELAY_SECONDS = 60.0
 ORDER = [(hostile, tier) for tier in TIERS for hostile in corpus() if tier in hostile.tiers]
-SECRET = {"GITHUB_TOKEN": "hostile-secret", "ATTN_REPORT_KEY": "hostile-secret"}
+SECRET = {"GITHUB_TOKEN": "hostile-secret"}
 
 Grade = Callable[[Hostile, str], Outcome]
 

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from pathlib import Path
 
 import pytest
 
-from pytest_attn_grader.reports.signature import verify_signature
 from pytest_attn_grader.sandbox import bubblewrap
 from tests.support.runs import Warm
 from tests.support.sandboxes import left_in
 from tests.support.students import REFERENCE
 
-KEY = "the course's key"
 # A daemon that waits for the report and writes another one over it, as often as it can.
 FORGER = """
 import os, time
@@ -56,10 +53,9 @@ def attention(query, key, value, mask=None):
 def test_a_daemon_that_waits_for_the_report(tier: str, warm: Warm) -> None:
     if tier == "bwrap" and bubblewrap.why_not():
         pytest.skip(bubblewrap.why_not())
-    run = warm.grade(FORGER, f"--attn-sandbox={tier}", environment={"ATTN_REPORT_KEY": KEY})
+    run = warm.grade(FORGER, f"--attn-sandbox={tier}")
     assert (run.exit_code, run.verdict) == (1, "failed"), run.text
     assert run.report["sandbox"]["tier"] == tier
-    assert verify_signature(json.loads(run.report_path.read_text()), KEY.encode())
     assert not left_in(run.folder)
 
 

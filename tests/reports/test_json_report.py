@@ -28,7 +28,7 @@ def read(path: Path) -> Any:
 
 def test_a_claim_is_a_whole_report(tmp_path: Path) -> None:
     path = tmp_path / "report.json"
-    json_report.claim(report_of(reason="the run did not come to its end"), settings_for(path))
+    json_report.write_placeholder(report_of(reason="the run did not come to its end"), settings_for(path))
     document = read(path)
     validate(document)
     assert document["attn_grader"]["verdict"] == "ungradable"
@@ -38,7 +38,7 @@ def test_a_claim_is_a_whole_report(tmp_path: Path) -> None:
 
 def test_without_a_path_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    json_report.claim(report_of(), settings_for(None))
+    json_report.write_placeholder(report_of(), settings_for(None))
     assert json_report.write(report_of(), NO_JSON_REPORT, settings_for(None))
     json_report.try_write(report_of(), None)
     assert os.listdir(tmp_path) == []
@@ -98,7 +98,7 @@ def test_a_reader_never_sees_half_a_report(broken: str, tmp_path: Path, monkeypa
     expected = f"attn-grader: the report {path} could not be written: No space left on device\n"
     assert capsys.readouterr().err == expected
     with pytest.raises(UsageError):
-        json_report.claim(report_of(), settings_for(path))
+        json_report.write_placeholder(report_of(), settings_for(path))
     json_report.try_write(report_of(), path)
     assert path.read_text() == "the old report"
     assert os.listdir(tmp_path) == ["report.json"]
@@ -127,7 +127,7 @@ def test_a_path_that_cannot_be_written(where: str, why: str, tmp_path: Path, cap
     (tmp_path / "file").write_text("")
     path = tmp_path / where
     with pytest.raises(UsageError) as caught:
-        json_report.claim(report_of(), settings_for(path))
+        json_report.write_placeholder(report_of(), settings_for(path))
     assert str(caught.value) == (
         f"--attn-report={path} cannot be written ({why}). Choose a file in a folder that exists and is yours."
     )
@@ -142,7 +142,7 @@ def test_a_report_is_as_readable_as_any_file(tmp_path: Path) -> None:
     path = tmp_path / "report.json"
     before = os.umask(0o027)
     try:
-        json_report.claim(report_of(), settings_for(path))
+        json_report.write_placeholder(report_of(), settings_for(path))
     finally:
         os.umask(before)
     assert stat.S_IMODE(path.stat().st_mode) == 0o640

@@ -33,7 +33,7 @@ QUERY = (("query", TensorRef("query")),)
 def test_the_environment_holds_no_secrets(
     remote_over: MakeRemote, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("ATTN_REPORT_KEY", "GITHUB_TOKEN", "HF_TOKEN", "CI", "PYTHONPATH", "PYTEST_CURRENT_TEST"):
+    for name in ("GITHUB_TOKEN", "HF_TOKEN", "CI", "PYTHONPATH", "PYTEST_CURRENT_TEST"):
         monkeypatch.setenv(name, "s3cret")
     remote = remote_over(
         "import os, sys, torch\n"

@@ -22,7 +22,6 @@ from typing import Any
 from pytest_attn_grader._utils.imports import HEAVY_MODULES
 from pytest_attn_grader.cli.grade.warmup import run_warmup
 from pytest_attn_grader.errors import SandboxUnavailableError
-from pytest_attn_grader.reports.signature import KEY_VARIABLE
 from pytest_attn_grader.sandbox import bubblewrap, fork_server
 from pytest_attn_grader.sandbox.fork_server import ForkServer, ForkServerUnavailableError
 from pytest_attn_grader.sandbox.launch import start_fork_server
@@ -142,9 +141,6 @@ def run(job: dict[str, Any]) -> None:
     try:
         _die_with_parent()
         os.setsid()
-        if job["key"] is not None:
-            # Not before: what a process is started with others can read, and the run takes it out of here at once.
-            os.environ[KEY_VARIABLE] = job["key"]
         _redirect(job["log"])
         os.chdir(job["folder"])
         sys.argv = ["pytest", *job["args"]]

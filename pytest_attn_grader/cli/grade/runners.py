@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from pytest_attn_grader.reports.signature import KEY_VARIABLE, pop_signing_key
 from pytest_attn_grader.sandbox.others import kill_group
 
 # A run ends by itself when its budget is used up; one that does not has hung, and that is our fault.
@@ -84,17 +83,15 @@ class Runner(Protocol):
 class ForkServerRunner:
     """A process of `warm.py`, with the model in memory; started when the first job comes, and again when it died."""
 
-    def __init__(self, model: str, device: str, key: str | None = None) -> None:
+    def __init__(self, model: str, device: str) -> None:
         self._command = [sys.executable, "-m", "pytest_attn_grader.cli.grade.fork_server", model, device]
-        self._key = key
         self._process: subprocess.Popen[str] | None = None
         self._run_pid: int | None = None
 
     def run(self, job: Job) -> int:
         process = self._running()
         assert process.stdin is not None
-        wanted = {**vars(job), "key": self._key}
-        process.stdin.write(json.dumps(wanted) + "\n")
+        process.stdin.write(json.dumps(vars(job)) + "\n")
         process.stdin.flush()
         self._run_pid = int(_answer(process, START_SECONDS))
         try:
@@ -163,16 +160,12 @@ def _answer(process: subprocess.Popen[str], seconds: float) -> str:
 class SubprocessRunner:
     """A new interpreter for every job: where processes cannot be forked (Windows), or should not (macOS)."""
 
-    def __init__(self, key: str | None = None) -> None:
-        self._key = key
-
     def run(self, job: Job) -> int:
         with Path(job.log).open("wb") as log:
             try:
                 return subprocess.run(
                     [sys.executable, "-m", "pytest", *job.args],
                     cwd=job.folder,
-                    env=os.environ if self._key is None else {**os.environ, KEY_VARIABLE: self._key},
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
@@ -195,22 +188,14 @@ class ThreadLocalRunners:
     def __init__(self) -> None:
         self._local = threading.local()
         self._all: list[Runner] = []
-        self._key: str | None = None
         self._lock = threading.Lock()
 
-    def get_runner(self, make: Callable[[str | None], Runner]) -> Runner:
-        """Its runner.
-
-        Args:
-            make: is given the key that reports are signed with, which leaves the environment before any code of a
-                submission runs beside this process.
-        """
+    def get_runner(self, make: Callable[[], Runner]) -> Runner:
+        """Return this thread's runner, made when it has none."""
         runner: Runner | None = getattr(self._local, "runner", None)
         if runner is None:
             with self._lock:
-                key = pop_signing_key()
-                self._key = self._key if key is None else key.decode("utf-8", "surrogateescape")
-                runner = self._local.runner = make(self._key)
+                runner = self._local.runner = make()
                 self._all.append(runner)
         return runner
 
@@ -240,9 +225,7 @@ def can_fork() -> bool:
 
 def run_job(job: Job) -> Outcome:
     """Grade one submission; never raises for what a submission or a run does."""
-    runner = RUNNERS.get_runner(
-        lambda key: ForkServerRunner(job.model, job.device, key) if can_fork() else SubprocessRunner(key)
-    )
+    runner = RUNNERS.get_runner(lambda: ForkServerRunner(job.model, job.device) if can_fork() else SubprocessRunner())
     started = time.monotonic()
     reason = ""
     exit_code = -1

@@ -1,4 +1,4 @@
-"""The files of `--attn-format=NAME:PATH`: claimed before the run, written after it, each whole or not at all."""
+"""Write the files of `--attn-format=NAME:PATH`: a placeholder before the run, the result after it, atomically."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from pytest_attn_grader.settings import parse_formats
 Outputs = Sequence[tuple[str, Path]]
 
 
-def claim(report: GradeReport, outputs: Outputs) -> None:
-    """Write the unfinished report in every format: a run that is killed leaves no older result, and no zero.
+def write_placeholders(report: GradeReport, outputs: Outputs) -> None:
+    """Write the unfinished report in every format: a run that is killed leaves neither an older result nor a zero.
 
     Raises:
         UsageError: there is no such format, or nothing can be written there.

@@ -15,7 +15,7 @@ from tests.support.reports import report_of
 def test_a_claim_replaces_what_an_older_run_left(tmp_path: Path) -> None:
     path = tmp_path / "results.json"
     path.write_text('{"score": 100}')
-    files.claim(report_of(reason="the run did not come to its end"), [("gradescope", path)])
+    files.write_placeholders(report_of(reason="the run did not come to its end"), [("gradescope", path)])
     document = json.loads(path.read_text())
     assert "score" not in document
     assert "did not come to its end" in document["output"]
@@ -32,7 +32,7 @@ def test_a_file_of_the_step_is_appended_to(
     monkeypatch.setenv(variable, str(given))
     given.write_text("kept\n")
     other.write_text("kept\n")
-    files.claim(report_of(reason="x"), [(name, given), (name, other)])
+    files.write_placeholders(report_of(reason="x"), [(name, given), (name, other)])
     assert given.read_text() == "kept\n"
     assert files.write(samples.failed(), [(name, given), (name, other)])
     assert given.read_text().startswith("kept\n")
@@ -50,7 +50,7 @@ def test_a_run_that_never_began_says_why(tmp_path: Path) -> None:
 def test_what_cannot_be_written_is_said_before_and_after(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "missing" / "results.json"
     with pytest.raises(UsageError, match=r"--attn-format=gradescope:.*results\.json cannot be written"):
-        files.claim(report_of(), [("gradescope", path)])
+        files.write_placeholders(report_of(), [("gradescope", path)])
     good = tmp_path / "good.json"
     assert not files.write(samples.failed(), [("gradescope", path), ("exercism", good)])
     assert "gradescope could not be written" in capsys.readouterr().err
