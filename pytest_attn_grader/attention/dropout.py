@@ -15,11 +15,11 @@ from torch import Tensor
 from pytest_attn_grader.attention.probes import Probe, real_rows
 
 # A weight below this is too small to tell its share of the output from rounding.
-SMALLEST_WEIGHT = 1e-3
+MIN_WEIGHT = 1e-3
 # What no weighted sum of the values explains: larger, and the output is not one.
 MAX_RESIDUAL = 1e-2
 # A dropped number is 0 up to what solving for it costs.
-LARGEST_ZERO = 1e-3
+MAX_ZERO = 1e-3
 
 
 def effective_weights(attn_output: Tensor, probe: Probe) -> tuple[Tensor, Tensor] | None:
@@ -88,11 +88,11 @@ def estimate_dropout(attn_output: Tensor, attn_weights: Tensor | None, probe: Pr
         return None
     after, rest = found
     before = real_rows(attn_weights.double(), probe)
-    usable = before > SMALLEST_WEIGHT
+    usable = before > MIN_WEIGHT
     ratio = after[usable] / before[usable]
     if rest >= MAX_RESIDUAL or not is_zero_or_enlarged(ratio):
         return None
-    zero = ratio.abs() < LARGEST_ZERO
+    zero = ratio.abs() < MAX_ZERO
     return Dropout(share=float(zero.double().mean()), factor=float(ratio[~zero].median()))
 
 
@@ -100,7 +100,7 @@ def is_zero_or_enlarged(ratio: Tensor) -> bool:
     """Whether numbers after dropout, divided by those before, are 0 or one common factor above 1."""
     if ratio.numel() == 0 or not ratio.isfinite().all():
         return False
-    zero = ratio.abs() < LARGEST_ZERO
+    zero = ratio.abs() < MAX_ZERO
     kept = ratio[~zero]
     if not zero.any() or kept.numel() == 0:
         return False

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import torch
 
-from pytest_attn_grader.attention.validation import distribution_pair, square
+from pytest_attn_grader.attention.validation import validate_distribution_pair, validate_square
 
 
 def previous_token_score(weights: torch.Tensor) -> torch.Tensor:
@@ -27,7 +27,7 @@ def previous_token_score(weights: torch.Tensor) -> torch.Tensor:
     Raises:
         ValueError: a value is not finite, or the map is not square.
     """
-    return square(weights).diagonal(offset=-1, dim1=-2, dim2=-1).mean(dim=-1)
+    return validate_square(weights).diagonal(offset=-1, dim1=-2, dim2=-1).mean(dim=-1)
 
 
 def first_token_score(weights: torch.Tensor) -> torch.Tensor:
@@ -45,7 +45,7 @@ def first_token_score(weights: torch.Tensor) -> torch.Tensor:
     Raises:
         ValueError: a value is not finite, or the map is not square.
     """
-    return square(weights)[..., 1:, 0].mean(dim=-1)
+    return validate_square(weights)[..., 1:, 0].mean(dim=-1)
 
 
 def duplicate_token_score(weights: torch.Tensor, input_ids: torch.Tensor) -> torch.Tensor:
@@ -64,7 +64,7 @@ def duplicate_token_score(weights: torch.Tensor, input_ids: torch.Tensor) -> tor
     Raises:
         ValueError: a value is not finite, the map is not square, or its length is not that of ``input_ids``.
     """
-    weights = square(weights, input_ids)
+    weights = validate_square(weights, input_ids)
     return _mean_over_targets(weights, _earlier_occurrences(input_ids.to(weights.device)))
 
 
@@ -85,7 +85,7 @@ def induction_score(weights: torch.Tensor, input_ids: torch.Tensor) -> torch.Ten
     Raises:
         ValueError: a value is not finite, the map is not square, or its length is not that of ``input_ids``.
     """
-    weights = square(weights, input_ids)
+    weights = validate_square(weights, input_ids)
     followers = torch.zeros_like(earlier := _earlier_occurrences(input_ids.to(weights.device)))
     followers[:, 1:] = earlier[:, :-1]
     return _mean_over_targets(weights, followers.tril(diagonal=-1))
@@ -111,7 +111,7 @@ def match_heads(student: torch.Tensor, reference: torch.Tensor) -> tuple[torch.T
 
     if student.ndim != 3:
         raise ValueError(f"match_heads wants (num_heads, query_len, key_len), got {tuple(student.shape)}")
-    student, reference = distribution_pair(student, reference, None)
+    student, reference = validate_distribution_pair(student, reference, None)
     costs = torch.stack([(student - head).abs().sum(dim=-1).mean(dim=-1) / 2 for head in reference])
     _, matched = linear_sum_assignment(costs.detach().cpu().numpy())  # costs: (reference heads, student heads)
     student_heads = torch.as_tensor(matched, dtype=torch.int64, device=student.device)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from pytest_attn_grader.attention.validation import finite, same_shape
+from pytest_attn_grader.attention.validation import validate_finite, validate_same_shape
 
 
 def kl_divergence(student_logits: torch.Tensor, reference_logits: torch.Tensor) -> torch.Tensor:
@@ -53,5 +53,5 @@ def top_k_agreement(student_logits: torch.Tensor, reference_logits: torch.Tensor
 
 
 def _finite_logits(student_logits: torch.Tensor, reference_logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    same_shape(student_logits, reference_logits, "logits")
-    return finite(student_logits, "student logits"), finite(reference_logits, "reference logits")
+    validate_same_shape(student_logits, reference_logits, "logits")
+    return validate_finite(student_logits, "student logits"), validate_finite(reference_logits, "reference logits")

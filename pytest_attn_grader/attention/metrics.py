@@ -26,12 +26,12 @@ from pytest_attn_grader.attention.head_scores import (
 from pytest_attn_grader.attention.logit_metrics import kl_divergence, top_k_agreement
 from pytest_attn_grader.attention.validation import (
     ROW_SUM_TOLERANCE,
-    distribution,
-    distribution_pair,
-    finite,
-    finite_pair,
-    judged,
-    non_negative,
+    select_rows,
+    validate_distribution,
+    validate_distribution_pair,
+    validate_finite,
+    validate_finite_pair,
+    validate_non_negative,
 )
 
 __all__ = [
@@ -73,7 +73,7 @@ def cosine_similarity(
     Raises:
         ValueError: shapes differ, or a value is not finite.
     """
-    student, reference = finite_pair(student, reference, real_rows)
+    student, reference = validate_finite_pair(student, reference, real_rows)
     norms = student.norm(dim=-1) * reference.norm(dim=-1)  # (..., query_len)
     cosines: torch.Tensor = (student * reference).sum(dim=-1) / norms.clamp_min(torch.finfo(norms.dtype).tiny)
     return cosines.clamp(-1.0, 1.0).mean(dim=-1)
@@ -97,7 +97,7 @@ def jensen_shannon_divergence(
     Raises:
         ValueError: shapes differ, a value is not finite or negative, or a row does not sum to one.
     """
-    student, reference = distribution_pair(student, reference, real_rows)
+    student, reference = validate_distribution_pair(student, reference, real_rows)
     middle = (student + reference) / 2
     divergence = (_relative_entropy(student, middle) + _relative_entropy(reference, middle)) / 2
     return divergence.clamp(0.0, math.log(2.0)).mean(dim=-1)
@@ -122,7 +122,7 @@ def earth_movers_distance(
     Raises:
         ValueError: shapes differ, a value is not finite or negative, or a row does not sum to one.
     """
-    student, reference = distribution_pair(student, reference, real_rows)
+    student, reference = validate_distribution_pair(student, reference, real_rows)
     # The last entry of both is 1; leaving it out keeps its rounding out.
     gaps = (student.cumsum(dim=-1) - reference.cumsum(dim=-1))[..., :-1].abs()  # (..., query_len, key_len - 1)
     return gaps.sum(dim=-1).mean(dim=-1)
@@ -145,7 +145,7 @@ def total_variation(
     Raises:
         ValueError: shapes differ, a value is not finite or negative, or a row does not sum to one.
     """
-    student, reference = distribution_pair(student, reference, real_rows)
+    student, reference = validate_distribution_pair(student, reference, real_rows)
     return (student - reference).abs().sum(dim=-1).div(2).mean(dim=-1)
 
 
@@ -166,7 +166,7 @@ def argmax_agreement(
     Raises:
         ValueError: shapes differ, or a value is not finite.
     """
-    student, reference = finite_pair(student, reference, real_rows)
+    student, reference = validate_finite_pair(student, reference, real_rows)
     chosen = reference.gather(-1, student.argmax(dim=-1, keepdim=True)).squeeze(-1)  # (..., query_len)
     return (chosen >= reference.amax(dim=-1)).to(torch.float64).mean(dim=-1)
 
@@ -186,7 +186,7 @@ def entropy(weights: torch.Tensor, *, real_rows: torch.Tensor | None = None) -> 
     Raises:
         ValueError: a value is not finite or negative, or a row does not sum to one.
     """
-    weights = distribution(weights, "weights", real_rows)
+    weights = validate_distribution(weights, "weights", real_rows)
     return _row_entropies(weights).mean(dim=-1)
 
 
@@ -205,7 +205,7 @@ def entropy_difference(
     Raises:
         ValueError: shapes differ, a value is not finite or negative, or a row does not sum to one.
     """
-    student, reference = distribution_pair(student, reference, real_rows)
+    student, reference = validate_distribution_pair(student, reference, real_rows)
     return (_row_entropies(student) - _row_entropies(reference)).mean(dim=-1)
 
 
@@ -228,8 +228,8 @@ def attention_distance(weights: torch.Tensor, *, real_rows: torch.Tensor | None 
     query_len, key_len = weights.shape[-2:]
     query_positions = torch.arange(key_len - query_len, key_len, device=weights.device)[:, None]
     distances = (query_positions - torch.arange(key_len, device=weights.device)).abs()  # (query_len, key_len)
-    weights = distribution(weights, "weights", real_rows)
-    return (weights * judged(distances, real_rows)).sum(dim=-1).mean(dim=-1)
+    weights = validate_distribution(weights, "weights", real_rows)
+    return (weights * select_rows(distances, real_rows)).sum(dim=-1).mean(dim=-1)
 
 
 def row_sum_error(weights: torch.Tensor, *, real_rows: torch.Tensor | None = None) -> torch.Tensor:
@@ -245,7 +245,7 @@ def row_sum_error(weights: torch.Tensor, *, real_rows: torch.Tensor | None = Non
     Raises:
         ValueError: a value is not finite.
     """
-    weights = finite(judged(weights, real_rows), "weights")
+    weights = validate_finite(select_rows(weights, real_rows), "weights")
     return (weights.sum(dim=-1) - 1).abs().amax(dim=-1)
 
 
@@ -261,7 +261,7 @@ def normalised_rows(weights: torch.Tensor) -> torch.Tensor:
     Raises:
         ValueError: a value is not finite or negative.
     """
-    weights = non_negative(finite(weights, "weights"), "weights")
+    weights = validate_non_negative(validate_finite(weights, "weights"), "weights")
     sums = weights.sum(dim=-1, keepdim=True)
     return torch.where(sums > 0, weights / sums.where(sums > 0, torch.ones_like(sums)), 1.0 / weights.shape[-1])
 

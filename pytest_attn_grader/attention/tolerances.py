@@ -53,10 +53,10 @@ def derive_tolerance(probe: Probe) -> tuple[ProbeResult, ProbeTolerance]:
 
 
 def _derive(probe: Probe) -> tuple[ProbeResult, ProbeTolerance]:
-    exact = InProcessAttention(reference_attention).attempt(replace(in_float64(probe), dropout_p=0.0, training=False))
+    exact = InProcessAttention(reference_attention).run_probe(replace(in_float64(probe), dropout_p=0.0, training=False))
     spread = dict.fromkeys(_quantities(exact), 0.0)
     for evaluation in EVALUATION_ORDERS:
-        record = InProcessAttention(evaluation).attempt(probe)
+        record = InProcessAttention(evaluation).run_probe(probe)
         for name, tensor in _quantities(record).items():
             spread[name] = max(spread[name], _distance(name, tensor, _quantities(exact)[name], probe))
     eps = torch.finfo(probe.query.dtype).eps

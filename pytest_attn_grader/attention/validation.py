@@ -8,7 +8,7 @@ import torch
 ROW_SUM_TOLERANCE = 5e-3
 
 
-def finite(values: torch.Tensor, name: str) -> torch.Tensor:
+def validate_finite(values: torch.Tensor, name: str) -> torch.Tensor:
     """The values in float64; raises ValueError naming how many are not finite and the first."""
     values = values.to(torch.float64)
     bad = ~values.isfinite()
@@ -20,14 +20,14 @@ def finite(values: torch.Tensor, name: str) -> torch.Tensor:
     return values
 
 
-def non_negative(weights: torch.Tensor, name: str) -> torch.Tensor:
+def validate_non_negative(weights: torch.Tensor, name: str) -> torch.Tensor:
     """The weights as they are; raises ValueError naming the smallest when one is negative."""
     if (weights < 0).any():
         raise ValueError(f"{name} must not be negative: the smallest value is {weights.min().item():.6g}")
     return weights
 
 
-def judged(weights: torch.Tensor, real_rows: torch.Tensor | None) -> torch.Tensor:
+def select_rows(weights: torch.Tensor, real_rows: torch.Tensor | None) -> torch.Tensor:
     """The query rows to judge, ``(..., judged rows, key_len)``; the others may hold anything, NaN included."""
     if real_rows is None:
         return weights
@@ -41,7 +41,7 @@ def judged(weights: torch.Tensor, real_rows: torch.Tensor | None) -> torch.Tenso
     return weights[..., real_rows, :]
 
 
-def same_shape(student: torch.Tensor, reference: torch.Tensor, what: str) -> None:
+def validate_same_shape(student: torch.Tensor, reference: torch.Tensor, what: str) -> None:
     """Raises ValueError naming both shapes when they differ."""
     if student.shape != reference.shape:
         raise ValueError(
@@ -49,20 +49,20 @@ def same_shape(student: torch.Tensor, reference: torch.Tensor, what: str) -> Non
         )
 
 
-def finite_pair(
+def validate_finite_pair(
     student: torch.Tensor, reference: torch.Tensor, real_rows: torch.Tensor | None
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Rows to judge of both maps, finite, in float64."""
-    same_shape(student, reference, "weights")
+    validate_same_shape(student, reference, "weights")
     return (
-        finite(judged(student, real_rows), "student weights"),
-        finite(judged(reference, real_rows), "reference weights"),
+        validate_finite(select_rows(student, real_rows), "student weights"),
+        validate_finite(select_rows(reference, real_rows), "reference weights"),
     )
 
 
-def distribution(weights: torch.Tensor, name: str, real_rows: torch.Tensor | None) -> torch.Tensor:
+def validate_distribution(weights: torch.Tensor, name: str, real_rows: torch.Tensor | None) -> torch.Tensor:
     """Rows to judge, as distributions in float64; what rounding is left in their sums is taken out."""
-    weights = non_negative(finite(judged(weights, real_rows), name), name)
+    weights = validate_non_negative(validate_finite(select_rows(weights, real_rows), name), name)
     sums = weights.sum(dim=-1, keepdim=True)
     worst = (sums - 1).abs().amax().item()
     if worst > ROW_SUM_TOLERANCE:
@@ -74,20 +74,20 @@ def distribution(weights: torch.Tensor, name: str, real_rows: torch.Tensor | Non
     return weights / sums
 
 
-def distribution_pair(
+def validate_distribution_pair(
     student: torch.Tensor, reference: torch.Tensor, real_rows: torch.Tensor | None
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Rows to judge of both maps, as distributions in float64."""
-    same_shape(student, reference, "weights")
+    validate_same_shape(student, reference, "weights")
     return (
-        distribution(student, "student weights", real_rows),
-        distribution(reference, "reference weights", real_rows),
+        validate_distribution(student, "student weights", real_rows),
+        validate_distribution(reference, "reference weights", real_rows),
     )
 
 
-def square(weights: torch.Tensor, input_ids: torch.Tensor | None = None) -> torch.Tensor:
+def validate_square(weights: torch.Tensor, input_ids: torch.Tensor | None = None) -> torch.Tensor:
     """A finite map of one sequence onto itself, in float64, that belongs to these tokens."""
-    weights = finite(weights, "weights")
+    weights = validate_finite(weights, "weights")
     if weights.ndim < 2 or weights.shape[-1] != weights.shape[-2]:
         raise ValueError(f"the score is defined on a square map of one sequence, got {tuple(weights.shape)}")
     if input_ids is not None and input_ids.shape != weights.shape[-1:]:

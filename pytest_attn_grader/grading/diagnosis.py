@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pytest_attn_grader._utils.fork_cache import once
 from pytest_attn_grader.attention.probes import Probe, ProbeResult, diagnosis_probes
 from pytest_attn_grader.misconceptions.diagnose import diagnose
-from pytest_attn_grader.misconceptions.mismatches import Predictions
+from pytest_attn_grader.misconceptions.mismatches import PredictionCache
 from pytest_attn_grader.submission.function_attention import RANKS, FunctionAttention
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def run_diagnosis(
     device: torch.device,
     hints: str,
     is_bidirectional: bool = False,
-    predictions: Predictions | None = None,
+    predictions: PredictionCache | None = None,
     observed: Mapping[str, ProbeResult] | None = None,
     seconds: float = math.inf,
 ) -> Diagnosis | None:
@@ -79,7 +79,8 @@ def run_diagnosis(
         {probe.name: probe for probe in probes if probe.name in attempts},
         mask_convention=contract.mask_convention,
         hints=hints,
-        predictions=predictions or once(lambda: ("predictions", *(probe.fingerprint for probe in probes)), Predictions),
+        predictions=predictions
+        or once(lambda: ("predictions", *(probe.fingerprint for probe in probes)), PredictionCache),
     )
 
 
@@ -100,7 +101,9 @@ def _rerun_probes(
             if fresh.why_not(probe) is not None:
                 continue
             before = known.get(probe.name)
-            record = fresh.attempt(probe) if _expected_seconds(probe, before) < deadline - time.perf_counter() else None
+            record = (
+                fresh.run_probe(probe) if _expected_seconds(probe, before) < deadline - time.perf_counter() else None
+            )
             if record is None or (record.failure is not None and time.perf_counter() > deadline):
                 # Not asked, or cut off by us, which says nothing about it.
                 record = before

@@ -51,7 +51,7 @@ def run_training(
     training = in_train_mode(probe, dropout_p)
     other_seed = replace(training, seed=training.seed + 1)
     other_future = replace(perturb_future(training, first_changed), seed=training.seed)
-    records = [student.attempt(each) for each in (training, other_seed, other_future)]
+    records = [student.run_probe(each) for each in (training, other_seed, other_future)]
     failure = next((record.failure for record in records if record.failure is not None), None)
     if failure is not None:
         return TrainingRun(failure=failure)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pytest_attn_grader.grading.observation import Observation
     from pytest_attn_grader.grading.patched_models import PatchedModels
     from pytest_attn_grader.grading.speed import SpeedBenchmark
-    from pytest_attn_grader.misconceptions.mismatches import Predictions
+    from pytest_attn_grader.misconceptions.mismatches import PredictionCache
     from pytest_attn_grader.models.loaded import LoadedModel
     from pytest_attn_grader.models.prompt import Prompt
     from pytest_attn_grader.submission.function_attention import FunctionAttention
@@ -133,7 +133,7 @@ class GradingSession(StudentUnderTest):
         if why_not is not None:
             raise NotApplicable(why_not)
         with self.clock.phase("probes"):
-            return Observation(probe, self.student.attempt(probe))
+            return Observation(probe, self.student.run_probe(probe))
 
     def observe_training(self, probe: Probe, dropout_p: float, *, first_changed: int) -> experiments.TrainingRun:
         from pytest_attn_grader.grading.experiments import run_training
@@ -223,7 +223,7 @@ class GradingSession(StudentUnderTest):
             except SubmissionError as error:
                 return error
 
-    def diagnosis(self, predictions: Predictions | None = None) -> Diagnosis | None:
+    def diagnosis(self, predictions: PredictionCache | None = None) -> Diagnosis | None:
         """Which known mistake the submission makes; None when none of its answers is wrong, or hints are off."""
         from pytest_attn_grader.grading.diagnosis import run_diagnosis, unfitted_attention
         from pytest_attn_grader.misconceptions.diagnose import diagnose_failure

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from pytest_attn_grader.misconceptions.base import ARCHITECTURES, Hints, Misconception
+from pytest_attn_grader.misconceptions.base import FAMILIES, Hints, Misconception
 from pytest_attn_grader.misconceptions.catalogue.registry import MISCONCEPTIONS, explain, find_misconception
 from pytest_attn_grader.misconceptions.diagnose import diagnose, diagnose_failure
-from pytest_attn_grader.misconceptions.mismatches import Predictions
+from pytest_attn_grader.misconceptions.mismatches import PredictionCache
 
 __all__ = [
-    "ARCHITECTURES",
+    "FAMILIES",
     "Hints",
     "MISCONCEPTIONS",
     "Misconception",
-    "Predictions",
+    "PredictionCache",
     "diagnose",
     "diagnose_failure",
     "explain",

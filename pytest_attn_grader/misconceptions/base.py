@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 Recogniser = Callable[["SubmissionObservations"], "Recognition | None"]
 ParameterFitter = Callable[["SubmissionObservations"], tuple[StageOverride, ...]]
 
-ARCHITECTURES: Mapping[str, str] = {
+FAMILIES: Mapping[str, str] = {
     "broken": "whether the code runs at all",
     "shape": "sizes that the code assumes",
     "wiring": "which tensor goes where",
@@ -67,7 +67,7 @@ class Misconception:
         id: stable, as in ``attn-grader explain AG102``.
         slug: the name of the mistake.
         title: a predicate that completes "Your attention equals one that ...".
-        family: a key of `ARCHITECTURES`.
+        family: a key of `FAMILIES`.
         probe: the probe that shows it best.
         changes: the wrong formula as stages of the pipeline; the first is the usual form, the others are variants.
         text: the whole docstring.
@@ -130,8 +130,8 @@ def misconception(
     def make(stage: Callable[..., Any]) -> Misconception:
         text = inspect.getdoc(stage) or ""
         title, explanation, sections = _parse(text, slug)
-        if family not in ARCHITECTURES:
-            raise ValueError(f"{slug}: {family!r} is no family; there are {', '.join(ARCHITECTURES)}")
+        if family not in FAMILIES:
+            raise ValueError(f"{slug}: {family!r} is no family; there are {', '.join(FAMILIES)}")
         fix = f"{sections['Fix']}\n\nBad:\n{sections['Bad']}\nGood:\n{sections['Good']}"
         return Misconception(
             id=id,

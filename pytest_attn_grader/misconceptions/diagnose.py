@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 from pytest_attn_grader.attention.probes import Probe, ProbeResult
 from pytest_attn_grader.attention.tolerances import ProbeTolerance, derive_tolerance
-from pytest_attn_grader.misconceptions.base import ARCHITECTURES, Misconception
+from pytest_attn_grader.misconceptions.base import FAMILIES, Misconception
 from pytest_attn_grader.misconceptions.catalogue.registry import MISCONCEPTIONS
 from pytest_attn_grader.misconceptions.evidence import describe_evidence
 from pytest_attn_grader.misconceptions.explanation import Explanation
-from pytest_attn_grader.misconceptions.mismatches import Predictions
+from pytest_attn_grader.misconceptions.mismatches import PredictionCache
 from pytest_attn_grader.misconceptions.observations import SubmissionObservations
 from pytest_attn_grader.misconceptions.search import Search
 from pytest_attn_grader.results.report import Diagnosis, Failure
@@ -24,7 +24,7 @@ def diagnose(
     *,
     mask_convention: str = "keep",
     hints: str = "explain",
-    predictions: Predictions | None = None,
+    predictions: PredictionCache | None = None,
 ) -> Diagnosis | None:
     """Name the mistake in a submission, or say honestly that it is none of the known ones.
 
@@ -125,7 +125,7 @@ def _evidence_for(mistake: Misconception, explanation: Explanation) -> str:
 
 def _named(mistakes: tuple[Misconception, ...], message: str, hints: str) -> Diagnosis:
     if hints == "nudge":
-        families = " and ".join(dict.fromkeys(ARCHITECTURES[mistake.family] for mistake in mistakes))
+        families = " and ".join(dict.fromkeys(FAMILIES[mistake.family] for mistake in mistakes))
         return Diagnosis(
             slugs=(),
             titles=(),

@@ -37,13 +37,13 @@ class Hypothesis:
     def slugs(self) -> frozenset[str]:
         return frozenset(mistake.slug for mistake in self.mistakes)
 
-    def joined(self, other: Hypothesis) -> Iterator[Hypothesis]:
+    def combine(self, other: Hypothesis) -> Iterator[Hypothesis]:
         """Both together, in every order that makes a difference."""
         if self.slugs & other.slugs:
             return
         both = tuple(sorted({*self.mistakes, *other.mistakes}, key=MISCONCEPTIONS.index))
         infinite = self.infinite_fill or other.infinite_fill
-        forth, back = self.change.joined(other.change), other.change.joined(self.change)
+        forth, back = self.change.combine(other.change), other.change.combine(self.change)
         if forth is not None:
             yield Hypothesis(both, forth, infinite)
         if back is not None and self.change.stages.keys() & other.change.stages.keys():

@@ -57,7 +57,7 @@ class Match:
 def run_probe(attention: StagedAttention, probe: Probe) -> ProbeResult:
     """Put a candidate to a probe; whatever it raises is part of what it does."""
     try:
-        return InProcessAttention(attention).attempt(probe)
+        return InProcessAttention(attention).run_probe(probe)
     except Exception as error:  # noqa: BLE001 - a wrong attention may fail in any way, as a student's may
         failure = Failure(name="raised", message=f"{type(error).__name__}: {error}")
     if probe.upstream is not None:
@@ -118,12 +118,12 @@ def compare(
     distances = [0.0]
     # No gradient fits an output of the wrong shape, so that there is none to compare.
     has_gradients = student.attn_output is not None and student.attn_output.shape == probe.query.shape
-    for aspect, theirs, ours, truth in _tensors(student, candidate, reference):
+    for aspect, student_rows, candidate_rows, truth in _tensors(student, candidate, reference):
         if (aspect in INPUT_NAMES and not has_gradients) or (only is not None and aspect not in only):
             continue
         floor = tolerance.tolerance.get(_FIELD_OF.get(aspect, aspect), 0.0)
         rows = None if aspect in INPUT_NAMES else probe
-        distance = _distance(theirs, ours, truth, floor, rows, partial(_exact, prediction, aspect))
+        distance = _distance(student_rows, candidate_rows, truth, floor, rows, partial(_exact, prediction, aspect))
         if distance is None:
             mismatched.add(aspect)
         elif aspect in _FIELD_OF:
@@ -173,21 +173,21 @@ def _distance(
         return 0.0 if student is candidate else None
     if student.shape != candidate.shape or student.dtype != candidate.dtype:
         return None
-    theirs, ours = _judged(student, rows), _judged(candidate, rows)
-    difference = theirs - ours
+    student_rows, candidate_rows = _real_rows_in_double(student, rows), _real_rows_in_double(candidate, rows)
+    difference = student_rows - candidate_rows
     finite: Tensor | None = None  # everywhere
     if not bool(difference.isfinite().all()):
-        finite = theirs.isfinite() & ours.isfinite()
-        one_sided = theirs.isfinite() != ours.isfinite()
+        finite = student_rows.isfinite() & candidate_rows.isfinite()
+        one_sided = student_rows.isfinite() != candidate_rows.isfinite()
         if float(one_sided.double().mean()) > _FINITENESS_SLACK:
             return None
-        difference, ours = difference[finite], ours[finite]
+        difference, candidate_rows = difference[finite], candidate_rows[finite]
     distance = float(difference.abs().max()) if difference.numel() else 0.0
     if reference is not None and reference.shape == student.shape:
-        wrong = theirs - _judged(reference, rows)
+        wrong = student_rows - _real_rows_in_double(reference, rows)
         if difference.numel() and _leaves_too_much(difference, wrong if finite is None else wrong[finite], floor):
             return None
-    return distance if distance <= _limit(candidate, ours, floor, distance, rows, exact) else None
+    return distance if distance <= _limit(candidate, candidate_rows, floor, distance, rows, exact) else None
 
 
 def _leaves_too_much(difference: Tensor, wrong: Tensor, floor: float) -> bool:
@@ -198,7 +198,7 @@ def _leaves_too_much(difference: Tensor, wrong: Tensor, floor: float) -> bool:
 
 def _limit(
     candidate: Tensor,
-    ours: Tensor,
+    candidate_rows: Tensor,
     floor: float,
     distance: float,
     rows: Probe | None,
@@ -206,19 +206,19 @@ def _limit(
 ) -> float:
     """How far rounding may take a student from this candidate; its own rounding is worked out only when it decides."""
     eps = torch.finfo(candidate.dtype).eps
-    size = float(ours.abs().max()) if ours.numel() else 0.0
+    size = float(candidate_rows.abs().max()) if candidate_rows.numel() else 0.0
     limit = max(floor, FLOOR_EPS * eps * max(1.0, size))
     if distance <= limit:
         return limit
     precise = exact()
     if precise is None or precise.shape != candidate.shape:
         return limit
-    rounding = (_judged(candidate, rows) - _judged(precise, rows)).abs()
+    rounding = (_real_rows_in_double(candidate, rows) - _real_rows_in_double(precise, rows)).abs()
     rounding = rounding[rounding.isfinite()]
     return max(limit, FACTOR * float(rounding.max())) if rounding.numel() else limit
 
 
-def _judged(tensor: Tensor, probe: Probe | None) -> Tensor:
+def _real_rows_in_double(tensor: Tensor, probe: Probe | None) -> Tensor:
     """The rows that count: those of real queries, wherever the axis of the queries is."""
     tensor = tensor.double()
     if probe is None:

@@ -15,7 +15,7 @@ from pytest_attn_grader.misconceptions.observations import Recognition, Submissi
 Fault = tuple[str, str]
 
 
-class Predictions:
+class PredictionCache:
     """What the catalogue answers, worked out once; share one object among submissions that get the same probes."""
 
     def __init__(self) -> None:
@@ -34,7 +34,7 @@ class Predictions:
 class MismatchFinder:
     """One submission against any hypothesis, with what was recognised by behaviour taken into account."""
 
-    def __init__(self, case: SubmissionObservations, predictions: Predictions) -> None:
+    def __init__(self, case: SubmissionObservations, predictions: PredictionCache) -> None:
         self.case = case
         self.predictions = predictions
         # float16 is tried and reported, and costs nothing.

@@ -229,12 +229,12 @@ class SubmissionObservations:
             return None
         implied, exact, keep = found
         usable = keep & implied.isfinite()
-        ours, theirs = _centred(exact, usable), _centred(implied, usable)
-        norm = float(ours.square().sum())
+        reference_scores, student_scores = _centred(exact, usable), _centred(implied, usable)
+        norm = float(reference_scores.square().sum())
         if norm == 0:
             return None
-        factor = float((ours * theirs).sum()) / norm
-        rest = float((theirs - factor * ours).abs().max())
+        factor = float((reference_scores * student_scores).sum()) / norm
+        rest = float((student_scores - factor * reference_scores).abs().max())
         return factor if rest < 1e-2 * max(1.0, abs(factor)) and abs(factor - 1) > 1e-3 else None
 
     def _implied_scores(self, name: str) -> tuple[Tensor, Tensor, Tensor] | None:

@@ -21,7 +21,7 @@ from pytest_attn_grader.attention.probes import Probe, real_rows
 from pytest_attn_grader.misconceptions.catalogue.registry import MISCONCEPTIONS, find_misconception
 from pytest_attn_grader.misconceptions.explanation import Explanation, ExplanationRanker
 from pytest_attn_grader.misconceptions.hypotheses import CORRECT, Hypothesis, has_earlier_look_alike, single_hypotheses
-from pytest_attn_grader.misconceptions.mismatches import MismatchFinder, Predictions
+from pytest_attn_grader.misconceptions.mismatches import MismatchFinder, PredictionCache
 from pytest_attn_grader.misconceptions.observations import Recognition, SubmissionObservations
 from pytest_attn_grader.misconceptions.stages import StagedAttention
 
@@ -34,9 +34,9 @@ _SURPRISING = 0.15
 class Search:
     """One submission's case, and the mistakes that may explain it."""
 
-    def __init__(self, case: SubmissionObservations, predictions: Predictions | None = None) -> None:
+    def __init__(self, case: SubmissionObservations, predictions: PredictionCache | None = None) -> None:
         self.case = case
-        self._finder = MismatchFinder(case, predictions or Predictions())
+        self._finder = MismatchFinder(case, predictions or PredictionCache())
         self._judge = ExplanationRanker(self._finder)
 
     def run(self) -> Explanation | None:
@@ -65,7 +65,7 @@ class Search:
             # Two mistakes that do not touch each other leave the faults that neither explains.
             if one in hidden and self._finder.unexplained(self._finder.faults(one) & self._finder.faults(other)):
                 continue
-            joined.setdefault(frozenset({one, other}), [*one.joined(other)])
+            joined.setdefault(frozenset({one, other}), [*one.combine(other)])
         return [pair for pairs in joined.values() for pair in pairs]
 
     def _visible_pairs(self, singles: Sequence[Hypothesis], hidden: Sequence[Hypothesis]) -> list[Hypothesis]:
@@ -74,7 +74,7 @@ class Search:
         primary = [each for each in visible if each.is_usual]
         variants = [each for each in visible if each not in primary]
         for pairs in (combinations(primary, 2), product(primary, variants)):
-            found = [pair for one, other in pairs for pair in one.joined(other) if self._is_roughly(pair)]
+            found = [pair for one, other in pairs for pair in one.combine(other) if self._is_roughly(pair)]
             if found:
                 return found
         return []
@@ -103,16 +103,16 @@ class Search:
 
     def _is_roughly(self, pair: Hypothesis) -> bool:
         """The output of the first probe alone, without gradients: there are thousands of pairs."""
-        theirs = self._first_rows
-        if theirs is None or self._finder.first is None:
+        student_rows = self._first_rows
+        if student_rows is None or self._finder.first is None:
             return False
         probe = self.case.candidate_probes[self._finder.first]
         output = _forward(pair.pipeline, probe)
         if output is None or output.shape != probe.query.shape:
             return False
-        ours = real_rows(output, probe)
-        close = (theirs - ours).abs() <= _ROUGH * ours.abs().clamp_min(1.0)
-        return bool(close.all()) or bool((close | ~(theirs.isfinite() | ours.isfinite())).all())
+        candidate_rows = real_rows(output, probe)
+        close = (student_rows - candidate_rows).abs() <= _ROUGH * candidate_rows.abs().clamp_min(1.0)
+        return bool(close.all()) or bool((close | ~(student_rows.isfinite() | candidate_rows.isfinite())).all())
 
     def _dropped(self, singles: Sequence[Hypothesis]) -> Explanation | None:
         """A mistake together with dropout that is always on: its weights, some set to 0 and the others enlarged."""

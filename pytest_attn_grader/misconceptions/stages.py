@@ -118,7 +118,7 @@ class StageOverride:
     stages: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     note: str = ""
 
-    def joined(self, other: StageOverride) -> StageOverride | None:
+    def combine(self, other: StageOverride) -> StageOverride | None:
         """Both mistakes in one attention; None when they replace the same stage."""
         shared = self.stages.keys() & other.stages.keys()
         if shared - _LISTS:

@@ -41,7 +41,7 @@ class FunctionAttention:
     """The submission as an attention function on four-dimensional tensors, run in its worker.
 
     Called like the reference, `(query, key, value, keep_mask)`, it is differentiable and raises `SubmissionError`;
-    `attempt` puts a probe to it and never raises for the student's faults.
+    `run_probe` puts a probe to it and never raises for the student's faults.
 
     Attributes:
         mask_is_key_padding: its mask says of every key whether it is one, ``(batch, key)``; it is causal by itself.
@@ -119,14 +119,14 @@ class FunctionAttention:
         """The model's own attention is the reference."""
         return
 
-    def attempt(self, probe: Probe) -> ProbeResult:
+    def run_probe(self, probe: Probe) -> ProbeResult:
         """Put a probe to the student: forward, weights, inputs after the call and, when asked for, gradients."""
         try:
-            return self._attempt(probe)
+            return self._run_probe(probe)
         except SubmissionError as error:
             return ProbeResult(probe=probe.name, failure=Failure.from_error(error))
 
-    def _attempt(self, probe: Probe) -> ProbeResult:
+    def _run_probe(self, probe: Probe) -> ProbeResult:
         wanted = INPUT_NAMES if probe.upstream is not None else ()
         spec = replace(
             self._spec(**_call_options(probe)),
@@ -259,7 +259,7 @@ def fit_function(student: Student, contract: Contract, *, seed: int) -> Function
     for rank, mask_is_key_padding in itertools.product(RANKS, masks):
         adaptations = notes + _rank_note(rank) + (_PADS_ONLY if mask_is_key_padding else ())
         candidate = FunctionAttention(student, contract, rank, adaptations, mask_is_key_padding)
-        record = candidate.attempt(probe)
+        record = candidate.run_probe(probe)
         if record.attn_output is not None:
             answered = answered or candidate
             if record.attn_output.shape == probe.query.shape:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 class ModuleAttention:
     """A module, or a function with projections as arguments, as an attention on query, key and value.
 
-    Called like the reference it is differentiable and raises `SubmissionError`; `attempt` never raises for the
+    Called like the reference it is differentiable and raises `SubmissionError`; `run_probe` never raises for the
     student's faults.
     """
 
@@ -96,14 +96,14 @@ class ModuleAttention:
             )
         return None
 
-    def attempt(self, probe: Probe) -> ProbeResult:
+    def run_probe(self, probe: Probe) -> ProbeResult:
         """Put a probe to the student: forward, weights, inputs after the call and, when asked for, gradients."""
         try:
-            return self._attempt(probe)
+            return self._run_probe(probe)
         except SubmissionError as error:
             return ProbeResult(probe=probe.name, failure=Failure.from_error(error))
 
-    def _attempt(self, probe: Probe) -> ProbeResult:
+    def _run_probe(self, probe: Probe) -> ProbeResult:
         wanted = probe.upstream is not None
         leaves = {name: tensor.detach().clone().requires_grad_(wanted) for name, tensor in probe.inputs.items()}
         how: dict[str, Any] = {"training": probe.training, "dropout_p": probe.dropout_p, "seed": probe.seed}

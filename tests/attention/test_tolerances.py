@@ -65,7 +65,7 @@ def biased(query, key, value, keep_mask, **_):
 def worst_ratio(attention, probe):
     """The largest error of an attention, as a multiple of what is allowed."""
     reference, known = derive_tolerance(probe)
-    record = InProcessAttention(attention).attempt(probe)
+    record = InProcessAttention(attention).run_probe(probe)
     ratios = [
         max_abs_error(getattr(record, name), getattr(reference, name), probe) / known.tolerance[name]
         for name in ("attn_output", "attn_weights")

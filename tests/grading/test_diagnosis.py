@@ -21,7 +21,7 @@ SLOW = NO_SCALE.replace('    """The formula', '    import time; time.sleep(0.4)\
 
 def observed_of(attention: FunctionAttention) -> dict[str, ProbeResult]:
     """What the checks would have seen."""
-    return {probe.name: attention.attempt(probe) for probe in diagnosis_probes(SEED, max_len=MAX_LEN)}
+    return {probe.name: attention.run_probe(probe) for probe in diagnosis_probes(SEED, max_len=MAX_LEN)}
 
 
 def diagnosed(attention: FunctionAttention, observed: dict[str, ProbeResult], seconds: float) -> Diagnosis | None:

@@ -30,7 +30,7 @@ def probe() -> Probe:
 
 def observed(probe: Probe, **changes: object) -> Observation:
     """What the reference itself does, with some of the record replaced."""
-    record = InProcessAttention(reference_attention).attempt(probe)
+    record = InProcessAttention(reference_attention).run_probe(probe)
     return Observation(probe, replace(record, **changes))  # type: ignore[arg-type]
 
 

@@ -48,7 +48,7 @@ def verdict_of(workshop: Workshop, source: str) -> str:
     try:
         student = workshop.attention(source)
         probe = build_probe(SPEC_BY_NAME["single"], seed=1)
-        observation = Observation(probe, student.attempt(probe))
+        observation = Observation(probe, student.run_probe(probe))
     except SubmissionError as error:
         return error.name
     if observation.student.failure is not None:

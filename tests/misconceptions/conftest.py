@@ -9,7 +9,7 @@ import pytest
 
 from pytest_attn_grader.attention.probes import Probe, ProbeResult, diagnosis_probes
 from pytest_attn_grader.attention.tolerances import ProbeTolerance, derive_tolerance
-from pytest_attn_grader.misconceptions import Predictions, diagnose
+from pytest_attn_grader.misconceptions import PredictionCache, diagnose
 from pytest_attn_grader.misconceptions.matching import run_probe
 from pytest_attn_grader.misconceptions.observations import SubmissionObservations
 from pytest_attn_grader.misconceptions.stages import StagedAttention
@@ -29,8 +29,8 @@ def yardsticks(probes: dict[str, Probe]) -> dict[str, tuple[ProbeResult, ProbeTo
 
 
 @pytest.fixture(scope="session")
-def predictions() -> Predictions:
-    return Predictions()
+def predictions() -> PredictionCache:
+    return PredictionCache()
 
 
 @pytest.fixture(scope="session")
@@ -52,7 +52,7 @@ def case_of(
 
 @pytest.fixture(scope="session")
 def diagnose_attention(
-    case_of: Callable[[Any], SubmissionObservations], predictions: Predictions
+    case_of: Callable[[Any], SubmissionObservations], predictions: PredictionCache
 ) -> Callable[..., Diagnosis | None]:
     """Put an attention function to the probes and diagnose it; keywords go to `diagnose`."""
 

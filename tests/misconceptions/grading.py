@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_attn_grader.grading.session import GradingSession
-from pytest_attn_grader.misconceptions import Predictions
+from pytest_attn_grader.misconceptions import PredictionCache
 from pytest_attn_grader.model_utils import attach_tokenizer
 from pytest_attn_grader.models.load import load_model
 from pytest_attn_grader.results.report import Diagnosis
@@ -87,7 +87,7 @@ class Bench:
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self._worker: WorkerProcess | None = None
-        self._predictions = Predictions()
+        self._predictions = PredictionCache()
         self._model = load_model("mini", device="cpu")
         attach_tokenizer(self._model.model, self._model.tokenizer)
 

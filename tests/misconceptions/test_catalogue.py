@@ -8,7 +8,7 @@ import pytest
 
 from pytest_attn_grader.attention.probes import PROBE_SPECS, InProcessAttention, Probe
 from pytest_attn_grader.errors import UsageError
-from pytest_attn_grader.misconceptions import ARCHITECTURES, MISCONCEPTIONS, Misconception, explain, find_misconception
+from pytest_attn_grader.misconceptions import FAMILIES, MISCONCEPTIONS, Misconception, explain, find_misconception
 from pytest_attn_grader.misconceptions.base import misconception
 from pytest_attn_grader.misconceptions.stages import StagedAttention, StageOverride
 
@@ -23,7 +23,7 @@ def test_ids_and_slugs_are_unique():
 
 @each_mistake
 def test_every_mistake_says_everything(known: Misconception):
-    assert known.family in ARCHITECTURES
+    assert known.family in FAMILIES
     assert known.probe in PROBE_NAMES
     # "Your attention equals one that ..." must read as a sentence.
     assert known.title[0].islower()
@@ -98,17 +98,17 @@ def test_an_unknown_family_is_refused():
 
 def test_the_pipeline_without_a_mistake_is_the_reference(probes: dict[str, Probe], yardsticks):
     for name in ("basic", "left-padding", "long", "decode"):
-        record = InProcessAttention(StagedAttention()).attempt(probes[name])
+        record = InProcessAttention(StagedAttention()).run_probe(probes[name])
         reference, tolerance = yardsticks[name]
         rows = probes[name].real_rows
         for field in ("attn_output", "attn_weights"):
-            ours, theirs = (getattr(each, field).transpose(1, 2)[rows] for each in (record, reference))
-            assert float((ours.double() - theirs).abs().max()) <= tolerance.tolerance[field]
+            candidate_rows, student_rows = (getattr(each, field).transpose(1, 2)[rows] for each in (record, reference))
+            assert float((candidate_rows.double() - student_rows).abs().max()) <= tolerance.tolerance[field]
 
 
 def test_two_mistakes_in_one_stage_exclude_each_other():
     one, other = find_misconception("no-scale").changes[0], find_misconception("scale-dk").changes[0]
-    assert one.joined(other) is None
+    assert one.combine(other) is None
 
 
 def test_two_mistakes_before_the_scores_follow_one_another():
@@ -117,7 +117,7 @@ def test_two_mistakes_before_the_scores_follow_one_another():
     def note(name: str) -> StageOverride:
         return StageOverride({"prepare": lambda inputs: (order.append(name), inputs)[1]}, name)
 
-    joined = note("first").joined(note("second"))
+    joined = note("first").combine(note("second"))
     assert joined is not None
     assert joined.note == "first; second"
     joined.stages["prepare"](None)

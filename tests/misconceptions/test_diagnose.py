@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from pytest_attn_grader.attention.probes import INPUT_NAMES, ProbeResult, diagnosis_probes
 from pytest_attn_grader.misconceptions import (
     MISCONCEPTIONS,
-    Predictions,
+    PredictionCache,
     diagnose,
     diagnose_failure,
     find_misconception,
@@ -42,7 +42,7 @@ def test_every_mistake_is_told_from_every_other(known, diagnose_attention):
 @pytest.mark.parametrize("known", BY_NUMBERS, ids=lambda known: known.slug)
 def test_every_form_of_a_mistake_is_wrong_somewhere(known, case_of):
     for change in known.changes:
-        assert MismatchFinder(case_of(change.pipeline()), Predictions()).faults(CORRECT), change.note
+        assert MismatchFinder(case_of(change.pipeline()), PredictionCache()).faults(CORRECT), change.note
 
 
 def test_a_right_attention_gets_no_diagnosis(diagnose_attention, right):
@@ -68,7 +68,7 @@ def test_two_mistakes_are_both_named(first, second, diagnose_attention):
     one, other = (
         Hypothesis((find_misconception(slug),), find_misconception(slug).changes[0]) for slug in (first, second)
     )
-    pair = next(one.joined(other))
+    pair = next(one.combine(other))
     diagnosis = diagnose_attention(pair.pipeline)
     assert set(diagnosis.slugs) == {first, second}, diagnosis.message
     assert diagnosis.message.startswith("Your attention has 2 mistakes, the most fundamental first: (1) it ")

@@ -50,7 +50,7 @@ def test_it_is_graded_as_it_is(
 
         for name in ("basic", "narrow"):
             spec = replace(SPEC_BY_NAME[name], padding="none") if own_mask else SPEC_BY_NAME[name]
-            observation = Observation(probe := build_probe(spec, seed=1), attention.attempt(probe))
+            observation = Observation(probe := build_probe(spec, seed=1), attention.run_probe(probe))
             assert observation.student.failure is None, observation.student.failure
             assert observation.changed_inputs == []
             tolerance = observation.tolerance.tolerance

@@ -44,7 +44,7 @@ def probe_of(name: str, seed: int = 11) -> Probe:
 
 def put(student: FunctionAttention, name: str) -> Observation:
     probe = probe_of(name)
-    return Observation(probe, student.attempt(probe))
+    return Observation(probe, student.run_probe(probe))
 
 
 def assert_right(student: FunctionAttention, *names: str) -> None:
@@ -139,7 +139,7 @@ def test_weights_are_recovered_also_when_there_are_more_keys_than_dimensions(stu
     student = student_of(attention(MASKED + "return weights @ value"))
     probe = probe_of("long")
     assert probe.key.shape[-2] > probe.key.shape[-1]
-    record = student.attempt(probe)
+    record = student.run_probe(probe)
     _, weights = reference_attention(probe.query, probe.key, probe.value, probe.keep_mask)
     assert record.attn_weights is not None
     assert not record.weights_returned
@@ -152,7 +152,7 @@ def test_recovered_weights_are_those_of_the_same_dropout(student_of: StudentOf) 
         "query, key, value, mask, dropout_p=0.0, training=False",
     )
     probe = in_train_mode(probe_of("long"), 0.5)
-    record = student_of(source).attempt(probe)
+    record = student_of(source).run_probe(probe)
     assert record.attn_weights is not None
     assert record.attn_output is not None
     assert float((record.attn_weights == 0).float().mean()) > 0.3
@@ -169,7 +169,7 @@ def test_the_mask_arrives_in_the_declared_convention(student_of: StudentOf) -> N
         # The mask itself is returned in place of the weights.
         body = "assert mask.shape == (3, 1, 10, 10)\nreturn query * 1, mask.expand(3, 4, 10, 10).double()"
         student = student_of(attention(body, before=f"ATTN_MASK = {declared!r}"))
-        record = student.attempt(probe_of("unpadded"))
+        record = student.run_probe(probe_of("unpadded"))
         assert record.attn_weights is not None
         assert torch.equal(record.attn_weights[0, 0] == float(allowed), expected)
         if dtype == torch.float32:
@@ -181,7 +181,7 @@ def test_training_and_dropout_are_handed_over(student_of: StudentOf) -> None:
     student = student_of(source)
     probe = probe_of("unpadded")
     for changed, factor in ((probe, 0.0), (in_train_mode(probe, 0.25), 1.25)):
-        output = student.attempt(changed).attn_output
+        output = student.run_probe(changed).attn_output
         assert output is not None
         assert torch.equal(output, probe.query * factor)
 
@@ -189,7 +189,7 @@ def test_training_and_dropout_are_handed_over(student_of: StudentOf) -> None:
 def test_a_probe_seeds_the_students_random_numbers(student_of: StudentOf) -> None:
     student = student_of(attention("return torch.rand_like(query), torch.rand(query.shape[:-1] + key.shape[-2:-1])"))
     probe = probe_of("unpadded")
-    one, same, other = (student.attempt(each).attn_output for each in (probe, probe, replace(probe, seed=5)))
+    one, same, other = (student.run_probe(each).attn_output for each in (probe, probe, replace(probe, seed=5)))
     assert one is not None
     assert same is not None
     assert other is not None
@@ -242,7 +242,7 @@ def test_a_result_of_the_wrong_shape_or_dtype_cannot_go_into_a_model(
         student(probe.query, probe.key, probe.value, probe.keep_mask)
     assert (caught.value.name, caught.value.message) == ("malformed-reply", message)
     # A probe keeps what came: the checks of shape say it with the numbers.
-    assert student.attempt(probe).attn_output is not None
+    assert student.run_probe(probe).attn_output is not None
 
 
 def test_the_failure_told_is_the_one_with_four_dimensions(student_of: StudentOf) -> None:
@@ -268,14 +268,14 @@ def test_a_wrong_shape_at_every_rank_is_still_an_answer(student_of: StudentOf) -
 
 def test_an_attempt_never_raises(student_of: StudentOf) -> None:
     student = student_of(attention("assert query.size(-2) == 10, 'not ten'\nreturn query * 1"))
-    record = student.attempt(probe_of("narrow"))
+    record = student.run_probe(probe_of("narrow"))
     assert record.failure is not None
     assert (record.failure.name, record.failure.message) == ("raised", "AssertionError: not ten")
     assert record.attn_output is None
 
 
 def test_nan_comes_through_to_be_judged(student_of: StudentOf) -> None:
-    record = student_of(attention("return query * float('nan')")).attempt(probe_of("unpadded"))
+    record = student_of(attention("return query * float('nan')")).run_probe(probe_of("unpadded"))
     assert record.attn_output is not None
     assert record.attn_output.isnan().all()
     assert max_abs_error(record.attn_output, probe_of("unpadded").query, probe_of("unpadded")) == float("inf")
@@ -286,7 +286,7 @@ def test_nan_comes_through_to_be_judged(student_of: StudentOf) -> None:
 
 def test_no_gradient_and_a_gradient_of_zero_are_two_things(student_of: StudentOf) -> None:
     body = "weights = _weights(query.detach(), key * 0, mask)\nreturn weights @ value, weights"
-    gradients = student_of(attention(body)).attempt(probe_of("single")).gradients
+    gradients = student_of(attention(body)).run_probe(probe_of("single")).gradients
     assert gradients["query"] is None
     assert gradients["key"] is not None
     assert not gradients["key"].any()
@@ -296,7 +296,7 @@ def test_no_gradient_and_a_gradient_of_zero_are_two_things(student_of: StudentOf
 
 def test_nothing_leads_back(student_of: StudentOf) -> None:
     body = "with torch.no_grad():\n    weights = _weights(query, key, mask)\n    return weights @ value, weights"
-    record = student_of(attention(body)).attempt(probe_of("single"))
+    record = student_of(attention(body)).run_probe(probe_of("single"))
     assert record.output_requires_grad is False
     assert record.gradients == dict.fromkeys(("query", "key", "value"))
     assert record.gradient_failure is None
@@ -312,7 +312,7 @@ class Broken(torch.autograd.Function):
     def backward(ctx, upstream):
         raise RuntimeError("no way back")
 """
-    record = student_of(attention("return Broken.apply(query)", before=before), name="attention").attempt(
+    record = student_of(attention("return Broken.apply(query)", before=before), name="attention").run_probe(
         probe_of("single")
     )
     assert record.failure is None

@@ -34,7 +34,7 @@ class InProcessAttention:
 
     function: AttentionFunction
 
-    def attempt(self, probe: Probe) -> ProbeResult:
+    def run_probe(self, probe: Probe) -> ProbeResult:
         wants_gradients = probe.upstream is not None
         leaves = {
             name: tensor.detach().clone().requires_grad_(wants_gradients) for name, tensor in probe.inputs.items()

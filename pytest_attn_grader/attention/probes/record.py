@@ -35,6 +35,6 @@ class ProbeResult:
 class Attention(Protocol):
     """Anything a probe can be put to: the reference, a student, a known mistake."""
 
-    def attempt(self, probe: Probe) -> ProbeResult:
+    def run_probe(self, probe: Probe) -> ProbeResult:
         """Run the probe forward, and backward when it asks for gradients; never raises for the student's faults."""
         ...

@@ -17,13 +17,13 @@ def plain(
     return reference_attention(query, key, value, keep_mask)
 
 
-def attempt(function: Any, probe: Probe) -> ProbeResult:
-    return InProcessAttention(function).attempt(probe)
+def run_probe(function: Any, probe: Probe) -> ProbeResult:
+    return InProcessAttention(function).run_probe(probe)
 
 
 def test_a_record_holds_values_and_gradients() -> None:
     probe = basic("single")
-    record = attempt(plain, probe)
+    record = run_probe(plain, probe)
     leaves = [tensor.clone().requires_grad_() for tensor in probe.inputs.values()]
     output, weights = reference_attention(*leaves, probe.keep_mask)
     expected = torch.autograd.grad(output, leaves, probe.upstream)
@@ -39,21 +39,21 @@ def test_a_record_holds_values_and_gradients() -> None:
 
 
 def test_without_upstream_there_are_no_gradients() -> None:
-    record = attempt(plain, basic("unpadded"))
+    record = run_probe(plain, basic("unpadded"))
     assert record.gradients == {}
     assert record.output_requires_grad is False
 
 
 def test_a_gradient_that_is_not_there_is_none_and_not_zero() -> None:
-    detached = attempt(lambda q, k, v, m, **_: (plain(q.detach(), k, v, m)[0], None), basic("single"))
+    detached = run_probe(lambda q, k, v, m, **_: (plain(q.detach(), k, v, m)[0], None), basic("single"))
     assert detached.gradients["query"] is None
     assert detached.gradients["key"] is not None
     assert not detached.weights_returned
     assert detached.attn_weights is None
-    nowhere = attempt(lambda q, k, v, m, **_: plain(q.detach(), k.detach(), v.detach(), m), basic("single"))
+    nowhere = run_probe(lambda q, k, v, m, **_: plain(q.detach(), k.detach(), v.detach(), m), basic("single"))
     assert nowhere.gradients == dict.fromkeys(("query", "key", "value"))
     assert nowhere.output_requires_grad is False
-    zero = attempt(lambda q, k, v, m, **_: plain(q * 0, k, v, m), basic("single"))
+    zero = run_probe(lambda q, k, v, m, **_: plain(q * 0, k, v, m), basic("single"))
     assert zero.gradients["query"] is not None
     assert not zero.gradients["query"].any()
 
@@ -67,7 +67,7 @@ def test_what_was_done_to_the_inputs_is_seen_and_the_probe_stays() -> None:
         keep_mask.fill_(True)
         return query * 1, None
 
-    record = attempt(rude, probe)
+    record = run_probe(rude, probe)
     assert torch.equal(record.inputs_after["key"], before["key"] * 2)
     assert torch.equal(record.inputs_after["query"], before["query"])
     assert record.inputs_after["keep_mask"].all()
@@ -78,14 +78,14 @@ def test_what_was_done_to_the_inputs_is_seen_and_the_probe_stays() -> None:
 def test_dropout_is_seeded_by_the_probe_and_by_nothing_else() -> None:
     training = in_train_mode(basic("single"), 0.5)
     torch.manual_seed(1)
-    one = attempt(reference_attention, training).attn_output
+    one = run_probe(reference_attention, training).attn_output
     state = torch.get_rng_state()
     torch.manual_seed(2)
-    other = attempt(reference_attention, training).attn_output
+    other = run_probe(reference_attention, training).attn_output
     assert one is not None
     assert other is not None
     assert torch.equal(one, other)
-    third = attempt(reference_attention, replace(training, seed=training.seed + 1)).attn_output
+    third = run_probe(reference_attention, replace(training, seed=training.seed + 1)).attn_output
     assert third is not None
     assert not torch.equal(one, third)
     torch.manual_seed(1)

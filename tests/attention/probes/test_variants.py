@@ -76,9 +76,9 @@ def test_other_padding_leaves_real_tokens_bit_by_bit(spec: ProbeSpec) -> None:
 def test_the_reference_notices_the_past_and_nothing_else() -> None:
     for name in ("basic", "left-padding"):
         probe = in_float64(basic(name))
-        output = InProcessAttention(reference_attention).attempt(without_gradients(probe)).attn_output
-        padded = InProcessAttention(reference_attention).attempt(perturb_padding(probe)).attn_output
-        future = InProcessAttention(reference_attention).attempt(perturb_future(probe, 5)).attn_output
+        output = InProcessAttention(reference_attention).run_probe(without_gradients(probe)).attn_output
+        padded = InProcessAttention(reference_attention).run_probe(perturb_padding(probe)).attn_output
+        future = InProcessAttention(reference_attention).run_probe(perturb_future(probe, 5)).attn_output
         assert output is not None
         assert padded is not None
         assert future is not None
@@ -86,7 +86,7 @@ def test_the_reference_notices_the_past_and_nothing_else() -> None:
         early = probe.real_rows & (torch.arange(10) < 5)
         assert max_abs_error(future, output, replace(probe, real_rows=early)) < 1e-12
         assert max_abs_error(future, output, probe) > 0.1
-        past = InProcessAttention(reference_attention).attempt(perturb_past(probe, 5)).attn_output
+        past = InProcessAttention(reference_attention).run_probe(perturb_past(probe, 5)).attn_output
         assert past is not None
         late = probe.real_rows & (torch.arange(10) >= 5)
         assert max_abs_error(past, output, replace(probe, real_rows=late)) > 0.1

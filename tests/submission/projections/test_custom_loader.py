@@ -52,7 +52,7 @@ def test_what_it_says_is_done_with_gradients(workshop: Workshop, constructor: st
     student = workshop.student(source(RIGHT, constructor))
     attention = fit(student, student.contract, seed=1)
     assert "load-projections" in [each.name for each in attention.adaptations]
-    observation = Observation(probe := build_probe(SPEC_BY_NAME["basic"], seed=1), attention.attempt(probe))
+    observation = Observation(probe := build_probe(SPEC_BY_NAME["basic"], seed=1), attention.run_probe(probe))
     assert observation.student.failure is None
     assert observation.output_error <= observation.tolerance.tolerance["attn_output"]
     for tensor in INPUT_NAMES:
