@@ -21,12 +21,12 @@ def test_first_token_sees_only_itself(attn_student):
 @pytest.mark.attn_check(id="course.prediction", title="the model still ends the sentence", category="custom")
 def test_prediction(attn_comparison, attn_evidence):
     wanted, got = attn_comparison.predictions.reference[0], attn_comparison.predictions.student[0]
-    attn_evidence.note(wanted=wanted.token, got=got.token)
-    attn_evidence.require(
+    attn_evidence.record(wanted=wanted.token, got=got.token)
+    attn_evidence.check(
         wanted.token == got.token,
-        asked=f"the next token {wanted.token!r}",
-        came=f"{got.token!r}",
-        look_at="everything that the other checks say",
+        expected=f"the next token {wanted.token!r}",
+        actual=f"{got.token!r}",
+        hint="everything that the other checks say",
     )
 
 

@@ -122,7 +122,7 @@ def test_a_wrong_example_fails_for_its_own_reason(name: str, graded_example: Cal
         # Under its id, the check is shown with what was asked, what came and where to look.
         check = run.checks[check_id]
         assert f" {check_id} _" in run.stdout
-        for line in ("title", "asked", "came", "look_at"):
+        for line in ("title", "expected", "actual", "hint"):
             assert check[line] in run.stdout
 
 

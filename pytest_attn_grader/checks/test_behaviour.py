@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pytest_attn_grader.settings import Settings
 
 NEEDS = ("contract.call", "shape[basic]")
-LOOK_AT = "the checks of equivalence and masking: the prediction is wrong because the attention is"
+HINT = "the checks of equivalence and masking: the prediction is wrong because the attention is"
 
 
 @pytest.mark.attn_check(
@@ -22,15 +22,15 @@ LOOK_AT = "the checks of equivalence and masking: the prediction is wrong becaus
 def test_next_token(attn_comparison: Comparison, attn_settings: Settings, attn_evidence: Evidence) -> None:
     predictions = attn_comparison.predictions
     divergence, agreement = float(predictions.kl_divergence), float(predictions.top_k_agreement)
-    attn_evidence.note(kl_divergence=divergence, top_k_agreement=agreement)
+    attn_evidence.record(kl_divergence=divergence, top_k_agreement=agreement)
     wanted, got = predictions.reference[0], predictions.student[0]
-    attn_evidence.require(
+    attn_evidence.check(
         divergence <= attn_settings.thresholds["kl_divergence"]
         and agreement >= attn_settings.thresholds["top_k_agreement"],
-        asked=f"the reference's prediction after the prompt: {wanted.token!r} with {float(wanted.probability):.1%}",
-        came=f"{got.token!r} with {float(got.probability):.1%}; {agreement:.0%} of its ten likeliest are the same, "
+        expected=f"the reference's prediction after the prompt: {wanted.token!r} with {float(wanted.probability):.1%}",
+        actual=f"{got.token!r} with {float(got.probability):.1%}; {agreement:.0%} of its ten likeliest are the same, "
         f"KL divergence {divergence:.3g} nats",
-        look_at=LOOK_AT,
+        hint=HINT,
     )
 
 
@@ -40,13 +40,13 @@ def test_next_token(attn_comparison: Comparison, attn_settings: Settings, attn_e
 def test_loss(attn_comparison: Comparison, attn_settings: Settings, attn_evidence: Evidence) -> None:
     predictions = attn_comparison.predictions
     reference, student = float(predictions.reference_loss), float(predictions.student_loss)
-    attn_evidence.note(reference_loss=reference, student_loss=student)
+    attn_evidence.record(reference_loss=reference, student_loss=student)
     difference = student - reference
-    attn_evidence.require(
+    attn_evidence.check(
         abs(difference) <= attn_settings.thresholds["loss_difference"],
-        asked=f"a loss of {reference:.3f} nats a token on text that the model has not seen",
-        came=f"{student:.3f} nats a token ({difference:+.3f})",
-        look_at=LOOK_AT,
+        expected=f"a loss of {reference:.3f} nats a token on text that the model has not seen",
+        actual=f"{student:.3f} nats a token ({difference:+.3f})",
+        hint=HINT,
     )
 
 
@@ -63,11 +63,11 @@ def test_continuation(attn_session: GradingSession, attn_evidence: Evidence, cac
     if cache and not attn_session.student.keeps_cache:
         attn_evidence.not_applicable("it takes the hidden states of the whole text, so there is nothing to cache")
     continuation = attn_session.continuations(use_cache=cache)
-    attn_evidence.require_answer(continuation.failure, asked="a continuation of the prompt, token by token")
-    attn_evidence.note(reference=continuation.reference, student=continuation.student)
-    attn_evidence.require(
+    attn_evidence.require_answer(continuation.failure, expected="a continuation of the prompt, token by token")
+    attn_evidence.record(reference=continuation.reference, student=continuation.student)
+    attn_evidence.check(
         continuation.student == continuation.reference,
-        asked=f"{continuation.reference!r}",
-        came=f"{continuation.student!r}",
-        look_at="the number of queries and keys: with a cache there is one query and many keys" if cache else LOOK_AT,
+        expected=f"{continuation.reference!r}",
+        actual=f"{continuation.student!r}",
+        hint="the number of queries and keys: with a cache there is one query and many keys" if cache else HINT,
     )

@@ -25,17 +25,17 @@ def test_slowdown(attn_session: GradingSession, attn_settings: Settings, attn_ev
     try:
         speed = attn_session.stopwatch.forward_at()
     except SubmissionError as error:
-        attn_evidence.require_answer(Failure.from_error(error), asked="an answer within the time limit")
+        attn_evidence.require_answer(Failure.from_error(error), expected="an answer within the time limit")
         raise
     student, reference = float(speed.student_forward.median), float(speed.reference_forward.median)
-    attn_evidence.note(
+    attn_evidence.record(
         student_seconds=student, reference_seconds=reference, slowdown=speed.slowdown, tokens=speed.tokens
     )
-    attn_evidence.require(
+    attn_evidence.check(
         speed.slowdown <= attn_settings.thresholds["slowdown"],
-        asked=f"at most {attn_settings.thresholds['slowdown']:g} times the reference's time on {speed.tokens} tokens",
-        came=f"{speed.slowdown:.0f} times: {student * 1e3:.1f} ms against {reference * 1e3:.2f} ms",
-        look_at="Python loops over positions: one matrix product does all queries and keys at once",
+        expected=f"at most {attn_settings.thresholds['slowdown']:g} times the reference's time, {speed.tokens} tokens",
+        actual=f"{speed.slowdown:.0f} times: {student * 1e3:.1f} ms against {reference * 1e3:.2f} ms",
+        hint="Python loops over positions: one matrix product does all queries and keys at once",
     )
 
 
@@ -46,19 +46,19 @@ def test_slowdown(attn_session: GradingSession, attn_settings: Settings, attn_ev
 def test_run(attn_session: GradingSession, attn_settings: Settings, attn_evidence: Evidence) -> None:
     phases = attn_session.clock.phases
     spent, own = attn_session.clock.elapsed_seconds, attn_session.student_seconds
-    attn_evidence.note(
+    attn_evidence.record(
         seconds=spent,
         student_seconds=own,
         budget=attn_settings.budget_seconds,
         **{phase.name: phase.seconds for phase in phases},
     )
     slowest = max(phases, key=lambda phase: phase.seconds)
-    attn_evidence.require(
+    attn_evidence.check(
         spent <= attn_settings.budget_seconds,
-        asked=f"a run of at most {attn_settings.budget_seconds:g} seconds (--attn-budget)",
-        came=f"{spent:.1f} seconds, {own:.1f} of them in your code; the longest part was {slowest.name!r} "
+        expected=f"a run of at most {attn_settings.budget_seconds:g} seconds (--attn-budget)",
+        actual=f"{spent:.1f} seconds, {own:.1f} of them in your code; the longest part was {slowest.name!r} "
         f"with {slowest.seconds:.1f}",
-        look_at="Python loops over positions in your attention"
+        hint="Python loops over positions in your attention"
         if own > spent / 2
         else "the machine, the download or the size of the model: your code took the smaller part",
     )

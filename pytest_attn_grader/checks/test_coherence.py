@@ -27,7 +27,11 @@ def test_layer(
     if unknown is not None:
         attn_evidence.not_applicable(unknown)
     coherence = _coherence(attn_comparison)
-    attn_evidence.note(verdict=coherence.verdict, encoded=coherence.encoded, kept=coherence.kept)
+    attn_evidence.record(
+        verdict=coherence.verdict,
+        relations_encoded=coherence.relations_encoded,
+        relations_kept=coherence.relations_kept,
+    )
     own = [score for score in coherence.scores if score.layer == attn_comparison.layer_idx]
     _require_alike(own, attn_settings, attn_evidence)
 
@@ -58,15 +62,15 @@ def _require_alike(scores: Sequence[RelationScore], settings: Settings, evidence
     worst = max(measured, key=_difference)
     threshold = settings.thresholds["relation_difference"]
     student, reference = float(worst.student), float(worst.reference)
-    evidence.note(
+    evidence.record(
         worst=_difference(worst), threshold=threshold, relation=worst.relation, layer=worst.layer, head=worst.head
     )
-    evidence.require(
+    evidence.check(
         _difference(worst) <= threshold,
-        asked=f"{worst.relation} attention within {threshold:g} of the reference's, on the prompt said twice",
-        came=f"{worst.relation} attention of {student:.2f} instead of {reference:.2f} in layer {worst.layer}, "
+        expected=f"{worst.relation} attention within {threshold:g} of the reference's, on the prompt said twice",
+        actual=f"{worst.relation} attention of {student:.2f} instead of {reference:.2f} in layer {worst.layer}, "
         f"head {worst.head}",
-        look_at="the checks of equivalence and masking: they name the cause, this one shows what the model loses",
+        hint="the checks of equivalence and masking: they name the cause, this one shows what the model loses",
     )
 
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 @pytest.mark.attn_check(id="contract.import", title="the submission can be imported", category="contract")
 def test_import(attn_session: GradingSession, attn_evidence: Evidence) -> None:
-    attn_evidence.require_answer(attn_session.import_failure, asked="a module that Python can import")
-    attn_evidence.note(files=list(attn_session.student_process.description.files))
+    attn_evidence.require_answer(attn_session.import_failure, expected="a module that Python can import")
+    attn_evidence.record(files=list(attn_session.student_process.description.files))
 
 
 @pytest.mark.attn_check(
@@ -27,18 +27,18 @@ def test_import(attn_session: GradingSession, attn_evidence: Evidence) -> None:
 def test_target(attn_session: GradingSession, attn_evidence: Evidence) -> None:
     attn_evidence.require_answer(
         attn_session.contract_failure,
-        asked="attention(query, key, value, mask=None) -> attn_output or (attn_output, attn_weights)",
+        expected="attention(query, key, value, mask=None) -> attn_output or (attn_output, attn_weights)",
     )
-    attn_evidence.note(signature=attn_session.contract.candidate.signature)
+    attn_evidence.record(signature=attn_session.contract.candidate.signature)
 
 
 @pytest.mark.attn_check(
     id="contract.call", title="it answers a first call", category="contract", needs=("contract.target",)
 )
 def test_call(attn_session: GradingSession, attn_evidence: Evidence, attn_observe: Observe) -> None:
-    attn_evidence.require_answer(attn_session.call_failure, asked="an answer to tensors (3, 4, 10, 64) and a mask")
+    attn_evidence.require_answer(attn_session.call_failure, expected="an answer to tensors (3, 4, 10, 64) and a mask")
     observation = attn_observe("basic")
-    attn_evidence.note(
+    attn_evidence.record(
         seconds=observation.student.seconds,
         weights_returned=observation.student.weights_returned,
         adaptations=[adaptation.name for adaptation in attn_session.adaptations],
@@ -55,11 +55,11 @@ def test_own_work(attn_session: GradingSession, attn_evidence: Evidence, attn_ob
     attn_observe("basic")
     calls = attn_session.library_calls
     forbidden = attn_session.forbidden_calls
-    attn_evidence.note(library_calls=dict(calls), forbidden=list(forbidden))
+    attn_evidence.record(library_calls=dict(calls), forbidden=list(forbidden))
     used = sorted(set(calls) & set(forbidden))
-    attn_evidence.require(
+    attn_evidence.check(
         not used,
-        asked="an attention of your own: this course does not allow " + ", ".join(forbidden),
-        came="your code calls " + ", ".join(f"{name} ({calls[name]} times)" for name in used),
-        look_at="compute scores, softmax and the weighted sum yourself",
+        expected="an attention of your own: this course does not allow " + ", ".join(forbidden),
+        actual="your code calls " + ", ".join(f"{name} ({calls[name]} times)" for name in used),
+        hint="compute scores, softmax and the weighted sum yourself",
     )

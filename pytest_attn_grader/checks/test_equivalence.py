@@ -50,7 +50,7 @@ def test_float16(attn_observe: Observe, attn_evidence: Evidence) -> None:
     # A fill of -1e9 does not exist in float16; that is worth knowing, and costs nothing.
     observation = attn_observe("float16", tolerate_failure=True)
     failure = observation.student.failure
-    attn_evidence.note(
+    attn_evidence.record(
         answered=failure is None,
         failure=None if failure is None else failure.message,
         max_abs_error=None if failure is not None else observation.output_error,
@@ -62,7 +62,7 @@ def _judge(observation: Observation, evidence: Evidence) -> None:
     output_tolerance = observation.tolerance.tolerance["attn_output"]
     weights_tolerance = observation.tolerance.tolerance["attn_weights"]
     output_error, weights_error = observation.output_error, observation.weights_error
-    evidence.note(
+    evidence.record(
         output_error=output_error,
         output_tolerance=output_tolerance,
         weights_error=weights_error,
@@ -79,11 +79,11 @@ def _judge(observation: Observation, evidence: Evidence) -> None:
         if error > tolerance
     ]
     weights_right = weights_error <= weights_tolerance
-    evidence.require(
+    evidence.check(
         right,
-        asked=f"softmax(query @ key.T / sqrt(head_dim)) @ value, {observation.probe.title}",
-        came=" and ".join(off) + f", with {observation.probe.shape_text}",
-        look_at="the weights are right, so the product with value and what follows it"
+        expected=f"softmax(query @ key.T / sqrt(head_dim)) @ value, {observation.probe.title}",
+        actual=" and ".join(off) + f", with {observation.probe.shape_text}",
+        hint="the weights are right, so the product with value and what follows it"
         if weights_right
         else "the scores, their scaling by 1/sqrt(head_dim), the mask and the axis of softmax, in this order",
     )

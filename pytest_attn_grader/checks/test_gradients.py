@@ -20,29 +20,31 @@ NEEDS = ("contract.call", "shape[basic]")
 )
 def test_flow(attn_observe: Observe, attn_evidence: Evidence, tensor: str) -> None:
     observation = attn_observe("single")
-    attn_evidence.require_answer(observation.student.gradient_failure, asked="a backward pass through your attention")
+    attn_evidence.require_answer(
+        observation.student.gradient_failure, expected="a backward pass through your attention"
+    )
     present = observation.student.gradients.get(tensor) is not None
-    attn_evidence.note(present=present)
-    attn_evidence.require(
+    attn_evidence.record(present=present)
+    attn_evidence.check(
         present,
-        asked=f"a gradient for {tensor}, so that its projection can learn",
-        came=f"no gradient reaches {tensor}",
-        look_at=".detach(), .data, .item(), .tolist(), .numpy(), torch.tensor(...) or torch.no_grad() on the way, "
+        expected=f"a gradient for {tensor}, so that its projection can learn",
+        actual=f"no gradient reaches {tensor}",
+        hint=".detach(), .data, .item(), .tolist(), .numpy(), torch.tensor(...) or torch.no_grad() on the way, "
         f"or a formula that never uses {tensor}",
     )
     gradient = observation.gradient(tensor)
-    attn_evidence.note(norm=float(gradient.norm()))
-    attn_evidence.require(
+    attn_evidence.record(norm=float(gradient.norm()))
+    attn_evidence.check(
         bool(gradient.isfinite().all()),
-        asked=f"a finite gradient for {tensor}",
-        came=f"{int((~gradient.isfinite()).sum())} of {gradient.numel()} numbers are NaN or infinite",
-        look_at="0 * inf and inf - inf: masking with infinities after softmax, or a division by a sum that can be 0",
+        expected=f"a finite gradient for {tensor}",
+        actual=f"{int((~gradient.isfinite()).sum())} of {gradient.numel()} numbers are NaN or infinite",
+        hint="0 * inf and inf - inf: masking with infinities after softmax, or a division by a sum that can be 0",
     )
-    attn_evidence.require(
+    attn_evidence.check(
         bool(gradient.any()),
-        asked=f"a gradient for {tensor} that is not zero everywhere",
-        came=f"every number of the gradient of {tensor} is 0",
-        look_at=f"whether {tensor} has any influence on the output",
+        expected=f"a gradient for {tensor} that is not zero everywhere",
+        actual=f"every number of the gradient of {tensor} is 0",
+        hint=f"whether {tensor} has any influence on the output",
     )
 
 
@@ -59,12 +61,12 @@ def test_equal(attn_observe: Observe, attn_evidence: Evidence, tensor: str) -> N
     error = float((gradient - reference).abs().max())
     relative = float((gradient - reference).norm() / reference.norm())
     tolerance = observation.tolerance.tolerance[tensor]
-    attn_evidence.note(max_abs_error=error, tolerance=tolerance, relative_error=relative)
-    attn_evidence.require(
+    attn_evidence.record(max_abs_error=error, tolerance=tolerance, relative_error=relative)
+    attn_evidence.check(
         error <= tolerance,
-        asked=f"the gradient of {tensor} that the formula has",
-        came=f"it differs by up to {error:.3g} (relative {relative:.2g}; allowed: {tolerance:.1g})",
-        look_at="the output is right, so a part of the computation is cut off from the graph (detach, data, no_grad)",
+        expected=f"the gradient of {tensor} that the formula has",
+        actual=f"it differs by up to {error:.3g} (relative {relative:.2g}; allowed: {tolerance:.1g})",
+        hint="the output is right, so a part of the computation is cut off from the graph (detach, data, no_grad)",
     )
 
 
@@ -76,15 +78,15 @@ def test_equal(attn_observe: Observe, attn_evidence: Evidence, tensor: str) -> N
 )
 def test_gradcheck(attn_session: GradingSession, attn_evidence: Evidence) -> None:
     result = attn_session.gradcheck()
-    attn_evidence.require_answer(result.failure, asked="an answer to a tiny float64 input")
+    attn_evidence.require_answer(result.failure, expected="an answer to a tiny float64 input")
     if result.skipped:
         attn_evidence.not_applicable(result.skipped)
-    attn_evidence.note(message=result.message)
-    attn_evidence.require(
+    attn_evidence.record(message=result.message)
+    attn_evidence.check(
         not result.message,
-        asked="a backward pass that is the derivative of the forward pass",
-        came=result.message,
-        look_at="custom backward functions, and values that leave the graph and come back as constants",
+        expected="a backward pass that is the derivative of the forward pass",
+        actual=result.message,
+        hint="custom backward functions, and values that leave the graph and come back as constants",
     )
 
 
@@ -96,14 +98,14 @@ def test_gradcheck(attn_session: GradingSession, attn_evidence: Evidence) -> Non
 )
 def test_model_gradients(attn_session: GradingSession, attn_evidence: Evidence) -> None:
     flow = attn_session.gradient_flow()
-    attn_evidence.require_answer(flow.failure, asked="a backward pass of the model with your attention in it")
-    attn_evidence.note(
+    attn_evidence.require_answer(flow.failure, expected="a backward pass of the model with your attention in it")
+    attn_evidence.record(
         relative_error=flow.relative_error, student_norm=flow.student_norm, reference_norm=flow.reference_norm
     )
-    attn_evidence.require(
+    attn_evidence.check(
         flow.student_norm > 0 and flow.relative_error <= 1e-3,
-        asked="the gradient of the loss with respect to the token embeddings, as with the model's own attention",
-        came=f"it differs by {flow.relative_error:.2g} (relative), norm {flow.student_norm:.3g} "
+        expected="the gradient of the loss with respect to the token embeddings, as with the model's own attention",
+        actual=f"it differs by {flow.relative_error:.2g} (relative), norm {flow.student_norm:.3g} "
         f"instead of {flow.reference_norm:.3g}",
-        look_at="the same places as for query, key and value: the model only makes the loss visible",
+        hint="the same places as for query, key and value: the model only makes the loss visible",
     )

@@ -32,14 +32,14 @@ def test_sees_others(attn_observe: Observe, attn_evidence: Evidence) -> None:
     later = before.error_between(other_past.attn_output, before.attn_output, since=kept)
     earlier = before.error_between(other_future.attn_output, before.attn_output, until=changed)
     tolerance = before.tolerance.tolerance["attn_output"]
-    attn_evidence.note(largest_later_change=later, largest_earlier_change=earlier, tolerance=tolerance)
+    attn_evidence.record(largest_later_change=later, largest_earlier_change=earlier, tolerance=tolerance)
     # One side is enough: which side a token may look at is what the other checks ask.
-    attn_evidence.require(
+    attn_evidence.check(
         max(later, earlier) > tolerance,
-        asked="outputs that change when other tokens are replaced: attention mixes the values of many tokens",
-        came=f"no output moved by more than {max(later, earlier):.3g}, neither when all tokens before {kept} were "
+        expected="outputs that change when other tokens are replaced: attention mixes the values of many tokens",
+        actual=f"no output moved by more than {max(later, earlier):.3g}, neither when all tokens before {kept} were "
         f"replaced nor when all from {changed} on were",
-        look_at="the last step, attn_weights @ value: each output is a sum over the values of many tokens, not zeros, "
+        hint="the last step, attn_weights @ value: each output is a sum over the values of many tokens, not zeros, "
         "not a constant, not the token's own value, and not a sum over the batch or the heads",
     )
 
@@ -52,12 +52,12 @@ def test_no_weight_on_future(attn_session: GradingSession, attn_observe: Observe
         attn_evidence.not_applicable(ENCODER)
     observation = attn_observe("unpadded")
     largest = observation.largest_weight_where(~observation.probe.keep_mask)
-    attn_evidence.note(largest_future_weight=largest)
-    attn_evidence.require(
+    attn_evidence.record(largest_future_weight=largest)
+    attn_evidence.check(
         largest <= 1e-6,
-        asked="weight 0 on every key that comes after the query",
-        came=f"a weight of {largest:.3g} on a later token",
-        look_at="how the mask reaches the scores: masked scores must become -inf (or very negative) before softmax",
+        expected="weight 0 on every key that comes after the query",
+        actual=f"a weight of {largest:.3g} on a later token",
+        hint="how the mask reaches the scores: masked scores must become -inf (or very negative) before softmax",
     )
 
 
@@ -76,12 +76,12 @@ def test_future_changes_nothing(attn_session: GradingSession, attn_observe: Obse
     first = after.probe.first_changed or 0
     change = before.error_between(after.attn_output, before.attn_output, until=first)
     tolerance = before.tolerance.tolerance["attn_output"]
-    attn_evidence.note(largest_change=change, tolerance=tolerance, first_changed_token=first)
-    attn_evidence.require(
+    attn_evidence.record(largest_change=change, tolerance=tolerance, first_changed_token=first)
+    attn_evidence.check(
         change <= tolerance,
-        asked=f"the same output for tokens 0 to {first - 1} when tokens {first} and later are replaced",
-        came=f"earlier outputs moved by up to {change:.3g}",
-        look_at="the mask, the axis of softmax, and every view or reshape that could mix positions",
+        expected=f"the same output for tokens 0 to {first - 1} when tokens {first} and later are replaced",
+        actual=f"earlier outputs moved by up to {change:.3g}",
+        hint="the mask, the axis of softmax, and every view or reshape that could mix positions",
     )
 
 
@@ -93,17 +93,17 @@ def test_padding(attn_session: GradingSession, attn_observe: Observe, attn_evide
     if attn_session.contract.mask_convention == "none":
         attn_evidence.not_applicable("the function takes no mask, so it cannot know what is padding")
     name = "basic" if side == "right" else "left-padding"
-    before = attn_observe(name, asked="an answer with padding")
-    after = attn_observe(name, variant="other-padding", asked="an answer with padding")
+    before = attn_observe(name, expected="an answer with padding")
+    after = attn_observe(name, variant="other-padding", expected="an answer with padding")
     largest = before.largest_weight_where(~before.probe.keep_mask)
     change = before.error_between(after.attn_output, before.attn_output)
     tolerance = before.tolerance.tolerance["attn_output"]
-    attn_evidence.note(largest_masked_weight=largest, largest_change=change, tolerance=tolerance)
-    attn_evidence.require(
+    attn_evidence.record(largest_masked_weight=largest, largest_change=change, tolerance=tolerance)
+    attn_evidence.check(
         largest <= 1e-6 and change <= tolerance,
-        asked=f"real tokens that ignore the padding on their {side}; each example has a mask of its own",
-        came=f"a weight of {largest:.3g} on masked keys; real tokens moved by {change:.3g} when the padding changed",
-        look_at="whether the mask argument is used, for the right axis (keys, the last one) and for its own example",
+        expected=f"real tokens that ignore the padding on their {side}; each example has a mask of its own",
+        actual=f"a weight of {largest:.3g} on masked keys; real tokens moved by {change:.3g} when the padding changed",
+        hint="whether the mask argument is used, for the right axis (keys, the last one) and for its own example",
     )
 
 
@@ -123,21 +123,21 @@ def test_cache(attn_session: GradingSession, attn_observe: Observe, attn_evidenc
     last = attn_observe(
         "unpadded",
         variant=f"last-{new_tokens}",
-        asked=f"an answer to {new_tokens} queries and {whole.probe.key.shape[-2]} keys",
+        expected=f"an answer to {new_tokens} queries and {whole.probe.key.shape[-2]} keys",
     )
     shape = tuple(last.attn_output.shape)
-    attn_evidence.require(
+    attn_evidence.check(
         shape == tuple(last.probe.query.shape),
-        asked=f"attn_output of shape {tuple(last.probe.query.shape)}, one vector for every query",
-        came=f"attn_output of shape {shape}",
-        look_at="sizes taken from key where query is meant",
+        expected=f"attn_output of shape {tuple(last.probe.query.shape)}, one vector for every query",
+        actual=f"attn_output of shape {shape}",
+        hint="sizes taken from key where query is meant",
     )
     change = last.error_between(last.attn_output, whole.attn_output[..., -new_tokens:, :])
     tolerance = whole.tolerance.tolerance["attn_output"]
-    attn_evidence.note(largest_difference=change, tolerance=tolerance)
-    attn_evidence.require(
+    attn_evidence.record(largest_difference=change, tolerance=tolerance)
+    attn_evidence.check(
         change <= tolerance,
-        asked="the last tokens of a text get the same output whether the earlier ones are asked again or cached",
-        came=f"outputs that differ by {change:.3g} between {last.probe.shape_text} and the whole text",
-        look_at="a causal mask built from the query length alone: with a cache there are more keys than queries",
+        expected="the last tokens of a text get the same output whether the earlier ones are asked again or cached",
+        actual=f"outputs that differ by {change:.3g} between {last.probe.shape_text} and the whole text",
+        hint="a causal mask built from the query length alone: with a cache there are more keys than queries",
     )

@@ -21,12 +21,12 @@ DROPOUT_P = 0.5  # as in the variant "dropout-off"
 def test_inputs_unchanged(attn_observe: Observe, attn_evidence: Evidence) -> None:
     observation = attn_observe("single")
     changed = observation.changed_inputs
-    attn_evidence.note(changed=changed)
-    attn_evidence.require(
+    attn_evidence.record(changed=changed)
+    attn_evidence.check(
         not changed,
-        asked="query, key, value and mask untouched after the call: the model uses them again",
-        came=f"{' and '.join(changed)} changed during the call",
-        look_at="methods that end in an underscore (mul_, masked_fill_), and operators such as *= and /= on the inputs",
+        expected="query, key, value and mask untouched after the call: the model uses them again",
+        actual=f"{' and '.join(changed)} changed during the call",
+        hint="methods that end in an underscore (mul_, masked_fill_), and operators such as *= and /= on the inputs",
     )
 
 
@@ -38,16 +38,16 @@ def test_inputs_unchanged(attn_observe: Observe, attn_evidence: Evidence) -> Non
 )
 def test_repeatable(attn_observe: Observe, attn_evidence: Evidence) -> None:
     first = attn_observe("basic")
-    again = attn_observe("basic", variant="again", asked="an answer to the same question a second time")
+    again = attn_observe("basic", variant="again", expected="an answer to the same question a second time")
     same_shape = again.attn_output.shape == first.attn_output.shape
     change = first.error_between(again.attn_output, first.attn_output) if same_shape else float("inf")
     tolerance = first.tolerance.tolerance["attn_output"]
-    attn_evidence.note(largest_change=change, tolerance=tolerance)
-    attn_evidence.require(
+    attn_evidence.record(largest_change=change, tolerance=tolerance)
+    attn_evidence.check(
         change <= tolerance,
-        asked="the same output for the same input outside of training",
-        came=f"the output moved by {change:.3g}",
-        look_at="dropout that is always on, memory that was never filled (torch.empty), and state kept between calls",
+        expected="the same output for the same input outside of training",
+        actual=f"the output moved by {change:.3g}",
+        hint="dropout that is always on, memory that was never filled (torch.empty), and state kept between calls",
     )
 
 
@@ -63,15 +63,15 @@ def test_dropout_off(attn_session: GradingSession, attn_observe: Observe, attn_e
     if attn_session.contract.kind == "function" and "training" not in attn_session.contract.roles:
         attn_evidence.not_applicable("it has no parameter that switches training off")
     without = attn_observe("basic")
-    switched_off = attn_observe("basic", variant="dropout-off", asked="an answer outside of training")
+    switched_off = attn_observe("basic", variant="dropout-off", expected="an answer outside of training")
     change = without.error_between(switched_off.attn_output, without.attn_output)
     tolerance = without.tolerance.tolerance["attn_output"]
-    attn_evidence.note(largest_change=change, tolerance=tolerance)
-    attn_evidence.require(
+    attn_evidence.record(largest_change=change, tolerance=tolerance)
+    attn_evidence.check(
         change <= tolerance,
-        asked=f"outside of training the same output with dropout {DROPOUT_P} as without any",
-        came=f"the output moved by {change:.3g}",
-        look_at="F.dropout(attn_weights, p=dropout_p, training=training): without `training` it drops always",
+        expected=f"outside of training the same output with dropout {DROPOUT_P} as without any",
+        actual=f"the output moved by {change:.3g}",
+        hint="F.dropout(attn_weights, p=dropout_p, training=training): without `training` it drops always",
     )
 
 
@@ -87,29 +87,29 @@ def test_dropout(attn_session: GradingSession, attn_observe: Observe, attn_evide
     # A function that takes no mask cannot know what is padding.
     evaluated = attn_observe("unpadded" if attn_session.contract.mask_convention == "none" else "basic")
     report = attn_session.observe_training(evaluated.probe, DROPOUT_P, first_changed=5)
-    attn_evidence.require_answer(report.failure, asked=f"an answer in training with dropout {DROPOUT_P}")
-    attn_evidence.note(
+    attn_evidence.require_answer(report.failure, expected=f"an answer in training with dropout {DROPOUT_P}")
+    attn_evidence.record(
         change_between_calls=report.change_between_calls, leak=report.leak, drops_weights=report.drops_weights
     )
     tolerance = evaluated.tolerance.tolerance["attn_output"]
-    attn_evidence.require(
+    attn_evidence.check(
         report.change_between_calls > tolerance,
-        asked=f"other outputs at each call in training with dropout_p={DROPOUT_P}",
-        came="two calls gave the same output: nothing was dropped",
-        look_at="F.dropout(attn_weights, p=dropout_p, training=training), between softmax and the product with value",
+        expected=f"other outputs at each call in training with dropout_p={DROPOUT_P}",
+        actual="two calls gave the same output: nothing was dropped",
+        hint="F.dropout(attn_weights, p=dropout_p, training=training), between softmax and the product with value",
     )
-    attn_evidence.require(
+    attn_evidence.check(
         report.leak <= tolerance,
-        asked="no influence of later tokens in training either",
-        came=f"earlier outputs moved by {report.leak:.3g} when later tokens were replaced",
-        look_at="dropout on scores: a masked score that is dropped becomes 0, and 0 is not masked",
+        expected="no influence of later tokens in training either",
+        actual=f"earlier outputs moved by {report.leak:.3g} when later tokens were replaced",
+        hint="dropout on scores: a masked score that is dropped becomes 0, and 0 is not masked",
     )
     # A module may drop its output besides, which hides what became of the weights; wrong weights are told elsewhere.
     right_without = evaluated.weights_error <= evaluated.tolerance.tolerance["attn_weights"]
     if attn_session.contract.kind != "module" and right_without:
-        attn_evidence.require(
+        attn_evidence.check(
             report.drops_weights,
-            asked="in training some weights set to 0 and the others divided by (1 - dropout_p)",
-            came="an output that is no sum of such weights times value",
-            look_at="which tensor goes through dropout: the weights after softmax, not the scores and not the output",
+            expected="in training some weights set to 0 and the others divided by (1 - dropout_p)",
+            actual="an output that is no sum of such weights times value",
+            hint="which tensor goes through dropout: the weights after softmax, not the scores and not the output",
         )

@@ -19,32 +19,32 @@ if TYPE_CHECKING:
     needs=("contract.call", "shape[basic]"),
 )
 def test_shape(attn_observe: Observe, attn_evidence: Evidence, probe: str) -> None:
-    observation = attn_observe(probe, asked="an answer for {probe}")
+    observation = attn_observe(probe, expected="an answer for {probe}")
     student, inputs = observation.student, observation.probe
     batch_size, num_heads, query_len, head_dim = inputs.query.shape
     key_len = inputs.key.shape[-2]
     output_shape, weights_shape = tuple(observation.attn_output.shape), None
-    attn_evidence.note(output_shape=list(output_shape), expected_output_shape=list(inputs.query.shape))
-    attn_evidence.require(
+    attn_evidence.record(output_shape=list(output_shape), expected_output_shape=list(inputs.query.shape))
+    attn_evidence.check(
         output_shape == (batch_size, num_heads, query_len, head_dim),
-        asked=f"attn_output of shape {tuple(inputs.query.shape)}, one vector for every query ({inputs.title})",
-        came=f"attn_output of shape {output_shape}",
-        look_at="the product weights @ value, and any view, reshape or transpose after it",
+        expected=f"attn_output of shape {tuple(inputs.query.shape)}, one vector for every query ({inputs.title})",
+        actual=f"attn_output of shape {output_shape}",
+        hint="the product weights @ value, and any view, reshape or transpose after it",
     )
-    attn_evidence.require(
+    attn_evidence.check(
         observation.attn_output.dtype == inputs.query.dtype,
-        asked=f"attn_output in the dtype of the query, {inputs.query.dtype}",
-        came=f"attn_output in {observation.attn_output.dtype}",
-        look_at="tensors created without dtype=query.dtype, and .float() or .double() without the way back",
+        expected=f"attn_output in the dtype of the query, {inputs.query.dtype}",
+        actual=f"attn_output in {observation.attn_output.dtype}",
+        hint="tensors created without dtype=query.dtype, and .float() or .double() without the way back",
     )
     if not student.weights_returned:
-        attn_evidence.note(weights="not returned, recovered by feeding the identity as value")
+        attn_evidence.record(weights="not returned, recovered by feeding the identity as value")
         return
     weights_shape = tuple(observation.attn_weights.shape)
-    attn_evidence.note(weights_shape=list(weights_shape))
-    attn_evidence.require(
+    attn_evidence.record(weights_shape=list(weights_shape))
+    attn_evidence.check(
         weights_shape == (batch_size, num_heads, query_len, key_len),
-        asked=f"attn_weights of shape {(batch_size, num_heads, query_len, key_len)}, a row for every query",
-        came=f"attn_weights of shape {weights_shape}",
-        look_at="what is returned second: it should be the softmax of the scores, before the product with value",
+        expected=f"attn_weights of shape {(batch_size, num_heads, query_len, key_len)}, a row for every query",
+        actual=f"attn_weights of shape {weights_shape}",
+        hint="what is returned second: it should be the softmax of the scores, before the product with value",
     )

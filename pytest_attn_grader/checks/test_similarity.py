@@ -51,11 +51,13 @@ def test_similarity(
         numbers, key=lambda place: numbers[place] if larger_is_better else abs(numbers[place])
     )
     worst = numbers[worst_place]
-    attn_evidence.note(worst=worst, mean=sum(numbers.values()) / len(numbers), threshold=threshold, head=worst_place[1])
+    attn_evidence.record(
+        worst=worst, mean=sum(numbers.values()) / len(numbers), threshold=threshold, head=worst_place[1]
+    )
     good = worst >= threshold if larger_is_better else abs(worst) <= threshold
-    attn_evidence.require(
+    attn_evidence.check(
         good,
-        asked=f"{metric.replace('_', ' ')} {'at least' if larger_is_better else 'at most'} {threshold:g}: {meaning}",
-        came=f"{worst:.4g} in layer {worst_place[0]}, head {worst_place[1]}",
-        look_at="the checks of equivalence and masking: they name the cause, this one shows the size",
+        expected=f"{metric.replace('_', ' ')} {'at least' if larger_is_better else 'at most'} {threshold:g}: {meaning}",
+        actual=f"{worst:.4g} in layer {worst_place[0]}, head {worst_place[1]}",
+        hint="the checks of equivalence and masking: they name the cause, this one shows the size",
     )

@@ -18,12 +18,12 @@ def test_finite(attn_observe: Observe, attn_evidence: Evidence) -> None:
     observation = attn_observe("basic")
     bad_weights = int((~observation.student_weights.isfinite()).sum())
     bad_outputs = int((~observation.student_output.isfinite()).sum())
-    attn_evidence.note(non_finite_weights=bad_weights, non_finite_outputs=bad_outputs)
-    attn_evidence.require(
+    attn_evidence.record(non_finite_weights=bad_weights, non_finite_outputs=bad_outputs)
+    attn_evidence.check(
         bad_weights + bad_outputs == 0,
-        asked="finite numbers in every row that has at least one key to attend to",
-        came=f"{bad_weights} weights and {bad_outputs} outputs are NaN or infinite",
-        look_at="rows whose keys are all masked (softmax of only -inf is NaN), and the sign of the value you mask with",
+        expected="finite numbers in every row that has at least one key to attend to",
+        actual=f"{bad_weights} weights and {bad_outputs} outputs are NaN or infinite",
+        hint="rows whose keys are all masked (softmax of only -inf is NaN), and the sign of the value you mask with",
     )
 
 
@@ -32,12 +32,12 @@ def test_finite(attn_observe: Observe, attn_evidence: Evidence) -> None:
 )
 def test_non_negative(attn_observe: Observe, attn_evidence: Evidence) -> None:
     smallest = float(attn_observe("basic").student_weights.min())
-    attn_evidence.note(smallest_weight=smallest)
-    attn_evidence.require(
+    attn_evidence.record(smallest_weight=smallest)
+    attn_evidence.check(
         smallest >= 0,
-        asked="weights between 0 and 1: a softmax is never negative",
-        came=f"a weight of {smallest:.3g}",
-        look_at="whether softmax is applied to the scores at all, and what is returned as weights",
+        expected="weights between 0 and 1: a softmax is never negative",
+        actual=f"a weight of {smallest:.3g}",
+        hint="whether softmax is applied to the scores at all, and what is returned as weights",
     )
 
 
@@ -52,12 +52,12 @@ def test_rows_sum_to_one(attn_observe: Observe, attn_evidence: Evidence) -> None
     sums = observation.student_weights.double().sum(dim=-1)
     worst = float(sums.flatten()[(sums - 1).abs().argmax()])
     tolerance = max(observation.tolerance.tolerance["attn_weights"] * observation.probe.key.shape[-2], 1e-5)
-    attn_evidence.note(worst_row_sum=worst, tolerance=tolerance)
-    attn_evidence.require(
+    attn_evidence.record(worst_row_sum=worst, tolerance=tolerance)
+    attn_evidence.check(
         abs(worst - 1) <= tolerance,
-        asked="weights that sum to 1 over the keys, for every query",
-        came=f"a row that sums to {worst:.4g}",
-        look_at="the axis of softmax (dim=-1 is the keys), and anything that changes the weights after it",
+        expected="weights that sum to 1 over the keys, for every query",
+        actual=f"a row that sums to {worst:.4g}",
+        hint="the axis of softmax (dim=-1 is the keys), and anything that changes the weights after it",
     )
 
 
@@ -72,10 +72,10 @@ def test_times_value(attn_observe: Observe, attn_evidence: Evidence) -> None:
     product = observation.attn_weights.double() @ observation.probe.value.double()
     error = observation.error_between(product, observation.attn_output)
     tolerance = 2 * observation.tolerance.tolerance["attn_output"]
-    attn_evidence.note(max_abs_error=error, tolerance=tolerance)
-    attn_evidence.require(
+    attn_evidence.record(max_abs_error=error, tolerance=tolerance)
+    attn_evidence.check(
         error <= tolerance,
-        asked="attn_output equal to attn_weights @ value",
-        came=f"they differ by up to {error:.3g} (allowed: {tolerance:.1g})",
-        look_at="which weights the output is made of: masked ones? those that are returned? and of which value?",
+        expected="attn_output equal to attn_weights @ value",
+        actual=f"they differ by up to {error:.3g} (allowed: {tolerance:.1g})",
+        hint="which weights the output is made of: masked ones? those that are returned? and of which value?",
     )

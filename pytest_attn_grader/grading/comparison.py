@@ -43,7 +43,7 @@ MAX_TOKENS_FOR_ALL_LAYERS = 32
 FURTHER_TEXTS = 3
 SHOWN_CHARACTERS = 80
 POSITIONS_AT_ONCE = 8
-# No further passage is begun after this.
+# No further passage is started after this.
 READING_SECONDS = 3.0
 
 
@@ -59,7 +59,7 @@ def compare_on_prompt(
     reference_maps, student_maps = figures["reference_attentions"], figures["student_attentions"]
     num_layers, _, query_len, _ = reference_maps.shape
     layers = range(num_layers) if query_len <= MAX_TOKENS_FOR_ALL_LAYERS else [layer_idx]
-    losses, further = _compare_held_out(loaded, student_model, layer_idx)
+    losses, held_out = _compare_held_out(loaded, student_model, layer_idx)
     twice = repeat_prompt(prompt.input_ids, int(loaded.model.config.max_position_embeddings))
     reference, student = run_concurrently(
         loaded.model,
@@ -95,11 +95,11 @@ def compare_on_prompt(
             layer_idx=layer_idx,
         ),
         head_matching=match_permuted_heads(student_maps[layer_idx], reference_maps[layer_idx]),
-        drift=tuple(
+        residual_drift=tuple(
             float((mine - yours).norm() / yours.norm())
             for mine, yours in zip(student.residual_stream, reference.residual_stream, strict=True)
         ),
-        further=further,
+        held_out=held_out,
     )
 
 
@@ -200,7 +200,7 @@ def _compare_held_out(
     """
     readings: list[tuple[PassageResult, PassageResult]] = []
     started = time.perf_counter()
-    further: list[HeldOutComparison] = []
+    held_out: list[HeldOutComparison] = []
     for number, input_ids in enumerate(held_out_passages(loaded)):
         closely = number < FURTHER_TEXTS
         if not closely and time.perf_counter() - started > READING_SECONDS:
@@ -212,10 +212,10 @@ def _compare_held_out(
             partial(read, student_model, input_ids, closely=closely),
         )
         if closely:
-            further.append(_compare_reading(loaded.tokenizer, mine, yours, layer_idx))
+            held_out.append(_compare_reading(loaded.tokenizer, mine, yours, layer_idx))
         readings.append((yours.without_details(), mine.without_details()))
     reference, student = (mean_loss(side) for side in zip(*readings, strict=True))
-    return _Losses(reference, student), tuple(further)
+    return _Losses(reference, student), tuple(held_out)
 
 
 def _read_once(model: PreTrainedModel, input_ids: Tensor, *, closely: bool) -> PassageResult:

@@ -35,7 +35,7 @@ DESCRIPTORS: Mapping[Level, str] = {
     "met": "Every check of it passed.",
     "partly": "Some of its checks passed, others did not.",
     "not-met": "None of its checks passed.",
-    "not-assessed": "Nothing of it could be asked, because something more fundamental is wrong.",
+    "not-assessed": "Nothing of it could be checked, because something more fundamental is wrong.",
 }
 # Numbers say more than text, and a submission's words have no place here.
 MOST_NUMBERS = 8
@@ -67,7 +67,7 @@ def _criterion(category: Category, checks: Sequence[CheckResult], score: Score) 
     part = score.by_category[category]
     failed = tuple(_describe_failure(check) for check in checks if check.outcome == "failed")
     skipped = sum(check.outcome == "skipped" for check in checks)
-    not_asked = (f"{skipped} not asked, because a check that they need did not pass",) if skipped else ()
+    not_run = (f"{skipped} not run, because a check that they need did not pass",) if skipped else ()
     return Criterion(
         category=category,
         asks=CRITERION_DESCRIPTIONS[category],
@@ -75,7 +75,7 @@ def _criterion(category: Category, checks: Sequence[CheckResult], score: Score) 
         descriptor=DESCRIPTORS[level],
         earned=part.earned,
         possible=part.possible,
-        evidence=(f"{passed} of {len(checks)} checks passed", *not_asked, *failed),
+        evidence=(f"{passed} of {len(checks)} checks passed", *not_run, *failed),
     )
 
 

@@ -9,21 +9,21 @@ from pytest_attn_grader.results.report import EvidenceValue, Failure
 
 
 class CheckFailed(AssertionError):
-    """The submission did not do what the check asked. Shown as three lines, without a traceback of ours."""
+    """A failed check: what was expected, what the submission did and where to look. Shown without a traceback."""
 
-    def __init__(self, asked: str, came: str, look_at: str, failure: Failure | None = None) -> None:
-        super().__init__(f"asked: {asked}\ncame:  {came}\nlook:  {look_at}")
-        self.asked = asked
-        self.came = came
-        self.look_at = look_at
+    def __init__(self, expected: str, actual: str, hint: str, failure: Failure | None = None) -> None:
+        super().__init__(f"expected: {expected}\nactual:   {actual}\nhint:     {hint}")
+        self.expected = expected
+        self.actual = actual
+        self.hint = hint
         self.failure = failure
 
     @classmethod
-    def for_failure(cls, asked: str, failure: Failure) -> CheckFailed:
+    def for_failure(cls, expected: str, failure: Failure) -> CheckFailed:
         """The student's code gave no answer at all."""
         where = f" ({failure.where})" if failure.where else ""
-        look_at = failure.remedy or "read the message and the line it names"
-        return cls(asked, f"{failure.name}: {failure.message}{where}", look_at, failure)
+        hint = failure.remedy or "read the message and the line it names"
+        return cls(expected, f"{failure.name}: {failure.message}{where}", hint, failure)
 
 
 class NotApplicable(Exception):
@@ -31,30 +31,30 @@ class NotApplicable(Exception):
 
 
 class Evidence:
-    """The numbers behind one check; the `attn_evidence` fixture hands out one for every test."""
+    """The numbers behind one check; the `attn_evidence` fixture makes one for every test."""
 
     def __init__(self) -> None:
         self.numbers: dict[str, EvidenceValue] = {}
 
-    def note(self, **numbers: object) -> None:
+    def record(self, **numbers: object) -> None:
         """Keep numbers for the report, whatever the outcome; tensors become lists, what JSON cannot hold its text."""
         self.numbers.update({name: _plain(value) for name, value in numbers.items()})
 
-    def require(self, condition: bool, *, asked: str, came: str, look_at: str) -> None:
+    def check(self, condition: bool, *, expected: str, actual: str, hint: str) -> None:
         """Fail the check with its three lines unless the condition holds.
 
         Args:
-            asked: what a right attention does, in one sentence.
-            came: what this one did, with the number.
-            look_at: where in the code to look.
+            expected: what a right attention does, in one sentence.
+            actual: what this one did, with the number.
+            hint: where in the code to look.
         """
         if not condition:
-            raise CheckFailed(asked, came, look_at)
+            raise CheckFailed(expected, actual, hint)
 
-    def require_answer(self, failure: Failure | None, *, asked: str) -> None:
+    def require_answer(self, failure: Failure | None, *, expected: str) -> None:
         """Fail the check when the student's code gave no answer."""
         if failure is not None:
-            raise CheckFailed.for_failure(asked, failure)
+            raise CheckFailed.for_failure(expected, failure)
 
     def not_applicable(self, why: str) -> NoReturn:
         """Leave the check out: it cannot be asked of this submission."""

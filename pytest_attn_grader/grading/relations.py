@@ -92,9 +92,9 @@ def compare_relations(
     lost = [score for score in encoded if not is_kept(score)]
     return Coherence(
         scores=scores,
-        strongest=strongest,
-        encoded=len(encoded),
-        kept=len(encoded) - len(lost),
+        strongest_links=strongest,
+        relations_encoded=len(encoded),
+        relations_kept=len(encoded) - len(lost),
         verdict=_in_words(encoded, lost, strongest, tokens),
     )
 

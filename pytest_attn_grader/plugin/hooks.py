@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         """The type of the `attn_observe` fixture."""
 
         def __call__(
-            self, name: str, *, variant: str | None = None, asked: str = ..., tolerate_failure: bool = False
+            self, name: str, *, variant: str | None = None, expected: str = ..., tolerate_failure: bool = False
         ) -> Observation: ...
 
 
@@ -143,13 +143,15 @@ def attn_observe(attn_session: GradingSession, attn_evidence: Evidence) -> Obser
         name: str,
         *,
         variant: str | None = None,
-        asked: str = "an answer for {probe}",
+        expected: str = "an answer for {probe}",
         tolerate_failure: bool = False,
     ) -> Observation:
         observation = attn_session.observe(name, variant)
-        attn_evidence.note(probe=observation.probe.name, shape=observation.probe.shape_text)
+        attn_evidence.record(probe=observation.probe.name, shape=observation.probe.shape_text)
         if not tolerate_failure:
-            attn_evidence.require_answer(observation.student.failure, asked=asked.format(probe=observation.probe.title))
+            attn_evidence.require_answer(
+                observation.student.failure, expected=expected.format(probe=observation.probe.title)
+            )
         return observation
 
     return observe

@@ -27,7 +27,7 @@ def pytest_attn_report_written(config: pytest.Config, report: GradeReport, path:
 
 
 @pytest.hookspec(firstresult=True)
-def pytest_attn_draw(config: pytest.Config, report: GradeReport, folder: Path) -> bool | None:
+def pytest_attn_write_plots(config: pytest.Config, report: GradeReport, folder: Path) -> bool | None:
     """Draw the pictures of `--attn-plots=folder` in place of the grader: return True when that is done.
 
     Everything a picture needs is in the report (`report.comparison`, `report.prompt.tokens`), and the grader's own

@@ -12,7 +12,7 @@ from pytest_attn_grader.plugin.collection import CheckMark
 from pytest_attn_grader.reports.escaping import for_log
 from pytest_attn_grader.results.report import CheckResult, Failure
 
-# These show how far a mistake reaches; once it is known, "asked" and "look" would only repeat themselves.
+# These show how far a mistake reaches; once it is known, "expected" and "look" would only repeat themselves.
 SECONDARY_CATEGORIES = frozenset({"similarity", "behaviour", "coherence"})
 
 # Why the checks could not speak, by pytest's exit code; the first two are no early ends.
@@ -64,11 +64,11 @@ def judge(
         error = CheckFailed.for_failure("an answer of your attention inside the model", Failure.from_error(error))
     if isinstance(error, CheckFailed):
         report.outcome = "failed"
-        look_at, failure = error.look_at, error.failure
+        hint, failure = error.hint, error.failure
         if not hints:
-            look_at, failure = "", None if failure is None else failure.model_copy(update={"remedy": ""})
-        lines = {"asked: ": error.asked, "came:  ": error.came, "look:  ": look_at}
-        shown = {"came:  "} if consequence else {label for label, text in lines.items() if text}
+            hint, failure = "", None if failure is None else failure.model_copy(update={"remedy": ""})
+        lines = {"expected: ": error.expected, "actual:   ": error.actual, "hint:     ": hint}
+        shown = {"actual:   "} if consequence else {label for label, text in lines.items() if text}
         report.longrepr = for_log(
             "\n".join([mark.title, *(label + text for label, text in lines.items() if label in shown)])
         )
@@ -77,10 +77,10 @@ def judge(
         return result.model_copy(
             update={
                 "outcome": "failed",
-                "asked": error.asked,
-                "came": error.came,
-                "look_at": look_at,
-                "message": f"{mark.title}: {error.came}",
+                "expected": error.expected,
+                "actual": error.actual,
+                "hint": hint,
+                "message": f"{mark.title}: {error.actual}",
                 "failure": failure,
             }
         )
@@ -92,14 +92,14 @@ def judge(
         return result.model_copy(update={"outcome": "skipped", "message": str(error.msg)})
     if report.when == "call" and not ours:
         # An instructor's own check speaks with plain assertions; pytest shows them as it always does.
-        came = str(error).strip().partition("\n")[0] or type(error).__name__
+        actual = str(error).strip().partition("\n")[0] or type(error).__name__
         return result.model_copy(
             update={
                 "outcome": "failed",
-                "asked": mark.title,
-                "came": came,
-                "look_at": f"the course's own check {item.nodeid}" if hints else "",
-                "message": f"{mark.title}: {came}",
+                "expected": mark.title,
+                "actual": actual,
+                "hint": f"the course's own check {item.nodeid}" if hints else "",
+                "message": f"{mark.title}: {actual}",
             }
         )
     return result.model_copy(update={"outcome": "error", "message": f"{type(error).__name__}: {error}"})

@@ -19,7 +19,7 @@ def write_views(report: GradeReport, config: pytest.Config, settings: Settings) 
             from pytest_attn_grader.reports.html_page import write_page
 
             write_page(report, settings.html)
-        if settings.plots is not None and not config.hook.pytest_attn_draw(
+        if settings.plots is not None and not config.hook.pytest_attn_write_plots(
             config=config, report=report, folder=settings.plots
         ):
             with fast_imports():

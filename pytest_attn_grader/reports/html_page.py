@@ -115,7 +115,7 @@ def _plot_data(report: GradeReport) -> dict[str, Any]:
             for each in compared.maps
         ],
         "figures": {f"{head.layer}.{head.head}": _in_words(head) for head in compared.heads},
-        "drift": [_plain(value) for value in compared.drift],
+        "drift": [_plain(value) for value in compared.residual_drift],
     }
 
 

@@ -110,13 +110,13 @@ def record(report: GradeReport, path: Path, *, whole: bool) -> str:
     """Add the attempt of this run and say in one line what was done.
 
     Args:
-        whole: every check was asked. A run of some of them is practice, and like an ungradable one no attempt.
+        whole: every check was run. A run of some of them is practice, and like an ungradable one no attempt.
 
     Raises:
         ProgressError: the file could not be read or written; it is as it was.
     """
     if report.verdict == "ungradable" or not whole:
-        why = "there was no verdict" if report.verdict == "ungradable" else "not every check was asked"
+        why = "there was no verdict" if report.verdict == "ungradable" else "not every check was run"
         return f"progress: no attempt counted, {why}"
     from filelock import FileLock, Timeout
 

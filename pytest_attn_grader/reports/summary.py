@@ -95,9 +95,9 @@ def _useful(report: GradeReport) -> Iterator[Line]:
 
 def _failure(check: CheckResult) -> Iterator[Line]:
     yield Line("first failure", printable(check.title))
-    yield Line("came", f"{printable(check.came)} (asked: {printable(check.asked)})")
-    if check.look_at:
-        yield Line("look at", printable(check.look_at))
+    yield Line("actual", f"{printable(check.actual)} (expected: {printable(check.expected)})")
+    if check.hint:
+        yield Line("hint", printable(check.hint))
 
 
 def _notes(report: GradeReport, *, verbose: bool) -> Iterator[Line]:

@@ -121,9 +121,9 @@ class Coherence(FrozenModel):
     """
 
     scores: tuple[RelationScore, ...]
-    strongest: tuple[StrongestRelation, ...]
-    encoded: int
-    kept: int
+    strongest_links: tuple[StrongestRelation, ...]
+    relations_encoded: int
+    relations_kept: int
     verdict: str
 
 
@@ -142,8 +142,8 @@ class HeadMatching(FrozenModel):
 class Comparison(FrozenModel):
     """Both models on the prompt; `heads` and `maps` cover every layer: a change in one reaches all later ones.
 
-    `drift` is how far the student's residual stream is from the reference's, relative to its length, before each layer
-    and, last, where the output layer reads it.
+    `residual_drift` is how far the student's residual stream is from the reference's, relative to its length, before
+    each layer and, last, where the output layer reads it. `held_out` compares both on texts other than the prompt.
     """
 
     layer_idx: int
@@ -155,8 +155,8 @@ class Comparison(FrozenModel):
     student_seconds: Number
     coherence: Coherence | None = None
     head_matching: HeadMatching | None = None
-    drift: tuple[Number, ...] = ()
-    further: tuple[HeldOutComparison, ...] = ()
+    residual_drift: tuple[Number, ...] = ()
+    held_out: tuple[HeldOutComparison, ...] = ()
     continuations: tuple[Continuation, ...] = ()
 
     @property

@@ -73,7 +73,7 @@ __all__ = [
     "EvidenceValue",
 ]
 
-SCHEMA_VERSION: Literal["1.0"] = "1.0"
+SCHEMA_VERSION: Literal["2.0"] = "2.0"
 
 Category = Literal[
     "contract",
@@ -96,9 +96,9 @@ Verdict = Literal["passed", "failed", "ungradable"]
 
 
 class CheckResult(FrozenModel):
-    """One check: what was asked, what came, what it is worth.
+    """One check: what was expected, what the submission did, what it is worth.
 
-    A failed check carries its three lines (`asked`, `came`, `look_at`); every check carries its numbers (`evidence`).
+    A failed check carries its three lines (`expected`, `actual`, `hint`); every check carries its numbers (`evidence`).
     """
 
     id: str
@@ -109,9 +109,9 @@ class CheckResult(FrozenModel):
     points_earned: float = 0.0
     points_possible: float = 0.0
     evidence: dict[str, EvidenceValue] = Field(default_factory=dict)
-    asked: str = ""
-    came: str = ""
-    look_at: str = ""
+    expected: str = ""
+    actual: str = ""
+    hint: str = ""
     message: str = ""
     failure: Failure | None = None
     needs: tuple[str, ...] = ()
@@ -156,7 +156,10 @@ class PromptInfo(FrozenModel):
 
 
 class Diagnosis(FrozenModel):
-    """The named mistake, or an honest 'none of the known ones' with the best evidence."""
+    """The named mistake, or the statement that no known mistake explains the results.
+
+    `hint` says how to mend the mistake; the `hint` of a check says where to look.
+    """
 
     slugs: tuple[str, ...]
     titles: tuple[str, ...]
@@ -237,7 +240,7 @@ class Evaluation(FrozenModel):
 class GradeReport(FrozenModel):
     """The `attn_grader` object of the JSON report."""
 
-    schema_version: Literal["1.0"] = SCHEMA_VERSION
+    schema_version: Literal["2.0"] = SCHEMA_VERSION
     verdict: Verdict
     reason: str = ""
     exit_code: int | None = None

@@ -61,5 +61,5 @@ class Settings:
             "thresholds": dict(self.thresholds),
             "forbid": list(self.forbid),
             "ini_file": self.ini.path if self.ini.heeded else None,
-            "ini_file_not_heeded": None if self.ini.heeded else self.ini.path,
+            "ini_file_ignored": None if self.ini.heeded else self.ini.path,
         }

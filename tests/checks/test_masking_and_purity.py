@@ -119,9 +119,9 @@ def test_a_mask_after_softmax_shows_no_weight_and_leaks_all_the_same(ask: Ask) -
 
 @pytest.mark.parametrize("side", ["right", "left"])
 def test_a_mask_of_its_own_does_not_know_the_padding(side: str, ask: Ask) -> None:
-    came = ask(masking.test_padding, side=side, **OWN_TRIANGLE) or ""
+    actual = ask(masking.test_padding, side=side, **OWN_TRIANGLE) or ""
     if side == "left":
-        assert "a weight of" in came
+        assert "a weight of" in actual
     assert ask(masking.test_no_weight_on_future, **OWN_TRIANGLE) is None
     assert "cannot know what is padding" in (ask(masking.test_padding, side=side, **BY_ITSELF) or "")
 

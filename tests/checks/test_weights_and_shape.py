@@ -16,7 +16,7 @@ def test_a_right_attention_has_the_right_shapes(probe: str, ask: Ask) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "probe", "came"),
+    ("line", "probe", "actual"),
     [
         ({"output": "output = (weights @ value).transpose(1, 2)"}, "basic", "attn_output of shape (3, 10, 4, 64)"),
         ({"output": "output = (weights @ value).sum(0, keepdim=True)"}, "basic", "attn_output of shape (1, 4, 10, 64)"),
@@ -25,8 +25,8 @@ def test_a_right_attention_has_the_right_shapes(probe: str, ask: Ask) -> None:
         ({"output": "output = (weights @ value)[..., :64, :]"}, "long", "attn_output of shape (1, 4, 64, 64)"),
     ],
 )
-def test_a_wrong_shape(line: dict[str, str], probe: str, came: str, ask: Ask) -> None:
-    assert ask(shape.test_shape, probe=probe, **line) == came
+def test_a_wrong_shape(line: dict[str, str], probe: str, actual: str, ask: Ask) -> None:
+    assert ask(shape.test_shape, probe=probe, **line) == actual
 
 
 def test_a_shape_that_is_wrong_at_one_length_only(ask: Ask) -> None:
@@ -49,7 +49,7 @@ def test_right_weights(check: object, ask: Ask) -> None:
 
 
 @pytest.mark.parametrize(
-    ("check", "line", "came"),
+    ("check", "line", "actual"),
     [
         (weights.test_finite, {"softmax": "weights = scores.exp() / 0"}, "NaN or infinite"),
         (weights.test_non_negative, {"softmax": "weights = torch.softmax(scores, dim=-1) - 0.1"}, "a weight of -0.1"),
@@ -59,5 +59,5 @@ def test_right_weights(check: object, ask: Ask) -> None:
         (weights.test_times_value, {"output": "output = weights @ value + value"}, "they differ by up to"),
     ],
 )
-def test_wrong_weights(check: object, line: dict[str, str], came: str, ask: Ask) -> None:
-    assert came in (ask(check, **line) or "")
+def test_wrong_weights(check: object, line: dict[str, str], actual: str, ask: Ask) -> None:
+    assert actual in (ask(check, **line) or "")

@@ -234,7 +234,7 @@ def test_rows_that_do_not_sum_to_one_are_said_to_be_so(factor: float) -> None:
 
 def test_further_texts_are_compared_too(with_right: Comparison, with_uniform: Comparison, mini: LoadedModel) -> None:
     passages = held_out_passages(mini)[:FURTHER_TEXTS]
-    for right, wrong, ids in zip(with_right.further, with_uniform.further, passages, strict=True):
+    for right, wrong, ids in zip(with_right.held_out, with_uniform.held_out, passages, strict=True):
         assert right.tokens == wrong.tokens == ids.shape[-1]
         assert mini.tokenizer.decode(ids[0]).startswith(right.text.removesuffix(" …"))
         assert right.total_variation == pytest.approx(0.0, abs=1e-5)
@@ -252,13 +252,13 @@ def test_a_further_text_worked_out_once_more(with_uniform: Comparison, mini: Loa
     flat = torch.tril(torch.ones(tokens, tokens, dtype=torch.float64))
     flat /= flat.sum(-1, keepdim=True)
     by_head = [float((flat - head).abs().sum() / 2 / tokens) for head in own]
-    assert with_uniform.further[0].total_variation == pytest.approx(sum(by_head) / len(by_head), rel=1e-4)
-    assert with_uniform.further[0].worst_head == by_head.index(max(by_head))
+    assert with_uniform.held_out[0].total_variation == pytest.approx(sum(by_head) / len(by_head), rel=1e-4)
+    assert with_uniform.held_out[0].worst_head == by_head.index(max(by_head))
 
 
 def test_further_texts_of_a_student_of_nan(compare: Compare) -> None:
-    further = compare(nowhere).further
-    assert all((each.cosine, each.row_sum_error, each.next_token_agreement) == ("nan", "inf", 0.0) for each in further)
+    held_out = compare(nowhere).held_out
+    assert all((each.cosine, each.row_sum_error, each.next_token_agreement) == ("nan", "inf", 0.0) for each in held_out)
 
 
 # --- loss -------------------------------------------------------------------------------------------------------------

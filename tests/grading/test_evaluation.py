@@ -63,7 +63,7 @@ def test_what_was_not_asked_is_counted() -> None:
     (criterion,) = evaluation_of("failed", "skipped", "skipped").criteria
     assert criterion.evidence[:2] == (
         "0 of 3 checks passed",
-        "2 not asked, because a check that they need did not pass",
+        "2 not run, because a check that they need did not pass",
     )
 
 
@@ -107,9 +107,9 @@ def test_evidence_is_numbers_and_nothing_that_a_submission_wrote() -> None:
     failed = check(
         "failed",
         "equivalence",
-        asked=SECRET,
-        came=SECRET,
-        look_at=SECRET,
+        expected=SECRET,
+        actual=SECRET,
+        hint=SECRET,
         message=SECRET,
         nodeid=SECRET,
         evidence={"output error": 0.123456, "heads": 4, "worst": "inf", "note": SECRET, "same": True, "l": [SECRET]},

@@ -26,7 +26,7 @@ ANYTHING = st.recursive(
 def as_written(**numbers: Any) -> Any:
     """What a reader of the report finds after `note`, both ways a result is written."""
     evidence = Evidence()
-    evidence.note(**numbers)
+    evidence.record(**numbers)
     result = CheckResult(id="a", title="b", category="custom", outcome="passed", evidence=evidence.numbers)
     written = json.loads(json.dumps(result.model_dump(mode="json"), allow_nan=False))
     assert CheckResult.model_validate_json(result.model_dump_json()) == result
@@ -66,18 +66,18 @@ def test_values_keep_their_meaning(value: object, written: object) -> None:
 
 def test_what_is_noted_later_replaces_what_was_noted_before() -> None:
     evidence = Evidence()
-    evidence.note(a=1, b=2)
-    evidence.note(b=3)
+    evidence.record(a=1, b=2)
+    evidence.record(b=3)
     assert evidence.numbers == {"a": 1, "b": 3}
 
 
 def test_require() -> None:
     evidence = Evidence()
-    evidence.require(True, asked="a", came="b", look_at="c")
+    evidence.check(True, expected="a", actual="b", hint="c")
     with pytest.raises(CheckFailed) as caught:
-        evidence.require(False, asked="rows that sum to 1", came="sums of 2", look_at="softmax")
-    assert str(caught.value) == "asked: rows that sum to 1\ncame:  sums of 2\nlook:  softmax"
-    assert (caught.value.asked, caught.value.came, caught.value.look_at) == (
+        evidence.check(False, expected="rows that sum to 1", actual="sums of 2", hint="softmax")
+    assert str(caught.value) == "expected: rows that sum to 1\nactual:   sums of 2\nhint:     softmax"
+    assert (caught.value.expected, caught.value.actual, caught.value.hint) == (
         "rows that sum to 1",
         "sums of 2",
         "softmax",
@@ -87,21 +87,21 @@ def test_require() -> None:
 
 def test_a_failed_requirement_is_an_assertion_as_any_other() -> None:
     with pytest.raises(AssertionError):
-        Evidence().require(False, asked="", came="", look_at="")
+        Evidence().check(False, expected="", actual="", hint="")
 
 
 def test_require_answer() -> None:
-    Evidence().require_answer(None, asked="an answer")
+    Evidence().require_answer(None, expected="an answer")
     failure = Failure.from_error(SubmissionError("raised", "ValueError: no", remedy="look", where="a.py:3"))
     with pytest.raises(CheckFailed) as caught:
-        Evidence().require_answer(failure, asked="an answer")
-    assert str(caught.value) == "asked: an answer\ncame:  raised: ValueError: no (a.py:3)\nlook:  look"
+        Evidence().require_answer(failure, expected="an answer")
+    assert str(caught.value) == "expected: an answer\nactual:   raised: ValueError: no (a.py:3)\nhint:     look"
     assert caught.value.failure is failure
 
 
 def test_a_failure_without_place_and_remedy() -> None:
     error = CheckFailed.for_failure("an answer", Failure(name="timeout", message="It took longer than 10 s."))
-    assert (error.came, error.look_at) == (
+    assert (error.actual, error.hint) == (
         "timeout: It took longer than 10 s.",
         "read the message and the line it names",
     )

@@ -95,12 +95,12 @@ def test_the_reference_keeps_everything(compare: Compare) -> None:
     compared = compare(reference_attention)
     found = compared.coherence
     assert found is not None
-    assert found.encoded >= 1, "the embedded model is trained to have such heads"
-    assert found.kept == found.encoded
-    assert found.verdict.startswith(f"Keeps {found.encoded} relation")
+    assert found.relations_encoded >= 1, "the embedded model is trained to have such heads"
+    assert found.relations_kept == found.relations_encoded
+    assert found.verdict.startswith(f"Keeps {found.relations_encoded} relation")
     assert found.verdict.endswith("Every token looks most where it should.")
-    assert len(compared.drift) == 4
-    assert max(map(float, compared.drift)) < 1e-5
+    assert len(compared.residual_drift) == 4
+    assert max(map(float, compared.residual_drift)) < 1e-5
     for head in compared.heads:
         assert head.student_distance == pytest.approx(head.reference_distance, abs=1e-5)
 
@@ -109,9 +109,9 @@ def test_a_wrong_one_loses_relations_and_the_residual_stream_drifts(compare: Com
     compared = compare(flat, layer_idx=1)
     found = compared.coherence
     assert found is not None
-    assert found.kept < found.encoded
-    assert f"Loses {found.encoded - found.kept} of {found.encoded}" in found.verdict
-    before, graded, after, last = map(float, compared.drift)
+    assert found.relations_kept < found.relations_encoded
+    assert f"Loses {found.relations_encoded - found.relations_kept} of {found.relations_encoded}" in found.verdict
+    before, graded, after, last = map(float, compared.residual_drift)
     assert before == graded == 0.0
     assert min(after, last) > 0.01
 

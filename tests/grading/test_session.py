@@ -22,7 +22,7 @@ WEIGHTS_KEPT = """
 from torch.nn import functional as F
 
 def attention(query, key, value, mask=None):
-    print("asked")
+    print("expected")
     return F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
 """
 
@@ -165,7 +165,7 @@ def test_a_whole_run_as_the_report_shows_it(make_session: MakeSession) -> None:
     assert (student.name, student.kind, student.rank, student.returns_weights) == ("attention", "function", 4, False)
     assert [adaptation.name for adaptation in student.adaptations] == ["weights-recovered"]
     assert sum(student.library_calls.values()) > 1
-    assert "asked" in student.captured_output
+    assert "expected" in student.captured_output
     config = session.loaded.model.config
     assert (report.model.used, report.model.layer_idx, report.model.num_heads) == (
         "mini",

@@ -123,7 +123,7 @@ class Grading:
                 except SubmissionError as error:
                     verdict, words = error.name, error.message
                 except CheckFailed as failed:
-                    verdict, words = ("wrong" if failed.failure is None else failed.failure.name), failed.came
+                    verdict, words = ("wrong" if failed.failure is None else failed.failure.name), failed.actual
                 finally:
                     slowest = max(slowest, time.monotonic() - started)
                 if verdict != "passed":
@@ -145,10 +145,12 @@ class Grading:
     def _ask(self, check: Callable[..., None], parameters: dict[str, Any]) -> None:
         evidence = Evidence()
 
-        def observe(name: str, *, variant: str | None = None, asked: str = "", tolerate_failure: bool = False) -> Any:
+        def observe(
+            name: str, *, variant: str | None = None, expected: str = "", tolerate_failure: bool = False
+        ) -> Any:
             observation = self.session.observe(name, variant)
             if not tolerate_failure:
-                evidence.require_answer(observation.student.failure, asked=asked or "an answer")
+                evidence.require_answer(observation.student.failure, expected=expected or "an answer")
             return observation
 
         wanted = inspect.signature(check).parameters

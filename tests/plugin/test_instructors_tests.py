@@ -25,8 +25,8 @@ def test_fixtures(
 
 @pytest.mark.attn_check(id="course.evidence", title="notes and requires", category="masking")
 def test_evidence(attn_evidence):
-    attn_evidence.note(number=42)
-    attn_evidence.require(True, asked="a", came="b", look_at="c")
+    attn_evidence.record(number=42)
+    attn_evidence.check(True, expected="a", actual="b", hint="c")
 """
 FAILING = """
 import pytest
@@ -40,7 +40,7 @@ def test_assertion(attn_student):
 
 @pytest.mark.attn_check(id="course.requirement", title="a requirement", weight=3)
 def test_requirement(attn_evidence):
-    attn_evidence.require(False, asked="more", came="less", look_at="there")
+    attn_evidence.check(False, expected="more", actual="less", hint="there")
 
 @pytest.mark.attn_check(id="course.fine", title="fine: {size}")
 @pytest.mark.parametrize("size", [1, 2])
@@ -82,9 +82,9 @@ def test_what_fails_in_the_course_fails_the_submission(failing_course: Run) -> N
     assert run.ids("passed") >= {"course.fine[1]", "course.fine[2]", "contract.call"}
     # pytest shows a plain assertion as it always does, and a requirement in its three lines.
     assert "AssertionError: the student is there" in run.stdout
-    assert "asked: more\ncame:  less\nlook:  there" in run.stdout
+    assert "expected: more\nactual:   less\nhint:     there" in run.stdout
     for check_id in run.ids("failed"):
-        assert all(run.checks[check_id][line] for line in ("asked", "came", "look_at", "message"))
+        assert all(run.checks[check_id][line] for line in ("expected", "actual", "hint", "message"))
 
 
 def test_the_courses_checks_have_points_of_their_own(failing_course: Run) -> None:

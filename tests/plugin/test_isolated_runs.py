@@ -47,7 +47,7 @@ def test_nothing_in_the_folder_takes_part(warm: Warm) -> None:
     assert left_behind(run) == set()
     settings = run.report["settings"]
     assert (settings["points"]["masking"], settings["layer_idx"]) == (20, 0)
-    assert (settings["ini_file"], settings["ini_file_not_heeded"]) == (None, "pytest.ini")
+    assert (settings["ini_file"], settings["ini_file_ignored"]) == (None, "pytest.ini")
     assert "pytest.ini lies among the student's files: attn_points, attn_layer not heeded" in run.stdout
 
 

@@ -26,7 +26,7 @@ def assert_ended_in_its_own_words(run: Run, check_id: str, failure: str) -> None
     assert (run.exit_code, run.verdict) == (1, "failed"), run.text
     failed = run.checks[check_id]
     assert failed["failure"]["name"] == failure
-    assert f"{failure}: " in failed["came"]
+    assert f"{failure}: " in failed["actual"]
     assert not run.ids("error")
 
 
@@ -43,7 +43,7 @@ def test_a_submission_that_dies_in_every_call(deed: str, failure: str, words: st
     run = warm.grade(ALWAYS.format(deed=deed))
     run.assert_failed("contract.call")
     assert_ended_in_its_own_words(run, "contract.call", failure)
-    assert words in run.checks["contract.call"]["came"]
+    assert words in run.checks["contract.call"]["actual"]
 
 
 @pytest.mark.slow
@@ -51,7 +51,7 @@ def test_a_submission_that_hangs_in_every_call(warm: Warm) -> None:
     run = warm.grade(ALWAYS.format(deed="time.sleep(1000)"), "--attn-timeout=1")
     run.assert_failed("contract.call")
     assert_ended_in_its_own_words(run, "contract.call", "timeout")
-    assert "After 1 s" in run.checks["contract.call"]["came"]
+    assert "After 1 s" in run.checks["contract.call"]["actual"]
     # One call is asked once; nobody waits for the others.
     assert run.checks["contract.call"]["seconds"] + run.checks["budget.run"]["seconds"] < 20
 
@@ -82,7 +82,7 @@ def test_a_submission_that_is_right_but_for_one_length(warm: Warm) -> None:
     run.assert_tidy()
     assert (run.exit_code, run.verdict) == (1, "failed")
     assert run.ids("failed") == {"equivalence[long]"}
-    assert "output off by" in run.checks["equivalence[long]"]["came"]
+    assert "output off by" in run.checks["equivalence[long]"]["actual"]
 
 
 @pytest.mark.slow

@@ -19,7 +19,7 @@ class Case:
     Args:
         check: the first check that fails; everything else is skipped because of it.
         failure: its name in the report; None when an answer came that cannot be judged.
-        words: what `came` or `look_at` must say.
+        words: what `actual` or `hint` must say.
     """
 
     source: str
@@ -80,7 +80,7 @@ def test_a_submission_without_an_answer(name: str, warm: Warm) -> None:
     failed = run.checks[wanted.check]
     assert (failed["failure"] or {"name": None})["name"] == wanted.failure
     for word in wanted.words:
-        assert word in f"{failed['came']} {failed['look_at']}", failed
+        assert word in f"{failed['actual']} {failed['hint']}", failed
         assert word in run.stdout
     summary = run.stdout.partition("= attention grader =")[2]
     assert f"first failure: {failed['title']}" in summary or "diagnosis: " in summary
@@ -102,7 +102,7 @@ def test_answers_that_can_be_called_but_not_be_right(warm: Warm) -> None:
     run.assert_tidy()
     assert (run.exit_code, run.verdict) == (1, "failed")
     assert "weights.finite" in run.ids("failed")
-    assert "NaN" in run.checks["weights.finite"]["came"]
+    assert "NaN" in run.checks["weights.finite"]["actual"]
     assert not {
         check_id for check_id in run.ids("passed") if check_id.startswith(("masking", "equivalence", "gradients"))
     }
@@ -115,5 +115,5 @@ def test_a_result_in_another_dtype(warm: Warm) -> None:
     run.assert_tidy()
     assert run.exit_code == 1
     assert "shape[basic]" in run.ids("failed")
-    assert "torch.float64" in run.checks["shape[basic]"]["came"]
+    assert "torch.float64" in run.checks["shape[basic]"]["actual"]
     assert not run.ids("error")

@@ -45,7 +45,7 @@ def test_a_failure_among_some_of_the_checks_is_a_failure(warm: Warm) -> None:
     assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("3", "1", "0")
     failure = suite.find("testcase/failure")
     assert failure is not None
-    assert "came:  raised: ValueError: not yet (student.py:2)" in (failure.text or "")
+    assert "actual:   raised: ValueError: not yet (student.py:2)" in (failure.text or "")
     assert {case.get("classname") for case in suite.iter("testcase")} == {"pytest_attn_grader.checks.test_contract"}
 
 
@@ -62,7 +62,7 @@ def test_maxfail(warm: Warm) -> None:
 def test_the_debugger_opens_at_a_failure_and_the_run_goes_on(warm: Warm) -> None:
     run = warm.grade(BROKEN, "--pdb", typed="p 6 * 7\nc\n")
     assert "(Pdb) 42" in run.stdout
-    assert "came:  raised: ValueError: not yet" in run.stdout
+    assert "actual:   raised: ValueError: not yet" in run.stdout
     assert (run.exit_code, run.verdict) == (1, "failed")
     assert len(run.checks) == warm.number_of_checks
     quit_early = warm.grade(BROKEN, "--pdb", typed="q\n")
@@ -97,12 +97,12 @@ def test_no_hints(warm: Warm) -> None:
     assert (run.exit_code, run.verdict, run.ids("failed")) == (1, "failed", {"contract.call"})
     assert run.report["settings"]["hints"] == "none"
     failed = run.checks["contract.call"]
-    assert failed["came"]
-    assert (failed["look_at"], failed["failure"]["remedy"], run.report["diagnosis"]) == ("", "", None)
+    assert failed["actual"]
+    assert (failed["hint"], failed["failure"]["remedy"], run.report["diagnosis"]) == ("", "", None)
     page = (run.folder / "page.html").read_text(encoding="utf-8")
     assert all(failed["title"] in text for text in (run.stdout, page))
     for text in (run.stdout, page):
-        assert not any(word in text for word in ("look: ", "look at: ", "Look at", "diagnosis: ", "hint: ", "Hint."))
+        assert not any(word in text for word in ("hint: ", "diagnosis: ", "<dt>Hint", "Hint."))
 
 
 @pytest.mark.slow

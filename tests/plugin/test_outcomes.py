@@ -32,7 +32,7 @@ def judged(item: pytest.Item) -> Callable[..., Judged]:
                 raise error
 
         evidence = Evidence()
-        evidence.note(largest=0.5)
+        evidence.record(largest=0.5)
         call = pytest.CallInfo.from_call(body, "call")
         report = pytest.TestReport.from_item_and_call(item, call)
         return judge(item, mark, call, report, evidence=evidence, **how), report
@@ -42,7 +42,7 @@ def judged(item: pytest.Item) -> Callable[..., Judged]:
 
 def test_a_test_that_ends_has_passed(judged: Callable[..., Judged], item: pytest.Item) -> None:
     result, report = judged()
-    assert (result.outcome, result.message, result.asked) == ("passed", "", "")
+    assert (result.outcome, result.message, result.expected) == ("passed", "", "")
     assert (result.id, result.title, result.category, result.weight) == (MARK.id, MARK.title, "masking", 2.0)
     assert result.needs == ("contract.call",)
     assert result.evidence == {"largest": 0.5}
@@ -54,30 +54,32 @@ def test_a_test_that_ends_has_passed(judged: Callable[..., Judged], item: pytest
 def test_a_requirement_that_is_not_met(judged: Callable[..., Judged]) -> None:
     result, report = judged(CheckFailed("zero", "a weight of 0.5", "the mask"))
     assert result.outcome == "failed"
-    assert (result.asked, result.came, result.look_at) == ("zero", "a weight of 0.5", "the mask")
+    assert (result.expected, result.actual, result.hint) == ("zero", "a weight of 0.5", "the mask")
     assert result.message == "no weight on the future: a weight of 0.5"
     assert result.evidence == {"largest": 0.5}
     assert report.failed
     # No frame of ours, only the three lines; and the check's id as the headline.
-    assert report.longreprtext == "no weight on the future\nasked: zero\ncame:  a weight of 0.5\nlook:  the mask"
+    assert (
+        report.longreprtext == "no weight on the future\nexpected: zero\nactual:   a weight of 0.5\nhint:     the mask"
+    )
     assert report.location[2] == "masking.future"
 
 
 def test_without_hints_nothing_says_where_to_look(judged: Callable[..., Judged]) -> None:
     result, report = judged(CheckFailed("zero", "a weight of 0.5", "the mask"), hints=False)
-    assert (result.asked, result.came, result.look_at) == ("zero", "a weight of 0.5", "")
-    assert report.longreprtext == "no weight on the future\nasked: zero\ncame:  a weight of 0.5"
+    assert (result.expected, result.actual, result.hint) == ("zero", "a weight of 0.5", "")
+    assert report.longreprtext == "no weight on the future\nexpected: zero\nactual:   a weight of 0.5"
     result, report = judged(SubmissionError("raised", "ValueError: no", remedy="look there"), hints=False)
     assert result.failure is not None
-    assert (result.look_at, result.failure.remedy) == ("", "")
+    assert (result.hint, result.failure.remedy) == ("", "")
     assert "look" not in report.longreprtext
 
 
 def test_a_fault_of_the_student_is_a_failure(judged: Callable[..., Judged]) -> None:
     result, report = judged(SubmissionError("raised", "ValueError: no", remedy="look there", where="a.py:3"))
     assert result.outcome == "failed"
-    assert result.came == "raised: ValueError: no (a.py:3)"
-    assert result.look_at == "look there"
+    assert result.actual == "raised: ValueError: no (a.py:3)"
+    assert result.hint == "look there"
     assert result.failure is not None
     assert result.failure.name == "raised"
     assert "Traceback" not in report.longreprtext
@@ -132,11 +134,11 @@ def test_a_consequence_is_shown_in_short_once_something_has_failed(
     mark = CheckMark("a", "alike", category)
     error = CheckFailed("0.99", "0.5", "the rest")
     result, report = judged(error, mark=mark, something_failed=True)
-    assert report.longreprtext == "alike\ncame:  0.5"
+    assert report.longreprtext == "alike\nactual:   0.5"
     # The report keeps all of it.
-    assert (result.asked, result.look_at) == ("0.99", "the rest")
-    assert "asked: 0.99" in judged(error, mark=mark)[1].longreprtext
-    assert "asked: 0.99" in judged(error, something_failed=True)[1].longreprtext
+    assert (result.expected, result.hint) == ("0.99", "the rest")
+    assert "expected: 0.99" in judged(error, mark=mark)[1].longreprtext
+    assert "expected: 0.99" in judged(error, something_failed=True)[1].longreprtext
 
 
 @pytest.mark.parametrize(

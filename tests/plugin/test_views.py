@@ -19,7 +19,7 @@ def config_of(drawn: bool | None = None) -> Any:
         calls.append(arguments)
         return drawn
 
-    return SimpleNamespace(hook=SimpleNamespace(pytest_attn_draw=draw), calls=calls)
+    return SimpleNamespace(hook=SimpleNamespace(pytest_attn_write_plots=draw), calls=calls)
 
 
 def test_nothing_is_written_unasked(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def test_ready_made_attention_is_reported_and_can_be_forbidden(warm: Warm) -> No
     assert allowed.ids("failed") == set()
     forbidden = warm.grade(LIBRARY, "-k", "contract", ini=f"attn_forbid =\n  {name}\n")
     forbidden.assert_failed("contract.own-work")
-    assert name in forbidden.checks["contract.own-work"]["came"]
+    assert name in forbidden.checks["contract.own-work"]["actual"]
 
 
 def numbers(run: Run) -> dict[str, object]:

@@ -9,7 +9,7 @@ from tests.support.students import REFERENCE
 
 WRONG = REFERENCE.replace("math.sqrt(query.size(-1))", "query.size(-1)")
 # Written while the machine was busy with other things: what a clock says differs from run to run.
-MEASURED = {"seconds", "evidence", "nodeid", "message", "came"}
+MEASURED = {"seconds", "evidence", "nodeid", "message", "actual"}
 COURSE = "def test_a(attn_student):\n    pass\n\ndef test_b(attn_model):\n    assert attn_model.config.n_layer == 99\n"
 
 

@@ -34,7 +34,7 @@ def test_no_line_of_a_log_is_an_order(text: str) -> None:
 
 
 def test_what_is_harmless_stays_as_it_is() -> None:
-    text = "came: x::y\n\ttabs, naïve 🐈 and a # in the middle"
+    text = "actual: x::y\n\ttabs, naïve 🐈 and a # in the middle"
     assert for_log(text) == visible(text) == text
     assert for_log("a\n ::error::x") == "a\n \\::error::x"
 

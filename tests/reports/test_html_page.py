@@ -33,7 +33,7 @@ def test_says_what_is_wrong_and_why() -> None:
     assert "Not yet" in text
     assert "Your attention divides the scores by head_dim." in text
     assert "Hint. Think of the square root." in text
-    assert "Asked softmax of scaled scores Came weights off by 0.5 Look at the scale" in text
+    assert "Expected softmax of scaled scores Actual weights off by 0.5 Hint the scale" in text
     assert "2.5 → 3.75 nats a token" in text
     assert "The cat sat mat mat mat" in text
     assert "it raised IndexError" in text
@@ -42,7 +42,7 @@ def test_says_what_is_wrong_and_why() -> None:
 
 def test_without_a_diagnosis_the_first_failure_leads() -> None:
     text = text_of(render_page(shown_report(diagnosis=None)))
-    assert "The first thing that went wrong weights off by 0.5 Asked softmax of scaled scores Check equals the" in text
+    assert "went wrong weights off by 0.5 Expected softmax of scaled scores Check equals the" in text
 
 
 def test_a_nudge_does_not_name_the_mistake_nor_deny_it() -> None:
@@ -56,11 +56,10 @@ def test_a_nudge_does_not_name_the_mistake_nor_deny_it() -> None:
 
 def test_without_hints_the_report_has_none_and_the_page_neither() -> None:
     report = shown_report(diagnosis=None)
-    checks = tuple(each.model_copy(update={"look_at": ""}) for each in report.checks)
+    checks = tuple(each.model_copy(update={"hint": ""}) for each in report.checks)
     text = text_of(render_page(report.model_copy(update={"checks": checks})))
-    assert "Look at" not in text
     assert "Hint" not in text
-    assert "Came weights off by 0.5" in text
+    assert "Actual weights off by 0.5" in text
 
 
 @pytest.mark.parametrize(
@@ -110,7 +109,7 @@ def test_heads_in_another_order_are_named() -> None:
 
 def test_numbers_that_are_none() -> None:
     broken = [[NAN, 0.0, 0.0], [float("inf"), 1.0, 0.0], [0.0, 0.0, 1.0]]
-    page = render_page(shown_report(comparison(broken, drift=(0.0, NAN))))
+    page = render_page(shown_report(comparison(broken, residual_drift=(0.0, NAN))))
     assert island_of(page)["maps"][1]["student"][:2] == [[None, 0, 0], [None, 1000, 0]]
     assert island_of(page)["drift"] == [0.0, None]
 

@@ -91,7 +91,7 @@ def test_a_lesson_has_one_name_however_it_is_typed(target: str, name: str) -> No
 
 @pytest.mark.parametrize(
     ("report", "whole", "why"),
-    [(samples.ungradable(), True, "there was no verdict"), (samples.failed(), False, "not every check was asked")],
+    [(samples.ungradable(), True, "there was no verdict"), (samples.failed(), False, "not every check was run")],
 )
 def test_what_is_no_attempt(report: Any, whole: bool, why: str, tmp_path: Path) -> None:
     assert record(report, tmp_path / "p.json", whole=whole) == f"progress: no attempt counted, {why}"

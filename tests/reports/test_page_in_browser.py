@@ -169,7 +169,7 @@ def test_prints(browser: Any, file: Path) -> None:
 def test_what_is_no_number_is_said(browser: Any, tmp_path: Path) -> None:
     broken = [["nan", 0.0, 0.0], [0.5, 0.5, 0.0], [0.0, 0.0, 1.0]]
     path = tmp_path / "page.html"
-    write_page(shown_report(comparison(broken, drift=(0.0, "nan", "nan"))), path)
+    write_page(shown_report(comparison(broken, residual_drift=(0.0, "nan", "nan"))), path)
     opened = Opened(browser, path)
     opened.page.hover('#map-difference td[data-query="0"][data-key="0"]')
     assert opened.text("#reading") == "The → The: reference 1.00, yours not a number, difference not a number"

@@ -44,7 +44,7 @@ def shown(made: GradeReport, **settings: Any) -> Screen:
     return screen
 
 
-FAILED = check("failed", asked="zero", came="a weight of 0.5", look_at="the mask", title="no weight on the future")
+FAILED = check("failed", expected="zero", actual="a weight of 0.5", hint="the mask", title="no weight on the future")
 
 
 def test_a_passed_run() -> None:
@@ -76,13 +76,13 @@ def test_where_the_time_went_is_said_when_asked_for() -> None:
 
 
 def test_a_failed_run_says_first_what_to_look_at() -> None:
-    screen = shown(report_of(check(), FAILED, check("failed", came="later")))
+    screen = shown(report_of(check(), FAILED, check("failed", actual="later")))
     assert screen.lines == [
         "= attention grader",
         "FAILED  6.7 of 20 points: 2 checks failed",
         "first failure: no weight on the future",
-        "came: a weight of 0.5 (asked: zero)",
-        "look at: the mask",
+        "actual: a weight of 0.5 (expected: zero)",
+        "hint: the mask",
         "  masking      #######.............   6.7 / 20",
         "graded: mine",
     ]
@@ -95,7 +95,7 @@ def test_the_named_mistake_comes_before_the_first_failure() -> None:
     facts = RunData(diagnosis=Diagnosis(slugs=("no-mask",), titles=("forgets",), message="It forgets.", hint="Mask."))
     screen = shown(report_of(FAILED, facts=facts))
     assert screen.lines[2:4] == ["diagnosis: It forgets.", "hint: Mask."]
-    assert "look at" not in screen.text
+    assert "the mask" not in screen.text
 
 
 def test_the_lines_of_a_hint_stay_lines() -> None:
@@ -109,17 +109,17 @@ def test_a_diagnosis_without_a_hint_says_where_to_look() -> None:
     lines = shown(report_of(FAILED, facts=facts)).lines
     assert lines[2:5] == [
         "diagnosis: None of the known ones.",
-        "came: a weight of 0.5 (asked: zero)",
-        "look at: the mask",
+        "actual: a weight of 0.5 (expected: zero)",
+        "hint: the mask",
     ]
 
 
 def test_without_hints_it_is_said_what_failed_and_nothing_more() -> None:
     """The grading itself has left out diagnosis and directions; so they are in no view of the report."""
-    report = report_of(FAILED.model_copy(update={"look_at": ""}), settings=Settings(student="x", hints="none"))
+    report = report_of(FAILED.model_copy(update={"hint": ""}), settings=Settings(student="x", hints="none"))
     screen = shown(report, hints="none")
-    assert "came: a weight of 0.5 (asked: zero)" in screen.lines
-    assert "look at" not in screen.text
+    assert "actual: a weight of 0.5 (expected: zero)" in screen.lines
+    assert "the mask" not in screen.text
 
 
 def test_an_ungradable_run() -> None:
@@ -151,7 +151,7 @@ def test_nothing_a_student_says_reaches_the_terminal_as_it_is() -> None:
         diagnosis=None,
         model=ModelInfo(requested="x", used="mini", fallback_reason=HARMFUL),
     )
-    failed = check("failed", asked=HARMFUL, came=HARMFUL * 1000, look_at=HARMFUL)
+    failed = check("failed", expected=HARMFUL, actual=HARMFUL * 1000, hint=HARMFUL)
     diagnosis = Diagnosis(slugs=(), titles=(), message=HARMFUL, hint=HARMFUL)
     for report in (
         report_of(failed, facts=facts),

@@ -62,7 +62,7 @@ def ask(session: GradingSession, check: Callable[..., None], **parameters: Any) 
     try:
         evidence = put(check, session, **parameters)
     except CheckFailed as failed:
-        return failed.came if failed.asked.strip() and failed.look_at.strip() else "a line is missing"
+        return failed.actual if failed.expected.strip() and failed.hint.strip() else "a line is missing"
     except NotApplicable as reason:
         return f"not applicable: {reason}"
     assert evidence.numbers
@@ -89,7 +89,7 @@ def first_failure(session: GradingSession, *, without: tuple[str, ...] = ("budge
         try:
             put(check.function, session, **dict(check.parameters))
         except (CheckFailed, SubmissionError) as error:
-            return f"{mark.id}: {error.came if isinstance(error, CheckFailed) else error}"
+            return f"{mark.id}: {error.actual if isinstance(error, CheckFailed) else error}"
         except NotApplicable:
             outcomes[mark.id] = "not-applicable"
     assert outcomes
@@ -145,11 +145,11 @@ def _variants_of(mark: pytest.Mark) -> list[tuple[str, dict[str, Any]]]:
 def _observing(session: GradingSession, evidence: Evidence) -> Callable[..., Any]:
     """What the `attn_observe` fixture hands out."""
 
-    def observe(name: str, *, variant: str | None = None, asked: str = "", tolerate_failure: bool = False) -> Any:
+    def observe(name: str, *, variant: str | None = None, expected: str = "", tolerate_failure: bool = False) -> Any:
         observation = session.observe(name, variant)
-        evidence.note(probe=observation.probe.name)
+        evidence.record(probe=observation.probe.name)
         if not tolerate_failure:
-            evidence.require_answer(observation.student.failure, asked=asked or "an answer")
+            evidence.require_answer(observation.student.failure, expected=expected or "an answer")
         return observation
 
     return observe

@@ -79,13 +79,13 @@ def comparison(student: Any = WRONG, *, layers: int = 2, heads: int = 2, **chang
         "student_seconds": 0.2,
         "coherence": Coherence(
             scores=(RelationScore(layer=0, head=1, relation="induction", reference=0.8, student=0.1),),
-            strongest=(),
-            encoded=1,
-            kept=0,
+            strongest_links=(),
+            relations_encoded=1,
+            relations_kept=0,
             verdict="Loses 1 of 1 relation that this layer's heads encode.",
         ),
-        "drift": (0.0, 0.4, 0.6),
-        "further": (
+        "residual_drift": (0.0, 0.4, 0.6),
+        "held_out": (
             HeldOutComparison(
                 text="She had the flour",
                 tokens=4,
@@ -148,9 +148,9 @@ def shown_report(compared: Comparison | None = None, **more: Any) -> GradeReport
         "failed",
         "equivalence",
         title="equals the reference",
-        asked="softmax of scaled scores",
-        came=words,
-        look_at="the scale",
+        expected="softmax of scaled scores",
+        actual=words,
+        hint="the scale",
         message=words,
         evidence={"weights error": 0.5, "note": words},
     )

@@ -72,7 +72,7 @@ class Run:
         assert not OURS.search(self.text), self.text
         for check in self.report["checks"]:
             if check["outcome"] == "failed":
-                assert all(check[line].strip() for line in ("asked", "came", "look_at", "message")), check
+                assert all(check[line].strip() for line in ("expected", "actual", "hint", "message")), check
 
     def assert_failed(self, *failing: str) -> None:
         """The student's fault: exit code 1, a verdict, and exactly these checks."""

@@ -77,8 +77,8 @@ class GradedSteps:
         first = next((check for check in run.report["checks"] if check["outcome"] == "failed"), None)
         if first is None:
             return StepResult(False, (run.in_words,))
-        good = run.exit_code == 1 and bool(first["came"] and first["look_at"])
-        return StepResult(good, (run.in_words, f"came: {first['came']}", f"look: {first['look_at']}"))
+        good = run.exit_code == 1 and bool(first["actual"] and first["hint"])
+        return StepResult(good, (run.in_words, f"actual: {first['actual']}", f"hint: {first['hint']}"))
 
     def explains_and_draws(self) -> StepResult:
         """Grade the right one and three wrong ones, with report, page and pictures."""

@@ -52,7 +52,7 @@ def _test(row: Row) -> dict[str, Any]:
     return {
         "name": row.title,
         "test_code": row.id,
-        "status": {"passed": "pass", "failed": "fail", "not-asked": "error"}[row.outcome],
+        "status": {"passed": "pass", "failed": "fail", "not-run": "error"}[row.outcome],
         "message": row.words or None,
         "task_id": CATEGORIES.index(row.category) + 1,
     }

@@ -72,7 +72,7 @@ def _test(row: Row, score: int) -> dict[str, Any]:
     file, line = row.place or ("", 0)
     return {
         "name": row.title,
-        "status": {"passed": "pass", "failed": "fail", "not-asked": "error"}[row.outcome],
+        "status": {"passed": "pass", "failed": "fail", "not-run": "error"}[row.outcome],
         "message": row.words,
         "test_code": row.id,
         "task_id": 0,

@@ -19,7 +19,7 @@ from pytest_attn_grader.results.report import GradeReport
 
 # A step may write more than one summary into the same file.
 MOST_BYTES = 500_000
-_MARKS = {"passed": "✅ passed", "failed": "❌ failed", "not-asked": "▫️ not asked"}
+_MARKS = {"passed": "✅ passed", "failed": "❌ failed", "not-run": "▫️ not run"}
 
 
 def render(report: GradeReport) -> str:

@@ -40,7 +40,7 @@ class Row:
     id: str
     title: str
     category: str
-    outcome: Literal["passed", "failed", "not-asked"]
+    outcome: Literal["passed", "failed", "not-run"]
     points: float
     possible: float
     words: str
@@ -62,7 +62,7 @@ def rows(report: GradeReport, most: int | None = MESSAGE_LIMITS[0]) -> list[Row]
 
 
 def _row(check: CheckResult, report: GradeReport, scale: float, most: int | None) -> Row:
-    outcome: Literal["passed", "failed", "not-asked"] = "not-asked"
+    outcome: Literal["passed", "failed", "not-run"] = "not-run"
     if check.outcome in {"passed", "failed"}:
         outcome = check.outcome
     return Row(
@@ -80,15 +80,15 @@ def _row(check: CheckResult, report: GradeReport, scale: float, most: int | None
 
 def _words(check: CheckResult, report: GradeReport) -> str:
     if check.outcome == "failed":
-        lines = [f"asked: {check.asked}", f"came:  {check.came}"]
-        return "\n".join([*lines, f"look:  {check.look_at}"] if hints_allowed(report) else lines)
+        lines = [f"expected: {check.expected}", f"actual:   {check.actual}"]
+        return "\n".join([*lines, f"hint:     {check.hint}"] if hints_allowed(report) else lines)
     if check.outcome == "skipped":
-        return f"not asked: {check.message}"
+        return f"not run: {check.message}"
     return check.message
 
 
 def hints_allowed(report: GradeReport) -> bool:
-    """Whether the run was to say more than what came."""
+    """Whether the run was to say more than what the submission did."""
     return report.settings.get("hints", "explain") != "none"
 
 

@@ -53,8 +53,10 @@ def draw_figures(report: GradeReport) -> dict[str, Figure]:
             title=f"What comes after “{report.prompt.text[:60]}”",
         ),
     }
-    if compared.drift:
-        figures["drift"] = plot_drift(compared.drift, layer_idx=layer, title="How far the residual stream drifts")
+    if compared.residual_drift:
+        figures["drift"] = plot_drift(
+            compared.residual_drift, layer_idx=layer, title="How far the residual stream drifts"
+        )
     return figures
 
 

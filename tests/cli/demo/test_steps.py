@@ -54,7 +54,7 @@ def outcome(name: str, **changes: Any) -> Graded:
         "score": {"earned": 200 / 3, "possible": 100.0},
         "diagnosis": None if slug is None else {"slugs": [slug], "titles": ["does it wrong"], "look_alikes": []},
         "student": {"adaptations": [{"name": "dimension-adapter", "why": "it is narrow"}]},
-        "checks": [{"outcome": "passed" if right else "failed", "came": "an error", "look_at": "line 8"}],
+        "checks": [{"outcome": "passed" if right else "failed", "actual": "an error", "hint": "line 8"}],
     }
     fields = {"name": name, "exit_code": 0 if right else 1, "report": report, "missing": ()}
     return Graded(**fields | changes)
@@ -74,7 +74,7 @@ def test_graded_steps_as_claimed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert narrow.as_claimed
     assert narrow.lines == ("width_64: passed, 66.7 of 100 points", "dimension-adapter: it is narrow")
     assert incompatible.as_claimed
-    assert incompatible.lines[1:] == ("came: an error", "look: line 8")
+    assert incompatible.lines[1:] == ("actual: an error", "hint: line 8")
     assert explained.as_claimed
     assert explained.lines[1] == "no_scale: failed, 66.7 of 100 points: does it wrong"
     assert len(explained.lines) == 5

@@ -25,7 +25,7 @@ def write(folder: Path, name: str, report: GradeReport | str) -> None:
 
 
 def wrong(error: float, *slugs: str, **more: Any) -> GradeReport:
-    failed = check("failed", "equivalence", id="equivalence.basic", evidence={"output_error": error}, came="x")
+    failed = check("failed", "equivalence", id="equivalence.basic", evidence={"output_error": error}, actual="x")
     diagnosis = Diagnosis(slugs=slugs, titles=slugs, message="m")
     return report_of(failed, check(), **more).model_copy(update={"diagnosis": diagnosis})
 

@@ -22,7 +22,7 @@ HOSTILE = "\x1b[31m\x00 | `a` <script>alert(1)</script> **b** 100%\r\n::error fi
 
 def failing(words: str = "off by 0.5", where: str | None = "mine.py:7", **more: Any) -> CheckResult:
     failure = None if where is None else Failure(name="raised", message=words, where=where, traceback=words)
-    fields = {"title": "equals the reference", "asked": words, "came": words, "look_at": words, "message": words}
+    fields = {"title": "equals the reference", "expected": words, "actual": words, "hint": words, "message": words}
     return check("failed", "equivalence", failure=failure, **fields | more)
 
 
@@ -31,7 +31,7 @@ def passed() -> GradeReport:
 
 
 def failed(words: str = "off by 0.5", **more: Any) -> GradeReport:
-    """One of three categories failed, one check was not asked, one category cannot be."""
+    """One of three categories failed, one check was not run, one category cannot be."""
     return report_of(
         check(id="masking.future"),
         failing(words),
@@ -48,7 +48,7 @@ def ungradable(words: str = "the model cannot be had") -> GradeReport:
 
 def broken_import(words: str = "there is no module numpyy") -> GradeReport:
     failure = Failure(name="import-error", message=words, remedy="install it", where="mine.py:1", traceback="line 1")
-    came = check("failed", "contract", failure=failure, asked="an import", came=words, look_at="the name")
+    came = check("failed", "contract", failure=failure, expected="an import", actual=words, hint="the name")
     return report_of(came, check("skipped", "shape", message="needs contract.x"), facts=facts())
 
 

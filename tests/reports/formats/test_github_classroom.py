@@ -48,7 +48,7 @@ def test_points_are_whole_and_their_sum_is_right() -> None:
 
 def test_nearly_everything_is_not_everything() -> None:
     settings_points = {"masking": 99.7, "shape": 0.3}
-    report = report_of(check(), check("failed", "shape", came="x"))
+    report = report_of(check(), check("failed", "shape", actual="x"))
     report = report.model_copy(update={"settings": {**report.settings, "points": settings_points}})
     checks = tuple(
         one.model_copy(update={"points_earned": earned, "points_possible": possible})

@@ -23,7 +23,7 @@ def test_summary_says_the_same_as_the_terminal() -> None:
     assert "week1/mine.py in layer 0 of mini" in shown
     assert "<strong>Diagnosis.</strong> no-scale off by 0.5" in shown
     assert re.search(r'<td>masking</td>\s*<td style="text-align:right">20</td>', shown)
-    assert "asked: off by 0.5<br>came:  off by 0.5<br>look:  off by 0.5" in shown
+    assert "expected: off by 0.5<br>actual:   off by 0.5<br>hint:     off by 0.5" in shown
 
 
 def test_nothing_of_a_student_s_is_markup() -> None:
@@ -63,7 +63,7 @@ def test_annotations_stand_at_the_student_s_lines() -> None:
     assert (diagnosis["file"], diagnosis["line"], diagnosis["kind"]) == ("hw1/week1/mine.py", "3", "error")
     assert diagnosis["title"] == "Attention%3A does not scale"
     assert (failure["file"], failure["line"], failure["endLine"]) == ("hw1/week1/mine.py", "7", "7")
-    assert failure["message"] == "asked: off by 0.5%0Acame:  off by 0.5%0Alook:  off by 0.5"
+    assert failure["message"] == "expected: off by 0.5%0Aactual:   off by 0.5%0Ahint:     off by 0.5"
     assert (verdict["kind"], verdict["message"]) == ("notice", "Failed, 21.05 of 100 points: 1 check failed")
 
 

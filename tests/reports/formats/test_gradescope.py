@@ -57,7 +57,7 @@ def test_score_tests_and_time() -> None:
     assert document["score"] == pytest.approx(21.052632)
     assert document["execution_time"] == 3.75
     assert [test["status"] for test in document["tests"]] == ["passed", "failed", "failed"]
-    assert document["tests"][2]["output"] == "not asked: needs equivalence.x"
+    assert document["tests"][2]["output"] == "not run: needs equivalence.x"
     assert sum(test["score"] for test in document["tests"]) == pytest.approx(document["score"], abs=1e-5)
     assert document["output"].splitlines()[0] == "Failed, 21.05 of 100 points: 1 check failed"
     assert "no-scale" in document["output"]

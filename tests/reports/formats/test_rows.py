@@ -32,7 +32,7 @@ def test_points_are_on_the_scale_of_the_whole_assignment() -> None:
     report = samples.failed()
     assert total(report) == (pytest.approx(20 * 100 / 95), 100)
     shown = rows(report)
-    assert [row.outcome for row in shown] == ["passed", "failed", "not-asked"]
+    assert [row.outcome for row in shown] == ["passed", "failed", "not-run"]
     assert sum(row.points for row in shown) == pytest.approx(total(report)[0], abs=1e-5)
     full = report_of(*(check("passed", name) for name in report.settings["points"] if name not in {"custom", "purity"}))
     moot = report_of(*full.checks, check("not-applicable", "purity"))
@@ -77,8 +77,8 @@ def test_an_instructor_s_own_failing_tests_are_said() -> None:
 
 def test_without_hints_only_what_came_is_said() -> None:
     words = rows(samples.without_hints())[1].words
-    assert "came:" in words
-    assert "look:" not in words
+    assert "actual:" in words
+    assert "hint:" not in words
     for chosen in FORMATS:
         assert "no-scale SECRET" not in chosen.render(samples.without_hints())
 

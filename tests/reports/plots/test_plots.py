@@ -67,7 +67,7 @@ def test_what_is_no_number_is_drawn_as_such(tmp_path: Path) -> None:
     figure = plot_head(RIGHT, broken, TOKENS)
     assert [text.get_text() for text in figure.axes[1].texts].count("nan") == 3
     save_figure(figure, tmp_path / "broken.png")
-    write_plots(shown_report(comparison(broken, drift=(0.0, "nan", "nan"))), tmp_path)
+    write_plots(shown_report(comparison(broken, residual_drift=(0.0, "nan", "nan"))), tmp_path)
 
 
 def test_a_grid_has_a_row_a_head() -> None:
