@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import weakref
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from pytest_attn_grader.sandbox.call_reply import CallReply
-from pytest_attn_grader.sandbox.messages import CallSpec
-from pytest_attn_grader.sandbox.remote_calls import RemoteCalls
+from pytest_attn_grader.sandbox.messages import CallReply, CallSpec
+
+if TYPE_CHECKING:
+    from pytest_attn_grader.sandbox.client import SandboxClient
 
 _NOTHING = torch.empty(0)
 
@@ -19,7 +20,7 @@ _NOTHING = torch.empty(0)
 class _Graph:
     """What a node of autograd's graph keeps of a call; when the node dies, the worker may forget its own graph."""
 
-    def __init__(self, caller: RemoteCalls, reply: CallReply) -> None:
+    def __init__(self, caller: SandboxClient, reply: CallReply) -> None:
         self.caller = caller
         self.reply = reply
         if reply.handle is not None and reply.worker is not None:
@@ -32,7 +33,7 @@ class RemoteFunction(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
-        caller: RemoteCalls,
+        caller: SandboxClient,
         spec: CallSpec,
         names: tuple[str, ...],
         kept: list[CallReply],
@@ -59,6 +60,6 @@ class RemoteFunction(torch.autograd.Function):
             for name, gradient in zip(reply.tensors, upstream, strict=True)
             if gradient is not None and reply.requires_grad[name]
         }
-        # Kept until the node dies: whether the caller retains its graph is not told here.
+        # Kept until the node dies: whether the caller retains its graph is not known here.
         found = graph.caller.backward(reply, given, retain=True) if given else {}
         return None, None, None, None, *(found.get(name) for name in ctx.names)

@@ -1,7 +1,7 @@
-"""The namespaces around a worker: what bubblewrap is told, and whether it works here. Standard library only.
+"""The command line of bubblewrap, and whether bubblewrap works here. Standard library only.
 
 The worker sees a file system that holds nothing but the system's programs and libraries, this Python with its packages
-and the submission's folder, all of it read-only, and an empty /tmp of its own; no network, no other process, no home.
+and the submission's folder, all of it read-only, and a private, empty /tmp; no network, no other process, no home.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 PROGRAM = "bwrap"
 PRIVATE_BYTES = 256 << 20  # in each of /tmp and /dev/shm: they are memory
 _TRIAL_SECONDS = 10.0
-# Programs and libraries. Of /etc only what the loader and Python ask for: other files there may be somebody's secrets.
+# Programs and libraries. Of /etc only what the loader and Python ask for: other files there may be secrets.
 _SYSTEM = (
     "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store",
     "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/alternatives", "/etc/localtime", "/etc/timezone",
@@ -27,18 +27,18 @@ _LIBRARY_VARIABLES = ("LD_LIBRARY_PATH",)
 SET_VARIABLES = {"HOME": "/tmp", "TMPDIR": "/tmp"}
 
 
-def why_not() -> str:
+def unavailable_reason() -> str:
     """Say why bubblewrap cannot be used here, or "" when it can: found out by doing it, never by its version."""
     if not sys.platform.startswith("linux"):
         return "bubblewrap is for Linux"
     program = shutil.which(PROGRAM)
-    return "bubblewrap is not installed" if program is None else _why_not(program, sys.executable)
+    return "bubblewrap is not installed" if program is None else _trial_failure(program, sys.executable)
 
 
 @cache
-def _why_not(program: str, python: str) -> str:
+def _trial_failure(program: str, python: str) -> str:
     here = Path(__file__).resolve().parent
-    command = [*_wrap(program, here, [], here), python, "-I", "-S", "-c", "import ctypes, socket"]
+    command = [*_command_for(program, here, [], here), python, "-I", "-S", "-c", "import ctypes, socket"]
     try:
         tried = subprocess.run(
             command,
@@ -57,12 +57,12 @@ def _why_not(program: str, python: str) -> str:
     return f"bubblewrap does not work here ({said[-1][:200]})"
 
 
-def wrap(root: Path, import_paths: Iterable[str], worker_folder: Path) -> list[str]:
-    """Return what comes before a command so that it runs in namespaces of its own, its working directory `root`."""
-    return _wrap(shutil.which(PROGRAM) or PROGRAM, root, import_paths, worker_folder)
+def bwrap_command(root: Path, import_paths: Iterable[str], worker_folder: Path) -> list[str]:
+    """Return what comes before a command that runs it in new namespaces, with working directory `root`."""
+    return _command_for(shutil.which(PROGRAM) or PROGRAM, root, import_paths, worker_folder)
 
 
-def _wrap(program: str, root: Path, import_paths: Iterable[str], worker_folder: Path) -> list[str]:
+def _command_for(program: str, root: Path, import_paths: Iterable[str], worker_folder: Path) -> list[str]:
     size = str(PRIVATE_BYTES)
     command = [program, "--unshare-all", "--die-with-parent", "--cap-drop", "ALL", "--hostname", "sandbox"]
     for place in _SYSTEM:

@@ -1,6 +1,6 @@
 """The grader's side of a submission: typed requests, checked replies, and a bridge through autograd.
 
-What comes back is checked here for names, dtype, rank and layout before anyone sees it. Values are not: NaN passes
+What comes back is checked here for names, dtype, rank and layout before it is used. Values are not: NaN passes
 through, and the checks judge it.
 """
 
@@ -19,13 +19,17 @@ from torch import Tensor
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.sandbox import reply_validation
 from pytest_attn_grader.sandbox.autograd import RemoteFunction
-from pytest_attn_grader.sandbox.call_reply import CallReply, Shape
-from pytest_attn_grader.sandbox.descriptions import Constructed, Description, RemoteModule, RemoteParameter
 from pytest_attn_grader.sandbox.messages import (
     Argument,
+    CallReply,
     CallSpec,
     ConfigObject,
+    Constructed,
+    Description,
     LiteralArgument,
+    RemoteModule,
+    RemoteParameter,
+    TensorMeta,
     TensorRef,
     TupleArgument,
 )
@@ -69,7 +73,7 @@ class SandboxClient:
         self._last_failure: SubmissionError | None = None
         self._closed = False
         self._trips: list[RoundTrip] = []
-        self._noting = False
+        self._recording = False
         self._spent_seconds = 0.0
         self.unenforced: tuple[str, ...] = ()
         self.replacements = 0
@@ -117,14 +121,14 @@ class SandboxClient:
             "kwargs": {key: argument.to_json() for key, argument in kwargs.items()},
         }
         reply, _ = self._request(self._ready(), header, {})
-        with self._judging():
+        with self._malformed_guard():
             return reply_validation.read_constructed(reply)
 
     def module(self, target: int | str) -> RemoteModule:
         """Say how a module is built: a constructed one, or one that the submission has under this name."""
         worker = self._ready()
         reply, _ = self._request(worker, {"op": "parameters", "target": target}, {})
-        with self._judging(worker):
+        with self._malformed_guard(worker):
             return reply_validation.read_module(reply)
 
     def parameters(self, handle: int | str) -> tuple[RemoteParameter, ...]:
@@ -135,7 +139,7 @@ class SandboxClient:
         """Return the parameters of a constructed object by name."""
         worker = self._ready()
         reply, received = self._request(worker, {"op": "parameters", "target": handle, "values": True}, {})
-        with self._judging(worker):
+        with self._malformed_guard(worker):
             return {each.name: received[each.name] for each in reply_validation.read_parameters(reply)}
 
     def load(self, handle: int, tensors: Mapping[str, Tensor]) -> None:
@@ -162,14 +166,14 @@ class SandboxClient:
             raise self._last_failure or SubmissionError("crashed", "The process that held this graph has ended.")
         header = {"op": "backward", "handle": reply.handle, "retain": retain}
         answer, received = self._request(reply.worker, header, gradients, seconds=reply.seconds_limit)
-        with self._judging(reply.worker):
+        with self._malformed_guard(reply.worker):
             return reply_validation.read_gradients(answer, received, reply.inputs)
 
-    def apply(self, spec: CallSpec, tensors: Mapping[str, Tensor]) -> CallReply:
+    def call_with_autograd(self, spec: CallSpec, tensors: Mapping[str, Tensor]) -> CallReply:
         """Call the submission so that autograd of this process runs through it.
 
         The result's tensors are differentiable with respect to the floating-point tensors that require grad here; one
-        backward in this process is one backward in the worker. A second derivative is not to be had.
+        backward in this process is one backward in the worker. There is no second derivative.
         """
         wanted = tuple(name for name, tensor in tensors.items() if tensor.requires_grad)
         if not wanted or not torch.is_grad_enabled():
@@ -183,11 +187,11 @@ class SandboxClient:
     @contextmanager
     def record_round_trips(self) -> Iterator[list[RoundTrip]]:
         """Collect every trip to the worker that is made inside and comes back."""
-        self._trips, self._noting = [], True
+        self._trips, self._recording = [], True
         try:
             yield self._trips
         finally:
-            self._noting = False
+            self._recording = False
 
     def echo(self, trip: RoundTrip) -> float:
         """Make a trip once more with as many bytes each way and nothing computed; return its seconds."""
@@ -198,8 +202,8 @@ class SandboxClient:
     def release(self, reply: CallReply) -> None:
         """Forget the graph of a call.
 
-        Only noted here and told to the worker with the next request: a garbage collection in the middle of another
-        request may call this.
+        The worker gets the handle with the next request, because a garbage collection in the middle of another request
+        may call this.
         """
         if reply.handle is not None and reply.worker is not None:
             self._released.append((reply.worker, reply.handle))
@@ -236,7 +240,7 @@ class SandboxClient:
     def _describe(self, worker: WorkerProcess) -> Description:
         assert self._wanted is not None
         reply, _ = self._request(worker, self._wanted, {}, seconds=worker.limits.import_seconds)
-        with self._judging(worker):
+        with self._malformed_guard(worker):
             description = reply_validation.read_description(reply)
         self._described_in = worker
         self.unenforced = worker.unenforced
@@ -246,10 +250,10 @@ class SandboxClient:
         reply, received = self._request(worker, spec.to_json(), tensors, seconds=spec.seconds)
         device = next((tensor.device for tensor in tensors.values()), torch.device("cpu"))
         inputs = {name: tensors[name] for name in spec.requires_grad}
-        with self._judging(worker):
+        with self._malformed_guard(worker):
             read = reply_validation.read_call(reply, received, tuple(tensors) if spec.echo_inputs else ())
-        # Only what has no memory of its own: the graph here must not keep the inputs alive.
-        shapes = {name: Shape.of(tensor) for name, tensor in inputs.items()}
+        # Metadata only: the graph here must not keep the inputs alive.
+        shapes = {name: TensorMeta.of(tensor) for name, tensor in inputs.items()}
         return replace(read.to(device), inputs=shapes, worker=worker, seconds_limit=spec.seconds)
 
     def _request(
@@ -264,7 +268,7 @@ class SandboxClient:
         # Always cloned: contiguous, of their own memory, without a graph, and safetensors refuses to share.
         sent = {name: _plain(tensor) for name, tensor in tensors.items()}
         if self.replacements == 0:
-            # Starting the first worker is ours; another one is needed only because the submission has ended it.
+            # The first start is not charged to the submission; a later one is: the submission has ended its worker.
             worker.wait_until_ready()
         started = time.perf_counter()
         try:
@@ -275,7 +279,7 @@ class SandboxClient:
             raise
         finally:
             self._spent_seconds += time.perf_counter() - started
-        if self._noting:
+        if self._recording:
             seconds = time.perf_counter() - started
             inside = worker_seconds(reply[0], seconds)
             self._trips.append(RoundTrip(header["op"], sizes_of(sent), sizes_of(reply[1]), seconds, inside))
@@ -299,7 +303,7 @@ class SandboxClient:
             taken.append(self._released.popleft())
         return taken
 
-    def _judging(self, worker: WorkerProcess | None = None) -> reply_validation.MalformedReplyGuard:
+    def _malformed_guard(self, worker: WorkerProcess | None = None) -> reply_validation.MalformedReplyGuard:
         return reply_validation.MalformedReplyGuard(worker or self._worker)
 
 

@@ -1,4 +1,4 @@
-"""What a worker's end, or the failure that it reports, means for the student's code. Standard library only."""
+"""Turn a worker's exit status or reported failure into a `SubmissionError`. Standard library only."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pytest_attn_grader.errors import FailureName, SubmissionError
 from pytest_attn_grader.sandbox.worker.limits import Limits
 
 WIRE_REMEDY = "A submission must not write to file descriptors it did not open."
-_MOST_TEXT_CHARS = 10_000
+_MAX_TEXT_CHARS = 10_000
 _FAILURE_NAMES = frozenset(get_args(FailureName))
 
 
-def failed(name: FailureName, message: str, remedy: str = "") -> SubmissionError:
+def make_failure(name: FailureName, message: str, remedy: str = "") -> SubmissionError:
     """Return the failure with this name."""
     return SubmissionError(name, message, remedy=remedy)
 
@@ -21,13 +21,13 @@ def failed(name: FailureName, message: str, remedy: str = "") -> SubmissionError
 def from_supervisor_note(note: str, doing: str, limits: Limits) -> SubmissionError | None:
     """Return what there was too much of, by the supervisor's note; None when it has not ended the worker by itself."""
     if note == "too-many-processes":
-        return failed(
+        return make_failure(
             "too-many-processes",
             f"During {doing} there were more than {limits.processes} processes; all of them were ended.",
             "Attention needs no process of its own: remove fork, subprocess and multiprocessing.",
         )
     if note == "out-of-memory":
-        return failed(
+        return make_failure(
             "out-of-memory",
             f"During {doing} the processes together took more than {(limits.memory_bytes or 0) >> 20} MiB.",
             "Look for tensors that are larger than the scores.",
@@ -38,7 +38,7 @@ def from_supervisor_note(note: str, doing: str, limits: Limits) -> SubmissionErr
 def from_exit_status(status: int, doing: str, limits: Limits) -> SubmissionError:
     """Return what a process's exit status means for the submission; negative is the signal that ended it."""
     if status >= 0:
-        return failed(
+        return make_failure(
             "exited", f"During {doing} the code ended the process with exit code {status}.", "Remove os._exit."
         )
     try:
@@ -46,19 +46,19 @@ def from_exit_status(status: int, doing: str, limits: Limits) -> SubmissionError
     except ValueError:
         name = f"signal {-status}"
     if name == "SIGXCPU":
-        return failed(
+        return make_failure(
             "out-of-cpu-time",
             f"During {doing} the worker used up its {limits.cpu_seconds} s of processor time.",
             "Look for an endless loop or thread.",
         )
     if name == "SIGXFSZ":
-        return failed(
+        return make_failure(
             "file-too-large",
             f"During {doing} a file grew over {limits.file_size_bytes} bytes.",
             "Attention writes no files.",
         )
     hint = " (the system does this when memory runs out)" if name == "SIGKILL" else ""
-    return failed(
+    return make_failure(
         "crashed", f"During {doing} the process was ended by {name}{hint}.", "Run the file by itself to see it."
     )
 
@@ -68,7 +68,7 @@ def student_failure(failure: Any) -> SubmissionError | None:
     name = failure.get("name") if isinstance(failure, dict) else None
     if not isinstance(name, str) or name not in _FAILURE_NAMES:
         return None
-    words = {key: str(failure.get(key) or "")[:_MOST_TEXT_CHARS] for key in ("message", "remedy", "where", "traceback")}
+    words = {key: str(failure.get(key) or "")[:_MAX_TEXT_CHARS] for key in ("message", "remedy", "where", "traceback")}
     return SubmissionError(
         failure["name"],
         words["message"],

@@ -1,6 +1,6 @@
-"""The grader's side of the warm sandbox (`cradle.py`): workers that are forked, not started. Standard library only.
+"""The grader's client of the fork server (`worker/fork_server.py`). Linux and the standard library only.
 
-Linux only. Where it cannot be used or has ended, a worker is started as it always was.
+Where there is no fork server, or it has ended, a worker is started as a new process.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ _ADD_SEALS, _ALL_SEALS = 1033, 0xF  # <linux/fcntl.h>: it cannot be written, gro
 
 
 class ForkServerUnavailableError(Exception):
-    """There is no warm sandbox, or it has ended."""
+    """There is no fork server, or it has ended."""
 
 
 class ForkServer:
-    """One warm sandbox. Processes forked from the one that started it share it."""
+    """One fork server. Processes forked from the one that started it share it."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
@@ -40,17 +40,17 @@ class ForkServer:
         self._started_by = os.getpid()
         self.forks_into_namespaces = False  # until it has been tried
 
-    def start(self, start_cradle: Callable[[str, tuple[int, ...], int], subprocess.Popen[bytes]]) -> None:
+    def start(self, start_process: Callable[[str, tuple[int, ...], int], subprocess.Popen[bytes]]) -> None:
         """Start it and return at once.
 
         Args:
-            start_cradle: starts this program, with these descriptors, the last of them for requests.
+            start_process: starts this program, with these descriptors, the last of them for requests.
 
         Raises:
             ForkServerUnavailableError: this system has none.
         """
         if not sys.platform.startswith("linux") or not hasattr(os, "pidfd_open"):
-            raise ForkServerUnavailableError("a warm sandbox needs Linux")
+            raise ForkServerUnavailableError("a fork server needs Linux")
         try:
             program = _copy_program(sys.executable)
         except OSError as error:
@@ -58,7 +58,7 @@ class ForkServer:
         # One message is one request, whoever of several processes sends it.
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
-            self._process = start_cradle(f"/proc/self/fd/{program}", (program, theirs.fileno()), theirs.fileno())
+            self._process = start_process(f"/proc/self/fd/{program}", (program, theirs.fileno()), theirs.fileno())
             self._requests = ours
         except OSError as error:
             ours.close()
@@ -88,7 +88,7 @@ class ForkServer:
             control, handle: our and its end of its supervisor's standard input.
 
         Raises:
-            ForkServerUnavailableError: there is nobody to do it.
+            ForkServerUnavailableError: the fork server has ended.
         """
         if self._requests is None:
             raise ForkServerUnavailableError("it has ended")
@@ -109,9 +109,9 @@ class ForkServer:
 
 
 class ForkedProcess:
-    """What is used of a `subprocess.Popen`, for a supervisor that is not a child of this process.
+    """The part of `subprocess.Popen` that is needed, for a supervisor that is not a child of this process.
 
-    It says on its standard input who it is, and at its end what became of the worker.
+    The supervisor writes its process id, and at its end the worker's exit code, to its standard input.
     """
 
     stdin = None
@@ -129,7 +129,7 @@ class ForkedProcess:
 
     @property
     def pid(self) -> int | None:
-        """Its number; None when it never said so, or named a process that the warm sandbox has not forked."""
+        """Its number; None when it never said so, or named a process that the fork server has not forked."""
         deadline = time.monotonic() + _PID_SECONDS
         while self._open and b"\n" not in self._said and time.monotonic() < deadline:
             self._listen(deadline - time.monotonic())
@@ -179,7 +179,7 @@ class ForkedProcess:
         return True
 
     def _identify(self) -> None:
-        """Hold on to the process that it says it is, if that is a child of the warm sandbox."""
+        """Hold on to the process that it says it is, if that is a child of the fork server."""
         words = self._said.split(b"\n")[0].split()
         number = int(words[1]) if len(words) == 2 and words[0] == b"pid" and words[1].isdigit() else 0
         if number <= 1:
@@ -196,7 +196,7 @@ class ForkedProcess:
         self._open = False
         words = self._said.decode("ascii", "replace").split("\n")[1:2]
         fields = words[0].split() if words else []
-        # Whoever ends without a word was killed.
+        # No exit message means the process was killed.
         self._status = int(fields[1]) if fields[:1] == ["ended"] else -signal.SIGKILL
         self.note = fields[2] if len(fields) > 2 else ""
         if self._descriptor is not None:
@@ -209,7 +209,7 @@ class ForkedProcess:
 
 
 def holder_available() -> bool:
-    """Whether the program is there that namespaces are held open with."""
+    """Whether the program that holds namespaces open is installed."""
     return Path(NAMESPACE_HOLDER).exists()
 
 
@@ -233,15 +233,15 @@ def _copy_program(executable: str) -> int:
     return descriptor
 
 
-_kept: ForkServer | None = None
+_current: ForkServer | None = None
 
 
-def keep(nursery: ForkServer | None) -> None:
-    """Have every later worker of this process, and of those forked from it, come from this one."""
-    global _kept  # noqa: PLW0603 - as the model that is kept, it is there for the runs forked from this process
-    _kept = nursery
+def set_fork_server(server: ForkServer | None) -> None:
+    """Have every later worker of this process, and of those forked from it, forked by this server."""
+    global _current  # noqa: PLW0603 - as the model that is kept, it is there for the runs forked from this process
+    _current = server
 
 
-def kept() -> ForkServer | None:
-    """The one that was kept; None in an ordinary run."""
-    return _kept
+def get_fork_server() -> ForkServer | None:
+    """Return the fork server that was set; None in an ordinary run."""
+    return _current

@@ -1,4 +1,4 @@
-"""The tier ``none``: a worker that is no process, so that a debugger can stop in the student's code.
+"""The in-process worker of ``--attn-sandbox=none``, so that a debugger can stop in the student's code.
 
 Nothing is contained and no limit holds. The operations are the worker's own, called where a frame would have been sent.
 """
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-class InlineWorker(WorkerProcess):
-    """Has the face of a `WorkerProcess` and runs everything in the calling process."""
+class InProcessWorker(WorkerProcess):
+    """Has the interface of `WorkerProcess` and runs everything in the calling process."""
 
     def __init__(self, *, root: Path, import_paths: Sequence[str], limits: Limits) -> None:
         super().__init__(root=root, import_paths=import_paths, limits=limits)
@@ -48,7 +48,9 @@ class InlineWorker(WorkerProcess):
             self._operations = server.operations(self.root, self.limits)
         reply, sent = server.answer(self._operations, self.root, dict(header), dict(tensors or {}))
         if "failure" in reply:
-            raise student_failure(reply["failure"]) or RuntimeError(f"no failure of ours: {reply['failure']!r}")
+            raise student_failure(reply["failure"]) or RuntimeError(
+                f"a failure that cannot be read: {reply['failure']!r}"
+            )
         return reply, sent
 
     def wait_until_ready(self) -> None:

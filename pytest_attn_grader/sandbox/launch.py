@@ -1,4 +1,4 @@
-"""Starts the worker's process: its command line, its environment, its one socket. Standard library only."""
+"""Start the worker's process: its command line, environment and socket. Standard library only."""
 
 from __future__ import annotations
 
@@ -56,9 +56,9 @@ class SpawnedWorker:
 
     Attributes:
         process: on Linux its supervisor; standard output and error of both come through ``process.stdout``.
-        connection: our end of the socket to the worker.
-        control: our end of the supervisor's standard input: closing it ends everything, and what the supervisor has
-            ended by itself it names there. None on Windows.
+        connection: the grader's end of the socket to the worker.
+        control: the grader's end of the supervisor's standard input. Closing it ends everything; the supervisor writes
+            there why it has ended the worker. None on Windows.
     """
 
     process: subprocess.Popen[bytes] | ForkedProcess
@@ -75,9 +75,9 @@ class SpawnedWorker:
 def spawn_worker(
     root: Path, import_paths: Sequence[str], limits: Limits, *, in_namespaces: bool = False
 ) -> SpawnedWorker:
-    """Start a worker, in namespaces of its own if asked to; does not wait for anything.
+    """Start a worker, in new namespaces if asked to; does not wait for anything.
 
-    Where a warm sandbox is kept the worker is forked from it, and otherwise started.
+    Where a fork server is set the worker is forked by it, and otherwise started.
 
     Raises:
         SandboxUnavailableError: the system will not start a process.
@@ -113,7 +113,7 @@ def spawn_worker(
 
 
 def start_fork_server(import_paths: Sequence[str]) -> ForkServer:
-    """Start a warm sandbox, which loads torch from these places; does not wait for it.
+    """Start a fork server, which loads torch from these places; does not wait for it.
 
     Raises:
         ForkServerUnavailableError: this system has none.
@@ -140,14 +140,14 @@ def start_fork_server(import_paths: Sequence[str]) -> ForkServer:
 def _fork(
     root: Path, config: Mapping[str, Any], theirs: socket.socket, *, in_namespaces: bool
 ) -> tuple[ForkedProcess, socket.socket] | None:
-    """A worker from the warm sandbox; None where there is none that can do this."""
-    kept = fork_server.kept()
+    """Have the fork server fork a worker; None where there is none that can do this."""
+    kept = fork_server.get_fork_server()
     if kept is None or (in_namespaces and not kept.forks_into_namespaces):
         return None
     wanted = {**config, "namespaces": None, "environment": {}}
     if in_namespaces:
         wanted["namespaces"] = [
-            *bubblewrap.wrap(root, config["import_paths"], WORKER.parent),
+            *bubblewrap.bwrap_command(root, config["import_paths"], WORKER.parent),
             fork_server.NAMESPACE_HOLDER,
         ]
         wanted["environment"] = {**bubblewrap.SET_VARIABLES, "PWD": str(root)}
@@ -173,7 +173,7 @@ def _spawn(
     if in_namespaces:
         # The supervisor stays outside and starts the rest inside; there is no second one in there.
         inside = _command({**config, "supervised": True}, sys.executable)
-        config["inside"] = [*bubblewrap.wrap(root, config["import_paths"], WORKER.parent), *inside]
+        config["inside"] = [*bubblewrap.bwrap_command(root, config["import_paths"], WORKER.parent), *inside]
     control, handle = socket.socketpair()
     try:
         process = subprocess.Popen(

@@ -1,10 +1,16 @@
-"""How a call is asked for: plain frozen data."""
+"""The requests to a worker and its replies, as plain frozen data. Imports no torch."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from pytest_attn_grader.sandbox.worker_process import WorkerProcess
 
 
 @dataclass(frozen=True)
@@ -56,7 +62,7 @@ class CallSpec:
 
     Args:
         target: a name in the submission, or the handle of a constructed object.
-        method: of the target, to be called instead of the target itself.
+        method: of the target, to call instead of the target itself.
         arguments: positional ones in order, as (parameter, argument).
         keywords: the ones passed by name.
         rank: 4 hands over the tensors as they are, 3 loops over heads, 2 over batch rows and heads.
@@ -103,3 +109,187 @@ class CallSpec:
             "dtype": self.dtype,
             "attributes": list(self.attributes),
         }
+
+
+@dataclass(frozen=True)
+class ResultTree:
+    """The shape of what a call returned.
+
+    Attributes:
+        type: tensor, tuple, list, dict, none or other.
+        name: of a tensor, the key into `CallReply.tensors`.
+        items: of a tuple, list or dict.
+        keys: of a dict, beside `items`.
+        text: of something else, what it is.
+    """
+
+    type: str
+    name: str | None = None
+    items: tuple[ResultTree, ...] = ()
+    keys: tuple[str, ...] = ()
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class TensorMeta:
+    """What is remembered of an input to check its gradient against."""
+
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    device: torch.device
+
+    @classmethod
+    def of(cls, tensor: Tensor) -> TensorMeta:
+        """Return the shape, dtype and device of a tensor."""
+        return cls(tuple(tensor.shape), tensor.dtype, tensor.device)
+
+
+@dataclass(frozen=True)
+class CallReply:
+    """What one call came to.
+
+    Attributes:
+        structure: of the returned value; tensors are named ``result`` (a bare tensor) or ``result.0``, ``result.1`` …
+        tensors: by those names; plain, contiguous, of their own memory.
+        inputs_after: the inputs as the call left them, when asked for.
+        handle: of the graph in the worker, when there is one.
+        seconds: the student's code alone, as the worker measured it.
+        library_calls: ready-made attention that was called, with counts.
+        attributes: tensors that the call has left on the target, of those asked for.
+        requires_grad: which tensors the worker's graph leads back from.
+        inputs: the tensors whose gradients can be asked for.
+    """
+
+    structure: ResultTree
+    tensors: dict[str, Tensor]
+    inputs_after: dict[str, Tensor]
+    handle: int | None
+    seconds: float
+    library_calls: dict[str, int]
+    requires_grad: dict[str, bool]
+    inputs: dict[str, TensorMeta] = field(default_factory=dict)
+    attributes: dict[str, Tensor] = field(default_factory=dict)
+    worker: WorkerProcess | None = field(default=None, repr=False)
+    seconds_limit: float | None = None
+
+    def to(self, device: torch.device) -> CallReply:
+        """Return the same with all tensors on a device."""
+        if device.type == "cpu":
+            return self
+        return replace(
+            self,
+            tensors={name: tensor.to(device) for name, tensor in self.tensors.items()},
+            inputs_after={name: tensor.to(device) for name, tensor in self.inputs_after.items()},
+            attributes={name: tensor.to(device) for name, tensor in self.attributes.items()},
+        )
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of a student's callable, as the worker reports it."""
+
+    name: str
+    kind: str
+    has_default: bool
+    default: str | None = None
+
+    @property
+    def takes_position(self) -> bool:
+        return self.kind in {"positional-only", "positional-or-keyword"}
+
+    def __str__(self) -> str:
+        star = {"var-positional": "*", "var-keyword": "**"}.get(self.kind, "")
+        return f"{star}{self.name}={self.default}" if self.has_default else f"{star}{self.name}"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Something in the submission that could be what is to be graded.
+
+    `parameters` are those of the call, of a class those of its constructor; then `forward_parameters` has the others.
+    """
+
+    name: str
+    kind: str
+    parameters: tuple[Parameter, ...]
+    line: int | None = None
+    file: str | None = None
+    forward_parameters: tuple[Parameter, ...] = ()
+
+    @property
+    def is_module(self) -> bool:
+        return self.kind in {"module-class", "module-instance"}
+
+    @property
+    def called(self) -> Candidate:
+        """What is called with tensors: the function itself, or a module's forward."""
+        if self.kind != "module-class":
+            return self
+        return replace(self, name=f"{self.name}.forward", kind="callable", parameters=_without_self(self))
+
+    @property
+    def signature(self) -> str:
+        return f"{self.name}({', '.join(map(str, self.parameters))})"
+
+
+def _without_self(candidate: Candidate) -> tuple[Parameter, ...]:
+    """A class's forward is reported unbound."""
+    return candidate.forward_parameters[1:]
+
+
+@dataclass(frozen=True)
+class Description:
+    """What is in a submission.
+
+    Attributes:
+        name: the attribute asked for, or the only candidate; None when there are several or none.
+        candidates: what it defines, in the order of definition.
+        mask_convention: the declared ``ATTN_MASK``, as written.
+        files: the submission's files that were imported, relative to its root. Not trusted: they may not exist.
+        transformers_imported: whether it imports transformers.
+    """
+
+    name: str | None
+    candidates: tuple[Candidate, ...]
+    mask_convention: str | None
+    files: tuple[str, ...]
+    transformers_imported: bool
+
+
+@dataclass(frozen=True)
+class RemoteParameter:
+    """One parameter of a student's module; `owner` is the class that holds it (Linear, …).
+
+    A lazy one has no shape yet: it gets it with the first call.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    owner: str
+    lazy: bool = False
+
+
+@dataclass(frozen=True)
+class RemoteModule:
+    """How a student's module is built.
+
+    Attributes:
+        sizes: its public attributes that are whole numbers (num_heads, …).
+        unregistered: attributes that hold tensors or modules in a way that torch does not see them as parameters.
+        has_loader: whether it has a method `load_projections`.
+    """
+
+    parameters: tuple[RemoteParameter, ...]
+    sizes: Mapping[str, int]
+    unregistered: tuple[str, ...]
+    has_loader: bool
+
+
+@dataclass(frozen=True)
+class Constructed:
+    """A new object in the worker, and which names its constructor read from a config object."""
+
+    handle: int
+    is_module: bool
+    config_read: Mapping[str, Any]

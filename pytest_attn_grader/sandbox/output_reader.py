@@ -1,4 +1,4 @@
-"""Collects what the worker prints, up to a cap. Standard library only."""
+"""Read what the worker prints, up to a cap. Standard library only."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import threading
 from typing import IO
 
 
-class OutputDrain:
-    """Reads a pipe in a thread and keeps the first `most_bytes`.
+class OutputReader:
+    """Reads a pipe in a thread and keeps the first `max_bytes`.
 
-    At the cap it stops reading and sets `flooded`: the pipe fills up, the one who writes has to wait, and whoever talks
-    to the worker sees the flag and ends it.
+    At the cap it stops reading and sets `flooded`: the pipe fills up, the writer has to wait, and the thread that
+    waits for a reply sees the flag and ends the worker.
     """
 
-    def __init__(self, pipe: IO[bytes], most_bytes: int) -> None:
+    def __init__(self, pipe: IO[bytes], max_bytes: int) -> None:
         self._pipe = pipe
-        self._most_bytes = most_bytes
+        self._most_bytes = max_bytes
         self._data = bytearray()
         self.flooded = False
         self._wake_read, self._wake_write = os.pipe()
@@ -31,8 +31,8 @@ class OutputDrain:
         return bytes(self._data).decode("utf-8", "replace")
 
     def close(self, *, seconds: float = 0.5) -> None:
-        """Read what is left, for at most `seconds`, and give everything back. The worker should be dead."""
-        # Somebody who escaped may hold the other end open: then the wake-up pipe ends the thread.
+        """Read what is left, for at most `seconds`, then close the pipes. The worker should be dead."""
+        # An escaped process may hold the other end open: then the wake-up pipe ends the thread.
         self._thread.join(seconds)
         os.close(self._wake_write)
         self._thread.join(seconds)

@@ -1,4 +1,4 @@
-"""Reads the worker's replies. Everything in them may be forged, so each field is checked before it gets its type."""
+"""Validate the worker's replies: everything in them may be forged, so each field is checked before it gets its type."""
 
 from __future__ import annotations
 
@@ -9,20 +9,22 @@ from typing import Any
 from torch import Tensor
 
 from pytest_attn_grader.errors import SubmissionError
-from pytest_attn_grader.sandbox.call_reply import CallReply, ResultTree, Shape
-from pytest_attn_grader.sandbox.descriptions import (
+from pytest_attn_grader.sandbox.exit_reasons import WIRE_REMEDY
+from pytest_attn_grader.sandbox.messages import (
+    CallReply,
     Candidate,
     Constructed,
     Description,
     Parameter,
     RemoteModule,
     RemoteParameter,
+    ResultTree,
+    TensorMeta,
 )
-from pytest_attn_grader.sandbox.exit_reasons import WIRE_REMEDY
 from pytest_attn_grader.sandbox.worker_process import WorkerProcess
 
-MOST_DEPTH = 8
-MOST_ENTRIES = 2000
+MAX_DEPTH = 8
+MAX_ENTRIES = 2000
 
 
 class MalformedReplyGuard:
@@ -83,7 +85,7 @@ def read_call(reply: Mapping[str, Any], tensors: Mapping[str, Tensor], echoed: t
 
 
 def read_gradients(
-    reply: Mapping[str, Any], tensors: Mapping[str, Tensor], inputs: Mapping[str, Shape]
+    reply: Mapping[str, Any], tensors: Mapping[str, Tensor], inputs: Mapping[str, TensorMeta]
 ) -> dict[str, Tensor | None]:
     """Return the gradient of each input, on its device; it must have the input's shape and dtype."""
     found: dict[str, Tensor | None] = {}
@@ -145,7 +147,7 @@ def _read_candidate(data: Any) -> Candidate:
 
 def _read_signature(parameters: Any) -> tuple[Parameter, ...]:
     if parameters is None:
-        # Nobody can tell (builtins, scripted functions): it may take anything.
+        # Builtins and scripted functions have no signature: they may take anything.
         return Parameter("args", "var-positional", False), Parameter("kwargs", "var-keyword", False)
     return tuple(
         Parameter(
@@ -160,7 +162,7 @@ def _read_signature(parameters: Any) -> tuple[Parameter, ...]:
 
 def _read_structure(data: Any, names: list[str], depth: int) -> ResultTree:
     kind = _typed(data["type"], str)
-    if depth > MOST_DEPTH or len(names) > MOST_ENTRIES:
+    if depth > MAX_DEPTH or len(names) > MAX_ENTRIES:
         raise ValueError("the result is nested too deeply or has too many parts")
     if kind == "tensor":
         names.append(_typed(data["name"], str))
@@ -179,7 +181,7 @@ def _read_structure(data: Any, names: list[str], depth: int) -> ResultTree:
 
 
 def _typed(value: Any, kind: type[Any]) -> Any:
-    # JSON has one kind of number: an int will do for a float, but True is no number here.
+    # JSON has one kind of number: an int will do for a float, but True is not a number here.
     if type(value) is kind or (kind is float and type(value) is int):
         return value
     raise TypeError(f"{str(value)[:80]!r} where {kind.__name__} was expected")
@@ -190,12 +192,12 @@ def _optional_text(value: Any) -> str | None:
 
 
 def _items(value: Any) -> list[Any]:
-    if not isinstance(value, list) or len(value) > MOST_ENTRIES:
+    if not isinstance(value, list) or len(value) > MAX_ENTRIES:
         raise TypeError("a list was expected")
     return value
 
 
 def _entries(value: Any) -> list[tuple[str, Any]]:
-    if not isinstance(value, dict) or len(value) > MOST_ENTRIES:
+    if not isinstance(value, dict) or len(value) > MAX_ENTRIES:
         raise TypeError("an object was expected")
     return list(value.items())

@@ -1,4 +1,4 @@
-"""What crosses between grader and worker, and how long it takes: so that a student is not charged for the way."""
+"""Measure round trips between grader and worker, so that their cost is not charged to the student."""
 
 from __future__ import annotations
 

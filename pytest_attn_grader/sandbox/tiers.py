@@ -1,4 +1,4 @@
-"""How strongly a submission is contained, and which of the ways is used. Standard library only."""
+"""Choose the sandbox tier: none, process or bwrap. Standard library only."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _chosen(requested: str) -> Tier:
         return Tier("none", "asked for: the submission runs in the grading process, uncontained")
     if requested == "process":
         return Tier("process", "asked for")
-    reason = bubblewrap.why_not()
+    reason = bubblewrap.unavailable_reason()
     if requested == "bwrap":
         if reason:
             raise SandboxUnavailableError(f"--attn-sandbox=bwrap: {reason}. Nothing was graded. {_REMEDY}")

@@ -21,15 +21,15 @@ from pytest_attn_grader._utils.memory import peak_rss_bytes
 from pytest_attn_grader.errors import SandboxUnavailableError, SubmissionError
 from pytest_attn_grader.sandbox.exit_reasons import (
     WIRE_REMEDY,
-    failed,
     from_exit_status,
     from_supervisor_note,
+    make_failure,
     student_failure,
 )
 from pytest_attn_grader.sandbox.fork_server import ForkedProcess
 from pytest_attn_grader.sandbox.launch import SpawnedWorker, spawn_worker
-from pytest_attn_grader.sandbox.others import kill_children, kill_group
-from pytest_attn_grader.sandbox.output_reader import OutputDrain
+from pytest_attn_grader.sandbox.output_reader import OutputReader
+from pytest_attn_grader.sandbox.signals import kill_children, kill_group
 from pytest_attn_grader.sandbox.worker import process_tree, protocol
 from pytest_attn_grader.sandbox.worker.limits import Limits
 
@@ -50,7 +50,7 @@ class WorkerProcess:
         root: the submission's folder; working directory and first entry of ``sys.path`` there.
         import_paths: where torch and other libraries are found, besides the interpreter's own places (``sys.path``).
         limits: what the student's code may use.
-        in_namespaces: put it into namespaces of its own (bubblewrap), which must work here.
+        in_namespaces: put it into new namespaces (bubblewrap), which must work here.
     """
 
     def __init__(self, *, root: Path, import_paths: Sequence[str], limits: Limits, in_namespaces: bool = False) -> None:
@@ -64,7 +64,7 @@ class WorkerProcess:
         self._connection: socket.socket | None = None
         self._control: socket.socket | None = None
         self._pid: int | None = None
-        self._output: OutputDrain | None = None
+        self._output: OutputReader | None = None
         self._text = ""
         self._peak_rss_bytes: int | None = None
         self._started = 0.0
@@ -88,7 +88,7 @@ class WorkerProcess:
         self._spawned = spawned
         self._process, self._connection, self._control = spawned.process, spawned.connection, spawned.control
         assert self._process.stdout is not None
-        self._output = OutputDrain(self._process.stdout, self.limits.output_bytes)
+        self._output = OutputReader(self._process.stdout, self.limits.output_bytes)
 
     def request(
         self,
@@ -120,7 +120,9 @@ class WorkerProcess:
                 error = student_failure(failure)
                 if error is None:
                     self.kill()
-                    error = failed("malformed-reply", "The worker reported a failure that cannot be read.", WIRE_REMEDY)
+                    error = make_failure(
+                        "malformed-reply", "The worker reported a failure that cannot be read.", WIRE_REMEDY
+                    )
                 raise error
             return reply, received
 
@@ -161,17 +163,21 @@ class WorkerProcess:
 
     @property
     def peak_rss_bytes(self) -> int | None:
-        """The most memory the worker has held (its last known value once it is dead); None where nobody knows."""
+        """The most memory the worker has held (its last known value once it is dead); None where it is not known."""
+        self._sample_memory()
+        return self._peak_rss_bytes
+
+    def _sample_memory(self) -> None:
+        """Remember the peak so far; it cannot be read once the process has ended."""
         if self.alive and self._pid is not None:
             self._peak_rss_bytes = peak_rss_bytes(self._pid) or self._peak_rss_bytes
-        return self._peak_rss_bytes
 
     def kill(self) -> None:
         """End the worker and everything below it, now. Nothing is left behind: no process, descriptor or thread."""
         with self._lock:
             if self._process is None or self._connection is None:
                 return
-            self.peak_rss_bytes  # noqa: B018 - asked while there is still someone to ask about
+            self._sample_memory()
             self._end_process(self._process)
             self._connection.close()
             self._connection = None
@@ -192,14 +198,14 @@ class WorkerProcess:
             raise RuntimeError("this worker is not running: it was not started, or an earlier failure ended it")
         if self.hello is not None:
             return
-        # Its greeting may have been waiting for us for long: there is always a moment to read it.
+        # The greeting may have been waiting for long: there is always a moment to read it.
         deadline = max(self._started + self.limits.start_seconds, time.monotonic() + _GREETING_SECONDS)
         try:
             self.hello, _ = protocol.receive_frame(
                 self._connection, max_payload_bytes=0, deadline=deadline, on_wait=self._check_alive
             )
         except (protocol.WireError, SubmissionError) as error:
-            # Nothing of the student's has run yet, so this is ours.
+            # None of the student's code has run yet, so this is not the student's fault.
             self.kill()
             last = "; ".join(self._text.strip().splitlines()[-3:]) or "it printed nothing"
             raise SandboxUnavailableError(
@@ -211,7 +217,7 @@ class WorkerProcess:
         if self.in_namespaces:
             above = self._process.pid
             self._pid = None if above is None else process_tree.host_pid(own_pid, above)
-        self.peak_rss_bytes  # noqa: B018 - known from now on, even if the first call ends the process
+        self._sample_memory()
 
     def _exchange(
         self, header: Mapping[str, Any], payload: bytes, seconds: float
@@ -240,11 +246,11 @@ class WorkerProcess:
             raise
 
     def _check_alive(self) -> None:
-        """Called while waiting: raise when the worker floods its output or has ended (a child may hold the socket)."""
+        """Raise when the worker floods its output or has ended (a child may hold the socket); called while waiting."""
         assert self._process is not None
         assert self._output is not None
         if self._output.flooded:
-            raise failed(
+            raise make_failure(
                 "output-flood",
                 f"The code printed more than {self.limits.output_bytes} bytes.",
                 "Remove print calls from loops.",
@@ -272,9 +278,9 @@ class WorkerProcess:
         self.kill()
         doing = {"describe": "importing the submission", "backward": "the backward pass"}.get(header["op"], "the call")
         if flooded:
-            return failed("output-flood", f"The code printed more than {self.limits.output_bytes} bytes.")
+            return make_failure("output-flood", f"The code printed more than {self.limits.output_bytes} bytes.")
         if error.fault == "late":
-            return failed(
+            return make_failure(
                 "timeout",
                 f"After {seconds:g} s {doing} had not ended and was stopped.",
                 "Look for an endless loop, or Python loops over positions where one matrix product does the work.",
@@ -283,7 +289,7 @@ class WorkerProcess:
             if self.in_namespaces and status > _SIGNALLED:
                 status = _SIGNALLED - status  # bubblewrap passes a signal on as a shell does
             return from_supervisor_note(note, doing, self.limits) or from_exit_status(status, doing, self.limits)
-        return failed("malformed-reply", f"What came back from {doing} cannot be read: {error}.", WIRE_REMEDY)
+        return make_failure("malformed-reply", f"What came back from {doing} cannot be read: {error}.", WIRE_REMEDY)
 
     def _end_process(self, process: subprocess.Popen[bytes] | ForkedProcess) -> None:
         """Ask the supervisor to end everything; where there is none, or it does not answer, do it from here."""

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.results.base import EvidenceValue
-from pytest_attn_grader.sandbox.descriptions import Candidate
-from pytest_attn_grader.sandbox.messages import ConfigObject, LiteralArgument
+from pytest_attn_grader.sandbox.messages import Candidate, ConfigObject, LiteralArgument
 from pytest_attn_grader.submission.parameter_names import is_dropout
 
 _NAMES: dict[str, frozenset[str]] = {

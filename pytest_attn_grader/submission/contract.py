@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from pytest_attn_grader.errors import SubmissionError, UngradableError, UsageError
-from pytest_attn_grader.sandbox.descriptions import Candidate, Parameter
+from pytest_attn_grader.sandbox.messages import Candidate, Parameter
 from pytest_attn_grader.submission.parameter_names import is_dropout, is_projected, looks_like_attention
 from pytest_attn_grader.submission.signatures import Notes, Slot, assign_hidden_states_roles, assign_roles, unfilled
 

@@ -18,7 +18,7 @@ from pytest_attn_grader.submission.projections.find import ProjectionMap, find_p
 from pytest_attn_grader.submission.projections.from_arguments import found_in_arguments
 
 if TYPE_CHECKING:
-    from pytest_attn_grader.sandbox.descriptions import RemoteModule
+    from pytest_attn_grader.sandbox.messages import RemoteModule
     from pytest_attn_grader.submission.student import Student
 
 

@@ -21,7 +21,7 @@ from pytest_attn_grader.submission.return_values import parse_result
 from pytest_attn_grader.submission.signatures import Slot
 
 if TYPE_CHECKING:
-    from pytest_attn_grader.sandbox.call_reply import CallReply
+    from pytest_attn_grader.sandbox.messages import CallReply
     from pytest_attn_grader.submission.student import Student
 
 # Where modules keep their weights instead of returning them.

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
-from pytest_attn_grader.sandbox.descriptions import Candidate, Parameter
+from pytest_attn_grader.sandbox.messages import Candidate, Parameter
 from pytest_attn_grader.submission.parameter_names import NEVER_A_MASK, hidden_states_role, projection_role, role_of
 
 Notes = tuple[tuple[str, str], ...]

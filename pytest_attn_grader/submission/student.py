@@ -34,7 +34,7 @@ if TYPE_CHECKING:
         RemoteModule,
         SandboxClient,
     )
-    from pytest_attn_grader.sandbox.descriptions import Candidate
+    from pytest_attn_grader.sandbox.messages import Candidate
     from pytest_attn_grader.settings import Settings
     from pytest_attn_grader.submission.projections.custom_loader import LoaderMap
 
@@ -109,9 +109,9 @@ class Student:
         root = self.target.root
         paths = [path for path in sys.path if path and Path(path).resolve() != root]
         if self.tier.name == "none":
-            from pytest_attn_grader.sandbox.in_process import InlineWorker
+            from pytest_attn_grader.sandbox.in_process import InProcessWorker
 
-            return InlineWorker(root=root, import_paths=paths, limits=self.limits)
+            return InProcessWorker(root=root, import_paths=paths, limits=self.limits)
         return WorkerProcess(root=root, import_paths=paths, limits=self.limits, in_namespaces=self.tier.name == "bwrap")
 
     @cached_property
@@ -147,7 +147,7 @@ class Student:
 
     def call(self, spec: CallSpec, tensors: Mapping[str, Tensor]) -> CallReply:
         """One forward pass in the worker; differentiable here when a tensor requires grad."""
-        reply = self.remote.apply(spec, tensors)
+        reply = self.remote.call_with_autograd(spec, tensors)
         self.library_calls.update(reply.library_calls)
         return reply
 

@@ -71,8 +71,8 @@ def outcome_of(grade: Grade) -> Grade:
 
 @pytest.mark.parametrize(("hostile", "tier"), cases())
 def test_the_verdict_is_the_expected_one(hostile: Hostile, tier: str, outcome_of: Grade) -> None:
-    if tier == "bwrap" and bubblewrap.why_not():
-        pytest.skip(bubblewrap.why_not())
+    if tier == "bwrap" and bubblewrap.unavailable_reason():
+        pytest.skip(bubblewrap.unavailable_reason())
     outcome = outcome_of(hostile, tier)
     print(f"{tier} {hostile.file.stem}: {outcome.verdict}, {outcome.slowest_seconds:.1f} s, {outcome.words}")
     assert outcome.verdict in hostile.expected, outcome

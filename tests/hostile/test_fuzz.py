@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.sandbox import reply_validation
-from pytest_attn_grader.sandbox.call_reply import Shape
 from pytest_attn_grader.sandbox.exit_reasons import student_failure
+from pytest_attn_grader.sandbox.messages import Shape
 from pytest_attn_grader.sandbox.worker import protocol
 
 FRAMES = 10_000

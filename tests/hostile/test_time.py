@@ -57,8 +57,8 @@ def floods(query):
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX")
 @pytest.mark.parametrize("tier", ["process", "bwrap"])
 def test_a_call_costs_at_most_its_limit_and_two_seconds(tier: str, tmp_path: Path) -> None:
-    if tier == "bwrap" and bubblewrap.why_not():
-        pytest.skip(bubblewrap.why_not())
+    if tier == "bwrap" and bubblewrap.unavailable_reason():
+        pytest.skip(bubblewrap.unavailable_reason())
     (tmp_path / "student.py").write_text(SOURCE)
 
     def make() -> WorkerProcess:

@@ -38,16 +38,16 @@ NAMES = (
 def warm() -> Iterator[None]:
     started = launch.start_fork_server([path for path in sys.path if path])
     started.forks_into_namespaces = True
-    fork_server.keep(started)
+    fork_server.set_fork_server(started)
     yield
-    fork_server.keep(None)
+    fork_server.set_fork_server(None)
     started.close()
 
 
 @pytest.mark.parametrize("tier", TIERS)
 def test_the_same_verdicts_and_nothing_left(tier: str, warm: None, tmp_path: Path, mini: LoadedModel) -> None:
-    if tier == "bwrap" and bubblewrap.why_not():
-        pytest.skip(bubblewrap.why_not())
+    if tier == "bwrap" and bubblewrap.unavailable_reason():
+        pytest.skip(bubblewrap.unavailable_reason())
     found = {}
     for name in NAMES:
         hostile = Hostile.read(CORPUS / f"{name}.py")

@@ -51,8 +51,8 @@ def attention(query, key, value, mask=None):
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere a daemon survives")
 @pytest.mark.parametrize("tier", ["process", "bwrap"])
 def test_a_daemon_that_waits_for_the_report(tier: str, warm: Warm) -> None:
-    if tier == "bwrap" and bubblewrap.why_not():
-        pytest.skip(bubblewrap.why_not())
+    if tier == "bwrap" and bubblewrap.unavailable_reason():
+        pytest.skip(bubblewrap.unavailable_reason())
     run = warm.grade(FORGER, f"--attn-sandbox={tier}")
     assert (run.exit_code, run.verdict) == (1, "failed"), run.text
     assert run.report["sandbox"]["tier"] == tier

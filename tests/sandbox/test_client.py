@@ -14,8 +14,8 @@ import torch
 
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.sandbox import reply_validation
-from pytest_attn_grader.sandbox.call_reply import Shape
 from pytest_attn_grader.sandbox.client import CallSpec, SandboxClient, TensorRef
+from pytest_attn_grader.sandbox.messages import TensorMeta
 
 from .conftest import make_worker
 from .worker.test_operations import SOURCE, local_attention, make_inputs
@@ -38,7 +38,9 @@ def test_gradients_flow_through_both_outputs(remote: SandboxClient) -> None:
     leaves = [inputs[name].clone().requires_grad_() for name in ("query", "key", "value")]
     # Non-contiguous, as GPT-2's query is, and not a leaf.
     query = (leaves[0] * 2).transpose(1, 2).contiguous().transpose(1, 2)
-    call = remote.apply(ATTENTION, {"query": query, "key": leaves[1], "value": leaves[2], "mask": inputs["mask"]})
+    call = remote.call_with_autograd(
+        ATTENTION, {"query": query, "key": leaves[1], "value": leaves[2], "mask": inputs["mask"]}
+    )
     loss = call.tensors["result.0"].sin().sum() + call.tensors["result.1"].square().sum()
     found = torch.autograd.grad(loss, leaves)
 
@@ -56,7 +58,9 @@ def test_gradcheck_in_float64(remote: SandboxClient, target: str, rank: int) -> 
     spec = CallSpec(target, ARGUMENTS, rank=rank)
 
     def apply(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        return tuple(remote.apply(spec, {"query": query, "key": key, "value": value, "mask": mask}).tensors.values())
+        return tuple(
+            remote.call_with_autograd(spec, {"query": query, "key": key, "value": value, "mask": mask}).tensors.values()
+        )
 
     assert torch.autograd.gradcheck(apply, inputs)
 
@@ -64,7 +68,7 @@ def test_gradcheck_in_float64(remote: SandboxClient, target: str, rank: int) -> 
 def test_a_missing_gradient_stays_missing(remote: SandboxClient) -> None:
     inputs = make_inputs()
     leaves = {name: inputs[name].requires_grad_() for name in ("query", "key", "value")}
-    result = remote.apply(CallSpec("ignores_value", ARGUMENTS), inputs).tensors["result"]
+    result = remote.call_with_autograd(CallSpec("ignores_value", ARGUMENTS), inputs).tensors["result"]
     query, key, value = torch.autograd.grad(result.sum(), list(leaves.values()), allow_unused=True)
     assert value is None
     assert key is not None
@@ -74,34 +78,34 @@ def test_a_missing_gradient_stays_missing(remote: SandboxClient) -> None:
 def test_a_detached_result_requires_no_gradient(remote: SandboxClient) -> None:
     inputs = make_inputs()
     inputs["query"].requires_grad_()
-    call = remote.apply(CallSpec("detaches", ARGUMENTS), inputs)
+    call = remote.call_with_autograd(CallSpec("detaches", ARGUMENTS), inputs)
     assert not call.tensors["result.0"].requires_grad
     inputs["value"].requires_grad_()
-    call = remote.apply(CallSpec("detaches", ARGUMENTS), inputs)
+    call = remote.call_with_autograd(CallSpec("detaches", ARGUMENTS), inputs)
     assert call.tensors["result.0"].requires_grad
     assert not call.tensors["result.1"].requires_grad
 
 
 def test_without_gradients_no_graph_is_kept(remote: SandboxClient) -> None:
     inputs = make_inputs()
-    assert remote.apply(ATTENTION, inputs).handle is None
+    assert remote.call_with_autograd(ATTENTION, inputs).handle is None
     inputs["query"].requires_grad_()
     with torch.no_grad():
-        assert not remote.apply(ATTENTION, inputs).tensors["result.0"].requires_grad
+        assert not remote.call_with_autograd(ATTENTION, inputs).tensors["result.0"].requires_grad
 
 
 def test_graphs_die_in_the_worker_when_they_die_here(remote: SandboxClient) -> None:
     inputs = make_inputs()
     inputs["query"].requires_grad_()
     remote._take_released()
-    kept = remote.apply(ATTENTION, inputs).tensors["result.0"]
+    kept = remote.call_with_autograd(ATTENTION, inputs).tensors["result.0"]
     kept.sum().backward(retain_graph=True)
     kept.sum().backward()
     assert not remote._released
     del kept
     gc.collect()
     assert len(remote._released) == 1
-    remote.apply(ATTENTION, inputs)
+    remote.call_with_autograd(ATTENTION, inputs)
     gc.collect()
     assert len(remote._released) == 1
 
@@ -109,7 +113,7 @@ def test_graphs_die_in_the_worker_when_they_die_here(remote: SandboxClient) -> N
 def test_a_second_derivative_is_refused_in_words(remote: SandboxClient) -> None:
     inputs = make_inputs()
     query = inputs["query"].requires_grad_()
-    result = remote.apply(ATTENTION, inputs).tensors["result.0"]
+    result = remote.call_with_autograd(ATTENTION, inputs).tensors["result.0"]
     (gradient,) = torch.autograd.grad(result.square().sum(), query, create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
         gradient.sum().backward()
@@ -181,7 +185,7 @@ def test_a_forged_reply_ends_as_malformed(change: dict[str, Any]) -> None:
     ],
 )
 def test_forged_gradients_end_as_malformed(gradients: Any, tensors: dict[str, torch.Tensor]) -> None:
-    inputs = {"query": Shape.of(torch.ones(2))}
+    inputs = {"query": TensorMeta.of(torch.ones(2))}
     with pytest.raises(SubmissionError) as caught, reply_validation.MalformedReplyGuard(None):
         reply_validation.read_gradients({"gradients": gradients}, tensors, inputs)
     assert caught.value.name == "malformed-reply"
@@ -211,6 +215,6 @@ def test_forward_and_backward_take_milliseconds(remote: SandboxClient) -> None:
     best = float("inf")
     for _ in range(50):
         started = time.perf_counter()
-        remote.apply(ATTENTION, inputs | {"mask": mask}).tensors["result.0"].sum().backward()
+        remote.call_with_autograd(ATTENTION, inputs | {"mask": mask}).tensors["result.0"].sum().backward()
         best = min(best, time.perf_counter() - started)
     assert best < 0.02

@@ -168,8 +168,8 @@ def prints(query):
 @pytest.fixture(scope="module", params=["process", pytest.param("bwrap", marks=pytest.mark.slow)])
 def remote(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxClient]:
     namespaces = request.param == "bwrap"
-    if namespaces and bubblewrap.why_not():
-        pytest.skip(bubblewrap.why_not())
+    if namespaces and bubblewrap.unavailable_reason():
+        pytest.skip(bubblewrap.unavailable_reason())
     root: Path = tmp_path_factory.mktemp("submission")
     (root / "student.py").write_text(SOURCE, encoding="utf-8")
 
@@ -277,7 +277,7 @@ def test_killing_the_supervisor_ends_the_worker(remote: SandboxClient) -> None:
 )
 def test_a_failing_backward_is_named_too(remote: SandboxClient, target: str, name: str, words: str) -> None:
     query = torch.zeros(2, requires_grad=True)
-    result = remote.apply(spec(target), {"query": query}).tensors["result"]
+    result = remote.call_with_autograd(spec(target), {"query": query}).tensors["result"]
     started = time.monotonic()
     with pytest.raises(SubmissionError) as caught:
         result.sum().backward()
@@ -289,7 +289,7 @@ def test_a_failing_backward_is_named_too(remote: SandboxClient, target: str, nam
 
 def test_a_graph_of_a_dead_worker_fails_as_that_worker_did(remote: SandboxClient) -> None:
     query = torch.zeros(2, requires_grad=True)
-    result = remote.apply(spec("fine"), {"query": query}).tensors["result"]
+    result = remote.call_with_autograd(spec("fine"), {"query": query}).tensors["result"]
     with pytest.raises(SubmissionError):
         remote.call(spec("exits_hard"), {"query": query})
     check_the_next_call_works(remote)

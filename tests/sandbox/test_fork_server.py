@@ -44,9 +44,9 @@ def warm() -> Iterator[ForkServer]:
 
 @pytest.fixture(autouse=True)
 def kept(warm: ForkServer) -> Iterator[None]:
-    fork_server.keep(warm)
+    fork_server.set_fork_server(warm)
     yield
-    fork_server.keep(None)
+    fork_server.set_fork_server(None)
 
 
 def make(root: Path, tier: str, **limits: float) -> WorkerProcess:
@@ -103,7 +103,7 @@ def test_it_sees_what_a_started_one_sees(tier: str, tmp_path: Path, tmp_path_fac
     outside = tmp_path_factory.mktemp("elsewhere") / "answers.txt"
     outside.write_text("42")
     forked = look_around(tmp_path, tier, outside)
-    fork_server.keep(None)
+    fork_server.set_fork_server(None)
     (tmp_path / "new").unlink(missing_ok=True)
     started = look_around(tmp_path, tier, outside)
     assert forked.pop("drawn") != started.pop("drawn")
@@ -190,12 +190,12 @@ def test_what_only_the_sum_shows_has_a_name(tier: str, tmp_path: Path) -> None:
 GRADER = """
 import sys, time
 from pathlib import Path
-from pytest_attn_grader.sandbox import launch, nursery
+from pytest_attn_grader.sandbox import fork_server, launch
 from pytest_attn_grader.sandbox.worker.limits import Limits
 from pytest_attn_grader.sandbox.worker_process import WorkerProcess
 warm = launch.start_fork_server([path for path in sys.path if path])
 warm.forks_into_namespaces = True
-nursery.keep(warm)
+fork_server.set_fork_server(warm)
 worker = WorkerProcess(
     root=Path(sys.argv[1]), import_paths=sys.path, limits=Limits(), in_namespaces=sys.argv[2] == "bwrap"
 )
@@ -221,7 +221,7 @@ def test_a_grader_that_is_killed_takes_all_of_it_along(tier: str, tmp_path: Path
 
 def test_where_it_has_ended_a_worker_is_started(tmp_path: Path) -> None:
     ended = launch.start_fork_server([path for path in sys.path if path])
-    fork_server.keep(ended)
+    fork_server.set_fork_server(ended)
     ended.close()
     with make(tmp_path, "process") as worker:
         assert isinstance(worker._process, subprocess.Popen)

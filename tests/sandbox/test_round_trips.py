@@ -1,12 +1,21 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
 from pytest_attn_grader.sandbox.round_trips import RoundTrip, worker_seconds
 from pytest_attn_grader.submission.function_attention import FunctionAttention
+from tests.support.students import REFERENCE
 
 INPUTS = ("query", "key", "value")
+
+
+@pytest.fixture
+def reference_student(student_of: Callable[..., FunctionAttention]) -> FunctionAttention:
+    """A submission of this test alone: the shared one is described again, on a trip more, after any other test's."""
+    return student_of(REFERENCE)
 
 
 def test_a_trip_is_noted_and_can_be_made_again(reference_student: FunctionAttention) -> None:

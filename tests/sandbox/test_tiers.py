@@ -13,7 +13,7 @@ import torch
 from pytest_attn_grader.errors import SandboxUnavailableError, SubmissionError
 from pytest_attn_grader.sandbox import bubblewrap
 from pytest_attn_grader.sandbox.client import CallSpec, SandboxClient, TensorRef
-from pytest_attn_grader.sandbox.in_process import InlineWorker
+from pytest_attn_grader.sandbox.in_process import InProcessWorker
 from pytest_attn_grader.sandbox.tiers import choose_tier
 from pytest_attn_grader.sandbox.worker.limits import Limits
 from pytest_attn_grader.sandbox.worker_process import WorkerProcess
@@ -70,12 +70,12 @@ def test_a_bubblewrap_that_does_not_work_is_found_out_by_trying(
     program.write_text("#!/bin/sh\necho 'bwrap: No permissions to create a new namespace' >&2\nexit 1\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    assert "No permissions to create a new namespace" in bubblewrap.why_not()
+    assert "No permissions to create a new namespace" in bubblewrap.unavailable_reason()
     assert choose_tier("auto").name == "process"
     monkeypatch.setenv("PATH", str(tmp_path / "nowhere"))
-    assert bubblewrap.why_not() == "bubblewrap is not installed"
+    assert bubblewrap.unavailable_reason() == "bubblewrap is not installed"
     monkeypatch.setattr(sys, "platform", "darwin")
-    assert bubblewrap.why_not() == "bubblewrap is for Linux"
+    assert bubblewrap.unavailable_reason() == "bubblewrap is for Linux"
 
 
 LOOKS_AROUND = (
@@ -179,13 +179,13 @@ def test_in_the_grading_process_nothing_is_contained_but_failures_have_names(tmp
     )
     before = list(sys.path)
     with SandboxClient(
-        lambda: InlineWorker(root=tmp_path, import_paths=sys.path, limits=Limits(call_seconds=5))
+        lambda: InProcessWorker(root=tmp_path, import_paths=sys.path, limits=Limits(call_seconds=5))
     ) as remote:
         remote.describe(path=str(tmp_path / "student.py"))
         assert "processes" in remote.unenforced
         query = torch.ones(2, requires_grad=True)
         spec = CallSpec("attention", QUERY, grad=True, requires_grad=("query",))
-        remote.apply(spec, {"query": query}).tensors["result"].sum().backward()
+        remote.call_with_autograd(spec, {"query": query}).tensors["result"].sum().backward()
         assert query.grad is not None
         assert query.grad.tolist() == [2, 2]
         pid = remote.call(CallSpec("pid", QUERY), {"query": torch.zeros(1, dtype=torch.int64)})

@@ -18,7 +18,7 @@ from typing import Any
 
 import jsonschema
 
-from pytest_attn_grader.sandbox.others import kill_group
+from pytest_attn_grader.sandbox.signals import kill_group
 
 RUN_SECONDS = 240.0
 REPORT = "report.json"

@@ -9,7 +9,9 @@ import pytest
 
 from pytest_attn_grader.sandbox import bubblewrap
 
-needs_bwrap = pytest.mark.skipif(bool(bubblewrap.why_not()), reason=bubblewrap.why_not() or "it works")
+needs_bwrap = pytest.mark.skipif(
+    bool(bubblewrap.unavailable_reason()), reason=bubblewrap.unavailable_reason() or "it works"
+)
 # The beginning of a submission that tries what it may not.
 TRIED = """
 def tried(action):

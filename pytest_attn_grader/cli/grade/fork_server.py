@@ -116,8 +116,8 @@ def _start_nursery() -> ForkServer | None:
 
 def _verify_fork_server(sandbox: ForkServer) -> None:
     """Have a worker forked in every tier, and use the sandbox for those that answer."""
-    fork_server.keep(sandbox)
-    sandbox.forks_into_namespaces = fork_server.holder_available() and not bubblewrap.why_not()
+    fork_server.set_fork_server(sandbox)
+    sandbox.forks_into_namespaces = fork_server.holder_available() and not bubblewrap.unavailable_reason()
     with tempfile.TemporaryDirectory() as empty:
         for in_namespaces in {False, sandbox.forks_into_namespaces}:
             worker = WorkerProcess(
@@ -130,7 +130,7 @@ def _verify_fork_server(sandbox: ForkServer) -> None:
                 if in_namespaces:
                     sandbox.forks_into_namespaces = False
                 else:
-                    fork_server.keep(None)
+                    fork_server.set_fork_server(None)
                     sandbox.close()
                     return
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from pytest_attn_grader.sandbox.others import kill_group
+from pytest_attn_grader.sandbox.signals import kill_group
 
 # A run ends by itself when its budget is used up; one that does not has hung, and that is our fault.
 GRACE_SECONDS = 60.0

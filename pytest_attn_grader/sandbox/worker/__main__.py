@@ -1,9 +1,8 @@
-"""The worker: a process that runs the student's code and knows nothing of grading.
+"""Start a worker: the process that runs the student's code and knows nothing of grading.
 
-Started by file path with ``python -I``, or forked from one that was (`cradle`); it and the modules it is split into
-(`loop`, `student`, `calls`, `results`, `library`, `failures`, `limits`, `supervisor`, `below`, `namespaces`, `wire`)
-import the standard library, torch and safetensors and nothing else of this package. They are loaded under a private
-package name, so that a student's ``import limits`` finds the student's file and never ours.
+Started by file path with ``python -I``, or forked by the fork server. The modules beside this one import the standard
+library, torch and safetensors only. They are loaded under a private package name, so that a student's
+``import limits`` finds the student's file.
 """
 
 from __future__ import annotations
@@ -21,14 +20,14 @@ PRIVATE_PACKAGE = "_attn_sandbox"
 def main() -> None:
     """Read the command line, fork off the supervisor, load torch, take on the limits, then answer until the end."""
     config: dict[str, Any] = json.loads(sys.argv[1])
-    sys.argv = ["submission"]  # a submission that parses its command line must not find ours
+    sys.argv = ["submission"]  # a submission that parses its command line must not find the worker's
     package = types.ModuleType(PRIVATE_PACKAGE)
     package.__path__ = [str(Path(__file__).resolve().parent)]
     sys.modules[PRIVATE_PACKAGE] = package
 
     descriptor = _take_socket(config)
-    if config.get("nursery"):
-        descriptor, config = _wait_in_cradle(descriptor, config)
+    if config.get("fork_server"):
+        descriptor, config = _wait_in_fork_server(descriptor, config)
         _serve(descriptor, config)
     if sys.platform.startswith("linux") and not config.get("supervised"):
         from _attn_sandbox.supervisor import supervise  # type: ignore[import-not-found,unused-ignore]
@@ -55,7 +54,7 @@ def _serve(descriptor: int, config: dict[str, Any]) -> None:
     serve(descriptor, config)
 
 
-def _wait_in_cradle(requests: int, config: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+def _wait_in_fork_server(requests: int, config: dict[str, Any]) -> tuple[int, dict[str, Any]]:
     """Load what a worker loads, and go on in every worker that is forked from here."""
     bare_path = [*sys.path]
     _add_import_paths(config)

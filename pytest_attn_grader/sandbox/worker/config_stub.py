@@ -1,4 +1,4 @@
-"""A stand-in for the configuration object of a submission's constructor. Part of the worker.
+"""A stub of the configuration object of a submission's constructor. Part of the worker.
 
 Courses pass sizes in an object of their own (a dataclass, a dict, a SimpleNamespace) that the submission may not even
 define. This one answers to all the usual names, by attribute and by key, and remembers which were asked for.

@@ -1,4 +1,4 @@
-"""A call that computes nothing: what it costs to carry tensors to the worker and others back. Part of the worker."""
+"""The echo operation: carry tensors to the worker and back and compute nothing. Part of the worker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Turns whatever student code raised into plain data: a name, a sentence, a place, the student's own frames.
+"""Turn any exception of student code into plain data: a name, a sentence, a place, the student's own frames.
 
 Part of the worker: imports the standard library only. Everything here touches objects the student made, whose `str`,
 `repr` and attributes may raise in turn, so the outermost step has a fallback that touches nothing.
@@ -17,8 +17,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-MOST_FRAMES = 20
-MOST_MESSAGE_CHARS = 2000
+MAX_FRAMES = 20
+MAX_MESSAGE_CHARS = 2000
 _INSTALLED = ("site-packages", "dist-packages")
 # What the system says when a limit is reached that it holds a process to.
 _LIMIT_ERRORS = {
@@ -57,19 +57,19 @@ def too_large(words: str) -> dict[str, Any]:
     return _failure("malformed-reply", f"The reply is too large: {words}.", "Put the attention into a file of its own.")
 
 
-def bounded(value: object, most_chars: int) -> str:
+def truncate(value: object, max_chars: int) -> str:
     """Return the text of a value, cut to a length and free of what UTF-8 cannot hold."""
     text = str(value)
-    text = str.encode(text[: most_chars + 1], "utf-8", "backslashreplace").decode("utf-8")
-    return text if len(text) <= most_chars else text[: most_chars - 1] + "…"
+    text = str.encode(text[: max_chars + 1], "utf-8", "backslashreplace").decode("utf-8")
+    return text if len(text) <= max_chars else text[: max_chars - 1] + "…"
 
 
-def safe_repr(value: object, most_chars: int) -> str:
+def safe_repr(value: object, max_chars: int) -> str:
     """Return the repr of a student's object, or the name of its class when that raises."""
     try:
-        return bounded(repr(value), most_chars)
+        return truncate(repr(value), max_chars)
     except BaseException as error:  # noqa: BLE001 - a student's __repr__ may raise anything
-        return f"<{bounded(type(value).__name__, 80)}: its repr raised {bounded(type(error).__name__, 80)}>"
+        return f"<{truncate(type(value).__name__, 80)}: its repr raised {truncate(type(error).__name__, 80)}>"
 
 
 def with_article(noun: str) -> str:
@@ -92,7 +92,7 @@ def is_student_file(file: str, root: Path) -> bool:
 def relative_to(file: str, root: Path) -> str:
     """Return the file's path from the root where it lies below it, otherwise its name only."""
     path = Path(os.path.abspath(file))
-    return bounded(path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name, 400)
+    return truncate(path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name, 400)
 
 
 def _describe(error: BaseException, root: Path, *, importing: bool) -> dict[str, Any]:
@@ -138,39 +138,39 @@ def _describe_import_failure(
 def _failure(name: str, message: str, remedy: str = "", where: str | None = None, text: str = "") -> dict[str, Any]:
     return {
         "name": name,
-        "message": bounded(message, MOST_MESSAGE_CHARS),
-        "remedy": bounded(remedy, MOST_MESSAGE_CHARS),
+        "message": truncate(message, MAX_MESSAGE_CHARS),
+        "remedy": truncate(remedy, MAX_MESSAGE_CHARS),
         "where": where,
         "traceback": text,
     }
 
 
 def _show(error: BaseException) -> str:
-    name = bounded(type(error).__name__, 200)
+    name = truncate(type(error).__name__, 200)
     try:
-        words = bounded(error, MOST_MESSAGE_CHARS)
+        words = truncate(error, MAX_MESSAGE_CHARS)
     except BaseException as second:  # noqa: BLE001 - a student's __str__ may raise anything
-        return f"{name} (its __str__ raised {bounded(type(second).__name__, 80)})"
+        return f"{name} (its __str__ raised {truncate(type(second).__name__, 80)})"
     return f"{name}: {words}" if words else name
 
 
 def _student_frames(start: TracebackType | None, root: Path) -> list[tuple[str, str, str]]:
     """Return (place, function, source line) of the student's frames: the first few and the last ones."""
     found: list[tuple[str, int, str]] = []
-    half = MOST_FRAMES // 2
+    half = MAX_FRAMES // 2
     step = start
     while step is not None:
         code = step.tb_frame.f_code
         if is_student_file(code.co_filename, root):
             found.append((code.co_filename, step.tb_lineno, code.co_name))
-            if len(found) > MOST_FRAMES:
+            if len(found) > MAX_FRAMES:
                 del found[half]  # deep recursion: keep both ends
         step = step.tb_next
     return [
         (
             f"{relative_to(file, root)}:{line}",
-            bounded(function, 100),
-            bounded(linecache.getline(file, line).strip(), 300),
+            truncate(function, 100),
+            truncate(linecache.getline(file, line).strip(), 300),
         )
         for file, line, function in found
     ]
@@ -178,9 +178,9 @@ def _student_frames(start: TracebackType | None, root: Path) -> list[tuple[str, 
 
 def _traceback_text(frames: list[tuple[str, str, str]], shown: str) -> str:
     lines = [f"{place} in {function}\n    {source}" for place, function, source in frames]
-    if len(lines) >= MOST_FRAMES:
-        lines.insert(MOST_FRAMES // 2, "…")
-    return bounded("\n".join([*lines, shown]), 8000)
+    if len(lines) >= MAX_FRAMES:
+        lines.insert(MAX_FRAMES // 2, "…")
+    return truncate("\n".join([*lines, shown]), 8000)
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

@@ -1,9 +1,8 @@
-"""The warm sandbox: a process that has loaded torch and nothing of any submission, and forks a worker when asked.
+"""Fork workers from a process that has loaded torch and nothing of any submission. Part of the worker.
 
-Part of the worker. A worker forked from here costs a few milliseconds where a new interpreter costs a second or two. It
-is as far from the next one as two processes are: each has a supervisor, limits and, when asked for, namespaces of its
-own, and this process never reads a word of what they are asked. What the grader wants of a worker goes past it, over
-the new supervisor's standard input.
+A forked worker costs a few milliseconds, a new interpreter a second or two. Each worker has its own supervisor, limits
+and, when asked for, namespaces. The fork server never sees requests: configuration goes straight to the supervisor,
+over its standard input.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from .supervisor import become_subreaper, fork_worker, supervise_worker
 DESCRIPTORS = 4
 # bubblewrap is two, what it runs is one, then the worker.
 _OWN_PROCESSES = 4
-_MOST_CONFIG_BYTES = 1 << 20
+_MAX_CONFIG_BYTES = 1 << 20
 
 
 def serve_forks(requests: int, bare_path: Sequence[str]) -> tuple[int, dict[str, Any]]:
@@ -37,7 +36,7 @@ def serve_forks(requests: int, bare_path: Sequence[str]) -> tuple[int, dict[str,
         bare_path: `sys.path` without the places that the grader named.
     """
     listening = socket.socket(fileno=requests)
-    # Nobody waits for the supervisors: the system buries them.
+    # SIGCHLD is ignored, so the kernel reaps the supervisors.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     # What is here stays: a collection in a worker would only copy these pages.
     gc.collect()
@@ -47,7 +46,7 @@ def serve_forks(requests: int, bare_path: Sequence[str]) -> tuple[int, dict[str,
         asked, descriptors, _, _ = socket.recv_fds(listening, 1, DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
         if not asked:
             os._exit(0)
-        # A grader that finds nobody at the other end starts its worker otherwise.
+        # A grader whose socket is closed without an answer starts its worker in another way.
         with contextlib.suppress(OSError):
             if len(descriptors) == DESCRIPTORS and os.fork() == 0:
                 listening.close()
@@ -92,7 +91,7 @@ def _read_config() -> dict[str, Any]:
     while not said.endswith(b"\n"):
         part = os.read(0, 1 << 16)
         said += part
-        if not part or len(said) > _MOST_CONFIG_BYTES:
+        if not part or len(said) > _MAX_CONFIG_BYTES:
             os._exit(1)
     config: dict[str, Any] = json.loads(said)
     return config

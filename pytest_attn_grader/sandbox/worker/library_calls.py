@@ -1,4 +1,4 @@
-"""Counts calls of ready-made attention while student code runs. Part of the worker: imports torch only.
+"""Count calls of ready-made attention while student code runs. Part of the worker: imports torch only.
 
 A `TorchFunctionMode` sees the call itself, so an alias or a ``from … import`` hides nothing. It does not look into
 TorchScript, nor into the decomposed steps a student writes out by hand.

@@ -1,4 +1,4 @@
-"""What a worker may use, and how it is held to it.
+"""Limits of a worker, and the system limits that enforce them.
 
 Applied inside the worker after torch is loaded and before any of the student's code; depends on the standard library
 only. Where a system has no such limit (Windows has none of them, macOS does not count memory) it is left out.
@@ -28,8 +28,8 @@ class Limits:
 
     Args:
         call_seconds: wall clock of one forward or backward.
-        run_seconds: wall clock of everything the submission does in one run, in all its workers; counted by whoever
-            replaces them.
+        run_seconds: wall clock of everything the submission does in one run, in all its workers; counted by the client
+            that replaces them.
         import_seconds: wall clock of importing the submission.
         start_seconds: wall clock until a fresh worker has loaded torch.
         cpu_seconds: processor time of the worker's whole life.

@@ -31,7 +31,7 @@ _NEEDED = frozenset({"mnt", "pid", "net", "ipc"})
 _PR_SET_DUMPABLE, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT = 4, 24, 38, 47
 _PR_CAP_AMBIENT_CLEAR_ALL = 4
 _CAPABILITY_VERSION_3 = 0x2008_0522
-_MOST_CAPABILITIES = 64
+_MAX_CAPABILITIES = 64
 _SECONDS = 10.0
 
 
@@ -80,7 +80,7 @@ def _fork_into(holder: int) -> int:
     if between == 0:
         # Joining a namespace of processes moves the children only: this one joins, and its child is the worker.
         gate.close()
-        _join(holder)
+        _setns(holder)
         worker_pid = os.fork()
         if worker_pid:
             its_gate.sendall(b"%d\n" % worker_pid)
@@ -113,7 +113,7 @@ def _begin_inside(gate: socket.socket) -> None:
     _drop_capabilities()
 
 
-def _join(holder: int) -> None:
+def _setns(holder: int) -> None:
     different = {kind for kind in _KINDS if _name(holder, kind) != _name(os.getpid(), kind)}
     if not different >= _NEEDED:
         raise OSError(f"no namespace of its own for {', '.join(sorted(_NEEDED - different))}")
@@ -140,7 +140,7 @@ def _drop_capabilities() -> None:
         return result
 
     prctl(_PR_SET_NO_NEW_PRIVS, 1)
-    for number in range(_MOST_CAPABILITIES):
+    for number in range(_MAX_CAPABILITIES):
         prctl(_PR_CAPBSET_DROP, number)
     prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)

@@ -17,7 +17,7 @@ def load_notebook(file: Path, name: str) -> ModuleType:
     """Run the code cells in order, without lines for IPython or the shell, and return what they define as a module.
 
     Raises:
-        Refusal: the file is no notebook.
+        WorkerError: the file is not a notebook.
         BaseException: what a cell raises; its traceback names the cell.
     """
     module = ModuleType(name)

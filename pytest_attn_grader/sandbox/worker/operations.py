@@ -16,7 +16,7 @@ from torch import Tensor
 
 from . import serialization
 from .config_stub import Config, read_keys
-from .failures import WorkerError, bounded
+from .failures import WorkerError, truncate
 from .library_calls import LibraryCalls
 from .submission import Submission
 
@@ -120,12 +120,12 @@ class Caller:
         named = self._parameters_of(header["target"])
         listed = [
             {
-                "name": bounded(name, 200),
+                "name": truncate(name, 200),
                 "shape": [] if is_lazy(parameter) else list(parameter.shape),
                 "lazy": is_lazy(parameter),
                 "dtype": serialization.dtype_name(parameter),
                 "requires_grad": parameter.requires_grad,
-                "owner": bounded(type(owner).__name__, 80),
+                "owner": truncate(type(owner).__name__, 80),
             }
             for name, (parameter, owner) in named.items()
         ]
@@ -220,9 +220,9 @@ def is_lazy(parameter: Tensor) -> bool:
 def _surroundings(module: torch.nn.Module) -> dict[str, Any]:
     """Return what else says how a module is built: its sizes, its own loader, and what torch does not know of."""
     public = {name: value for name, value in list(vars(module).items())[:200] if not name.startswith("_")}
-    sizes = {bounded(name, 80): value for name, value in public.items() if type(value) is int and abs(value) < 1 << 31}
+    sizes = {truncate(name, 80): value for name, value in public.items() if type(value) is int and abs(value) < 1 << 31}
     hidden = [
-        bounded(name, 80)
+        truncate(name, 80)
         for name, value in public.items()
         if isinstance(value, Tensor)
         or (isinstance(value, (list, tuple)) and any(isinstance(item, (torch.nn.Module, Tensor)) for item in value))
@@ -242,7 +242,7 @@ def _call_each(
             started = time.perf_counter()
             result = target(*positional, **keywords)
             seconds += time.perf_counter() - started
-            raw.append(serialization.opened(result))
+            raw.append(serialization.unwrap_dataclass(result))
     return raw, seconds, library_calls.counts
 
 

@@ -1,4 +1,4 @@
-"""The processes below another: who they are, what they hold, and the end of all of them (Linux). Part of the worker.
+"""List, measure and kill the descendants of a process (Linux). Part of the worker.
 
 Depends on the standard library only.
 """
@@ -21,10 +21,10 @@ def kill_process_tree(root: int, *, owner: int | None = None) -> None:
 
     Args:
         root: this process or one that descends from `owner`. It is not killed itself.
-        owner: a process of ours; None for this one.
+        owner: a process that this grader or its parent has started; None for this one.
 
     Raises:
-        ValueError: `root` is not known to be ours. Nothing was signalled.
+        ValueError: `root` does not descend from `owner`. Nothing was signalled.
     """
     check_ours(root, owner=owner)
     give_up = time.monotonic() + _KILL_SECONDS
@@ -45,7 +45,7 @@ def kill_process_tree(root: int, *, owner: int | None = None) -> None:
 
 
 def check_ours(pid: object, *, owner: int | None = None) -> None:
-    """Check that a number names a process of ours: this one, or a descendant of `owner` (by default this one).
+    """Check that a process may be signalled: it is this one, or a descendant of `owner` (by default this one).
 
     Raises:
         ValueError: it does not. 0, 1 and negative numbers never do: to the kernel they mean whole groups of processes.
@@ -165,7 +165,7 @@ def iter_descendants(pid: int, *, most: int | None = None, found_one: Callable[[
 
 
 def host_pid(pid: int, above: int) -> int | None:
-    """Return our number of the process below `above` that is number `pid` in a namespace of its own."""
+    """Return the number here of the process below `above` that is number `pid` in its own namespace."""
     for each in iter_descendants(above):
         with contextlib.suppress(OSError), open(f"/proc/{each}/status", "rb") as status:
             for line in status:

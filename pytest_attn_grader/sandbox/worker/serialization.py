@@ -1,4 +1,4 @@
-"""What a student's call returned, taken apart into plain tensors and a description. Part of the worker."""
+"""Turn the result of a student's call into plain tensors and a description. Part of the worker."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .failures import WorkerError, bounded, safe_repr
+from .failures import WorkerError, safe_repr, truncate
 from .protocol import ALLOWED_DTYPES, MAX_DIMENSIONS
 
-MOST_ITEMS = 64
-MOST_DEPTH = 4
+MAX_ITEMS = 64
+MAX_DEPTH = 4
 
 
 def combine(parts: list[Any], batch_size: int | None, num_heads: int | None) -> Any:
@@ -40,7 +40,7 @@ def _stack(parts: list[Any], batch_size: int | None, num_heads: int) -> Tensor:
     if len(shapes) > 1:
         raise WorkerError(
             "raised",
-            f"The calls for different heads returned different shapes: {bounded(sorted(map(str, shapes)), 300)}.",
+            f"The calls for different heads returned different shapes: {truncate(sorted(map(str, shapes)), 300)}.",
             remedy="Return the same shape for inputs of the same shape.",
         )
     if batch_size is None:
@@ -48,7 +48,7 @@ def _stack(parts: list[Any], batch_size: int | None, num_heads: int) -> Tensor:
     return torch.stack(parts).reshape(batch_size, num_heads, *parts[0].shape)
 
 
-def opened(result: Any) -> Any:
+def unwrap_dataclass(result: Any) -> Any:
     """A dataclass as the dict of its fields, everything else as it is."""
     if dataclasses.is_dataclass(result) and not isinstance(result, (type, dict, Tensor)):
         return {field.name: getattr(result, field.name, None) for field in dataclasses.fields(result)}
@@ -64,7 +64,7 @@ def describe_result(result: Any, name: str, depth: int = 0) -> tuple[dict[str, A
         if problem is not None:
             return {"type": "other", "repr": problem}, {}
         return {"type": "tensor", "name": name}, {name: result}
-    if isinstance(result, (tuple, list, dict)) and depth < MOST_DEPTH and len(result) <= MOST_ITEMS:
+    if isinstance(result, (tuple, list, dict)) and depth < MAX_DEPTH and len(result) <= MAX_ITEMS:
         pairs = result.items() if isinstance(result, dict) else enumerate(result)
         structures: list[dict[str, Any]] = []
         keys: list[str] = []
@@ -72,26 +72,26 @@ def describe_result(result: Any, name: str, depth: int = 0) -> tuple[dict[str, A
         for index, (key, item) in enumerate(pairs):
             structure, found = describe_result(item, f"{name}.{index}", depth + 1)
             structures.append(structure)
-            keys.append(bounded(key, 200))
+            keys.append(truncate(key, 200))
             tensors.update(found)
         kind = "dict" if isinstance(result, dict) else "tuple" if isinstance(result, tuple) else "list"
         described: dict[str, Any] = {"type": kind, "items": structures}
         return (described | {"keys": keys} if kind == "dict" else described), tensors
-    kind = bounded(type(result).__name__, 80)
+    kind = truncate(type(result).__name__, 80)
     if isinstance(result, (tuple, list, dict)):
         # Not shown: a thousand tensors take seconds to be written out.
         return {"type": "other", "repr": f"{kind} of {len(result)} items, {depth} deep"}, {}
     return {"type": "other", "repr": f"{kind}: {safe_repr(result, 200)}"}, {}
 
 
-def to_plain_tensor(tensor: Tensor, most_bytes: int) -> Tensor:
-    """Return the values as a plain, dense, contiguous tensor of their own memory on the CPU."""
+def to_plain_tensor(tensor: Tensor, max_bytes: int) -> Tensor:
+    """Return the values as a plain, dense, contiguous tensor with their own memory on the CPU."""
     with torch.no_grad(), torch._C.DisableTorchFunctionSubclass():
         # The claimed size, before anything is made dense: an expanded or sparse tensor may claim terabytes.
-        if tensor.numel() * tensor.element_size() > most_bytes:
+        if tensor.numel() * tensor.element_size() > max_bytes:
             raise WorkerError(
                 "malformed-reply",
-                f"A result of shape {tuple(tensor.shape)} is larger than {most_bytes} bytes.",
+                f"A result of shape {tuple(tensor.shape)} is larger than {max_bytes} bytes.",
                 remedy="Return a tensor of the shape of query.",
             )
         plain = tensor.detach()
@@ -100,11 +100,11 @@ def to_plain_tensor(tensor: Tensor, most_bytes: int) -> Tensor:
         return plain.as_subclass(Tensor).resolve_neg().to("cpu").clone(memory_format=torch.contiguous_format)
 
 
-def check_total(tensors: Mapping[str, Tensor], most_bytes: int) -> None:
+def check_total(tensors: Mapping[str, Tensor], max_bytes: int) -> None:
     """Refuse a reply that the grader would not take."""
     total = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
-    if total > most_bytes - (1 << 16):
-        raise WorkerError("malformed-reply", f"The results are {total} bytes together; {most_bytes} is the limit.")
+    if total > max_bytes - (1 << 16):
+        raise WorkerError("malformed-reply", f"The results are {total} bytes together; {max_bytes} is the limit.")
 
 
 def dtype_name(tensor: Tensor) -> str:

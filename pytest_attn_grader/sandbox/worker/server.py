@@ -1,4 +1,4 @@
-"""The worker's loop: one frame in, one operation, one frame out. Part of the worker."""
+"""The worker's request loop: one frame in, one operation, one frame out. Part of the worker."""
 
 from __future__ import annotations
 

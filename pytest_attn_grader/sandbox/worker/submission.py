@@ -1,4 +1,4 @@
-"""The worker's view of the submission: imports it once and says what is in it. Part of the worker."""
+"""Import the submission once and describe what it defines. Part of the worker."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import torch
 from . import failures
 from .notebook import load_notebook
 
-MOST_CANDIDATES = 100
+MAX_CANDIDATES = 100
 _KINDS = {
     inspect.Parameter.POSITIONAL_ONLY: "positional-only",
     inspect.Parameter.POSITIONAL_OR_KEYWORD: "positional-or-keyword",
@@ -62,7 +62,7 @@ class Submission:
         return {
             "name": name,
             "candidates": candidates,
-            "mask_convention": None if convention is None else failures.bounded(convention, 80),
+            "mask_convention": None if convention is None else failures.truncate(convention, 80),
             "files": self._files(),
             "transformers_imported": "transformers" in sys.modules,
         }
@@ -127,18 +127,18 @@ class Submission:
             # One object under two names is listed once, under its own name if that is one of them.
             if id(value) not in chosen or getattr(value, "__name__", None) == name:
                 chosen[id(value)] = (name, value)
-        return [self._candidate(name, value) for name, value in list(chosen.values())[:MOST_CANDIDATES]]
+        return [self._candidate(name, value) for name, value in list(chosen.values())[:MAX_CANDIDATES]]
 
     def _candidate(self, name: str, value: Any) -> dict[str, Any]:
         called = value.forward if isinstance(value, torch.nn.Module) else value
         file, line = _place(value)
         described = {
-            "name": failures.bounded(name, 200),
+            "name": failures.truncate(name, 200),
             "kind": _kind(value),
             "parameters": _parameters(called),
             "line": line,
             "file": None if file is None else failures.relative_to(file, self.root),
-            "doc_first_line": (failures.bounded(value.__doc__ or "", 400).strip().splitlines() or [""])[0],
+            "doc_first_line": (failures.truncate(value.__doc__ or "", 400).strip().splitlines() or [""])[0],
         }
         if described["kind"] == "module-class":
             described["forward_parameters"] = _parameters(value.forward)
@@ -238,7 +238,7 @@ def _parameters(called: Any) -> list[dict[str, Any]] | None:
         return None  # builtins and scripted functions have none to show
     return [
         {
-            "name": failures.bounded(parameter.name, 200),
+            "name": failures.truncate(parameter.name, 200),
             "kind": _KINDS[parameter.kind],
             "default": None if parameter.default is parameter.empty else failures.safe_repr(parameter.default, 200),
             "has_default": parameter.default is not parameter.empty,

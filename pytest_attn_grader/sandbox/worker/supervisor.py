@@ -2,10 +2,10 @@
 
 It forks the worker before torch is loaded, is the subreaper of everything below it (so a descendant that double-forked
 or called setsid comes back as its child), and ends when the worker ends or when the grader closes its standard input.
-Its exit status is the worker's. It also counts what no limit of a single process can: how many processes there are and
-how much memory they take together; too much of it ends all of them, and the grader reads the reason from its end of
-the standard input. Depends on the standard library and `below` only. On other systems there is no such process: the
-worker is killed with its process group and its children, and a descendant that left both survives.
+Its exit status is the worker's. It also counts the processes and their memory together, which no limit of a single
+process does; too much of it ends all of them, and the grader reads the reason from its end of the standard input.
+Depends on the standard library and `process_tree` only. On other systems there is no supervisor: the worker is killed
+with its process group and its children, and a descendant that left both survives.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ _OWN_PROCESSES = 3  # bubblewrap is two, then the worker
 _NOTE_BYTES = 100
 
 
-def supervise(close_in_parent: Sequence[int], most_processes: int | None, most_bytes: int | None) -> None:
+def supervise(close_in_parent: Sequence[int], max_processes: int | None, max_bytes: int | None) -> None:
     """Fork; return in the child, which goes on as the worker. The parent watches over it and never returns.
 
     Args:
         close_in_parent: descriptors that are the worker's alone.
-        most_processes: that may run below the worker; None for any number.
-        most_bytes: of memory that all of them may take together, besides the libraries.
+        max_processes: that may run below the worker; None for any number.
+        max_bytes: of memory that all of them may take together, besides the libraries.
     """
     if not become_subreaper():
         redirect_stdin_to_devnull()
@@ -51,9 +51,9 @@ def supervise(close_in_parent: Sequence[int], most_processes: int | None, most_b
         return
     for descriptor in close_in_parent:
         os.close(descriptor)
-    status, note = supervise_worker(worker_pid, most_processes, most_bytes)
+    status, note = supervise_worker(worker_pid, max_processes, max_bytes)
     if note:
-        # Nobody reads it when the grader is gone.
+        # There is no reader when the grader is gone.
         with contextlib.suppress(OSError):
             os.write(0, note.encode())
     _exit_with_status(status)
@@ -80,7 +80,7 @@ def fork_worker() -> int:
 
 
 def die_with_parent() -> None:
-    """Students may kill their parent: then the kernel kills the worker at once."""
+    """Have the kernel kill this process when its parent ends."""
     prctl = find_prctl()
     if prctl is not None:
         prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -88,8 +88,8 @@ def die_with_parent() -> None:
 
 def supervise_worker(
     worker_pid: int,
-    most_processes: int | None,
-    most_bytes: int | None,
+    max_processes: int | None,
+    max_bytes: int | None,
     *,
     grader: int | None = None,
     own_processes: int = _OWN_PROCESSES,
@@ -105,13 +105,13 @@ def supervise_worker(
     """
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)
-    found = _watch(worker_pid, most_processes, most_bytes, grader, own_processes)
+    found = _watch(worker_pid, max_processes, max_bytes, grader, own_processes)
     kill_process_tree(os.getpid())
     return found
 
 
 def _raise_priority() -> None:
-    """Take precedence over the worker, so that hundreds of its processes cannot keep us from ending them.
+    """Take precedence over the worker, so that hundreds of its processes cannot keep this process from ending them.
 
     Only root may. It needs to: everybody else has a limit on the number of processes that the system holds them to.
     What is forked from here has the usual precedence again.
@@ -152,7 +152,7 @@ def redirect_stdin_to_devnull() -> None:
 
 
 def _watch(
-    worker_pid: int, most_processes: int | None, most_bytes: int | None, grader: int | None, own_processes: int
+    worker_pid: int, max_processes: int | None, max_bytes: int | None, grader: int | None, own_processes: int
 ) -> tuple[int, str]:
     """Wait until the worker has ended, the grader has gone, or there is too much of something.
 
@@ -168,7 +168,7 @@ def _watch(
         poll.register(os.pidfd_open(worker_pid), select.POLLIN)
         longest_pause = _CHECK_SECONDS
     pause = longest_pause
-    most = None if most_processes is None else most_processes + own_processes
+    most = None if max_processes is None else max_processes + own_processes
     while True:
         ready = poll.poll(pause * 1000)
         with contextlib.suppress(ChildProcessError):
@@ -180,17 +180,17 @@ def _watch(
         if orphaned or any(descriptor in signs_of_the_end for descriptor, _ in ready):
             return 0, ""
         pids = iter_descendants(os.getpid(), most=most)
-        note = _exceeded_limit(pids, most, most_bytes)
+        note = _exceeded_limit(pids, most, max_bytes)
         if note:
             return 0, note
         pause = min(pause, _CHECK_SECONDS_WITH_CHILDREN) if len(pids) > own_processes else longest_pause
 
 
-def _exceeded_limit(pids: list[int], most_processes: int | None, most_bytes: int | None) -> str:
-    if most_processes is not None and len(pids) > most_processes:
+def _exceeded_limit(pids: list[int], max_processes: int | None, max_bytes: int | None) -> str:
+    if max_processes is not None and len(pids) > max_processes:
         return "too-many-processes"
-    if most_bytes is not None:
-        most = most_bytes + _LIBRARIES_BYTES
+    if max_bytes is not None:
+        most = max_bytes + _LIBRARIES_BYTES
         # Pages that processes share count in each of them here, which is cheap to ask, and only once there.
         if sum(map(resident_bytes, pids)) > most and sum(map(proportional_bytes, pids)) > most:
             return "out-of-memory"

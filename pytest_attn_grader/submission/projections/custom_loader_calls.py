@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from pytest_attn_grader.errors import SubmissionError
-from pytest_attn_grader.sandbox.descriptions import RemoteModule
-from pytest_attn_grader.sandbox.messages import CallSpec, TensorRef, TupleArgument
+from pytest_attn_grader.sandbox.messages import CallSpec, RemoteModule, TensorRef, TupleArgument
 from pytest_attn_grader.submission.constructor import role_of_size
 from pytest_attn_grader.submission.projections.custom_loader import METHOD, LoaderMap, trace_loader
 

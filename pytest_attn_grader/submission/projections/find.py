@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from pytest_attn_grader.errors import SubmissionError
-from pytest_attn_grader.sandbox.descriptions import RemoteModule, RemoteParameter
+from pytest_attn_grader.sandbox.messages import RemoteModule, RemoteParameter
 
 _KIND = (
     r"(?:_?(?:proj|projection|lin|linear|w|weight|layer|net|fc|mat|matrix|matrice|transform|map|mapping|head|encoder|"

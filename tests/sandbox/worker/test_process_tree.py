@@ -20,7 +20,7 @@ import pytest
 
 from pytest_attn_grader.cli.grade.runners import ForkServerRunner
 from pytest_attn_grader.sandbox.fork_server import ForkedProcess
-from pytest_attn_grader.sandbox.others import kill_children, kill_group
+from pytest_attn_grader.sandbox.signals import kill_children, kill_group
 from pytest_attn_grader.sandbox.worker import process_tree
 from pytest_attn_grader.sandbox.worker.limits import Limits
 from pytest_attn_grader.sandbox.worker_process import WorkerProcess

@@ -1,4 +1,4 @@
-"""What the grader asks the system about processes that are not its own. Standard library, and psutil where needed."""
+"""Kill processes from the grader: the children of a worker and process groups. Needs psutil outside Linux."""
 
 from __future__ import annotations
 
