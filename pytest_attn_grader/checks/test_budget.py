@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_attn_grader.errors import SubmissionError
-from pytest_attn_grader.results.report import Failure
+from pytest_attn_grader.results.submission import Failure
 
 if TYPE_CHECKING:
     from pytest_attn_grader.grading.evidence import Evidence

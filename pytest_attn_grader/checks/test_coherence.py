@@ -11,7 +11,7 @@ import pytest
 if TYPE_CHECKING:
     from pytest_attn_grader.grading.evidence import Evidence
     from pytest_attn_grader.grading.session import GradingSession
-    from pytest_attn_grader.results.report import Coherence, Comparison, RelationScore
+    from pytest_attn_grader.results.comparison import Coherence, Comparison, RelationScore
     from pytest_attn_grader.settings import Settings
 
 NEEDS = ("contract.call", "shape[basic]", "weights.finite")

@@ -9,7 +9,7 @@ import pytest
 if TYPE_CHECKING:
     from pytest_attn_grader.grading.evidence import Evidence
     from pytest_attn_grader.grading.session import GradingSession
-    from pytest_attn_grader.results.report import Comparison
+    from pytest_attn_grader.results.comparison import Comparison
     from pytest_attn_grader.settings import Settings
 
 # metric, whether larger is better, what it means

@@ -14,21 +14,19 @@ from pytest_attn_grader._utils.memory import peak_rss_bytes
 from pytest_attn_grader.errors import EXIT_UNGRADABLE, AttnGraderError, SubmissionError, UsageError
 from pytest_attn_grader.grading.evaluation import evaluate
 from pytest_attn_grader.grading.scoring import assign_points, total_score
+from pytest_attn_grader.results.comparison import Comparison, Continuation, Speed
 from pytest_attn_grader.results.report import (
     CheckResult,
-    Comparison,
-    Continuation,
     Diagnosis,
     GradeReport,
     ModelInfo,
     Phase,
     PromptInfo,
     Sandbox,
-    Speed,
-    StudentInfo,
     Tolerance,
     Verdict,
 )
+from pytest_attn_grader.results.submission import StudentInfo
 from pytest_attn_grader.settings import Settings
 
 if TYPE_CHECKING:

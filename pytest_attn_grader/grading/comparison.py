@@ -20,14 +20,14 @@ from pytest_attn_grader.grading.experiments import next_token_loss
 from pytest_attn_grader.grading.held_out_text import held_out_passages
 from pytest_attn_grader.grading.relations import compare_relations, match_permuted_heads, repeat_prompt
 from pytest_attn_grader.model_utils import run_inference_comparison
-from pytest_attn_grader.results.comparison import most_different
-from pytest_attn_grader.results.report import (
+from pytest_attn_grader.results.comparison import (
     AttentionMap,
     Comparison,
     HeadComparison,
     HeldOutComparison,
     NextToken,
     Predictions,
+    most_different,
 )
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ from pytest_attn_grader.submission.function_attention import RANKS, FunctionAtte
 if TYPE_CHECKING:
     import torch
 
-    from pytest_attn_grader.results.report import Diagnosis, Failure
+    from pytest_attn_grader.results.report import Diagnosis
+    from pytest_attn_grader.results.submission import Failure
     from pytest_attn_grader.submission.contract import Contract
     from pytest_attn_grader.submission.module_attention import ModuleAttention
     from pytest_attn_grader.submission.student import Student

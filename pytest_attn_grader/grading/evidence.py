@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NoReturn
 
-from pytest_attn_grader.results.report import EvidenceValue, Failure
+from pytest_attn_grader.results.base import EvidenceValue
+from pytest_attn_grader.results.submission import Failure
 
 
 class CheckFailed(AssertionError):

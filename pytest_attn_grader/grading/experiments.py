@@ -17,7 +17,7 @@ from pytest_attn_grader.attention.reference import causal_keep_mask, reference_a
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.grading.concurrency import run_concurrently
 from pytest_attn_grader.grading.observation import Observation
-from pytest_attn_grader.results.report import Failure
+from pytest_attn_grader.results.submission import Failure
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

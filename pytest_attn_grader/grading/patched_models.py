@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_attn_grader.model_utils import patched_model
 from pytest_attn_grader.models.architectures import family_of
-from pytest_attn_grader.results.report import WidthAdapter
+from pytest_attn_grader.results.submission import WidthAdapter
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from pytest_attn_grader.attention import head_scores, metrics
-from pytest_attn_grader.results.report import (
+from pytest_attn_grader.results.comparison import (
     RELATIONS,
     Coherence,
     HeadMatching,

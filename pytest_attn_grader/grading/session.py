@@ -16,7 +16,8 @@ from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.grading.evidence import NotApplicable
 from pytest_attn_grader.grading.loading import load_session_model
 from pytest_attn_grader.grading.student import StudentUnderTest
-from pytest_attn_grader.results.report import Comparison, Diagnosis
+from pytest_attn_grader.results.comparison import Comparison
+from pytest_attn_grader.results.report import Diagnosis
 from pytest_attn_grader.settings import Settings
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from pytest_attn_grader.attention.probes import SPEC_BY_NAME, Probe, at_length, 
 from pytest_attn_grader.attention.reference import reference_attention
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.grading.timing import PhaseClock
-from pytest_attn_grader.results.report import LengthTiming, Speed, Timing
+from pytest_attn_grader.results.comparison import LengthTiming, Speed, Timing
 
 if TYPE_CHECKING:
     from pytest_attn_grader.sandbox.round_trips import RoundTrip

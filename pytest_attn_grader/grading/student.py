@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.grading.timing import PhaseClock
-from pytest_attn_grader.results.report import Adaptation, Failure
+from pytest_attn_grader.results.submission import Adaptation, Failure
 from pytest_attn_grader.settings import Settings
 from pytest_attn_grader.submission.contract import Contract
 from pytest_attn_grader.submission.target import Target, find_target

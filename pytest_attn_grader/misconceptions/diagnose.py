@@ -13,7 +13,8 @@ from pytest_attn_grader.misconceptions.explanation import Explanation
 from pytest_attn_grader.misconceptions.mismatches import PredictionCache
 from pytest_attn_grader.misconceptions.observations import SubmissionObservations
 from pytest_attn_grader.misconceptions.search import Search
-from pytest_attn_grader.results.report import Diagnosis, Failure
+from pytest_attn_grader.results.report import Diagnosis
+from pytest_attn_grader.results.submission import Failure
 
 
 def diagnose(

@@ -21,7 +21,7 @@ from pytest_attn_grader.attention.probes import (
 )
 from pytest_attn_grader.attention.tolerances import FACTOR, FLOOR_EPS, ProbeTolerance
 from pytest_attn_grader.misconceptions.stages import StagedAttention
-from pytest_attn_grader.results.report import Failure
+from pytest_attn_grader.results.submission import Failure
 
 # A mistake that explains a difference leaves at most this share of it (root mean square).
 UNEXPLAINED_SHARE = 0.3

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pytest_attn_grader.grading.observation import Observation
     from pytest_attn_grader.grading.session import GradingSession
     from pytest_attn_grader.models.prompt import Prompt
-    from pytest_attn_grader.results.report import Comparison
+    from pytest_attn_grader.results.comparison import Comparison
     from pytest_attn_grader.submission.function_attention import FunctionAttention
     from pytest_attn_grader.submission.module_attention import ModuleAttention
 

@@ -10,7 +10,8 @@ from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.grading.evidence import CheckFailed, Evidence, NotApplicable
 from pytest_attn_grader.plugin.collection import CheckMark
 from pytest_attn_grader.reports.escaping import for_log
-from pytest_attn_grader.results.report import CheckResult, Failure
+from pytest_attn_grader.results.report import CheckResult
+from pytest_attn_grader.results.submission import Failure
 
 # These show how far a mistake reaches; once it is known, "expected" and "look" would only repeat themselves.
 SECONDARY_CATEGORIES = frozenset({"similarity", "behaviour", "coherence"})

@@ -84,7 +84,7 @@ class GradedRun:
 
     def pytest_report_header(self) -> list[str]:
         tier = None if self.session is None else self.session.student_process.tier_in_words
-        return terminal.header(self.settings, tier)
+        return terminal.report_header(self.settings, tier)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
@@ -177,7 +177,7 @@ class GradedRun:
                 hints=self.settings.hints != "none",
             )
             self.found.note(result, report)
-            junit.note(item, result)
+            junit.set_check_property(item, result)
         return report
 
     def pytest_report_teststatus(self, report: pytest.CollectReport | pytest.TestReport) -> tuple[str, str, str] | None:

@@ -19,38 +19,39 @@ _ENTITIES = {ord(char): f"&#{ord(char)};" for char in string.punctuation}
 _KEPT = frozenset("\n\t")
 
 
-def visible(text: str) -> str:
+def escape_unprintable(text: str) -> str:
     """The text with every character that cannot be seen spelled out: control, escape, direction, half a character."""
     return "".join(char if char.isprintable() or char in _KEPT else f"\\x{ord(char):02x}" for char in text)
 
 
-def for_terminal(text: str, most: int = 500) -> str:
+def for_terminal(text: str, max_chars: int = 500) -> str:
     """One line for a terminal, without line breaks and of bounded length."""
     cleaned = "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)
-    return cleaned if len(cleaned) <= most else f"{cleaned[:most]}… ({len(cleaned)} characters)"
+    return cleaned if len(cleaned) <= max_chars else f"{cleaned[:max_chars]}… ({len(cleaned)} characters)"
 
 
-def for_log(text: str, most: int | None = None) -> str:
+def for_log(text: str, max_chars: int | None = None) -> str:
     """Lines for a terminal that may be the log of a CI runner: none of them can be taken for an order to it.
 
     Args:
-        most: characters of the text at most; what is cut is said.
+        max_chars: characters of the text at most; what is cut is said.
     """
-    shown = _OLD_ORDER.sub("## ", _ORDER.sub(r"\1\\", visible(text if most is None else text[:most])))
-    return shown if most is None or len(text) <= most else f"{shown}… ({len(text)} characters)"
+    kept = escape_unprintable(text if max_chars is None else text[:max_chars])
+    shown = _OLD_ORDER.sub("## ", _ORDER.sub(r"\1\\", kept))
+    return shown if max_chars is None or len(text) <= max_chars else f"{shown}… ({len(text)} characters)"
 
 
-def for_annotation(text: str, most: int | None = None, *, is_property: bool = False) -> str:
+def for_annotation(text: str, max_chars: int | None = None, *, is_property: bool = False) -> str:
     """The message of a workflow command (``::error::MESSAGE``), or the value of one of its properties (``title=``)."""
     unsafe = "%\r\n:," if is_property else "%\r\n"
-    cut = text if most is None or len(text) <= most else f"{text[:most]}… ({len(text)} characters)"
+    cut = text if max_chars is None or len(text) <= max_chars else f"{text[:max_chars]}… ({len(text)} characters)"
     kept = "".join(char if char.isprintable() or char in "\r\n" else f"\\x{ord(char):02x}" for char in cut)
     return "".join(quote(char) if char in unsafe else char for char in kept)
 
 
-def for_markdown(text: str, most: int | None = None) -> str:
+def for_markdown(text: str, max_chars: int | None = None) -> str:
     """Words in Markdown and the HTML it may hold, in a table too: no character can mark anything up."""
-    return for_log(text, most).translate(_ENTITIES).replace("\n", "<br>").replace("\t", " ")
+    return for_log(text, max_chars).translate(_ENTITIES).replace("\n", "<br>").replace("\t", " ")
 
 
 def for_json(value: Any) -> Any:

@@ -24,7 +24,7 @@ class Paragraph(NamedTuple):
     code: str = ""
 
 
-def paragraphs(hint: str) -> list[Paragraph]:
+def split_hint(hint: str) -> list[Paragraph]:
     """A hint in parts, where it leaves a line empty; what has indented lines is code."""
     return [
         Paragraph(code=part) if re.search(r"^\s", part, re.MULTILINE) else Paragraph(prose=part)
@@ -33,7 +33,7 @@ def paragraphs(hint: str) -> list[Paragraph]:
     ]
 
 
-def emphasis(text: str) -> Markup:
+def render_emphasis(text: str) -> Markup:
     """Escaped, and what the catalogue stresses stressed."""
     return Markup(STRESSED.sub(r"<em>\1</em>", str(escape(text))))
 

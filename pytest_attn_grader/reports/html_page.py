@@ -17,7 +17,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from pytest_attn_grader.reports import formatting
-from pytest_attn_grader.reports.escaping import visible
+from pytest_attn_grader.reports.escaping import escape_unprintable
 from pytest_attn_grader.reports.summary import format_speed, format_timing, points
 from pytest_attn_grader.results.base import Matrix, Number
 from pytest_attn_grader.results.comparison import AttentionMap, Comparison, HeadComparison
@@ -72,7 +72,7 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         # Our own script and style come as markup; everything else may be a student's.
-        finalize=lambda value: visible(value) if type(value) is str else value,
+        finalize=lambda value: escape_unprintable(value) if type(value) is str else value,
     )
     environment.filters.update(
         number=formatting.number,
@@ -83,8 +83,8 @@ def _environment() -> Environment:
         spread=formatting.spread,
         format_timing=format_timing,
         diagnosis_evidence=formatting.diagnosis_evidence,
-        paragraphs=formatting.paragraphs,
-        emphasis=formatting.emphasis,
+        split_hint=formatting.split_hint,
+        render_emphasis=formatting.render_emphasis,
         capitalize_first=lambda text: text[:1].upper() + text[1:],
     )
     return environment
@@ -169,6 +169,6 @@ def _evidence(check: CheckResult) -> list[tuple[str, str]]:
     return [(name.replace("_", " "), _short(value)) for name, value in check.evidence.items()]
 
 
-def _short(value: Any, most: int = 200) -> str:
+def _short(value: Any, max_chars: int = 200) -> str:
     text = f"{value:.4g}" if isinstance(value, float) else str(value)
-    return text if len(text) <= most else f"{text[:most]}…"
+    return text if len(text) <= max_chars else f"{text[:max_chars]}…"

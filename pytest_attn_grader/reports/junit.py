@@ -19,10 +19,10 @@ from pytest_attn_grader.reports.escaping import for_log
 from pytest_attn_grader.results.report import CheckResult, GradeReport
 
 _ID = "attn_id"
-_MOST_CHARS = 2000
+MAX_CHARS = 2000
 
 
-def note(item: pytest.Item, result: CheckResult) -> None:
+def set_check_property(item: pytest.Item, result: CheckResult) -> None:
     """Name the check in the properties of its test."""
     item.user_properties[:] = [pair for pair in item.user_properties if pair[0] != _ID] + [(_ID, result.id)]
 
@@ -57,7 +57,7 @@ def _add(element: ElementTree.Element, properties: Mapping[str, object]) -> None
         parent = ElementTree.Element("properties")
         element.insert(0, parent)
     for name, value in properties.items():
-        ElementTree.SubElement(parent, "property", name=name, value=for_log(str(value), _MOST_CHARS))
+        ElementTree.SubElement(parent, "property", name=name, value=for_log(str(value), MAX_CHARS))
 
 
 def _of_run(report: GradeReport) -> dict[str, object]:

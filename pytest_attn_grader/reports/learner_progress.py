@@ -22,7 +22,7 @@ from pytest_attn_grader.results.report import GradeReport
 
 PROGRESS_VERSION: Literal["1.0"] = "1.0"
 LOCK_SECONDS = 20.0
-_MOST_CHARS = 300
+MAX_CHARS = 300
 
 
 class Attempt(FrozenModel):
@@ -131,7 +131,7 @@ def record(report: GradeReport, path: Path, *, whole: bool) -> str:
     except OSError as error:
         raise ProgressError(f"{path} could not be kept ({error.strerror}); this attempt is not in it") from error
     kept = progress.lessons[lesson]
-    return f"progress: {for_log(lesson, _MOST_CHARS)}, attempt {kept.attempts}, best {kept.best_score:.0%}{note}"
+    return f"progress: {for_log(lesson, MAX_CHARS)}, attempt {kept.attempts}, best {kept.best_score:.0%}{note}"
 
 
 def lesson_name(target: str) -> str:

@@ -13,7 +13,7 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
-from pytest_attn_grader.reports.summary import Line, Row, Summary, points
+from pytest_attn_grader.reports.summary import CategoryPoints, Line, Summary, points
 
 COLOURS = {"passed": "green", "failed": "red", "ungradable": "yellow"}
 BAR_WIDTH = 12
@@ -29,15 +29,15 @@ def render_summary(summary: Summary, *, width: int) -> str:
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=True, width=width, legacy_windows=False)
     console.print(Text(summary.headline, style=f"bold {COLOURS[summary.verdict]}"))
-    if summary.useful:
-        console.print(_labelled(summary.useful, "bold"))
+    if summary.highlights:
+        console.print(_labelled(summary.highlights, "bold"))
     if summary.rows:
         console.print(Padding(_bars(summary.rows, columns=2 if width >= WIDTH_OF_TWO_COLUMNS else 1), (1, 0)))
     console.print(_labelled(summary.notes, "dim"))
-    if not summary.places:
+    if not summary.output_files:
         return screen.getvalue()
-    places = [(what, Text(str(path), style=Style(link=path.absolute().as_uri()))) for what, path in summary.places]
-    console.print(_grid(places, "dim"))
+    links = [(what, Text(str(path), style=Style(link=path.absolute().as_uri()))) for what, path in summary.output_files]
+    console.print(_grid(links, "dim"))
     return screen.getvalue()
 
 
@@ -56,7 +56,7 @@ def _grid(pairs: Sequence[tuple[str, Text]], style: str) -> Table:
     return grid
 
 
-def _bars(rows: Sequence[Row], *, columns: int) -> Table:
+def _bars(rows: Sequence[CategoryPoints], *, columns: int) -> Table:
     grid = Table.grid(padding=(0, 2, 0, 0))
     height = -(-len(rows) // columns)
     for together in itertools.zip_longest(*(rows[start : start + height] for start in range(0, len(rows), height))):
@@ -65,7 +65,7 @@ def _bars(rows: Sequence[Row], *, columns: int) -> Table:
     return grid
 
 
-def _cells(row: Row) -> tuple[Text, ProgressBar, Text]:
+def _cells(row: CategoryPoints) -> tuple[Text, ProgressBar, Text]:
     style = "green" if row.earned == row.possible else "yellow" if row.earned else "red"
     bar = ProgressBar(
         total=row.possible, completed=row.earned, width=BAR_WIDTH, complete_style=style, finished_style=style

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_attn_grader.reports.escaping import for_terminal as printable
-from pytest_attn_grader.results.report import CheckResult, GradeReport, LengthTiming, Phase
+from pytest_attn_grader.results.comparison import LengthTiming
+from pytest_attn_grader.results.report import CheckResult, GradeReport, Phase
 from pytest_attn_grader.settings import Settings
 
 DEFAULT_TOKENS = 64
@@ -23,7 +24,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Row:
+class CategoryPoints:
     """The points of one category."""
 
     category: str
@@ -35,18 +36,18 @@ class Row:
 class Summary:
     """Attributes:
     headline: verdict and points.
-    useful: what is wrong and what to do about it, at most three.
+    highlights: what is wrong and what to do about it, at most three.
     rows: categories that are worth something.
     notes: what was graded, how fast it is, what was different from usual.
-    places: what was written, and where.
+    output_files: what was written, and where.
     """
 
     verdict: str
     headline: str
-    useful: tuple[Line, ...]
-    rows: tuple[Row, ...]
+    highlights: tuple[Line, ...]
+    rows: tuple[CategoryPoints, ...]
     notes: tuple[Line, ...]
-    places: tuple[tuple[str, Path], ...]
+    output_files: tuple[tuple[str, Path], ...]
 
 
 def summarize(report: GradeReport, settings: Settings, *, verbose: bool = False) -> Summary:
@@ -55,18 +56,18 @@ def summarize(report: GradeReport, settings: Settings, *, verbose: bool = False)
     Args:
         verbose: say as well where the time went.
     """
-    places = (("report", settings.report), ("page", settings.html), ("pictures", settings.plots))
+    output_files = (("report", settings.report), ("page", settings.html), ("pictures", settings.plots))
     return Summary(
         verdict=report.verdict,
         headline=_headline(report),
-        useful=tuple(_useful(report)),
+        highlights=tuple(_highlights(report)),
         rows=tuple(
-            Row(category, score.earned, score.possible)
+            CategoryPoints(category, score.earned, score.possible)
             for category, score in report.score.by_category.items()
             if score.possible
         ),
         notes=tuple(_notes(report, verbose=verbose)),
-        places=tuple((what, path) for what, path in places if path is not None and path.exists()),
+        output_files=tuple((what, path) for what, path in output_files if path is not None and path.exists()),
     )
 
 
@@ -78,7 +79,7 @@ def _headline(report: GradeReport) -> str:
     return f"{report.verdict.upper()}  {points(score.earned)} of {points(score.possible)} points{reason}"
 
 
-def _useful(report: GradeReport) -> Iterator[Line]:
+def _highlights(report: GradeReport) -> Iterator[Line]:
     """The named mistake when there is one, otherwise the first failure: checks come in the order of understanding."""
     first = next((check for check in report.checks if check.outcome == "failed"), None)
     if report.diagnosis is not None:

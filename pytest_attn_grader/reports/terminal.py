@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from pytest_attn_grader.reports.escaping import for_terminal as printable
-from pytest_attn_grader.reports.summary import Row, Summary, points, summarize
+from pytest_attn_grader.reports.summary import CategoryPoints, Summary, points, summarize
 from pytest_attn_grader.results.report import GradeReport
 from pytest_attn_grader.settings import Settings
 
@@ -34,7 +34,7 @@ class Reporter(Protocol):
     def write(self, content: str, *, flush: bool = False, **markup: bool) -> None: ...
 
 
-def header(settings: Settings, tier: str | None) -> list[str]:
+def report_header(settings: Settings, tier: str | None) -> list[str]:
     """The first lines of a run: what is graded, in which sandbox, and what is left out of it."""
     lines = [f"attn-grader: {printable(settings.student)} in {settings.layers_in_words} of {settings.model}"]
     if settings.ini.left_out:
@@ -58,7 +58,7 @@ def write_summary(report: GradeReport, reporter: Reporter, settings: Settings) -
 
 def _lines(summary: Summary) -> Iterator[tuple[str, tuple[str, ...]]]:
     yield summary.headline, (COLOURS[summary.verdict], "bold")
-    for place, line in enumerate(summary.useful):
+    for place, line in enumerate(summary.highlights):
         label = f"{line.label}: " if line.label else ""
         first, *others = line.text.split("\n")
         yield label + first, ("bold",) if place == 0 else ()
@@ -68,11 +68,11 @@ def _lines(summary: Summary) -> Iterator[tuple[str, tuple[str, ...]]]:
         yield _bar(row), ("green",) if row.earned == row.possible else ("red",)
     for line in summary.notes:
         yield f"{line.label}: {line.text}", ("yellow",) if line.label == "note" else ()
-    for what, path in summary.places:
+    for what, path in summary.output_files:
         yield f"{what}: {path}", ()
 
 
-def _bar(row: Row) -> str:
+def _bar(row: CategoryPoints) -> str:
     filled = round(BAR_WIDTH * row.earned / row.possible)
     bar = "#" * filled + "." * (BAR_WIDTH - filled)
     return f"  {row.category:<12} {bar} {points(row.earned):>5} / {points(row.possible)}"

@@ -18,7 +18,7 @@ from pytest_attn_grader.results.report import Category, Level
 ASSESSMENT_VERSION: Literal["1.0"] = "1.0"
 SUFFIX = ".assessment.json"
 # Characters; a longer text is cut, and the cut is said, so a little more may be stored.
-MOST_FEEDBACK, MOST_SUMMARY, MOST_POINT, MOST_POINTS = 1200, 2000, 400, 8
+MAX_FEEDBACK_CHARS, MAX_SUMMARY_CHARS, MAX_POINT_CHARS, MAX_POINTS = 1200, 2000, 400, 8
 _Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 

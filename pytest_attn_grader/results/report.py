@@ -10,68 +10,8 @@ from typing import Literal
 from pydantic import Field
 
 from pytest_attn_grader.results.base import EvidenceValue, FrozenModel, Number
-from pytest_attn_grader.results.comparison import (
-    RELATIONS,
-    AttentionMap,
-    Coherence,
-    Comparison,
-    Continuation,
-    HeadComparison,
-    HeadMatching,
-    HeldOutComparison,
-    LengthTiming,
-    NextToken,
-    Predictions,
-    Relation,
-    RelationScore,
-    Speed,
-    StrongestRelation,
-    Timing,
-)
-from pytest_attn_grader.results.submission import Adaptation, Construction, Failure, StudentInfo, WidthAdapter
-
-__all__ = [
-    "SCHEMA_VERSION",
-    "CATEGORIES",
-    "RELATIONS",
-    "Category",
-    "Outcome",
-    "Verdict",
-    "Relation",
-    "GradeReport",
-    "CheckResult",
-    "Failure",
-    "Score",
-    "CategoryScore",
-    "Construction",
-    "WidthAdapter",
-    "StudentInfo",
-    "Adaptation",
-    "ModelInfo",
-    "PromptInfo",
-    "Comparison",
-    "HeadComparison",
-    "AttentionMap",
-    "Coherence",
-    "RelationScore",
-    "StrongestRelation",
-    "HeadMatching",
-    "Predictions",
-    "NextToken",
-    "Continuation",
-    "HeldOutComparison",
-    "Speed",
-    "LengthTiming",
-    "Timing",
-    "Diagnosis",
-    "Level",
-    "Criterion",
-    "Evaluation",
-    "Tolerance",
-    "Phase",
-    "Sandbox",
-    "EvidenceValue",
-]
+from pytest_attn_grader.results.comparison import Comparison, Speed
+from pytest_attn_grader.results.submission import Failure, StudentInfo
 
 SCHEMA_VERSION: Literal["2.0"] = "2.0"
 

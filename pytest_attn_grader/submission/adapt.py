@@ -11,7 +11,7 @@ import torch
 
 from pytest_attn_grader.attention.reference import causal_keep_mask
 from pytest_attn_grader.errors import SubmissionError
-from pytest_attn_grader.results.report import Adaptation
+from pytest_attn_grader.results.submission import Adaptation
 from pytest_attn_grader.submission.constructor import Sizes, arguments_for, is_resizable
 from pytest_attn_grader.submission.contract import Contract
 from pytest_attn_grader.submission.function_attention import FunctionAttention, fit_function

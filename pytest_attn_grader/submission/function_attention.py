@@ -24,7 +24,7 @@ from pytest_attn_grader.attention.probes import (
 )
 from pytest_attn_grader.attention.reference import as_additive_mask
 from pytest_attn_grader.errors import SubmissionError
-from pytest_attn_grader.results.report import Adaptation, Failure
+from pytest_attn_grader.results.submission import Adaptation, Failure
 from pytest_attn_grader.sandbox.messages import CallReply, CallSpec, LiteralArgument, TensorRef
 from pytest_attn_grader.submission.contract import Contract
 from pytest_attn_grader.submission.return_values import output_name, parse_result, require_shape, wrong_result

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from pytest_attn_grader.models.architectures import Architecture, family_of
 from pytest_attn_grader.models.patching.dispatch import attention_weights_requested
-from pytest_attn_grader.results.report import WidthAdapter
+from pytest_attn_grader.results.submission import WidthAdapter
 from pytest_attn_grader.submission.head_adapter import Heads, Tally
 from pytest_attn_grader.submission.projected import ProjectedAttention, ProjectedInputs, Shape
 from pytest_attn_grader.submission.projections.layouts import Layout

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from pytest_attn_grader.attention.probes import INPUT_NAMES, Probe, ProbeResult
 from pytest_attn_grader.errors import SubmissionError
-from pytest_attn_grader.results.report import Adaptation, Failure
+from pytest_attn_grader.results.submission import Adaptation, Failure
 from pytest_attn_grader.submission.contract import Contract
 from pytest_attn_grader.submission.head_adapter import Heads, Tally
 from pytest_attn_grader.submission.layer_block import make_block, restriction

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_attn_grader.errors import SandboxUnavailableError
-from pytest_attn_grader.results.report import Adaptation, Construction, Sandbox, StudentInfo
+from pytest_attn_grader.results.report import Sandbox
+from pytest_attn_grader.results.submission import Adaptation, Construction, StudentInfo
 from pytest_attn_grader.sandbox.tiers import Tier, choose_tier
 from pytest_attn_grader.sandbox.worker.limits import Limits
 from pytest_attn_grader.sandbox.worker_process import WorkerProcess

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_attn_grader.grading.assemble import RunData, assemble
-from pytest_attn_grader.results.report import CATEGORIES, ModelInfo, Outcome, PromptInfo, Sandbox, StudentInfo
+from pytest_attn_grader.results.report import CATEGORIES, ModelInfo, Outcome, PromptInfo, Sandbox
+from pytest_attn_grader.results.submission import StudentInfo
 from pytest_attn_grader.settings import Settings
 from tests.support.reports import check, report_of, validate_report
 

@@ -9,7 +9,8 @@ from pytest_attn_grader.attention.probes import ProbeResult, diagnosis_probes
 from pytest_attn_grader.grading import diagnosis as naming
 from pytest_attn_grader.grading.diagnosis import run_diagnosis
 from pytest_attn_grader.plugin.outcomes import is_diagnosable
-from pytest_attn_grader.results.report import CheckResult, Diagnosis, Failure
+from pytest_attn_grader.results.report import CheckResult, Diagnosis
+from pytest_attn_grader.results.submission import Failure
 from pytest_attn_grader.submission.function_attention import FunctionAttention
 from tests.support.students import REFERENCE, Workshop
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.grading.evidence import CheckFailed, Evidence, NotApplicable
-from pytest_attn_grader.results.report import CheckResult, Failure
+from pytest_attn_grader.results.report import CheckResult
+from pytest_attn_grader.results.submission import Failure
 
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(codec=None)) | st.binary(),

@@ -18,7 +18,7 @@ from pytest_attn_grader.attention.reference import reference_attention
 from pytest_attn_grader.attention.tolerances import FACTOR
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.grading.observation import Observation
-from pytest_attn_grader.results.report import Failure
+from pytest_attn_grader.results.submission import Failure
 
 INF, NAN = float("inf"), float("nan")
 

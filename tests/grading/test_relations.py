@@ -18,7 +18,7 @@ from pytest_attn_grader.grading.session import GradingSession
 from pytest_attn_grader.model_utils import replace_attention_mechanism
 from pytest_attn_grader.models.loaded import LoadedModel
 from pytest_attn_grader.models.prompt import tokenize_prompt
-from pytest_attn_grader.results.report import Comparison
+from pytest_attn_grader.results.comparison import Comparison
 from pytest_attn_grader.settings import PROMPT_EXAMPLE, Settings
 
 Compare = Callable[..., Comparison]

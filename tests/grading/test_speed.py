@@ -11,7 +11,7 @@ import torch
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.grading import speed as speed_module
 from pytest_attn_grader.grading.speed import DEFAULT_TOKENS, LENGTHS, SpeedBenchmark, growth, timing
-from pytest_attn_grader.results.report import Speed
+from pytest_attn_grader.results.comparison import Speed
 from pytest_attn_grader.sandbox.round_trips import RoundTrip
 from pytest_attn_grader.submission.function_attention import FunctionAttention
 from tests.support.students import REFERENCE

@@ -22,7 +22,7 @@ from pytest_attn_grader.misconceptions.hypotheses import CORRECT, Hypothesis
 from pytest_attn_grader.misconceptions.matching import run_probe
 from pytest_attn_grader.misconceptions.mismatches import MismatchFinder
 from pytest_attn_grader.misconceptions.stages import StagedAttention, StageOverride
-from pytest_attn_grader.results.report import Failure
+from pytest_attn_grader.results.submission import Failure
 
 # The catalogue's own code against itself proves that every mistake can be seen and told from every other one.
 BY_NUMBERS = [known for known in MISCONCEPTIONS if known.by_numbers and known.counted]

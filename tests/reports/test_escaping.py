@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from pytest_attn_grader.reports.escaping import for_annotation, for_json, for_log, for_markdown, for_terminal, visible
+from pytest_attn_grader.reports.escaping import (
+    escape_unprintable,
+    for_annotation,
+    for_json,
+    for_log,
+    for_markdown,
+    for_terminal,
+)
 
 NASTY = "\x1b[2J\x1b]0;title\x07 \u202e \ud800 \x00 \r\n::error file=x::forged\n  ##[error]forged\n##vso[task]\n"
 texts = st.text(st.characters(exclude_categories=())) | st.sampled_from([NASTY, "::a", "\n\n::a", "\t##x"])
@@ -35,7 +42,7 @@ def test_no_line_of_a_log_is_an_order(text: str) -> None:
 
 def test_what_is_harmless_stays_as_it_is() -> None:
     text = "actual: x::y\n\ttabs, naïve 🐈 and a # in the middle"
-    assert for_log(text) == visible(text) == text
+    assert for_log(text) == escape_unprintable(text) == text
     assert for_log("a\n ::error::x") == "a\n \\::error::x"
 
 

@@ -9,7 +9,7 @@ import pytest
 from pytest_attn_grader.checks import test_coherence, test_similarity
 from pytest_attn_grader.grading.assemble import collect_run_data
 from pytest_attn_grader.grading.evidence import Evidence, NotApplicable
-from pytest_attn_grader.results.report import StudentInfo
+from pytest_attn_grader.results.submission import StudentInfo
 from tests.support.accepted import ACCEPTED
 from tests.support.checks import session_over
 

@@ -5,10 +5,10 @@ import pytest
 from pytest_attn_grader.reports.formatting import (
     Paragraph,
     diagnosis_evidence,
-    emphasis,
     number,
-    paragraphs,
     percent,
+    render_emphasis,
+    split_hint,
     token_text,
 )
 from pytest_attn_grader.results.report import Diagnosis
@@ -20,12 +20,12 @@ def test_tokens_can_be_read(token: str, shown: str) -> None:
 
 
 def test_a_hint_is_prose_and_code() -> None:
-    assert paragraphs("Divide.\n\nBad:\n    a\nGood:\n    b\n\n\n\nThen look.") == [
+    assert split_hint("Divide.\n\nBad:\n    a\nGood:\n    b\n\n\n\nThen look.") == [
         Paragraph(prose="Divide."),
         Paragraph(code="Bad:\n    a\nGood:\n    b"),
         Paragraph(prose="Then look."),
     ]
-    assert paragraphs("") == []
+    assert split_hint("") == []
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_a_hint_is_prose_and_code() -> None:
     ],
 )
 def test_stress(text: str, made: str) -> None:
-    assert str(emphasis(text)) == made
+    assert str(render_emphasis(text)) == made
 
 
 def test_the_headline_is_not_said_twice() -> None:

@@ -10,8 +10,8 @@ import pytest
 from pytest_attn_grader.attention.validation import ROW_SUM_TOLERANCE
 from pytest_attn_grader.reports import html_page as page_module
 from pytest_attn_grader.reports.html_page import MAX_TOKENS, render_page, write_page
-from pytest_attn_grader.results.comparison import HeadMatching
-from pytest_attn_grader.results.report import AttentionMap, Diagnosis, GradeReport
+from pytest_attn_grader.results.comparison import AttentionMap, HeadMatching
+from pytest_attn_grader.results.report import Diagnosis, GradeReport
 from tests.support.pages import NAN, comparison, shown_report
 from tests.support.reports import report_of
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pytest_attn_grader.grading.assemble import RunData
 from pytest_attn_grader.reports.escaping import for_terminal as printable
 from pytest_attn_grader.reports.summary import format_speed
-from pytest_attn_grader.results.report import LengthTiming, Speed, Timing
+from pytest_attn_grader.results.comparison import LengthTiming, Speed, Timing
 from tests.support.reports import check, report_of
 
 
@@ -62,4 +62,4 @@ def test_escapes_are_shown_and_long_text_is_cut() -> None:
     assert printable("a\x1b[31m\nb\u202e") == "a\\x1b[31m\\x0ab\\x202e"
     assert printable("x" * 500) == "x" * 500
     assert printable("x" * 501) == "x" * 500 + "… (501 characters)"
-    assert printable("abcdef", most=3) == "abc… (6 characters)"
+    assert printable("abcdef", max_chars=3) == "abc… (6 characters)"

@@ -5,7 +5,8 @@ from typing import Any
 
 from pytest_attn_grader.grading.assemble import RunData
 from pytest_attn_grader.reports.terminal import BAR_WIDTH, write_summary
-from pytest_attn_grader.results.report import Diagnosis, GradeReport, ModelInfo, Phase, StudentInfo
+from pytest_attn_grader.results.report import Diagnosis, GradeReport, ModelInfo, Phase
+from pytest_attn_grader.results.submission import StudentInfo
 from pytest_attn_grader.settings import Settings
 from tests.support.reports import check, report_of
 

@@ -8,22 +8,17 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from pytest_attn_grader.errors import SubmissionError
+from pytest_attn_grader.results.comparison import AttentionMap, Comparison, HeadComparison, NextToken, Predictions
 from pytest_attn_grader.results.report import (
     CATEGORIES,
-    AttentionMap,
     CheckResult,
-    Comparison,
-    Failure,
     GradeReport,
-    HeadComparison,
     ModelInfo,
-    NextToken,
-    Predictions,
     PromptInfo,
     Sandbox,
     Score,
-    StudentInfo,
 )
+from pytest_attn_grader.results.submission import Failure, StudentInfo
 
 NAN, INF = float("nan"), float("inf")
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from pytest_attn_grader.errors import SubmissionError, UsageError
-from pytest_attn_grader.results.report import Adaptation
+from pytest_attn_grader.results.submission import Adaptation
 from pytest_attn_grader.submission.student import Student
 from pytest_attn_grader.submission.target import find_target
 from tests.support.students import REFERENCE, Workshop

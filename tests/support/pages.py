@@ -5,25 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 from pytest_attn_grader.grading.assemble import RunData
-from pytest_attn_grader.results.report import (
+from pytest_attn_grader.results.comparison import (
     AttentionMap,
     Coherence,
     Comparison,
     Continuation,
-    Diagnosis,
-    GradeReport,
     HeadComparison,
     HeldOutComparison,
     LengthTiming,
-    ModelInfo,
     NextToken,
     Predictions,
-    PromptInfo,
     RelationScore,
     Speed,
-    StudentInfo,
     Timing,
 )
+from pytest_attn_grader.results.report import Diagnosis, GradeReport, ModelInfo, PromptInfo
+from pytest_attn_grader.results.submission import StudentInfo
 from tests.support.reports import check, report_of
 
 TOKENS = ("The", " cat", " sat")

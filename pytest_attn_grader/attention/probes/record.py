@@ -9,7 +9,7 @@ from typing import Protocol
 from torch import Tensor
 
 from pytest_attn_grader.attention.probes.probe import Probe
-from pytest_attn_grader.results.report import Failure
+from pytest_attn_grader.results.submission import Failure
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from pytest_attn_grader.reports.escaping import visible
+from pytest_attn_grader.reports.escaping import escape_unprintable
 from pytest_attn_grader.results.assessment import (
-    MOST_FEEDBACK,
-    MOST_POINT,
-    MOST_POINTS,
-    MOST_SUMMARY,
+    MAX_FEEDBACK_CHARS,
+    MAX_POINT_CHARS,
+    MAX_POINTS,
+    MAX_SUMMARY_CHARS,
     AssessedCriterion,
 )
 from pytest_attn_grader.results.base import FrozenModel
@@ -98,7 +98,7 @@ def bounded_criteria(answer: Answer, evaluation: Evaluation) -> tuple[AssessedCr
             level=(level := bounded_level(answered[criterion.category].level, criterion.level)),
             checks_level=criterion.level,
             claimed_level=None if level == (claimed := answered[criterion.category].level) else claimed,
-            feedback=tidy(answered[criterion.category].feedback, MOST_FEEDBACK),
+            feedback=tidy(answered[criterion.category].feedback, MAX_FEEDBACK_CHARS),
         )
         for criterion in evaluation.criteria
     )
@@ -112,16 +112,16 @@ def bounded_level(claimed: Level, earned: Level) -> Level:
 
 
 def bounded_summary(answer: Answer) -> str:
-    return tidy(answer.summary, MOST_SUMMARY)
+    return tidy(answer.summary, MAX_SUMMARY_CHARS)
 
 
 def bounded_points(points: tuple[str, ...]) -> tuple[str, ...]:
     """The first few of a list, each of bounded length, empty ones left out."""
-    return tuple(tidy(point, MOST_POINT) for point in points if point.strip())[:MOST_POINTS]
+    return tuple(tidy(point, MAX_POINT_CHARS) for point in points if point.strip())[:MAX_POINTS]
 
 
 def tidy(text: str, most: int) -> str:
     """Text of a stranger's as it is stored: of bounded length, and everything in it can be seen."""
     lines = text.strip().replace("\r\n", "\n")
     cut = "" if len(lines) <= most else f"… ({len(lines)} characters)"
-    return visible(lines[:most]) + cut
+    return escape_unprintable(lines[:most]) + cut

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from pytest_attn_grader.reports.escaping import visible
+from pytest_attn_grader.reports.escaping import escape_unprintable
 
 # About 10,000 tokens; no submission in this repository's tests is a tenth as long.
 MOST_CHARACTERS = 40_000
@@ -86,7 +86,7 @@ def _that_fit(lines: Sequence[str], numbers: Iterable[int], most: int) -> list[s
     for number in numbers:
         line = lines[number]
         cut = f"… ({len(line)} characters)" if len(line) > MOST_IN_A_LINE else ""
-        shown.append(f"{number + 1:4d}| {visible(line[:MOST_IN_A_LINE])}{cut}")
+        shown.append(f"{number + 1:4d}| {escape_unprintable(line[:MOST_IN_A_LINE])}{cut}")
         used += len(shown[-1]) + 1
         if used > most:
             return shown[:-1]

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from pytest_attn_grader.errors import UsageError
 from pytest_attn_grader.results.assessment import AssessedSource
-from pytest_attn_grader.results.report import StudentInfo
+from pytest_attn_grader.results.submission import StudentInfo
 from pytest_attn_grader.submission.target import SOURCE_SUFFIXES, Target, find_target, hash_contents, read_sources
 
 # Helpers are reported by the submission's own process, and there may be thousands.

@@ -15,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pytest_attn_grader.cli.grade.grade import PAGES, REPORTS
 from pytest_attn_grader.errors import UsageError
 from pytest_attn_grader.reports.atomic_write import write_text_atomically
-from pytest_attn_grader.reports.escaping import visible
+from pytest_attn_grader.reports.escaping import escape_unprintable
 from pytest_attn_grader.reports.json_report import load_report
 from pytest_attn_grader.results.assessment import is_assessment
 from pytest_attn_grader.results.report import CATEGORIES, GradeReport
@@ -140,7 +140,7 @@ def _points(value: float) -> str:
 
 def _cell(text: str) -> str:
     """A student's words as a spreadsheet may have them: one line, and no formula."""
-    plain = " ".join(visible(text).split())
+    plain = " ".join(escape_unprintable(text).split())
     return f"'{plain}" if plain.startswith(_FORMULA) else plain
 
 
@@ -191,7 +191,7 @@ def render_overview(rows: Sequence[Row]) -> str:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=lambda value: visible(value) if type(value) is str else value,
+        finalize=lambda value: escape_unprintable(value) if type(value) is str else value,
     )
     return environment.get_template("gradebook.html.j2").render(
         rows=rows,

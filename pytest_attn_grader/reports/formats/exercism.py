@@ -11,11 +11,11 @@ from __future__ import annotations
 from typing import Any
 
 from pytest_attn_grader.reports.escaping import for_log
-from pytest_attn_grader.reports.formats.rows import Format, Row, as_json, headline, rows
+from pytest_attn_grader.reports.formats.rows import CheckRow, Format, as_json, headline, rows
 from pytest_attn_grader.results.report import CATEGORIES, GradeReport
 
-MOST_MESSAGE_CHARS = 65535
-MOST_OUTPUT_CHARS = 500
+MAX_MESSAGE_CHARS = 65535
+MAX_OUTPUT_CHARS = 500
 _CUT = "\nOutput was truncated. Please limit to 500 chars"
 _NEVER_RAN = {"import-error", "no-target"}
 
@@ -24,7 +24,7 @@ def render(report: GradeReport) -> str:
     if report.verdict == "ungradable" or _never_ran(report):
         # Several bytes a character count against the limit, too.
         words = f"{headline(report)}\n{_why(report)}".strip()
-        message = words.encode("utf-8")[: MOST_MESSAGE_CHARS // 2].decode("utf-8", "ignore")
+        message = words.encode("utf-8")[: MAX_MESSAGE_CHARS // 2].decode("utf-8", "ignore")
         return as_json({"version": 3, "status": "error", "message": message, "tests": []})
     tests = [_test(row) for row in rows(report)]
     if tests and report.student.captured_output:
@@ -48,18 +48,18 @@ def _why(report: GradeReport) -> str:
     return "\n".join(for_log(part) for part in (first.message, first.remedy, first.traceback) if part)
 
 
-def _test(row: Row) -> dict[str, Any]:
+def _test(row: CheckRow) -> dict[str, Any]:
     return {
         "name": row.title,
         "test_code": row.id,
         "status": {"passed": "pass", "failed": "fail", "not-run": "error"}[row.outcome],
-        "message": row.words or None,
+        "message": row.message or None,
         "task_id": CATEGORIES.index(row.category) + 1,
     }
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= MOST_OUTPUT_CHARS else text[: MOST_OUTPUT_CHARS - len(_CUT)] + _CUT
+    return text if len(text) <= MAX_OUTPUT_CHARS else text[: MAX_OUTPUT_CHARS - len(_CUT)] + _CUT
 
 
 FORMAT = Format("exercism", "Exercism's results.json", render)

@@ -14,8 +14,8 @@ from pytest_attn_grader.reports.escaping import for_annotation
 from pytest_attn_grader.reports.formats.rows import Format, hints_allowed, rows, student_place, verdict_line
 from pytest_attn_grader.results.report import GradeReport
 
-MOST_ERRORS = 10
-_MOST_CHARS = 2000
+MAX_ERRORS = 10
+_MAX_CHARS = 2000
 
 
 def render(report: GradeReport, *, folder: str = "") -> str:
@@ -40,10 +40,10 @@ def _commands(report: GradeReport, folder: str) -> Iterator[str]:
     if report.diagnosis is not None and report.diagnosis.slugs and hints_allowed(report):
         words = "\n".join(filter(None, (report.diagnosis.message, report.diagnosis.hint)))
         errors.append(_command("error", place, folder, "Attention: " + ", ".join(report.diagnosis.titles), words))
-    failed = [row for row in rows(report, _MOST_CHARS) if row.outcome == "failed"]
-    errors += [_command("error", row.place, folder, f"Attention: {row.title}", row.words) for row in failed]
-    left = len(errors) - MOST_ERRORS
-    yield from errors[:MOST_ERRORS]
+    failed = [row for row in rows(report, _MAX_CHARS) if row.outcome == "failed"]
+    errors += [_command("error", row.location, folder, f"Attention: {row.title}", row.message) for row in failed]
+    left = len(errors) - MAX_ERRORS
+    yield from errors[:MAX_ERRORS]
     more = f"\n{left} more failures are in the summary and the report." if left > 0 else ""
     yield _command("notice", place, folder, "Attention: failed", verdict_line(report) + more)
 
@@ -56,7 +56,7 @@ def _command(kind: str, place: tuple[str, int] | None, folder: str, title: str, 
         whole = posixpath.normpath(posixpath.join(folder, file))
         properties = {"file": whole, "line": str(line), "endLine": str(line), **properties}
     shown = ",".join(f"{name}={for_annotation(value, 500, is_property=True)}" for name, value in properties.items())
-    return f"::{kind} {shown}::{for_annotation(message, 2 * _MOST_CHARS)}"
+    return f"::{kind} {shown}::{for_annotation(message, 2 * _MAX_CHARS)}"
 
 
 def folder_in_repository(environment: Mapping[str, str], here: Path) -> str:

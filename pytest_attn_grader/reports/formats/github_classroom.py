@@ -12,15 +12,15 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from pytest_attn_grader.reports.formats.rows import MESSAGE_LIMITS, Format, Row, fit_to_size, headline, rows, total
+from pytest_attn_grader.reports.formats.rows import MESSAGE_LIMITS, CheckRow, Format, fit_to_size, headline, rows, total
 from pytest_attn_grader.results.report import GradeReport
 
-MOST_BYTES = 120_000
+MAX_BYTES = 120_000
 VERSION = 3
 
 
 def render(report: GradeReport) -> str:
-    return fit_to_size(map(_encode, _documents(report)), MOST_BYTES)
+    return fit_to_size(map(_encode, _documents(report)), MAX_BYTES)
 
 
 def _encode(document: dict[str, Any]) -> str:
@@ -39,8 +39,8 @@ def _documents(report: GradeReport) -> Iterator[dict[str, Any]]:
         "message": headline(report),
         "max_score": _whole(total(report)),
     }
-    for most in MESSAGE_LIMITS:
-        made = rows(report, most)
+    for max_chars in MESSAGE_LIMITS:
+        made = rows(report, max_chars)
         yield {**base, "tests": [_test(row, score) for row, score in zip(made, _whole_points(made), strict=True)]}
     # A course with thousands of checks of its own: one test stands for all.
     score = sum(_whole_points(rows(report, 0)))
@@ -51,7 +51,7 @@ def _whole(earned_and_possible: tuple[float, float]) -> int:
     return round(earned_and_possible[1])
 
 
-def _whole_points(made: list[Row]) -> list[int]:
+def _whole_points(made: list[CheckRow]) -> list[int]:
     """Classroom counts in whole points: each test gets what it adds to the rounded total, so the total is right.
 
     Less than everything is never rounded up to everything.
@@ -68,12 +68,12 @@ def _whole_points(made: list[Row]) -> list[int]:
     return scores
 
 
-def _test(row: Row, score: int) -> dict[str, Any]:
-    file, line = row.place or ("", 0)
+def _test(row: CheckRow, score: int) -> dict[str, Any]:
+    file, line = row.location or ("", 0)
     return {
         "name": row.title,
         "status": {"passed": "pass", "failed": "fail", "not-run": "error"}[row.outcome],
-        "message": row.words,
+        "message": row.message,
         "test_code": row.id,
         "task_id": 0,
         "filename": file,

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pytest_attn_grader.reports.escaping import for_markdown
 from pytest_attn_grader.reports.formats.rows import (
     MESSAGE_LIMITS,
+    CheckRow,
     Format,
-    Row,
     fit_to_size,
     hints_allowed,
     points_text,
@@ -18,15 +18,17 @@ from pytest_attn_grader.reports.formats.rows import (
 from pytest_attn_grader.results.report import GradeReport
 
 # A step may write more than one summary into the same file.
-MOST_BYTES = 500_000
+MAX_BYTES = 500_000
 _MARKS = {"passed": "✅ passed", "failed": "❌ failed", "not-run": "▫️ not run"}
 
 
 def render(report: GradeReport) -> str:
-    return fit_to_size(("\n".join(_lines(report, most)) + "\n" for most in (*MESSAGE_LIMITS, None)), MOST_BYTES)
+    return fit_to_size(
+        ("\n".join(_lines(report, max_chars)) + "\n" for max_chars in (*MESSAGE_LIMITS, None)), MAX_BYTES
+    )
 
 
-def _lines(report: GradeReport, most: int | None) -> Iterator[str]:
+def _lines(report: GradeReport, max_chars: int | None) -> Iterator[str]:
     """The summary; without a size, without the list of checks."""
     yield f"## Attention: {for_markdown(verdict_line(report))}"
     yield ""
@@ -45,8 +47,8 @@ def _lines(report: GradeReport, most: int | None) -> Iterator[str]:
             yield ""
     if report.score.by_category:
         yield from _categories(report)
-    if most is not None and report.checks:
-        yield from _checks(rows(report, most))
+    if max_chars is not None and report.checks:
+        yield from _checks(rows(report, max_chars))
 
 
 def _categories(report: GradeReport) -> Iterator[str]:
@@ -58,7 +60,7 @@ def _categories(report: GradeReport) -> Iterator[str]:
     yield ""
 
 
-def _checks(made: list[Row]) -> Iterator[str]:
+def _checks(made: list[CheckRow]) -> Iterator[str]:
     failed = [row for row in made if row.outcome == "failed"]
     if failed:
         yield "### What failed"
@@ -66,7 +68,7 @@ def _checks(made: list[Row]) -> Iterator[str]:
         yield "| check | what was found |"
         yield "|---|---|"
         for row in failed:
-            yield f"| {for_markdown(row.title)} | {for_markdown(row.words)} |"
+            yield f"| {for_markdown(row.title)} | {for_markdown(row.message)} |"
         yield ""
     yield f"<details><summary>All {len(made)} checks</summary>"
     yield ""

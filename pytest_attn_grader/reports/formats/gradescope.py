@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pytest_attn_grader.reports.formats.rows import Format, Row, as_json, headline, rows, total
+from pytest_attn_grader.reports.formats.rows import CheckRow, Format, as_json, headline, rows, total
 from pytest_attn_grader.results.report import GradeReport
 
 
@@ -41,14 +41,14 @@ def render(report: GradeReport) -> str:
     return as_json(document)
 
 
-def _test(number: int, row: Row) -> dict[str, Any]:
+def _test(number: int, row: CheckRow) -> dict[str, Any]:
     return {
         "number": str(number),
         "name": f"{row.category}: {row.title}",
         "status": "passed" if row.outcome == "passed" else "failed",
         "score": row.points,
         "max_score": row.possible,
-        "output": row.words,
+        "output": row.message,
         "tags": [row.category],
         "visibility": "visible",
         "extra_data": {"id": row.id},

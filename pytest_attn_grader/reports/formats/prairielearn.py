@@ -8,11 +8,19 @@ from __future__ import annotations
 from typing import Any
 
 from pytest_attn_grader.reports.escaping import for_log
-from pytest_attn_grader.reports.formats.rows import MESSAGE_LIMITS, Format, Row, as_json, fit_to_size, headline, rows
+from pytest_attn_grader.reports.formats.rows import (
+    MESSAGE_LIMITS,
+    CheckRow,
+    Format,
+    as_json,
+    fit_to_size,
+    headline,
+    rows,
+)
 from pytest_attn_grader.results.report import GradeReport
 
-MOST_BYTES = 1_000_000
-_MOST_OUTPUT_CHARS = 20_000
+MAX_BYTES = 1_000_000
+_MAX_OUTPUT_CHARS = 20_000
 
 
 def render(report: GradeReport) -> str:
@@ -24,24 +32,24 @@ def render(report: GradeReport) -> str:
         "score": min(max(score, 0.0), 1.0),
         "message": headline(report),
     }
-    output = for_log(report.student.captured_output, _MOST_OUTPUT_CHARS)
+    output = for_log(report.student.captured_output, _MAX_OUTPUT_CHARS)
     versions = [
         *(
-            {**document, "output": output, "tests": [_test(row) for row in rows(report, most)]}
-            for most in MESSAGE_LIMITS
+            {**document, "output": output, "tests": [_test(row) for row in rows(report, max_chars)]}
+            for max_chars in MESSAGE_LIMITS
         ),
         document,
     ]
-    return fit_to_size(map(as_json, versions), MOST_BYTES)
+    return fit_to_size(map(as_json, versions), MAX_BYTES)
 
 
-def _test(row: Row) -> dict[str, Any]:
+def _test(row: CheckRow) -> dict[str, Any]:
     return {
         "name": row.title,
         "description": f"{row.category} ({row.id})",
         "points": row.points,
         "max_points": row.possible,
-        "message": row.words,
+        "message": row.message,
     }
 
 

@@ -34,7 +34,7 @@ class Format:
 
 
 @dataclass(frozen=True)
-class Row:
+class CheckRow:
     """One check as others show it; `points` and `possible` are on the scale of the whole assignment."""
 
     id: str
@@ -43,37 +43,37 @@ class Row:
     outcome: Literal["passed", "failed", "not-run"]
     points: float
     possible: float
-    words: str
-    place: tuple[str, int] | None
+    message: str
+    location: tuple[str, int] | None
     seconds: float
 
 
-def rows(report: GradeReport, most: int | None = MESSAGE_LIMITS[0]) -> list[Row]:
+def rows(report: GradeReport, max_chars: int | None = MESSAGE_LIMITS[0]) -> list[CheckRow]:
     """The checks that count, in their order; what is not applicable is nobody's loss and left out.
 
     Failed tests of the instructor's that are no checks have no row of their own in our report: one row says so.
     """
     scale = _scale(report)
-    made = [_row(check, report, scale, most) for check in report.checks if check.outcome != "not-applicable"]
+    made = [_row(check, report, scale, max_chars) for check in report.checks if check.outcome != "not-applicable"]
     if report.verdict == "failed" and not any(row.outcome == "failed" for row in made):
-        words = for_log(report.reason, most)
-        made.append(Row("course", "the course's own tests", "custom", "failed", 0.0, 0.0, words, None, 0.0))
+        words = for_log(report.reason, max_chars)
+        made.append(CheckRow("course", "the course's own tests", "custom", "failed", 0.0, 0.0, words, None, 0.0))
     return made
 
 
-def _row(check: CheckResult, report: GradeReport, scale: float, most: int | None) -> Row:
+def _row(check: CheckResult, report: GradeReport, scale: float, max_chars: int | None) -> CheckRow:
     outcome: Literal["passed", "failed", "not-run"] = "not-run"
     if check.outcome in {"passed", "failed"}:
         outcome = check.outcome
-    return Row(
+    return CheckRow(
         id=for_log(check.id, 200),
         title=for_log(check.title, 200),
         category=check.category,
         outcome=outcome,
         points=round(check.points_earned * scale, 6),
         possible=round(check.points_possible * scale, 6),
-        words=for_log(_words(check, report), most),
-        place=source_location(check, report),
+        message=for_log(_words(check, report), max_chars),
+        location=source_location(check, report),
         seconds=check.seconds,
     )
 
@@ -183,13 +183,13 @@ def as_json(document: dict[str, Any]) -> str:
     return json.dumps(document, allow_nan=False, indent=1) + "\n"
 
 
-def fit_to_size(texts: Iterable[str], most_bytes: int) -> str:
+def fit_to_size(texts: Iterable[str], max_bytes: int) -> str:
     """The first of these texts, each shorter than the one before, that is no larger than that.
 
     Raises:
         ValueError: not even the last one is.
     """
     for text in texts:
-        if len(text.encode("utf-8")) <= most_bytes:
+        if len(text.encode("utf-8")) <= max_bytes:
             return text
-    raise ValueError(f"nothing is as short as {most_bytes} bytes")
+    raise ValueError(f"nothing is as short as {max_bytes} bytes")

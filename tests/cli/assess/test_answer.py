@@ -16,7 +16,7 @@ from pytest_attn_grader.cli.assess.answer import (
     bounded_summary,
     read_answer,
 )
-from pytest_attn_grader.results.assessment import MOST_FEEDBACK, MOST_POINT, MOST_POINTS, MOST_SUMMARY
+from pytest_attn_grader.results.assessment import MAX_FEEDBACK_CHARS, MAX_POINT_CHARS, MAX_POINTS, MAX_SUMMARY_CHARS
 from pytest_attn_grader.results.report import Level
 from tests.cli.assess.conftest import answer, evaluation
 
@@ -118,9 +118,9 @@ def test_long_texts_are_cut_and_say_so() -> None:
         strengths=["p" * 10_000] * 1000,
         criteria=[criterion | {"feedback": "f" * 10_000} for criterion in answer()["criteria"]],
     )
-    assert bounded_summary(long) == "s" * MOST_SUMMARY + "… (900000 characters)"
-    assert bounded_points(long.strengths) == ("p" * MOST_POINT + "… (10000 characters)",) * MOST_POINTS
-    assert bounded_criteria(long, evaluation())[0].feedback == "f" * MOST_FEEDBACK + "… (10000 characters)"
+    assert bounded_summary(long) == "s" * MAX_SUMMARY_CHARS + "… (900000 characters)"
+    assert bounded_points(long.strengths) == ("p" * MAX_POINT_CHARS + "… (10000 characters)",) * MAX_POINTS
+    assert bounded_criteria(long, evaluation())[0].feedback == "f" * MAX_FEEDBACK_CHARS + "… (10000 characters)"
     assert bounded_points((" ", "a\r\nb")) == ("a\nb",)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from pytest_attn_grader.cli.assess.source import MOST_FILES, find_source
 from pytest_attn_grader.errors import UsageError
-from pytest_attn_grader.results.report import StudentInfo
+from pytest_attn_grader.results.submission import StudentInfo
 
 EXPLODES = "raise SystemExit('the submission was run')\n"
 

@@ -5,15 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from pytest_attn_grader.grading.assemble import RunData
-from pytest_attn_grader.results.report import (
-    CheckResult,
-    Diagnosis,
-    Failure,
-    GradeReport,
-    ModelInfo,
-    Phase,
-    StudentInfo,
-)
+from pytest_attn_grader.results.report import CheckResult, Diagnosis, GradeReport, ModelInfo, Phase
+from pytest_attn_grader.results.submission import Failure, StudentInfo
 from pytest_attn_grader.settings import Settings
 from tests.support.reports import check, report_of
 

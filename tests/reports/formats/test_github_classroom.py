@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pytest_attn_grader.reports.formats.github_classroom import MOST_BYTES, render
+from pytest_attn_grader.reports.formats.github_classroom import MAX_BYTES, render
 from pytest_attn_grader.results.report import GradeReport
 from tests.reports.formats import samples
 from tests.support.reports import check, report_of
@@ -75,5 +75,5 @@ def test_a_failure_has_its_place() -> None:
 @pytest.mark.parametrize("number", [40, 200, 700])
 def test_the_line_fits_into_the_environment(number: int) -> None:
     report = samples.large(number)
-    assert len(render(report)) <= MOST_BYTES < 131_072
+    assert len(render(report)) <= MAX_BYTES < 131_072
     assert noted(report) == (0, 100)

@@ -97,8 +97,8 @@ def test_points_in_prairielearn() -> None:
 
 def test_a_large_report_keeps_its_score_and_loses_its_words(monkeypatch: pytest.MonkeyPatch) -> None:
     found = []
-    for most in (1_000_000, 20_000 + 20_000, 10_000):
-        monkeypatch.setattr(prairielearn, "MOST_BYTES", most)
+    for max_bytes in (1_000_000, 20_000 + 20_000, 10_000):
+        monkeypatch.setattr(prairielearn, "MAX_BYTES", max_bytes)
         found.append(in_prairielearn(samples.large(20)))
     small, middle, large = found
     assert len(small["tests"][0]["message"]) > 2000 > len(middle["tests"][0]["message"])

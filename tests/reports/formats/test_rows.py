@@ -6,7 +6,7 @@ from pytest_attn_grader.errors import UsageError
 from pytest_attn_grader.reports.formats import FORMATS, find_format
 from pytest_attn_grader.reports.formats.rows import fit_to_size, points_text, rows, source_location, total
 from pytest_attn_grader.reports.formats.rows import verdict_line as verdict_of
-from pytest_attn_grader.results.report import StudentInfo
+from pytest_attn_grader.results.submission import StudentInfo
 from pytest_attn_grader.settings import FORMAT_NAMES, Settings
 from tests.reports.formats import samples
 from tests.support.reports import check, report_of
@@ -72,11 +72,11 @@ def test_places_are_relative_to_where_the_run_was_started(target: str, where: st
 
 def test_an_instructor_s_own_failing_tests_are_said() -> None:
     last = rows(samples.with_own_tests())[-1]
-    assert (last.outcome, last.words) == ("failed", "2 of the instructor's own tests failed")
+    assert (last.outcome, last.message) == ("failed", "2 of the instructor's own tests failed")
 
 
 def test_without_hints_only_what_came_is_said() -> None:
-    words = rows(samples.without_hints())[1].words
+    words = rows(samples.without_hints())[1].message
     assert "actual:" in words
     assert "hint:" not in words
     for chosen in FORMATS:
