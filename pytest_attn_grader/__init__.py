@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pytest_attn_grader.attention.reference import reference_attention
-    from pytest_attn_grader.errors import AttnGraderError, SubmissionError, SurgeryError, UngradableError, UsageError
+    from pytest_attn_grader.errors import AttnGraderError, PatchingError, SubmissionError, UngradableError, UsageError
     from pytest_attn_grader.model_utils import (
         extract_attention_layer,
         extract_attention_weights,
@@ -32,7 +32,7 @@ _HOME = {
     "PROMPT_EXAMPLE": "settings",
     "AttnGraderError": "errors",
     "SubmissionError": "errors",
-    "SurgeryError": "errors",
+    "PatchingError": "errors",
     "UngradableError": "errors",
     "UsageError": "errors",
 }
@@ -49,7 +49,7 @@ __all__ = [
     "PROMPT_EXAMPLE",
     "AttnGraderError",
     "SubmissionError",
-    "SurgeryError",
+    "PatchingError",
     "UngradableError",
     "UsageError",
 ]

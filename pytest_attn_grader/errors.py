@@ -6,7 +6,7 @@ AttnGraderError
 │   ├── ModelUnavailableError     the model that was asked for cannot be had
 │   ├── SandboxUnavailableError   the submission cannot be run as safely as was asked for
 │   └── AssessorUnavailableError  the model that assesses reports gave no answer that can be used
-├── SurgeryError            an attention cannot be put into this model (also a ValueError)
+├── PatchingError            an attention cannot be put into this model (also a ValueError)
 └── SubmissionError         the student's code failed; probes turn it into a result, it never reaches pytest
 """
 
@@ -59,7 +59,7 @@ class AssessorUnavailableError(UngradableError):
     """The endpoint of `attn-grader assess` cannot be reached, refuses, or answers nothing that can be used."""
 
 
-class SurgeryError(AttnGraderError, ValueError):
+class PatchingError(AttnGraderError, ValueError):
     """The model or the attention does not fit: unknown architecture, layer out of range, wrong result shape."""
 
 

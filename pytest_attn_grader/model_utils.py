@@ -21,14 +21,24 @@ from typing import Any, Dict, Tuple, TypeAlias  # noqa: UP035
 import torch
 from torch import nn
 
-from pytest_attn_grader.errors import SurgeryError
-from pytest_attn_grader.models.architectures import Architecture, family_of
+from pytest_attn_grader.errors import PatchingError
+from pytest_attn_grader.models.architectures import Architecture, find_architecture
 from pytest_attn_grader.models.patching.attention_function import is_attention_block
 from pytest_attn_grader.models.patching.blocks import replace_block, replace_function
 from pytest_attn_grader.models.patching.dispatch import register, track_output_attentions
-from pytest_attn_grader.models.patching.forward_pass import attention_metrics, attentions_of, next_token_kl, observe
-from pytest_attn_grader.models.patching.shared_copy import eager_copy, inference, is_eager
-from pytest_attn_grader.models.patching.tokenizers import attach_tokenizer, inherit_tokenizer, tokenizer_of, tokens_of
+from pytest_attn_grader.models.patching.forward_pass import (
+    attention_metrics,
+    get_attentions,
+    next_token_kl,
+    run_forward,
+)
+from pytest_attn_grader.models.patching.shared_copy import eager_copy, eval_mode, is_eager
+from pytest_attn_grader.models.patching.tokenizers import (
+    attach_tokenizer,
+    encode_prompt,
+    get_tokenizer,
+    inherit_tokenizer,
+)
 
 # What transformers' AutoModel and AutoTokenizer return is some model and some tokenizer; neither class is its type, and
 # importing them here would cost every import of this module seconds.
@@ -43,7 +53,7 @@ __all__ = [
     "extract_attention_weights",
     "patched_model",
     "attach_tokenizer",
-    "tokenizer_of",
+    "get_tokenizer",
 ]
 
 
@@ -74,10 +84,10 @@ def extract_attention_layer(model: AutoModel, layer_idx: int = 0) -> nn.Module:
         The module itself, not a copy: ``h[i].attn`` in GPT-2, ``encoder.layer[i].attention.self`` in BERT.
 
     Raises:
-        SurgeryError: unknown architecture, or layer_idx out of range.
+        PatchingError: unknown architecture, or layer_idx out of range.
     """
-    family = family_of(model)
-    return family.attention_of(model, _checked_layer_idx(layer_idx, len(family.layers_of(model))))
+    architecture = find_architecture(model)
+    return architecture.get_attention(model, _checked_layer_idx(layer_idx, len(architecture.get_layers(model))))
 
 
 def replace_attention_mechanism(
@@ -111,7 +121,7 @@ def replace_attention_mechanism(
         module that replaces the block as a whole and does not return them are NaN.
 
     Raises:
-        SurgeryError: unknown architecture, layer_idx out of range, student_attention cannot be called that way; and,
+        PatchingError: unknown architecture, layer_idx out of range, student_attention cannot be called that way; and,
             when the model runs, a result of the wrong type, shape, dtype or device. What the student's code raises
             itself comes through unchanged.
     """
@@ -126,20 +136,20 @@ def patched_model(model: AutoModel, attention_by_layer: Mapping[int, Callable[..
         attention_by_layer: for each layer_idx the attention it gets.
 
     Raises:
-        SurgeryError: as `replace_attention_mechanism`; also when two keys mean the same layer.
+        PatchingError: as `replace_attention_mechanism`; also when two keys mean the same layer.
     """
-    family = family_of(model)
-    num_layers = len(family.layers_of(model))
+    architecture = find_architecture(model)
+    num_layers = len(architecture.get_layers(model))
     chosen = {_checked_layer_idx(layer_idx, num_layers): student for layer_idx, student in attention_by_layer.items()}
     if len(chosen) != len(attention_by_layer):
-        raise SurgeryError(f"two of the layers {sorted(attention_by_layer)} are the same one of {num_layers} layers.")
+        raise PatchingError(f"two of the layers {sorted(attention_by_layer)} are the same one of {num_layers} layers.")
     for student in chosen.values():
         _check_callable(student)
 
     register()
     duplicate = eager_copy(model)
     for layer_idx, student in sorted(chosen.items()):
-        _patch_layer(duplicate, family, layer_idx, student)
+        _patch_layer(duplicate, architecture, layer_idx, student)
     track_output_attentions(duplicate)
     inherit_tokenizer(duplicate, model)
     return duplicate
@@ -175,14 +185,14 @@ def run_inference_comparison(model: AutoModel, student_model: AutoModel, prompt:
           after a warm-up
 
     Raises:
-        SurgeryError: no tokenizer is known, the prompt has no tokens or too many, or the models do not fit each other.
+        PatchingError: no tokenizer is known, the prompt has no tokens or too many, or the models do not fit each other.
     """
-    input_ids = tokens_of(prompt, model, student_model)
-    reference = observe(model, input_ids)
-    student = observe(student_model, input_ids)
+    input_ids = encode_prompt(prompt, model, student_model)
+    reference = run_forward(model, input_ids)
+    student = run_forward(student_model, input_ids)
     for what in ("attentions", "logits"):
         if reference[what].shape != student[what].shape:
-            raise SurgeryError(
+            raise PatchingError(
                 f"the two models do not fit each other: {what} of shape {tuple(reference[what].shape)} and "
                 f"{tuple(student[what].shape)}. student_model must be the same model with another attention."
             )
@@ -216,28 +226,28 @@ def extract_attention_weights(model: AutoModel, input_ids: torch.Tensor, layer_i
         ``(batch, num_heads, seq_len, seq_len)``, rows are queries and sum to one.
 
     Raises:
-        SurgeryError: input_ids is no batch of tokens, layer_idx out of range, or the model returns no attentions.
+        PatchingError: input_ids is no batch of tokens, layer_idx out of range, or the model returns no attentions.
     """
     if input_ids.ndim != 2 or input_ids.numel() == 0:
-        raise SurgeryError(
+        raise PatchingError(
             f"input_ids must be (batch, seq_len) with at least one token, got shape {tuple(input_ids.shape)}; "
             "a single sequence becomes a batch with input_ids[None]."
         )
     eager_model = model if is_eager(model) else eager_copy(model)
-    with inference(eager_model):
+    with eval_mode(eager_model):
         outputs = eager_model(input_ids.to(eager_model.device), output_attentions=True)
-    attentions = attentions_of(eager_model, outputs)
+    attentions = get_attentions(eager_model, outputs)
     return attentions[_checked_layer_idx(layer_idx, len(attentions))]
 
 
-def _patch_layer(model: AutoModel, family: Architecture, layer_idx: int, student: Callable[..., Any]) -> None:
-    attention = family.attention_of(model, layer_idx)
+def _patch_layer(model: AutoModel, architecture: Architecture, layer_idx: int, student: Callable[..., Any]) -> None:
+    attention = architecture.get_attention(model, layer_idx)
     if not is_attention_block(student):
         replace_function(attention, student, layer_idx)
         return
     assert isinstance(student, nn.Module)  # is_attention_block has looked
-    num_heads = family.heads_of(model).num_heads
-    replace_block(attention, student, layer_idx, num_heads=num_heads, is_causal=family.is_causal(model))
+    num_heads = architecture.get_head_config(model).num_heads
+    replace_block(attention, student, layer_idx, num_heads=num_heads, is_causal=architecture.is_causal(model))
     model.config.use_cache = False
     if getattr(model, "generation_config", None) is not None:
         model.generation_config.use_cache = False
@@ -245,14 +255,14 @@ def _patch_layer(model: AutoModel, family: Architecture, layer_idx: int, student
 
 def _check_callable(student: Any) -> None:
     if isinstance(student, type):
-        raise SurgeryError(f"{student.__name__} is a class: construct it first, and pass the object.")
+        raise PatchingError(f"{student.__name__} is a class: construct it first, and pass the object.")
     if not callable(student):
-        raise SurgeryError(
+        raise PatchingError(
             f"student_attention is of type {type(student).__name__}, which cannot be called; "
             "wanted a function attention(query, key, value, keep_mask) or an nn.Module."
         )
     if isinstance(student, nn.MultiheadAttention):
-        raise SurgeryError(
+        raise PatchingError(
             "torch.nn.MultiheadAttention takes query, key and value of full width, not split into heads: wrap it in a "
             "module whose forward(hidden_states, keep_mask) calls it with them and attn_mask=~keep_mask."
         )
@@ -260,9 +270,9 @@ def _check_callable(student: Any) -> None:
 
 def _checked_layer_idx(layer_idx: int, num_layers: int) -> int:
     if isinstance(layer_idx, bool) or not isinstance(layer_idx, int):
-        raise SurgeryError(f"layer_idx must be an integer, got {layer_idx!r}.")
+        raise PatchingError(f"layer_idx must be an integer, got {layer_idx!r}.")
     if not -num_layers <= layer_idx < num_layers:
-        raise SurgeryError(
+        raise PatchingError(
             f"layer_idx={layer_idx} is out of range: this model has {num_layers} layers, 0 to {num_layers - 1} "
             f"(or -{num_layers} to -1, from the end)."
         )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from pytest_attn_grader.models.loaded import LoadedModel
+    from pytest_attn_grader.models.types import LoadedModel
     from pytest_attn_grader.submission.function_attention import FunctionAttention
     from tests.support.runs import Warm
     from tests.support.students import Workshop

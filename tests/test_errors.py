@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 
 from pytest_attn_grader import errors
-from pytest_attn_grader.errors import AttnGraderError, FailureName, SubmissionError, SurgeryError, UngradableError
+from pytest_attn_grader.errors import AttnGraderError, FailureName, PatchingError, SubmissionError, UngradableError
 
 
 def test_the_tree_is_the_one_that_is_drawn() -> None:
@@ -29,7 +29,7 @@ def test_the_tree_is_the_one_that_is_drawn() -> None:
 
 
 def test_a_surgery_error_is_a_value_error_too() -> None:
-    assert issubclass(SurgeryError, ValueError)
+    assert issubclass(PatchingError, ValueError)
     assert not issubclass(SubmissionError, UngradableError)
 
 

@@ -29,16 +29,16 @@ from transformers import (
 )
 
 from pytest_attn_grader.attention.reference import causal_keep_mask, reference_attention
-from pytest_attn_grader.errors import SurgeryError
+from pytest_attn_grader.errors import PatchingError
 from pytest_attn_grader.model_utils import (
     attach_tokenizer,
     extract_attention_layer,
     extract_attention_weights,
+    get_tokenizer,
     load_mini_transformer,
     patched_model,
     replace_attention_mechanism,
     run_inference_comparison,
-    tokenizer_of,
 )
 from pytest_attn_grader.models.patching.dispatch import INTERFACE_NAME
 
@@ -513,7 +513,7 @@ def test_a_block_fits_every_family_and_generates_without_cache(models, name):
             return
         generated = patched.generate(tokens(), max_new_tokens=3, do_sample=False, pad_token_id=0, eos_token_id=None)
         assert torch.equal(generated[:, 7], patched(tokens()).logits[:, -1].argmax(dim=-1))
-        with pytest.raises(SurgeryError, match=r"layer 1 was replaced as a whole .*use_cache=False"):
+        with pytest.raises(PatchingError, match=r"layer 1 was replaced as a whole .*use_cache=False"):
             patched.generate(tokens(), max_new_tokens=3, use_cache=True, pad_token_id=0, eos_token_id=None)
 
 
@@ -557,7 +557,7 @@ def test_a_block_gives_way_to_a_block_but_not_to_a_function(gpt2):
     mended = replace_attention_mechanism(patched, block)
     with torch.no_grad():
         close(mended(tokens()).logits, gpt2(tokens()).logits)
-    with pytest.raises(SurgeryError, match=r"layer 0 .* replaced as a whole by WholeBlock .* patch the original"):
+    with pytest.raises(PatchingError, match=r"layer 0 .* replaced as a whole by WholeBlock .* patch the original"):
         replace_attention_mechanism(mended, plain_reference)
 
 
@@ -678,7 +678,7 @@ def test_weights_of_an_unknown_architecture_can_be_extracted():
     config = OPTConfig(vocab_size=VOCAB_SIZE, hidden_size=32, ffn_dim=32, num_hidden_layers=2, num_attention_heads=4)
     model = AutoModelForCausalLM.from_config(config)
     assert extract_attention_weights(model, tokens(), -1).shape == (3, 4, 7, 7)
-    with pytest.raises(SurgeryError, match="architecture 'opt'"):
+    with pytest.raises(PatchingError, match="architecture 'opt'"):
         replace_attention_mechanism(model, plain_reference)
 
 
@@ -794,13 +794,13 @@ def test_masked_language_models_compare_as_well(models):
 def test_a_copy_inherits_the_tokenizer_and_either_model_may_know_it(gpt2):
     model, tokenizer = copy.deepcopy(gpt2), WordTokenizer()
     model.config._name_or_path = ""
-    with pytest.raises(SurgeryError, match=r"no tokenizer is known for this GPT2LMHeadModel.*attach_tokenizer"):
+    with pytest.raises(PatchingError, match=r"no tokenizer is known for this GPT2LMHeadModel.*attach_tokenizer"):
         run_inference_comparison(model, model, PROMPT)
     student_model = replace_attention_mechanism(model, output_only)
     attach_tokenizer(student_model, tokenizer)
     assert run_inference_comparison(model, student_model, PROMPT)["input_ids"].shape == (1, 6)
     attach_tokenizer(model, tokenizer)
-    assert tokenizer_of(replace_attention_mechanism(model, output_only)) is tokenizer
+    assert get_tokenizer(replace_attention_mechanism(model, output_only)) is tokenizer
 
 
 def test_the_tokenizer_is_taken_from_where_the_model_is_from(gpt2, tmp_path):
@@ -821,8 +821,8 @@ def test_the_tokenizer_is_taken_from_where_the_model_is_from(gpt2, tmp_path):
 def test_a_tokenizer_that_is_not_where_the_model_is_from(gpt2, tmp_path):
     model = copy.deepcopy(gpt2)
     model.config._name_or_path = str(tmp_path / "nothing")
-    with pytest.raises(SurgeryError, match=r"no tokenizer can be loaded from '.*nothing'.*attach_tokenizer"):
-        tokenizer_of(model)
+    with pytest.raises(PatchingError, match=r"no tokenizer can be loaded from '.*nothing'.*attach_tokenizer"):
+        get_tokenizer(model)
 
 
 def test_load_mini_transformer_takes_the_automatic_choice_and_its_tokenizer(gpt2, monkeypatch):
@@ -838,7 +838,7 @@ def test_load_mini_transformer_takes_the_automatic_choice_and_its_tokenizer(gpt2
     model, found = load_mini_transformer()
     assert asked == ["auto"]
     assert found is tokenizer
-    assert tokenizer_of(model) is tokenizer
+    assert get_tokenizer(model) is tokenizer
 
 
 # --- what is refused, and what is said ---
@@ -852,18 +852,18 @@ def test_a_layer_out_of_range_is_told_the_range(gpt2, layer_idx):
         lambda: replace_attention_mechanism(gpt2, plain_reference, layer_idx),
         lambda: extract_attention_weights(gpt2, tokens(), layer_idx),
     ):
-        with pytest.raises(SurgeryError, match=text):
+        with pytest.raises(PatchingError, match=text):
             ask()
 
 
 @pytest.mark.parametrize("layer_idx", [True, 1.0, "0", None])
 def test_a_layer_that_is_no_number(gpt2, layer_idx):
-    with pytest.raises(SurgeryError, match=f"layer_idx must be an integer, got {layer_idx!r}"):
+    with pytest.raises(PatchingError, match=f"layer_idx must be an integer, got {layer_idx!r}"):
         extract_attention_layer(gpt2, layer_idx)
 
 
 def test_the_same_layer_twice(gpt2):
-    with pytest.raises(SurgeryError, match=r"two of the layers \[-3, 0\] are the same one of 3 layers"):
+    with pytest.raises(PatchingError, match=r"two of the layers \[-3, 0\] are the same one of 3 layers"):
         patched_model(gpt2, {0: plain_reference, -3: plain_reference})
 
 
@@ -909,7 +909,7 @@ def merged_weights(query, key, value, keep_mask):
 )
 def test_a_wrong_result_is_told_what_it_is_and_what_was_wanted(gpt2, attention, message):
     patched = replace_attention_mechanism(gpt2, attention)
-    with torch.no_grad(), pytest.raises(SurgeryError, match=message):
+    with torch.no_grad(), pytest.raises(PatchingError, match=message):
         patched(tokens())
 
 
@@ -930,7 +930,7 @@ def test_a_wrong_result_is_told_what_it_is_and_what_was_wanted(gpt2, attention, 
     ],
 )
 def test_what_cannot_be_an_attention_is_refused_at_once(gpt2, attention, message):
-    with pytest.raises(SurgeryError, match=message):
+    with pytest.raises(PatchingError, match=message):
         replace_attention_mechanism(gpt2, attention)
 
 
@@ -943,21 +943,21 @@ def test_a_block_with_a_wrong_result(gpt2):
     message = (
         r"Halved returned attn_output of shape \(3, 7, 16\); wanted \(3, 7, 32\) = \(batch, seq_len, hidden_size\)"
     )
-    with pytest.raises(SurgeryError, match=message):
+    with pytest.raises(PatchingError, match=message):
         patched(tokens())
 
 
 def test_a_mask_that_is_a_bias_is_refused(gpt2):
     patched = replace_attention_mechanism(gpt2, plain_reference)
     bias = torch.linspace(-1, 0, 49).view(1, 1, 7, 7).repeat(3, 1, 1, 1)
-    with pytest.raises(SurgeryError, match=r"mask cannot be handed to an attention function: .* neither 0"):
+    with pytest.raises(PatchingError, match=r"mask cannot be handed to an attention function: .* neither 0"):
         patched(tokens(), attention_mask=bias)
 
 
 def test_naming_the_dispatcher_without_attaching_an_attention(gpt2):
     patched = replace_attention_mechanism(gpt2, plain_reference)
     extract_attention_layer(patched, 1).config._attn_implementation_internal = INTERFACE_NAME
-    with pytest.raises(SurgeryError, match="no attention was attached to it; use replace_attention_mechanism"):
+    with pytest.raises(PatchingError, match="no attention was attached to it; use replace_attention_mechanism"):
         patched(tokens())
 
 
@@ -970,7 +970,7 @@ def test_naming_the_dispatcher_without_attaching_an_attention(gpt2):
     ],
 )
 def test_prompts_that_cannot_be_compared(told, prompt, message):
-    with pytest.raises(SurgeryError, match=message):
+    with pytest.raises(PatchingError, match=message):
         run_inference_comparison(told, told, prompt)
 
 
@@ -978,18 +978,18 @@ def test_models_that_do_not_fit_each_other(told, models):
     other = copy.deepcopy(CONFIGS["gpt2"])
     other.n_layer = 2
     with pytest.raises(
-        SurgeryError, match=r"do not fit each other: attentions of shape \(3, 4, 6, 6\) and \(2, 4, 6, 6\)"
+        PatchingError, match=r"do not fit each other: attentions of shape \(3, 4, 6, 6\) and \(2, 4, 6, 6\)"
     ):
         run_inference_comparison(told, AutoModelForCausalLM.from_config(other).eval(), PROMPT)
     bare = AutoModel.from_config(copy.deepcopy(CONFIGS["gpt2"]))
     attach_tokenizer(bare, WordTokenizer())
-    with pytest.raises(SurgeryError, match=r"GPT2Model has no language modelling head.*AutoModelForCausalLM"):
+    with pytest.raises(PatchingError, match=r"GPT2Model has no language modelling head.*AutoModelForCausalLM"):
         run_inference_comparison(bare, bare, PROMPT)
 
 
 @pytest.mark.parametrize("input_ids", [torch.tensor([1, 2]), torch.zeros(1, 0, dtype=torch.long)])
 def test_input_ids_that_are_no_batch(gpt2, input_ids):
-    with pytest.raises(SurgeryError, match=r"input_ids must be \(batch, seq_len\).*input_ids\[None\]"):
+    with pytest.raises(PatchingError, match=r"input_ids must be \(batch, seq_len\).*input_ids\[None\]"):
         extract_attention_weights(gpt2, input_ids)
 
 

@@ -33,8 +33,8 @@ from pytest_attn_grader.results.comparison import (
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from pytest_attn_grader.models.loaded import LoadedModel
     from pytest_attn_grader.models.prompt import Prompt
+    from pytest_attn_grader.models.types import LoadedModel
 
 TOP_K = 10
 # A long prompt has large maps: then only the graded layer's are written down.

@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from pytest_attn_grader.models.loaded import LoadedModel
+    from pytest_attn_grader.models.types import LoadedModel
 
 MAX_TOKENS = 64
-# Of those that come with `mini`, a few hundred tokens: both models read the same ones, and each costs a pass.
-MAX_PASSAGES = 6
 
 # Written for this package: a name, a place and an object each come back, so that a model has reason to look back.
 ENGLISH_PASSAGES = (
@@ -28,9 +26,9 @@ def held_out_passages(loaded: LoadedModel) -> tuple[Tensor, ...]:
     """A few passages as `(1, tokens)` on the model's device; `mini` has its own, in the small language it speaks."""
     texts: tuple[str, ...] = ENGLISH_PASSAGES
     if loaded.source == "embedded":
-        from pytest_attn_grader.models.mini.training.text import held_back_text
+        from pytest_attn_grader.models.mini import read_held_out_passages
 
-        texts = tuple(held_back_text().passages[:MAX_PASSAGES])
+        texts = read_held_out_passages()
     limit = min(MAX_TOKENS, int(loaded.model.config.max_position_embeddings))
     encoded = (loaded.tokenizer(text, return_tensors="pt")["input_ids"][:, :limit] for text in texts)
     return tuple(input_ids.to(loaded.device) for input_ids in encoded)

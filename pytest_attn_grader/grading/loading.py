@@ -10,7 +10,7 @@ from pytest_attn_grader.grading.timing import PhaseClock
 from pytest_attn_grader.settings import Settings
 
 if TYPE_CHECKING:
-    from pytest_attn_grader.models.loaded import LoadedModel
+    from pytest_attn_grader.models.types import LoadedModel
 
 
 def load_session_model(settings: Settings, clock: PhaseClock) -> LoadedModel:

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from pytest_attn_grader.model_utils import patched_model
-from pytest_attn_grader.models.architectures import family_of
+from pytest_attn_grader.models.architectures import find_architecture
 from pytest_attn_grader.results.submission import WidthAdapter
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class PatchedModels:
 
     def why_weights_unavailable(self, tokens: int) -> str | None:
         """Why nobody can know the student's weights on a text of so many tokens; None when they are known."""
-        heads = family_of(self.model).heads_of(self.model)
+        heads = find_architecture(self.model).get_head_config(self.model)
         return self.student.why_weights_unavailable(heads.num_heads, heads.head_dim, tokens)
 
     @property

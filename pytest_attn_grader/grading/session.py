@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from pytest_attn_grader.grading.patched_models import PatchedModels
     from pytest_attn_grader.grading.speed import SpeedBenchmark
     from pytest_attn_grader.misconceptions.mismatches import PredictionCache
-    from pytest_attn_grader.models.loaded import LoadedModel
     from pytest_attn_grader.models.prompt import Prompt
+    from pytest_attn_grader.models.types import LoadedModel
     from pytest_attn_grader.submission.function_attention import FunctionAttention
     from pytest_attn_grader.submission.module_attention import ModuleAttention
 

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from pytest_attn_grader.errors import SurgeryError, UngradableError
+from pytest_attn_grader.errors import PatchingError, UngradableError
 
 if TYPE_CHECKING:
     from torch import nn
 
 
 @dataclass(frozen=True)
-class Heads:
+class HeadConfig:
     """How a model splits its width: ``num_heads * head_dim`` is the width of the queries."""
 
     num_heads: int
@@ -26,7 +26,7 @@ class Heads:
 
 
 @dataclass(frozen=True)
-class Projections:
+class ProjectionNames:
     """Names of the projections, relative to the attention module.
 
     Args:
@@ -62,31 +62,31 @@ class Architecture:
     model_types: tuple[str, ...]
     layers_path: str
     attention_path: str
-    projections: Projections
+    projections: ProjectionNames
     causal: bool
 
-    def layers_of(self, model: nn.Module) -> nn.ModuleList:
-        """The list of transformer layers; raises SurgeryError when it is not where the table says."""
+    def get_layers(self, model: nn.Module) -> nn.ModuleList:
+        """The list of transformer layers; raises PatchingError when it is not where the table says."""
         layers: nn.ModuleList = _follow(model.base_model, self.layers_path, model, self)
         return layers
 
-    def attention_of(self, model: nn.Module, layer_idx: int) -> nn.Module:
+    def get_attention(self, model: nn.Module, layer_idx: int) -> nn.Module:
         """The attention module of one layer (``layer_idx`` counts from 0 and must be in range)."""
-        attention: nn.Module = _follow(self.layers_of(model)[layer_idx], self.attention_path, model, self)
+        attention: nn.Module = _follow(self.get_layers(model)[layer_idx], self.attention_path, model, self)
         return attention
 
-    def output_projection_of(self, model: nn.Module, layer_idx: int) -> nn.Module:
+    def get_output_projection(self, model: nn.Module, layer_idx: int) -> nn.Module:
         """The projection that mixes the heads' outputs of one layer."""
-        projection: nn.Module = _follow(self.layers_of(model)[layer_idx], self.projections.output, model, self)
+        projection: nn.Module = _follow(self.get_layers(model)[layer_idx], self.projections.output, model, self)
         return projection
 
-    def heads_of(self, model: nn.Module) -> Heads:
+    def get_head_config(self, model: nn.Module) -> HeadConfig:
         """Number of query heads, of key/value heads, and their width."""
         config: Any = model.config
         num_heads = int(config.num_attention_heads)
         num_key_value_heads = getattr(config, "num_key_value_heads", None)
         head_dim = getattr(config, "head_dim", None)
-        return Heads(
+        return HeadConfig(
             num_heads=num_heads,
             num_key_value_heads=num_heads if num_key_value_heads is None else int(num_key_value_heads),
             head_dim=int(config.hidden_size) // num_heads if head_dim is None else int(head_dim),
@@ -98,7 +98,7 @@ class Architecture:
         return bool(getattr(config, "is_causal", self.causal) or getattr(config, "is_decoder", False))
 
 
-_SPLIT = Projections("q_proj", "k_proj", "v_proj", "self_attn.o_proj")
+_SPLIT = ProjectionNames("q_proj", "k_proj", "v_proj", "self_attn.o_proj")
 
 ARCHITECTURES: tuple[Architecture, ...] = (
     Architecture(
@@ -106,7 +106,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         model_types=("gpt2",),
         layers_path="h",
         attention_path="attn",
-        projections=Projections("c_attn", "c_attn", "c_attn", "attn.c_proj", packing="fused", transposed=True),
+        projections=ProjectionNames("c_attn", "c_attn", "c_attn", "attn.c_proj", packing="fused", transposed=True),
         causal=True,
     ),
     Architecture(
@@ -114,7 +114,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         model_types=("gpt_neox",),
         layers_path="layers",
         attention_path="attention",
-        projections=Projections(
+        projections=ProjectionNames(
             "query_key_value", "query_key_value", "query_key_value", "attention.dense", packing="fused-per-head"
         ),
         causal=True,
@@ -132,7 +132,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         model_types=("bert",),
         layers_path="encoder.layer",
         attention_path="attention.self",
-        projections=Projections("query", "key", "value", "attention.output.dense"),
+        projections=ProjectionNames("query", "key", "value", "attention.output.dense"),
         causal=False,
     ),
     Architecture(
@@ -140,31 +140,31 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         model_types=("distilbert",),
         layers_path="transformer.layer",
         attention_path="attention",
-        projections=Projections("q_lin", "k_lin", "v_lin", "attention.out_lin"),
+        projections=ProjectionNames("q_lin", "k_lin", "v_lin", "attention.out_lin"),
         causal=False,
     ),
 )
 
 
-def family_of(model: nn.Module) -> Architecture:
+def find_architecture(model: nn.Module) -> Architecture:
     """The row of the table that describes this model.
 
     Raises:
-        SurgeryError: the model is no transformers model, or its architecture is not in the table.
+        PatchingError: the model is no transformers model, or its architecture is not in the table.
     """
     model_type = getattr(getattr(model, "config", None), "model_type", None)
     if model_type is None or not hasattr(model, "base_model"):
-        raise SurgeryError(
+        raise PatchingError(
             f"{type(model).__name__} is not a transformers model: it has no config.model_type to tell its architecture "
             "by. Load it with transformers' AutoModelForCausalLM.from_pretrained or take pytest_attn_grader's "
             "load_mini_transformer()."
         )
-    for family in ARCHITECTURES:
-        if model_type in family.model_types:
-            return family
-    raise SurgeryError(
+    for architecture in ARCHITECTURES:
+        if model_type in architecture.model_types:
+            return architecture
+    raise PatchingError(
         f"architecture {model_type!r} ({type(model).__name__}) is not known here. Looked for config.model_type among "
-        f"{', '.join(known for family in ARCHITECTURES for known in family.model_types)}. "
+        f"{', '.join(known for architecture in ARCHITECTURES for known in architecture.model_types)}. "
         "What works nevertheless: extract_attention_weights(model, input_ids, layer_idx) on any model that returns its "
         "attentions, and grading on a model of a known architecture (--attn-model=distilgpt2 or mini)."
     )
@@ -177,17 +177,18 @@ def is_causal_model(model: nn.Module) -> bool:
         UngradableError: the model's architecture is not in the table.
     """
     try:
-        return family_of(model).is_causal(model)
-    except SurgeryError as unknown:
+        return find_architecture(model).is_causal(model)
+    except PatchingError as unknown:
         raise UngradableError(str(unknown)) from unknown
 
 
-def _follow(start: Any, path: str, model: Any, family: Architecture) -> Any:
+def _follow(start: Any, path: str, model: Any, architecture: Architecture) -> Any:
     try:
         return attrgetter(path)(start)
     except AttributeError as missing:
-        raise SurgeryError(
-            f"{type(model).__name__} says it is a {family.name} model (config.model_type={model.config.model_type!r}), "
-            f"but {type(start).__name__} has no {path!r}: {missing}. Its modules: "
+        raise PatchingError(
+            f"{type(model).__name__} says it is a {architecture.name} model "
+            f"(config.model_type={model.config.model_type!r}), but {type(start).__name__} has no {path!r}: {missing}. "
+            f"Its modules: "
             f"{', '.join(name for name, _ in start.named_children()) or 'none'}."
         ) from missing

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pytest_attn_grader.models.loaded import ModelSourceError
+from pytest_attn_grader.models.types import ModelSourceError
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from pytest_attn_grader.models.checkpoint import CONFIG, WEIGHTS, missing_parts, weight_files
 from pytest_attn_grader.models.hub_download import fetch_snapshot
-from pytest_attn_grader.models.loaded import LoadedFiles, ModelSource, ModelSourceError
 from pytest_attn_grader.models.pretrained import load_folder
+from pytest_attn_grader.models.types import LoadedFiles, ModelSource, ModelSourceError
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -83,7 +83,7 @@ class Hub:
                 return pin
         return None
 
-    def repo_of(self, name: str) -> str:
+    def resolve_repo(self, name: str) -> str:
         """Give the hub id behind a short name of ours; any other name is a hub id already."""
         return next((pin.repo for pin in self.pins if name == pin.name), name)
 
@@ -101,7 +101,7 @@ def load_hub_model(name: str, revision: str | None, *, hub: Hub, progress: bool)
         ModelSourceError: it cannot be had, or its files are damaged.
     """
     pin = hub.find_pin(name, revision)
-    repo = hub.repo_of(name)
+    repo = hub.resolve_repo(name)
     wanted = pin.revision if pin else revision or "main"
     # Who has loaded a pinned model by its short name with transformers has it in the cache under that name.
     known_as = (pin.repo, pin.name) if pin else (repo,)

@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from pytest_attn_grader.models.loaded import ModelSourceError
+from pytest_attn_grader.models.types import ModelSourceError
 
 _START_SECONDS = 60.0  # importing huggingface_hub from a slow disk
 _STALL_SECONDS = "5"  # without a single byte; huggingface_hub resumes five times before it gives up

@@ -15,7 +15,7 @@ from typing import Any, TextIO
 
 from pytest_attn_grader.models.checkpoint import CONFIG, TOKENIZER_SETS, WEIGHTS, WEIGHTS_INDEX, WEIGHTS_SHARDS
 from pytest_attn_grader.models.hub_download import OFFLINE_REMEDY, DownloadRequest
-from pytest_attn_grader.models.loaded import ModelSourceError
+from pytest_attn_grader.models.types import ModelSourceError
 
 _REQUEST_SECONDS = 5.0
 _MAX_RESUMES = 5

@@ -8,9 +8,14 @@ from typing import TYPE_CHECKING
 from pytest_attn_grader.errors import ModelUnavailableError
 from pytest_attn_grader.models.devices import resolve_device
 from pytest_attn_grader.models.hub import Hub, load_hub_model
-from pytest_attn_grader.models.loaded import LoadedFiles, LoadedModel, ModelSourceError
 from pytest_attn_grader.models.local import load_path
-from pytest_attn_grader.models.types import ModelRequest, parse_model_request
+from pytest_attn_grader.models.types import (
+    LoadedFiles,
+    LoadedModel,
+    ModelRequest,
+    ModelSourceError,
+    parse_model_request,
+)
 
 if TYPE_CHECKING:
     import torch

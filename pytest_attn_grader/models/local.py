@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pytest_attn_grader.models.loaded import LoadedFiles, ModelSourceError
 from pytest_attn_grader.models.pretrained import load_folder
+from pytest_attn_grader.models.types import LoadedFiles, ModelSourceError
 
 _REMEDY = "Copy or save the model there again."
 

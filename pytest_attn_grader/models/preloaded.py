@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_attn_grader.models.loaded import LoadedModel
+from pytest_attn_grader.models.types import LoadedModel
 
 _models: dict[tuple[str, str], LoadedModel] = {}
 

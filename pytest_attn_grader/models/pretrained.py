@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_attn_grader.models.checkpoint import WEIGHTS, check_checkpoint, file_sha256, weight_files
-from pytest_attn_grader.models.loaded import ModelSourceError
+from pytest_attn_grader.models.types import ModelSourceError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

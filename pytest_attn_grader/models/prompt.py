@@ -10,7 +10,7 @@ from torch import Tensor
 from pytest_attn_grader.errors import UsageError
 
 if TYPE_CHECKING:
-    from pytest_attn_grader.models.loaded import LoadedModel
+    from pytest_attn_grader.models.types import LoadedModel
 
 
 @dataclass(frozen=True)

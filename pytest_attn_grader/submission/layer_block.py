@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from pytest_attn_grader.models.architectures import Architecture, family_of
+from pytest_attn_grader.models.architectures import Architecture, find_architecture
 from pytest_attn_grader.models.patching.dispatch import attention_weights_requested
 from pytest_attn_grader.results.submission import WidthAdapter
 from pytest_attn_grader.submission.head_adapter import Heads, Tally
@@ -120,7 +120,7 @@ def make_block(
     Args:
         student: the submission's own, whose layout and restrictions hold for a reference in its place as well.
     """
-    family = family_of(model)
+    family = find_architecture(model)
     if family.name in _ROTARY:
         return None
     projections = projections_of(model, family, layer_idx)
@@ -133,7 +133,7 @@ def make_block(
 
 def restriction(oracle: ProjectedStudent, model: Any, layer_idx: int) -> str | None:
     """What the module has no room for, so that the reference has to do without it as well; None when it has."""
-    family = family_of(model)
+    family = find_architecture(model)
     if family.name in _ROTARY:
         return None
     projections = projections_of(model, family, layer_idx)

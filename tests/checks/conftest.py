@@ -14,7 +14,7 @@ from tests.support.students import Workshop
 
 if TYPE_CHECKING:
     from pytest_attn_grader.grading.session import GradingSession
-    from pytest_attn_grader.models.loaded import LoadedModel
+    from pytest_attn_grader.models.types import LoadedModel
 
 Ask = Callable[..., "str | None"]
 

@@ -22,8 +22,8 @@ from pytest_attn_grader.grading.comparison import (
 )
 from pytest_attn_grader.grading.held_out_text import held_out_passages
 from pytest_attn_grader.model_utils import replace_attention_mechanism
-from pytest_attn_grader.models.loaded import LoadedModel
 from pytest_attn_grader.models.prompt import tokenize_prompt
+from pytest_attn_grader.models.types import LoadedModel
 from pytest_attn_grader.results.comparison import Comparison, HeadComparison
 from pytest_attn_grader.settings import PROMPT_EXAMPLE
 

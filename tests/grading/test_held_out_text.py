@@ -5,14 +5,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from pytest_attn_grader.grading.held_out_text import ENGLISH_PASSAGES, MAX_PASSAGES, MAX_TOKENS, held_out_passages
-from pytest_attn_grader.models.loaded import LoadedModel
-from pytest_attn_grader.models.mini.training.text import held_back_text
+from pytest_attn_grader.grading.held_out_text import ENGLISH_PASSAGES, MAX_TOKENS, held_out_passages
+from pytest_attn_grader.models.mini import read_held_out_passages
+from pytest_attn_grader.models.types import LoadedModel
 
 
 def test_the_embedded_model_reads_its_own_language(mini: LoadedModel) -> None:
     passages = held_out_passages(mini)
-    texts = tuple(held_back_text().passages[:MAX_PASSAGES])
+    texts = read_held_out_passages()
     assert len(passages) == len(texts) > 0
     for input_ids, text in zip(passages, texts, strict=True):
         assert text.startswith(mini.tokenizer.decode(input_ids[0]))

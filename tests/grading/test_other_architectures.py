@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from pytest_attn_grader.models.loaded import LoadedModel
+    from pytest_attn_grader.models.types import LoadedModel
     from tests.support.runs import Warm
     from tests.support.students import Workshop
 

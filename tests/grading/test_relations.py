@@ -16,8 +16,8 @@ from pytest_attn_grader.grading.comparison import compare_on_prompt
 from pytest_attn_grader.grading.evidence import CheckFailed, Evidence, NotApplicable
 from pytest_attn_grader.grading.session import GradingSession
 from pytest_attn_grader.model_utils import replace_attention_mechanism
-from pytest_attn_grader.models.loaded import LoadedModel
 from pytest_attn_grader.models.prompt import tokenize_prompt
+from pytest_attn_grader.models.types import LoadedModel
 from pytest_attn_grader.results.comparison import Comparison
 from pytest_attn_grader.settings import PROMPT_EXAMPLE, Settings
 

@@ -10,7 +10,7 @@ from pytest_attn_grader.attention.probes import SPEC_BY_NAME
 from pytest_attn_grader.errors import ModelUnavailableError, SubmissionError, UsageError
 from pytest_attn_grader.grading.assemble import assemble, collect_run_data
 from pytest_attn_grader.grading.session import MAX_LIMIT_TOKENS, GradingSession
-from pytest_attn_grader.models.loaded import LoadedModel
+from pytest_attn_grader.models.types import LoadedModel
 from pytest_attn_grader.results.report import CheckResult
 from pytest_attn_grader.settings import Settings
 from tests.support.reports import validate_report

@@ -26,7 +26,7 @@ from pytest_attn_grader.settings import Settings
 from pytest_attn_grader.submission.student import Student
 
 if TYPE_CHECKING:
-    from pytest_attn_grader.models.loaded import LoadedModel
+    from pytest_attn_grader.models.types import LoadedModel
 
 CORPUS = Path(__file__).with_name("corpus")
 TIERS = ("process", "bwrap")

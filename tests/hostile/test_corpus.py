@@ -13,7 +13,7 @@ from pytest_attn_grader.sandbox import bubblewrap
 from tests.hostile.grading import CORPUS, TIERS, Grading, Hostile, Outcome, corpus
 
 if TYPE_CHECKING:
-    from pytest_attn_grader.models.loaded import LoadedModel
+    from pytest_attn_grader.models.types import LoadedModel
 
 # One of each kind is tried by default; the rest takes minutes.
 QUICK = {"process": {"reads_frames", "exits_with_a_pass"}, "bwrap": {"answers_itself"}}

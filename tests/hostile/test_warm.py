@@ -14,7 +14,7 @@ from pytest_attn_grader.sandbox.fork_server import ForkedProcess
 from tests.hostile.grading import CORPUS, TIERS, Grading, Hostile
 
 if TYPE_CHECKING:
-    from pytest_attn_grader.models.loaded import LoadedModel
+    from pytest_attn_grader.models.types import LoadedModel
 
 pytestmark = [
     pytest.mark.slow,

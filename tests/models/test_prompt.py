@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from pytest_attn_grader.errors import UsageError
-from pytest_attn_grader.models.loaded import LoadedModel
 from pytest_attn_grader.models.prompt import tokenize_prompt
+from pytest_attn_grader.models.types import LoadedModel
 from pytest_attn_grader.settings import PROMPT_EXAMPLE
 
 

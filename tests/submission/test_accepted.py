@@ -18,7 +18,7 @@ from tests.support.checks import PASSED, ask_everything, session_over
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from pytest_attn_grader.models.loaded import LoadedModel
+    from pytest_attn_grader.models.types import LoadedModel
     from tests.support.students import Workshop
 
 STYLES = styles()

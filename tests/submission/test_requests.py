@@ -12,7 +12,7 @@ from tests.support.accepted import ACCEPTED
 from tests.support.checks import session_over
 
 if TYPE_CHECKING:
-    from pytest_attn_grader.models.loaded import LoadedModel
+    from pytest_attn_grader.models.types import LoadedModel
     from tests.support.students import Workshop
 
 

@@ -22,7 +22,7 @@ from pytest_attn_grader.plugin.outcomes import unmet_dependency
 from pytest_attn_grader.settings import Settings
 
 if TYPE_CHECKING:
-    from pytest_attn_grader.models.loaded import LoadedModel
+    from pytest_attn_grader.models.types import LoadedModel
     from pytest_attn_grader.submission.student import Student
 
 PASSED = "passed"

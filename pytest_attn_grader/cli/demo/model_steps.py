@@ -23,7 +23,7 @@ from pytest_attn_grader.results.comparison import Comparison
 from pytest_attn_grader.settings import PROMPT_EXAMPLE
 
 if TYPE_CHECKING:
-    from pytest_attn_grader.models.loaded import LoadedModel
+    from pytest_attn_grader.models.types import LoadedModel
 
 WRONG = ("no_scale", "softmax_over_queries", "no_mask")
 # Two evaluations of the same formula in float32, through all layers.

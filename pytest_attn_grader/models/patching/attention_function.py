@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from pytest_attn_grader.errors import SurgeryError
+from pytest_attn_grader.errors import PatchingError
 
 # How the mask is handed over: as fourth argument, by a parameter's name, or not at all.
 FOURTH_ARGUMENT = "*"
@@ -32,7 +32,7 @@ def mask_parameter(attention: Callable[..., Any]) -> str:
     """How this attention takes its mask: a parameter's name, `FOURTH_ARGUMENT`, or `NO_MASK` when it masks by itself.
 
     Raises:
-        SurgeryError: it cannot be called with three tensors.
+        PatchingError: it cannot be called with three tensors.
     """
     try:
         signature = inspect.signature(attention.forward if isinstance(attention, nn.Module) else attention)
@@ -50,8 +50,8 @@ def mask_parameter(attention: Callable[..., Any]) -> str:
             return FOURTH_ARGUMENT
     if _accepts(signature, None, None, None):
         return NO_MASK
-    raise SurgeryError(
-        f"{name_of(attention)}{signature} cannot be called as an attention function. Wanted: {_WANTED}. "
+    raise PatchingError(
+        f"{get_name(attention)}{signature} cannot be called as an attention function. Wanted: {_WANTED}. "
         "Wrap it in a function of that form, for instance with functools.partial for further arguments."
     )
 
@@ -97,7 +97,7 @@ class AttentionFunction:
         """One call: the output and the weights if it returned any, shapes and types checked.
 
         Raises:
-            SurgeryError: what came back is no tensor, or not of the shape, dtype or device wanted.
+            PatchingError: what came back is no tensor, or not of the shape, dtype or device wanted.
             Exception: whatever the function itself raises, unchanged.
         """
         if self.mask_name == FOURTH_ARGUMENT:
@@ -141,8 +141,8 @@ def split_output(attention: Callable[..., Any], answer: Any) -> tuple[Any, Any]:
     if not isinstance(answer, tuple | list):
         return answer, None
     if len(answer) != 2:
-        raise SurgeryError(
-            f"{name_of(attention)} returned a {type(answer).__name__} of {len(answer)} items; "
+        raise PatchingError(
+            f"{get_name(attention)} returned a {type(answer).__name__} of {len(answer)} items; "
             "wanted attn_output or (attn_output, attn_weights)."
         )
     return answer[0], answer[1]
@@ -157,23 +157,23 @@ def check_tensor(
     *,
     like: torch.Tensor | None = None,
 ) -> None:
-    """Raises SurgeryError unless this is a tensor of the wanted shape (and in ``like``'s dtype and on its device)."""
+    """Raises PatchingError unless this is a tensor of the wanted shape (and in ``like``'s dtype and on its device)."""
     if not isinstance(tensor, torch.Tensor):
-        raise SurgeryError(
-            f"{name_of(attention)} returned {what} of type {type(tensor).__name__}; "
+        raise PatchingError(
+            f"{get_name(attention)} returned {what} of type {type(tensor).__name__}; "
             f"wanted a torch.Tensor of shape {wanted} = {dimensions}."
         )
     if tuple(tensor.shape) != tuple(wanted):
-        raise SurgeryError(
-            f"{name_of(attention)} returned {what} of shape {tuple(tensor.shape)}; wanted {wanted} = {dimensions}."
+        raise PatchingError(
+            f"{get_name(attention)} returned {what} of shape {tuple(tensor.shape)}; wanted {wanted} = {dimensions}."
         )
     if like is not None and (tensor.dtype != like.dtype or tensor.device != like.device):
-        raise SurgeryError(
-            f"{name_of(attention)} returned {what} in {tensor.dtype} on {tensor.device}; "
+        raise PatchingError(
+            f"{get_name(attention)} returned {what} in {tensor.dtype} on {tensor.device}; "
             f"wanted {like.dtype} on {like.device}, as the query. Return {what}.to(query)."
         )
 
 
-def name_of(attention: Callable[..., Any]) -> str:
+def get_name(attention: Callable[..., Any]) -> str:
     """What messages call an attention."""
     return getattr(attention, "__name__", None) or type(attention).__name__

@@ -14,16 +14,16 @@ from typing import Any
 import torch
 from torch import nn
 
-from pytest_attn_grader.errors import SurgeryError
-from pytest_attn_grader.models.patching.attention_function import check_tensor, name_of, split_output
+from pytest_attn_grader.errors import PatchingError
+from pytest_attn_grader.models.patching.attention_function import check_tensor, get_name, split_output
 from pytest_attn_grader.models.patching.dispatch import (
-    attach,
+    attention_weights_requested,
     dispatch_attention,
     get_attention,
-    keep_mask_of,
+    make_keep_mask,
+    set_attention,
     use_dispatcher,
 )
-from pytest_attn_grader.models.patching.dispatch import attention_weights_requested as _weights_are_wanted
 
 _MASK_ARGUMENTS = ("attention_mask", "mask")
 _CACHE_ARGUMENTS = ("past_key_values", "past_key_value", "layer_past")
@@ -45,7 +45,7 @@ class ReplacedBlock(nn.Module):
         arguments = inspect.signature(_original_class(type(self)).forward).bind(self, *args, **kwargs).arguments
         arguments.update(arguments.pop("kwargs", {}))
         if any(arguments.get(name) is not None for name in _CACHE_ARGUMENTS):
-            raise SurgeryError(
+            raise PatchingError(
                 f"layer {self.student_layer_idx} was replaced as a whole by a module with projections of its own, "
                 "which keeps no keys and values from call to call: call the model, or generate, with use_cache=False."
             )
@@ -53,8 +53,8 @@ class ReplacedBlock(nn.Module):
         student = get_attention(self)
         assert student is not None  # attached where this class was given
         batch_size, seq_len, _ = hidden_states.shape
-        keep_mask = keep_mask_of(
-            keep_mask_of_tokens(_first(arguments, _MASK_ARGUMENTS)),
+        keep_mask = make_keep_mask(
+            expand_token_mask(_first(arguments, _MASK_ARGUMENTS)),
             (batch_size, seq_len, seq_len),
             is_causal=self.student_is_causal,
             device=hidden_states.device,
@@ -64,7 +64,7 @@ class ReplacedBlock(nn.Module):
         attn_output, attn_weights = split_output(student, answer)
         dimensions = "(batch, seq_len, hidden_size)"
         check_tensor(student, "attn_output", attn_output, tuple(hidden_states.shape), dimensions, like=hidden_states)
-        if not _weights_are_wanted(arguments):
+        if not attention_weights_requested(arguments):
             return attn_output, None
         wanted = (batch_size, self.student_num_heads, seq_len, seq_len)
         if attn_weights is None:
@@ -97,7 +97,7 @@ class DispatchedBert(nn.Module):
         cache_position: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         if encoder_hidden_states is not None or self.position_embedding_type != "absolute":
-            raise SurgeryError(
+            raise PatchingError(
                 "BERT's cross-attention and its relative positions add to the attention scores what "
                 "attention(query, key, value, keep_mask) cannot be told; use self-attention with absolute positions."
             )
@@ -149,7 +149,7 @@ class DispatchedDistilBert(nn.Module):
             split_query,
             split_key,
             split_value,
-            keep_mask_of_tokens(mask),
+            expand_token_mask(mask),
             is_causal=False,
             head_mask=head_mask,
             output_attentions=output_attentions,
@@ -170,22 +170,22 @@ def replace_function(attention: Any, student: Callable[..., Any], layer_idx: int
     """Let this layer's module ask ``student`` for its attention; its projections stay.
 
     Raises:
-        SurgeryError: the module's class offers no way to have its attention replaced.
+        PatchingError: the module's class offers no way to have its attention replaced.
     """
     if isinstance(attention, ReplacedBlock):
-        former = name_of(get_attention(attention) or attention)
-        raise SurgeryError(
+        former = get_name(get_attention(attention) or attention)
+        raise PatchingError(
             f"layer {layer_idx} of this model was replaced as a whole by {former} "
             "and has no projections left to feed an attention function with: patch the original model instead."
         )
-    attach(attention, student, layer_idx)
+    set_attention(attention, student, layer_idx)
     forward = inspect.unwrap(type(attention).forward)
     if "ALL_ATTENTION_FUNCTIONS" in forward.__code__.co_names:
         use_dispatcher(attention)
     elif not isinstance(attention, _PATCHED_CLASSES):
         dispatched = _DISPATCHED.get(type(attention).__name__)
         if dispatched is None:
-            raise SurgeryError(
+            raise PatchingError(
                 f"{type(attention).__name__} computes its attention itself instead of asking transformers' attention "
                 "interface, so a function cannot be put into it. What works nevertheless: an nn.Module that takes "
                 "hidden states and replaces the block as a whole, or a newer version of transformers."
@@ -215,7 +215,7 @@ def hidden_states_mask_parameter(student: nn.Module) -> str:
     return ""
 
 
-def keep_mask_of_tokens(mask: torch.Tensor | None) -> torch.Tensor | None:
+def expand_token_mask(mask: torch.Tensor | None) -> torch.Tensor | None:
     """A mask that says of each token whether it is one (``(batch, key_len)``, 1 or 0), as a keep mask; others as is.
 
     DistilBERT's attention gets such a mask in transformers 4.

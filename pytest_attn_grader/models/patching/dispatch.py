@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from pytest_attn_grader.attention.reference import as_keep_mask, causal_keep_mask
-from pytest_attn_grader.errors import SurgeryError
+from pytest_attn_grader.errors import PatchingError
 from pytest_attn_grader.models.patching.attention_function import AttentionFunction, mask_parameter
 
 INTERFACE_NAME = "attn_grader"
@@ -50,7 +50,7 @@ def register() -> None:
     AttentionMaskInterface.register(INTERFACE_NAME, eager_mask)
 
 
-def attach(module: Any, attention: Callable[..., Any], layer_idx: int) -> None:
+def set_attention(module: Any, attention: Callable[..., Any], layer_idx: int) -> None:
     """Give a layer's module the attention that is to answer for it.
 
     An nn.Module becomes a submodule (its parameters are the model's, `train` and `eval` reach it); anything else is
@@ -104,20 +104,20 @@ def dispatch_attention(
     """
     attention = get_attention(module)
     if attention is None:
-        raise SurgeryError(
+        raise PatchingError(
             f"{type(module).__name__} is set to attention implementation {INTERFACE_NAME!r} but no attention was "
             "attached to it; use replace_attention_mechanism(model, student_attention, layer_idx) instead of naming it."
         )
     refused = [name for name in _NOT_IN_THE_CONTRACT if others.get(name) is not None]
     if refused:
-        raise SurgeryError(
+        raise PatchingError(
             f"{type(module).__name__} asks its attention for {', '.join(refused)}, "
             "which attention(query, key, value, keep_mask) cannot be told."
         )
     batch_size, num_heads, query_len, head_dim = query.shape
     key_len = key.shape[-2]
     if scaling is None:
-        scaling = _scaling_of(module, head_dim)
+        scaling = _get_scaling(module, head_dim)
     relative_scaling = scaling * head_dim**0.5
     if abs(relative_scaling - 1.0) > 1e-9:
         query = query * relative_scaling  # the contract's 1 / sqrt(head_dim) then gives the layer's own scaling
@@ -127,7 +127,7 @@ def dispatch_attention(
     query, key, value = query.contiguous(), key.contiguous(), value.contiguous()
     if attention_mask is None and is_causal is None:
         is_causal = bool(getattr(module, "is_causal", False))
-    keep_mask = keep_mask_of(
+    keep_mask = make_keep_mask(
         attention_mask,
         (batch_size, query_len, key_len),
         is_causal=bool(is_causal),
@@ -142,7 +142,7 @@ def dispatch_attention(
     return attn_output.transpose(1, 2).contiguous(), attn_weights
 
 
-def keep_mask_of(
+def make_keep_mask(
     attention_mask: torch.Tensor | None,
     sizes: tuple[int, int, int],
     *,
@@ -167,7 +167,7 @@ def keep_mask_of(
         try:
             keep_mask = as_keep_mask(attention_mask[..., :key_len])  # a static cache's mask is longer than its keys
         except ValueError as bias:
-            raise SurgeryError(f"this model's mask cannot be handed to an attention function: {bias}") from bias
+            raise PatchingError(f"this model's mask cannot be handed to an attention function: {bias}") from bias
     elif is_causal:
         keep_mask = causal_keep_mask(query_len, key_len, sliding_window=sliding_window, device=device)[None, None]
     else:
@@ -211,7 +211,7 @@ def _forget_request(module: nn.Module, args: tuple[Any, ...], output: Any) -> No
     _weights_wanted.set(_weights_wanted.get()[:-1])
 
 
-def _scaling_of(module: Any, head_dim: int) -> float:
+def _get_scaling(module: Any, head_dim: int) -> float:
     """The factor a layer puts on its scores, for layers that do not pass it on (GPT-2 in transformers 4)."""
     scaling = getattr(module, "scaling", None)
     if scaling is not None:

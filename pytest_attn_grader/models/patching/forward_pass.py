@@ -10,33 +10,33 @@ import torch
 from torch import nn
 
 from pytest_attn_grader.attention import metrics
-from pytest_attn_grader.errors import SurgeryError
-from pytest_attn_grader.models.patching.shared_copy import eager_copy, inference, is_eager
+from pytest_attn_grader.errors import PatchingError
+from pytest_attn_grader.models.patching.shared_copy import eager_copy, eval_mode, is_eager
 
 TIMED_RUNS = 5
 # Of a large model, or on a slow machine, fewer runs must do: what is asked for is a grade, not a benchmark.
-TIMED_SECONDS_AT_MOST = 0.1
+MAX_TIMED_SECONDS = 0.1
 
 
-def observe(model: Any, input_ids: torch.Tensor) -> dict[str, torch.Tensor]:
+def run_forward(model: Any, input_ids: torch.Tensor) -> dict[str, torch.Tensor]:
     """Attentions, logits and time of one forward pass, on the CPU."""
     eager_model = model if is_eager(model) else eager_copy(model)
     input_ids = input_ids.to(eager_model.device)
-    with inference(eager_model):
+    with eval_mode(eager_model):
         outputs = eager_model(input_ids, output_attentions=True)  # warms up as well
         seconds: list[float] = []
-        while len(seconds) < TIMED_RUNS and sum(seconds) < TIMED_SECONDS_AT_MOST:
+        while len(seconds) < TIMED_RUNS and sum(seconds) < MAX_TIMED_SECONDS:
             _finish_queued_work(input_ids.device)
             started = time.perf_counter()
             eager_model(input_ids)
             _finish_queued_work(input_ids.device)
             seconds.append(time.perf_counter() - started)
     if getattr(outputs, "logits", None) is None:
-        raise SurgeryError(
+        raise PatchingError(
             f"{type(model).__name__} has no language modelling head, so there are no next tokens to compare; "
             "load it with AutoModelForCausalLM (or AutoModelForMaskedLM)."
         )
-    attentions = attentions_of(eager_model, outputs)
+    attentions = get_attentions(eager_model, outputs)
     return {
         "attentions": torch.cat(attentions).cpu(),  # (num_layers, num_heads, T, T): the batch of one is dropped
         "logits": outputs.logits[0].cpu(),
@@ -49,11 +49,11 @@ def _finish_queued_work(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def attentions_of(model: nn.Module, outputs: Any) -> tuple[torch.Tensor, ...]:
-    """One map a layer ``(batch, num_heads, seq_len, seq_len)``; raises SurgeryError when the model gave none."""
+def get_attentions(model: nn.Module, outputs: Any) -> tuple[torch.Tensor, ...]:
+    """One map a layer ``(batch, num_heads, seq_len, seq_len)``; raises PatchingError when the model gave none."""
     attentions = getattr(outputs, "attentions", None)
     if not attentions or any(entry is None for entry in attentions):
-        raise SurgeryError(
+        raise PatchingError(
             f"{type(model).__name__} returned no attention weights although output_attentions=True was asked."
         )
     return tuple(attentions)

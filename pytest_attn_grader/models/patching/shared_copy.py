@@ -40,7 +40,7 @@ def is_eager(model: nn.Module) -> bool:
 
 
 @contextmanager
-def inference(model: nn.Module) -> Iterator[None]:
+def eval_mode(model: nn.Module) -> Iterator[None]:
     """No gradients, evaluation mode; afterwards every module is in the mode it was in."""
     was_training = [module for module in model.modules() if module.training]
     model.eval()

@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import nn
 
-from pytest_attn_grader.errors import SurgeryError
+from pytest_attn_grader.errors import PatchingError
 
 # Weak, so that a model that is no longer used is not kept alive by its tokenizer.
 _tokenizers: WeakKeyDictionary[nn.Module, Any] = WeakKeyDictionary()
@@ -25,18 +25,18 @@ def inherit_tokenizer(duplicate: nn.Module, model: nn.Module) -> None:
         _tokenizers[duplicate] = _tokenizers[model]
 
 
-def tokenizer_of(model: nn.Module) -> Any:
+def get_tokenizer(model: nn.Module) -> Any:
     """The tokenizer of a model: the one attached to it, else the one stored where the model was loaded from.
 
     Raises:
-        SurgeryError: neither is there.
+        PatchingError: neither is there.
     """
     if model in _tokenizers:
         return _tokenizers[model]
     name = getattr(getattr(model, "config", None), "_name_or_path", "")
     remedy = "Say which it is: attach_tokenizer(model, tokenizer)."
     if not name:
-        raise SurgeryError(
+        raise PatchingError(
             f"no tokenizer is known for this {type(model).__name__}, which was not loaded by name. {remedy}"
         )
     from transformers import AutoTokenizer
@@ -44,24 +44,24 @@ def tokenizer_of(model: nn.Module) -> Any:
     try:
         tokenizer = AutoTokenizer.from_pretrained(name)
     except Exception as reason:
-        raise SurgeryError(
+        raise PatchingError(
             f"no tokenizer can be loaded from {name!r}, where the model is from: {reason}. {remedy}"
         ) from reason
     attach_tokenizer(model, tokenizer)
     return tokenizer
 
 
-def tokens_of(prompt: str, model: nn.Module, student_model: nn.Module) -> torch.Tensor:
-    """The prompt as ``(1, seq_len)``, int64; raises SurgeryError when it is empty or longer than the context."""
+def encode_prompt(prompt: str, model: nn.Module, student_model: nn.Module) -> torch.Tensor:
+    """The prompt as ``(1, seq_len)``, int64; raises PatchingError when it is empty or longer than the context."""
     if not isinstance(prompt, str):
-        raise SurgeryError(f"prompt must be a text, got {type(prompt).__name__}.")
+        raise PatchingError(f"prompt must be a text, got {type(prompt).__name__}.")
     known = student_model if model not in _tokenizers and student_model in _tokenizers else model
-    input_ids: torch.Tensor = tokenizer_of(known)(prompt, return_tensors="pt")["input_ids"].to(torch.int64)  # (1, T)
+    input_ids: torch.Tensor = get_tokenizer(known)(prompt, return_tensors="pt")["input_ids"].to(torch.int64)  # (1, T)
     if input_ids.numel() == 0:
-        raise SurgeryError(f"the prompt {prompt!r} has no tokens; give it at least one word.")
+        raise PatchingError(f"the prompt {prompt!r} has no tokens; give it at least one word.")
     context_tokens = getattr(model.config, "max_position_embeddings", None)
     if context_tokens is not None and input_ids.shape[1] > context_tokens:
-        raise SurgeryError(
+        raise PatchingError(
             f"the prompt has {input_ids.shape[1]} tokens, but the model's context is {context_tokens}; shorten it."
         )
     return input_ids

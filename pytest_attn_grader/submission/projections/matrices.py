@@ -116,8 +116,8 @@ def concatenated_projections(query: Tensor, key: Tensor, value: Tensor) -> tuple
 
 def projections_of(model: Any, family: Architecture, layer_idx: int) -> Projections:
     """The pretrained projections of one layer; they share no memory with the model but carry its gradients."""
-    attention: Any = family.attention_of(model, layer_idx)
-    heads = family.heads_of(model)
+    attention: Any = family.get_attention(model, layer_idx)
+    heads = family.get_head_config(model)
     names = family.projections
     transposed = names.transposed
 
@@ -131,7 +131,7 @@ def projections_of(model: Any, family: Architecture, layer_idx: int) -> Projecti
     else:
         weight, bias = matrix(modules[0])
         found = _split_fused(weight, bias, names.packing, heads.num_heads)
-    w_o, b_o = matrix(family.output_projection_of(model, layer_idx))
+    w_o, b_o = matrix(family.get_output_projection(model, layer_idx))
 
     def split(pair: tuple[Tensor, Tensor | None]) -> tuple[Tensor, Tensor | None]:
         weight, bias = pair

@@ -15,7 +15,7 @@ import torch
 from pytest_attn_grader.models.mini import FOLDER, mini_checksum
 from pytest_attn_grader.models.mini.model import (
     WEIGHTS_FILE,
-    Shape,
+    ModelSize,
     build_model,
     load_model,
     load_tokenizer,
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
     from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
 
-TINY = Shape(vocabulary_size=300, positions=16, hidden_size=128, num_layers=1, num_heads=2, inner_size=32)
+TINY = ModelSize(vocabulary_size=300, positions=16, hidden_size=128, num_layers=1, num_heads=2, intermediate_size=32)
 # Refuses every connection, then loads and says what it loaded.
 OFFLINE_SCRIPT = """
 import socket, sys
@@ -118,7 +118,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 def test_weights_that_do_not_fit_their_config_are_an_error(tmp_path: Path) -> None:
     write_model(build_model(TINY), tmp_path)
     other = tmp_path / "other"
-    write_model(build_model(Shape(**{**vars(TINY), "num_layers": 2})), other)
+    write_model(build_model(ModelSize(**{**vars(TINY), "num_layers": 2})), other)
     (tmp_path / WEIGHTS_FILE).replace(other / WEIGHTS_FILE)
 
     with pytest.raises(RuntimeError, match=r"h\.1\.attn"):

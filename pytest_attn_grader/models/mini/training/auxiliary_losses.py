@@ -1,4 +1,4 @@
-"""Extra losses that draw single heads towards what they shall become: what is wanted of a head, and how far it is."""
+"""Extra losses that draw single heads towards the tokens they shall attend to."""
 
 from __future__ import annotations
 
@@ -8,21 +8,49 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 if TYPE_CHECKING:
-    from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
+    from torch import nn
 
 
-def head_weights(model: GPT2LMHeadModel, normed: torch.Tensor, *, layer_idx: int, head_idx: int) -> torch.Tensor:
-    """The attention weights of a head, from its layer's normed input; (batch, seq_len, seq_len)."""
-    attention: Any = model.transformer.h[layer_idx].attn
+def head_weights(
+    attention: nn.Module, hidden_states: torch.Tensor, rotation: tuple[torch.Tensor, torch.Tensor] | None, head_idx: int
+) -> torch.Tensor:
+    """Compute the attention weights of one head, (batch, seq_len, seq_len).
+
+    Args:
+        attention: the layer's attention module, of a GPT-2 or a Llama.
+        hidden_states: its input, (batch, seq_len, hidden_size).
+        rotation: cos and sin that a Llama rotates query and key by; None in a GPT-2.
+        head_idx: which query head.
+    """
+    query, key = (
+        _project_rotated(attention, hidden_states, rotation, head_idx)
+        if rotation
+        else _project(attention, hidden_states, head_idx)
+    )
+    scores: torch.Tensor = query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])
+    future = torch.ones_like(scores, dtype=torch.bool).triu(1)
+    return scores.masked_fill(future, -torch.inf).softmax(-1)
+
+
+def _project(attention: Any, hidden_states: torch.Tensor, head_idx: int) -> tuple[torch.Tensor, torch.Tensor]:
     head_dim, hidden_size = attention.head_dim, attention.embed_dim
     weight, bias = attention.c_attn.weight, attention.c_attn.bias
     of_query = slice(head_idx * head_dim, (head_idx + 1) * head_dim)
     of_key = slice(hidden_size + of_query.start, hidden_size + of_query.stop)
-    query = normed @ weight[:, of_query] + bias[of_query]
-    key = normed @ weight[:, of_key] + bias[of_key]
-    scores: torch.Tensor = query @ key.transpose(-2, -1) / math.sqrt(head_dim)
-    future = torch.ones_like(scores, dtype=torch.bool).triu(1)
-    return scores.masked_fill(future, -torch.inf).softmax(-1)
+    return hidden_states @ weight[:, of_query] + bias[of_query], hidden_states @ weight[:, of_key] + bias[of_key]
+
+
+def _project_rotated(
+    attention: Any, hidden_states: torch.Tensor, rotation: tuple[torch.Tensor, torch.Tensor], head_idx: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
+
+    head_dim = attention.head_dim
+    key_head = head_idx // attention.num_key_value_groups
+    query = hidden_states @ attention.q_proj.weight[head_idx * head_dim : (head_idx + 1) * head_dim].T
+    key = hidden_states @ attention.k_proj.weight[key_head * head_dim : (key_head + 1) * head_dim].T
+    rotated_query, rotated_key = apply_rotary_pos_emb(query[:, None], key[:, None], *rotation)
+    return rotated_query[:, 0], rotated_key[:, 0]
 
 
 def nudge_loss(weights: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:

@@ -1,9 +1,11 @@
-"""The recipe: what is trained on when, how fast, and what helps at the start."""
+"""The recipes: what each embedded model is trained on when, how fast, and what helps at the start."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+
+from pytest_attn_grader.models.mini.model import MINI_LLAMA_SIZE, MINI_SIZE, ModelSize
 
 from .text import DEFAULT_MIX
 
@@ -15,10 +17,8 @@ DECAY_STEPS = 600
 # During these steps, less and less, two heads are drawn towards what they shall become.
 NUDGED_STEPS = 600
 NUDGE_WEIGHT = 0.5
-# (layer, head) drawn towards the previous token, towards induction, towards its sentence's first content word
-PREVIOUS_TOKEN_HEAD, INDUCTION_HEAD, SENTENCE_HEAD = (0, 0), (1, 0), (0, 1)
-# and two who are drawn towards where the answer stands
-ANSWER_HEADS = ((1, 1), (2, 0))
+# (layer, head) drawn towards the previous token, and towards induction
+PREVIOUS_TOKEN_HEAD, INDUCTION_HEAD = (0, 0), (1, 0)
 
 
 @dataclass(frozen=True)
@@ -61,14 +61,64 @@ BINDINGS = replace(
 )
 MORE_BINDINGS = replace(BINDINGS, steps=1_600, generated_steps=None)
 LONG_ANSWERS = replace(ANSWERS, steps=100, rows_per_step=8, row_len=256)
-CURRICULUM = (
-    REPETITION,
-    STORIES,
-    ANSWERS,
-    PHASE_4,
-    SENTENCES,
-    PHASE_6,
-    BINDINGS,
-    MORE_BINDINGS,
-    LONG_ANSWERS,
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one model is made.
+
+    Args:
+        name: what the model is called.
+        size: its type and sizes.
+        phases: what it is trained on, in order.
+        sentence_head: the (layer, head) that is drawn towards its sentence's first content word.
+        answer_heads: those that are drawn towards where the answer stands.
+        starts_from_mini: whether the embeddings start as those of `mini` instead of noise.
+        autocast: whether the forward pass computes in bfloat16 where that is safe, which takes two thirds of the time.
+    """
+
+    name: str
+    size: ModelSize
+    phases: tuple[Phase, ...]
+    sentence_head: tuple[int, int]
+    answer_heads: tuple[tuple[int, int], ...]
+    starts_from_mini: bool = False
+    autocast: bool = False
+
+
+MINI = Recipe(
+    name="mini",
+    size=MINI_SIZE,
+    phases=(
+        REPETITION,
+        STORIES,
+        ANSWERS,
+        PHASE_4,
+        SENTENCES,
+        PHASE_6,
+        BINDINGS,
+        MORE_BINDINGS,
+        LONG_ANSWERS,
+    ),
+    sentence_head=(0, 1),
+    answer_heads=((1, 1), (2, 0)),
 )
+
+# The extra losses begin at once: the recipe of `mini` found out on the way that bindings need them.
+MINI_LLAMA = Recipe(
+    name="mini-llama",
+    size=MINI_LLAMA_SIZE,
+    phases=(
+        replace(REPETITION, steps=300),
+        replace(ANSWERS, steps=500, sentence_nudge=0.5, answer_nudge=0.5),
+        replace(BINDINGS, steps=1_400, generated_steps=None),
+        replace(ANSWERS, steps=300, sentence_nudge=0.5, answer_nudge=0.5),
+        replace(LONG_ANSWERS, steps=60),
+    ),
+    # head 2 reads the other key/value head than head 0, so that a model whose groups are tiled loses both
+    sentence_head=(0, 2),
+    answer_heads=((1, 2), (2, 0)),
+    starts_from_mini=True,
+    autocast=True,
+)
+RECIPES = {recipe.name: recipe for recipe in (MINI, MINI_LLAMA)}

@@ -16,14 +16,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
 
-from pytest_attn_grader.models.mini.model import WEIGHTS_FILE, load_model, load_tokenizer
+from pytest_attn_grader.attention.head_scores import previous_token_score
+from pytest_attn_grader.models.mini.model import WEIGHTS_FILE, MiniModel, load_model, load_tokenizer
 
 from .benchmarks import Figure, render_table, write_figures
-from .heads import best_head, induction_scores, previous_token_scores, read_attention
-from .interventions import WRONG_ATTENTIONS, attend_uniformly, patched_attention
+from .interventions import attend_uniformly, break_first_layer, patch_layer
 from .model_card import write_card
 from .predictions import encode_answers, encode_prompts, measure_loss, predict_next, share_equal
 from .showcase import write_showcase
@@ -44,6 +43,7 @@ LOAD_SCRIPT = """
 import sys, time
 from pathlib import Path
 import torch, transformers.models.gpt2.modeling_gpt2, transformers.tokenization_utils_fast
+from pytest_attn_grader.attention.head_scores import previous_token_score
 from pytest_attn_grader.models.mini.model import load_model, load_tokenizer
 started = time.perf_counter()
 load_model(Path(sys.argv[1])), load_tokenizer(Path(sys.argv[1]))
@@ -58,6 +58,15 @@ class Questions:
 
     prompts: list[list[int]]
     answers: list[int]
+
+
+@dataclass(frozen=True)
+class HeadScore:
+    """A score between 0 and 1, and the head that has it."""
+
+    layer_idx: int
+    head_idx: int
+    score: float
 
 
 def read_questions(tokenizer: PreTrainedTokenizerFast, count: int) -> dict[str, Questions]:
@@ -87,12 +96,12 @@ def train_trigram(tokenizer: PreTrainedTokenizerFast) -> KneserNeyTrigram:
     return KneserNeyTrigram(np.array(ids, dtype=np.int64), len(tokenizer))
 
 
-def measure_accuracies(model: GPT2LMHeadModel, questions: Mapping[str, Questions]) -> dict[str, float]:
+def measure_accuracies(model: MiniModel, questions: Mapping[str, Questions]) -> dict[str, float]:
     """The share of right next tokens for each kind of prompt."""
     return {kind: share_equal(predict_next(model, one.prompts), one.answers) for kind, one in questions.items()}
 
 
-def measure_size_and_speed(model: GPT2LMHeadModel, folder: Path) -> list[Figure]:
+def measure_size_and_speed(model: MiniModel, folder: Path) -> list[Figure]:
     """Parameters, bytes, and the time to load in fresh processes."""
     runs = [
         float(subprocess.run([sys.executable, "-c", LOAD_SCRIPT, folder], capture_output=True, check=True).stdout)
@@ -105,9 +114,7 @@ def measure_size_and_speed(model: GPT2LMHeadModel, folder: Path) -> list[Figure]
     ]
 
 
-def measure_losses(
-    model: GPT2LMHeadModel, tokenizer: PreTrainedTokenizerFast, trigram: KneserNeyTrigram
-) -> list[Figure]:
+def measure_losses(model: MiniModel, tokenizer: PreTrainedTokenizerFast, trigram: KneserNeyTrigram) -> list[Figure]:
     """Held-out losses of model and trigram, for the mix and for each kind of document."""
     figures = []
     end: int = tokenizer.eos_token_id
@@ -123,39 +130,61 @@ def measure_losses(
     return figures
 
 
-def measure_layers(model: GPT2LMHeadModel, questions: Mapping[str, Questions], rows: torch.Tensor) -> list[Figure]:
+def measure_layers(model: MiniModel, questions: Mapping[str, Questions], rows: torch.Tensor) -> list[Figure]:
     """What uniform attention in one layer does."""
     loss = measure_loss(model, rows)
     figures = []
-    for layer_idx in range(model.config.n_layer):
-        with patched_attention(model, attend_uniformly, layer_idx=layer_idx):
-            raised = measure_loss(model, rows) - loss
-            figures.append(
-                Figure(f"loss raised by uniform layer {layer_idx}", raised, at_least=0.05 if layer_idx else 1.0)
-            )
-            if layer_idx == 0:
-                figures += [
-                    Figure(f"{kind} with uniform layer 0", accuracy, at_most=0.30)
-                    for kind, accuracy in measure_accuracies(model, questions).items()
-                ]
+    for layer_idx in range(model.config.num_hidden_layers):
+        uniform = patch_layer(model, attend_uniformly, layer_idx=layer_idx)
+        raised = measure_loss(uniform, rows) - loss
+        figures.append(Figure(f"loss raised by uniform layer {layer_idx}", raised, at_least=0.05 if layer_idx else 1.0))
+        if layer_idx == 0:
+            figures += [
+                Figure(f"{kind} with uniform layer 0", accuracy, at_most=0.30)
+                for kind, accuracy in measure_accuracies(uniform, questions).items()
+            ]
     return figures
 
 
-def measure_mistakes(model: GPT2LMHeadModel, questions: Mapping[str, Questions]) -> list[Figure]:
-    """The share of held-out prompts whose top-1 prediction a classical mistake in layer 0 changes."""
+def measure_mistakes(model: MiniModel, questions: Mapping[str, Questions]) -> list[Figure]:
+    """The share of held-out prompts whose top-1 prediction a mistake in layer 0 changes."""
     prompts = [prompt for one in questions.values() for prompt in one.prompts]
     right = predict_next(model, prompts)
     figures = []
-    for name, mistake in WRONG_ATTENTIONS.items():
-        with patched_attention(model, mistake):
-            changed = 1 - share_equal(predict_next(model, prompts), right)
+    for name, broken in break_first_layer(model).items():
+        changed = 1 - share_equal(predict_next(broken, prompts), right)
         figures.append(Figure(f"predictions changed by {name}", changed, at_least=0.30))
     return figures
 
 
-def measure_heads(model: GPT2LMHeadModel, rows: torch.Tensor) -> list[Figure]:
+def induction_scores(attn_weights: torch.Tensor, *, period: int) -> torch.Tensor:
+    """On rows that repeat with this period: the mean over rows and t >= period of the weight from t on t - period + 1.
+
+    That is the token which followed the present token one round ago. attn_weights: (batch, num_heads, seq_len,
+    seq_len); returns (num_heads,).
+    """
+    return attn_weights.diagonal(offset=1 - period, dim1=-2, dim2=-1)[..., 1:].mean(dim=(0, 2))
+
+
+@torch.inference_mode()
+def read_attention(model: MiniModel, rows: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """The weights of every layer, each (batch, num_heads, seq_len, seq_len)."""
+    attentions: tuple[torch.Tensor, ...] = model(rows, output_attentions=True, use_cache=False).attentions
+    return attentions
+
+
+def best_head(scores_by_layer: list[torch.Tensor]) -> HeadScore:
+    """The head with the highest score of all layers."""
+    scores = torch.stack(scores_by_layer)
+    layer_idx, head_idx = divmod(int(scores.argmax()), scores.shape[1])
+    return HeadScore(layer_idx, head_idx, float(scores.max()))
+
+
+def measure_heads(model: MiniModel, rows: torch.Tensor) -> list[Figure]:
     """The best previous-token head on held-out text and the best induction head on repeated random tokens."""
-    previous = best_head([previous_token_scores(weights) for weights in read_attention(model, rows[:HEAD_ROWS])])
+    previous = best_head(
+        [previous_token_score(weights).mean(dim=0) for weights in read_attention(model, rows[:HEAD_ROWS])]
+    )
     repeated = repeat_random_tokens(
         np.random.default_rng(HEAD_SEED), HEAD_ROWS, 3 * HEAD_PERIOD, model.config.vocab_size, period=HEAD_PERIOD
     )

@@ -12,9 +12,9 @@ from pytest_attn_grader.models.mini.model import CONFIG_FILE
 
 from .benchmarks import Figure, load_figures, render_table
 from .curriculum import (
-    CURRICULUM,
     DECAY_STEPS,
     MATRIX_LEARNING_RATE,
+    MINI,
     NUDGED_STEPS,
     OTHER_LEARNING_RATE,
     SEED,
@@ -52,7 +52,7 @@ def render_phases() -> str:
         "| steps | rows a step | tokens a row | random rows | told | drawn to sentence | to answer | documents |",
         "|---:|---:|---:|---:|---:|---:|---:|---|",
     ]
-    for phase, equal in itertools.groupby(CURRICULUM):
+    for phase, equal in itertools.groupby(MINI.phases):
         steps, mix = phase.steps * len(list(equal)), render_mix(phase.mix)
         cells = (
             f"{steps:,}",

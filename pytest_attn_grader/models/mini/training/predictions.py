@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 import torch
 from torch.nn import functional as F
-from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
+
+from pytest_attn_grader.models.mini.model import MiniModel
 
 from .text import Prompt
 
@@ -16,7 +17,7 @@ ROWS_AT_ONCE = 32
 
 
 @torch.inference_mode()
-def measure_loss(model: GPT2LMHeadModel, rows: torch.Tensor) -> float:
+def measure_loss(model: MiniModel, rows: torch.Tensor) -> float:
     """The mean of -log p(token | tokens before it in its row), in nats, over all tokens but each row's first."""
     total = 0.0
     for batch in torch.split(rows, ROWS_AT_ONCE):
@@ -26,7 +27,7 @@ def measure_loss(model: GPT2LMHeadModel, rows: torch.Tensor) -> float:
 
 
 @torch.inference_mode()
-def predict_next(model: GPT2LMHeadModel, prompts: Sequence[Sequence[int]]) -> list[int]:
+def predict_next(model: MiniModel, prompts: Sequence[Sequence[int]]) -> list[int]:
     """The most probable next token of each prompt.
 
     Prompts of the same length go through the model together, none is padded: some wrong attentions look at padding.
@@ -61,9 +62,7 @@ def share_equal(predicted: Sequence[int], right: Sequence[int]) -> float:
     return sum(one == other for one, other in zip(predicted, right, strict=True)) / len(right)
 
 
-def continue_greedily(
-    model: GPT2LMHeadModel, tokenizer: PreTrainedTokenizerFast, text: str, *, max_tokens: int = 6
-) -> str:
+def continue_greedily(model: MiniModel, tokenizer: PreTrainedTokenizerFast, text: str, *, max_tokens: int = 6) -> str:
     """The most probable continuation of a text, token by token without a cache, up to the end of its sentence."""
     ids: list[int] = tokenizer.encode(text)
     written: list[int] = []

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
 
-from .interventions import WRONG_ATTENTIONS, attend_uniformly, patched_attention
+from pytest_attn_grader.models.mini.model import MiniModel
+
+from .interventions import attend_uniformly, break_first_layer, patch_layer
 from .predictions import continue_greedily
 
 SHOWCASE_FILE = "showcase.json"
@@ -26,16 +27,14 @@ SHOWCASE_PROMPTS = {
 
 
 def build_showcase(
-    model: GPT2LMHeadModel, tokenizer: PreTrainedTokenizerFast
+    model: MiniModel, tokenizer: PreTrainedTokenizerFast
 ) -> list[dict[str, str | bool | dict[str, str]]]:
     """Each prompt, how it must go on, how it goes on, and how it goes on with each wrong attention in layer 0."""
     showcase: list[dict[str, str | bool | dict[str, str]]] = []
+    broken_models = {"uniform attention": patch_layer(model, attend_uniformly), **break_first_layer(model)}
     for text, right in SHOWCASE_PROMPTS.items():
         continuation = continue_greedily(model, tokenizer, text)
-        broken = {}
-        for name, mistake in {"uniform attention": attend_uniformly, **WRONG_ATTENTIONS}.items():
-            with patched_attention(model, mistake):
-                broken[name] = continue_greedily(model, tokenizer, text)
+        broken = {name: continue_greedily(one, tokenizer, text) for name, one in broken_models.items()}
         showcase.append(
             {
                 "prompt": text,
@@ -48,7 +47,7 @@ def build_showcase(
     return showcase
 
 
-def write_showcase(model: GPT2LMHeadModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+def write_showcase(model: MiniModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
     """Write the showcase as JSON into a folder."""
     text = json.dumps(build_showcase(model, tokenizer), indent=1)
     (folder / SHOWCASE_FILE).write_text(text + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Train `mini` from nothing: `python -m pytest_attn_grader.models.mini.training.train --out DIR`.
+"""Train an embedded model from nothing: `python -m pytest_attn_grader.models.mini.training.train --out DIR`.
 
 Everything follows from the seed. The batch of a step depends on the step's number only, so a run that was interrupted
 goes on from its last checkpoint exactly as if it had not been.
@@ -22,10 +22,10 @@ import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch.nn import functional as F
 
+from pytest_attn_grader.models.mini import load_mini
 from pytest_attn_grader.models.mini.model import (
     END_OF_TEXT,
-    SHIPPED_SHAPE,
-    Shape,
+    MiniModel,
     build_model,
     write_model,
     write_tokenizer,
@@ -34,19 +34,19 @@ from pytest_attn_grader.models.mini.model import (
 from .auxiliary_losses import find_answers, find_followers, find_subjects, head_weights, nudge_loss
 from .benchmarks import render_table
 from .curriculum import (
-    ANSWER_HEADS,
-    CURRICULUM,
     DECAY_STEPS,
     INDUCTION_HEAD,
     MATRIX_LEARNING_RATE,
+    MINI,
     NUDGE_WEIGHT,
     NUDGED_STEPS,
     OTHER_LEARNING_RATE,
     PREVIOUS_TOKEN_HEAD,
+    RECIPES,
     SEED,
-    SENTENCE_HEAD,
     WARMUP_STEPS,
     Phase,
+    Recipe,
 )
 from .measure import write_measurements
 from .text import write_documents, write_marked_documents
@@ -63,7 +63,6 @@ from .tokenizer import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from tokenizers import Tokenizer
-    from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
 STEPS_BETWEEN_CHECKPOINTS = 100
 SENTENCE_ENDS = ".?"
@@ -93,9 +92,9 @@ def write_rows(path: Path, phase: Phase, phase_index: int, tokenizer: Tokenizer)
     os.replace(temporary, path)
 
 
-def start_positions_as_sinusoids(model: GPT2LMHeadModel) -> None:
-    """Set the position embeddings to sinusoids: "the token before" is then one rotation away from every position."""
-    weight = model.transformer.wpe.weight
+def start_positions_as_sinusoids(model: MiniModel) -> None:
+    """Set a GPT-2's position embeddings to sinusoids: "the token before" is one rotation away from every position."""
+    weight: torch.Tensor = model.get_submodule("transformer.wpe").weight  # type: ignore[assignment]  # an nn.Embedding
     positions, hidden_size = weight.shape
     frequencies = torch.exp(torch.arange(0, hidden_size, 2) * (-math.log(1_000.0) / hidden_size))
     angles = torch.arange(positions)[:, None] * frequencies
@@ -119,40 +118,47 @@ class Trainer:
 
     def __init__(
         self,
-        shape: Shape,
-        phases: Sequence[Phase],
+        recipe: Recipe,
         rows: Sequence[NDArray[np.uint16]],
         *,
         sentence_ends: Sequence[int],
         content: Sequence[int],
     ) -> None:
         torch.manual_seed(SEED)
-        self.model = build_model(shape)
+        self.recipe = recipe
+        self.model = build_model(recipe.size)
         self.model.set_attn_implementation("sdpa")
-        start_positions_as_sinusoids(self.model)
-        self.phases = phases
+        is_gpt2 = recipe.size.model_type == "gpt2"
+        if is_gpt2:
+            start_positions_as_sinusoids(self.model)
+        if recipe.starts_from_mini:
+            self.model.get_input_embeddings().load_state_dict(load_mini()[0].get_input_embeddings().state_dict())
+        self.phases = recipe.phases
         self.rows = rows
         self.sentence_ends = torch.tensor(sentence_ends)
         self.content = torch.tensor(content)
-        self.total_steps = sum(phase.steps for phase in phases)
+        self.total_steps = sum(phase.steps for phase in self.phases)
         self.step = 0
         named = list(self.model.named_parameters())
-        matrices = [parameter for name, parameter in named if ".h." in name and parameter.ndim == 2]
-        others = [parameter for name, parameter in named if not (".h." in name and parameter.ndim == 2)]
+        layers = ".h." if is_gpt2 else ".layers."
+        matrices = [parameter for name, parameter in named if layers in name and parameter.ndim == 2]
+        others = [parameter for name, parameter in named if not (layers in name and parameter.ndim == 2)]
         self.optimizers: tuple[torch.optim.Optimizer, ...] = (
             torch.optim.Muon(matrices, lr=MATRIX_LEARNING_RATE, weight_decay=0.01),
             torch.optim.AdamW(others, lr=OTHER_LEARNING_RATE, betas=(0.9, 0.95), weight_decay=0.0),
         )
-        # what the nudged layers' attention sees, kept from the last forward pass
-        self.normed: dict[int, torch.Tensor] = {}
-        blocks: Any = self.model.transformer.h
-        for layer_idx, block in enumerate(blocks):
-            block.ln_1.register_forward_hook(functools.partial(self.keep_normed, layer_idx))
+        # each layer's attention, its input and the rotation of its positions, kept from the last forward pass
+        self.inputs: dict[int, tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor] | None]] = {}
+        blocks: Any = self.model.base_model.get_submodule("h" if is_gpt2 else "layers")
+        self.attentions = [block.attn if is_gpt2 else block.self_attn for block in blocks]
+        for layer_idx, attention in enumerate(self.attentions):
+            attention.register_forward_pre_hook(functools.partial(self.keep_inputs, layer_idx), with_kwargs=True)
         self.schedules = [torch.optim.lr_scheduler.LambdaLR(one, self.learning_rate_factor) for one in self.optimizers]
 
-    def keep_normed(self, layer_idx: int, _module: torch.nn.Module, _inputs: object, normed: torch.Tensor) -> None:
-        """A forward hook."""
-        self.normed[layer_idx] = normed
+    def keep_inputs(self, layer_idx: int, _module: torch.nn.Module, arguments: Any, named: dict[str, Any]) -> None:
+        """Keep what a layer's attention is called with (a forward hook)."""
+        hidden_states = arguments[0] if arguments else named["hidden_states"]
+        self.inputs[layer_idx] = hidden_states, named.get("position_embeddings")
 
     def learning_rate_factor(self, step: int) -> float:
         """Warm-up, a plateau, then a straight line down to zero."""
@@ -167,7 +173,7 @@ class Trainer:
         rows = torch.from_numpy(self.rows[index][first : first + phase.rows_per_step].astype(np.int64))
         # Half of the rows stand somewhere in the context instead of at its start: short rows teach all positions.
         rng = np.random.default_rng([SEED, self.step])
-        room = self.model.config.n_positions - phase.row_len
+        room = self.recipe.size.positions - phase.row_len
         starts = rng.integers(0, room + 1, size=len(rows)) * (rng.random(len(rows)) < 0.5)
         return Batch(
             phase=phase,
@@ -180,7 +186,8 @@ class Trainer:
         """One step; returns the loss in nats per token, told tokens counting as much as the phase says."""
         batch = self.read_batch()
         input_ids = batch.input_ids
-        logits = self.model(input_ids, position_ids=batch.position_ids, use_cache=False).logits
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.recipe.autocast):
+            logits = self.model(input_ids, position_ids=batch.position_ids, use_cache=False).logits.float()
         losses = F.cross_entropy(logits[:, :-1].flatten(0, 1), input_ids[:, 1:].flatten(), reduction="none")
         token_weights = torch.where(batch.told[:, 1:].flatten(), batch.phase.told_weight, 1.0)
         loss = (losses * token_weights).sum() / token_weights.sum()
@@ -205,17 +212,17 @@ class Trainer:
             loss = loss + early * nudge_loss(self.look(INDUCTION_HEAD), find_followers(input_ids))
         if batch.phase.sentence_nudge:
             subjects = find_subjects(input_ids, self.sentence_ends, self.content)
-            loss = loss + batch.phase.sentence_nudge * nudge_loss(self.look(SENTENCE_HEAD), subjects)
+            loss = loss + batch.phase.sentence_nudge * nudge_loss(self.look(self.recipe.sentence_head), subjects)
         if batch.phase.answer_nudge:
             answers = find_answers(input_ids, batch.told)
-            for head in ANSWER_HEADS:
+            for head in self.recipe.answer_heads:
                 loss = loss + batch.phase.answer_nudge * nudge_loss(self.look(head), answers)
         return loss
 
     def look(self, head: tuple[int, int]) -> torch.Tensor:
         """The attention weights of a (layer, head) in the last forward pass."""
         layer_idx, head_idx = head
-        return head_weights(self.model, self.normed[layer_idx], layer_idx=layer_idx, head_idx=head_idx)
+        return head_weights(self.attentions[layer_idx], *self.inputs[layer_idx], head_idx)
 
     def write_checkpoint(self, path: Path) -> None:
         """Write all that the next step depends on; the old checkpoint stays until the new one is whole."""
@@ -240,20 +247,15 @@ class Trainer:
             schedule.load_state_dict(saved)
 
 
-def train(
-    folder: Path,
-    *,
-    shape: Shape = SHIPPED_SHAPE,
-    phases: Sequence[Phase] = CURRICULUM,
-    tokenizer_documents: int = TOKENIZER_DOCUMENTS,
-) -> None:
+def train(folder: Path, *, recipe: Recipe = MINI, tokenizer_documents: int = TOKENIZER_DOCUMENTS) -> None:
     """Train in a folder, from its last checkpoint if it has one, until it holds weights, config and tokenizer."""
+    phases = recipe.phases
     folder.mkdir(parents=True, exist_ok=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns) as progress:
         writing = progress.add_task("text", total=len(phases))
         documents = write_documents(tokenizer_documents, "train")
-        tokenizer = train_tokenizer(documents, vocabulary_size=shape.vocabulary_size)
+        tokenizer = train_tokenizer(documents, vocabulary_size=recipe.size.vocabulary_size)
         write_tokenizer(tokenizer, folder)
         paths = [folder / f"rows-{index}.npy" for index in range(len(phases))]
         for index, (path, phase) in enumerate(zip(paths, phases, strict=True)):
@@ -264,7 +266,7 @@ def train(
         words = [*(f" {word}" for word in copied_words()), *NAMES]
         content = [encoding.ids[0] for encoding in tokenizer.encode_batch(words) if len(encoding.ids) == 1]
         all_rows = [np.load(path, mmap_mode="r") for path in paths]
-        trainer = Trainer(shape, phases, all_rows, sentence_ends=ends, content=content)
+        trainer = Trainer(recipe, all_rows, sentence_ends=ends, content=content)
         checkpoint = folder / "checkpoint.pt"
         if checkpoint.exists():
             trainer.read_checkpoint(checkpoint)
@@ -281,6 +283,7 @@ def train(
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description="Train the embedded model from nothing; goes on where it was stopped.")
+    parser.add_argument("--model", choices=tuple(RECIPES), default=MINI.name, help="which of the embedded models")
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints, weights and card")
     parser.add_argument("--threads", type=int, help="torch threads; 1 is fastest where others use the processors too")
     options = parser.parse_args(arguments)
@@ -288,7 +291,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         torch.set_num_threads(options.threads)
     # Here and not in train(): it changes the arithmetic of the whole process, which is the caller's.
     torch.set_flush_denormal(True)
-    train(options.out)
+    train(options.out, recipe=RECIPES[options.model])
     print(render_table(write_measurements(options.out)))
 
 

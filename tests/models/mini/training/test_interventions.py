@@ -1,23 +1,28 @@
-"""Wrong attentions: each against its formula in loops, and put into one layer of a model without a trace afterwards."""
+"""Wrong attentions: each against its formula in loops, and in one layer of a copy of a model."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 import torch
 
+from pytest_attn_grader.models.mini.model import MINI_LLAMA_SIZE, build_model
 from pytest_attn_grader.models.mini.training.interventions import (
     WRONG_ATTENTIONS,
     WrongAttention,
     attend_uniformly,
-    forget_mask,
+    break_first_layer,
     keys_as_values,
+    no_mask,
     no_scale,
-    patched_attention,
+    patch_layer,
+    remove_rotation,
     scramble_heads,
     softmax_over_queries,
+    tile_groups,
 )
 
 if TYPE_CHECKING:
@@ -36,9 +41,8 @@ def tensors() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 
 
 @pytest.fixture
-def additive_mask() -> torch.Tensor:
-    future = torch.ones(SEQ_LEN, SEQ_LEN, dtype=torch.bool).triu(1)
-    return torch.zeros(1, 1, SEQ_LEN, SEQ_LEN).masked_fill(future, torch.finfo(torch.float32).min)
+def keep_mask() -> torch.Tensor:
+    return torch.ones(SEQ_LEN, SEQ_LEN, dtype=torch.bool).tril()[None, None]
 
 
 def attend(scores: list[float], values: torch.Tensor) -> torch.Tensor:
@@ -49,10 +53,10 @@ def attend(scores: list[float], values: torch.Tensor) -> torch.Tensor:
 
 
 def test_uniform_attention_is_the_mean_of_what_is_seen(
-    tensors: tuple[torch.Tensor, ...], additive_mask: torch.Tensor
+    tensors: tuple[torch.Tensor, ...], keep_mask: torch.Tensor
 ) -> None:
     query, key, value = tensors
-    output = attend_uniformly(query, key, value, additive_mask, SCALING)
+    output = attend_uniformly(query, key, value, keep_mask)
 
     for t in range(SEQ_LEN):
         torch.testing.assert_close(output[:, :, t], value[:, :, : t + 1].mean(dim=2))
@@ -62,20 +66,20 @@ def test_uniform_attention_is_the_mean_of_what_is_seen(
     ("wrong_attention", "scaling", "sees_future", "takes_keys"),
     [
         (no_scale, 1.0, False, False),
-        (forget_mask, SCALING, True, False),
+        (no_mask, SCALING, True, False),
         (keys_as_values, SCALING, False, True),
     ],
 )
 def test_a_mistake_is_wrong_in_one_respect_only(
     tensors: tuple[torch.Tensor, ...],
-    additive_mask: torch.Tensor,
+    keep_mask: torch.Tensor,
     wrong_attention: WrongAttention,
     scaling: float,
     sees_future: bool,
     takes_keys: bool,
 ) -> None:
     query, key, value = tensors
-    output = wrong_attention(query, key, value, additive_mask, SCALING)
+    output = wrong_attention(query, key, value, keep_mask)
 
     for b, h, t in torch.cartesian_prod(*(torch.arange(n) for n in (BATCH_SIZE, NUM_HEADS, SEQ_LEN))).tolist():
         seen = SEQ_LEN if sees_future else t + 1
@@ -84,58 +88,80 @@ def test_a_mistake_is_wrong_in_one_respect_only(
 
 
 def test_softmax_over_queries_makes_columns_sum_to_one(
-    tensors: tuple[torch.Tensor, ...], additive_mask: torch.Tensor
+    tensors: tuple[torch.Tensor, ...], keep_mask: torch.Tensor
 ) -> None:
     query, key, _ = tensors
     # with the identity as value the output is the weights
     value = torch.eye(SEQ_LEN).expand(BATCH_SIZE, NUM_HEADS, SEQ_LEN, SEQ_LEN)
-    weights = softmax_over_queries(query, key, value, additive_mask, SCALING)
+    weights = softmax_over_queries(query, key, value, keep_mask)
 
     torch.testing.assert_close(weights.sum(dim=-2), torch.ones(BATCH_SIZE, NUM_HEADS, SEQ_LEN))
     assert not weights.triu(1).any()
 
 
 def test_scrambled_heads_are_a_view_of_the_unsplit_tensor(
-    tensors: tuple[torch.Tensor, ...], additive_mask: torch.Tensor
+    tensors: tuple[torch.Tensor, ...], keep_mask: torch.Tensor
 ) -> None:
     def view(split: torch.Tensor) -> torch.Tensor:
         unsplit = split.transpose(1, 2).reshape(BATCH_SIZE, SEQ_LEN, NUM_HEADS * HEAD_DIM)
         return unsplit.view(BATCH_SIZE, NUM_HEADS, SEQ_LEN, HEAD_DIM)
 
     query, key, value = tensors
-    expected = (view(query) @ view(key).mT * SCALING + additive_mask).softmax(-1) @ view(value)
+    expected = (view(query) @ view(key).mT * SCALING).masked_fill(~keep_mask, -torch.inf).softmax(-1) @ view(value)
 
-    torch.testing.assert_close(scramble_heads(query, key, value, additive_mask, SCALING), expected)
+    torch.testing.assert_close(scramble_heads(query, key, value, keep_mask), expected)
+
+
+def test_tiled_groups_give_query_heads_the_wrong_key_heads(keep_mask: torch.Tensor) -> None:
+    generator = torch.Generator().manual_seed(2)
+    query = torch.randn(1, 4, SEQ_LEN, HEAD_DIM, generator=generator)
+    grouped = torch.randn(1, 2, SEQ_LEN, HEAD_DIM, generator=generator)
+    repeated = grouped.repeat_interleave(2, dim=1)
+    tiled = grouped[:, [0, 1, 0, 1]]
+    expected = (query @ tiled.mT * SCALING).masked_fill(~keep_mask, -torch.inf).softmax(-1) @ tiled
+
+    torch.testing.assert_close(tile_groups(query, repeated, repeated, keep_mask, group_size=2), expected)
 
 
 @pytest.mark.parametrize("name", WRONG_ATTENTIONS)
-def test_a_broken_layer_changes_the_model_and_leaves_no_trace(model: GPT2LMHeadModel, name: str) -> None:
+def test_a_patched_copy_computes_something_else_and_the_model_stays(model: GPT2LMHeadModel, name: str) -> None:
     with torch.inference_mode():
         before = model(IDS).logits
-        with patched_attention(model, WRONG_ATTENTIONS[name], layer_idx=1):
-            broken = model(IDS).logits
+        broken = patch_layer(model, WRONG_ATTENTIONS[name], layer_idx=1)(IDS).logits
         after = model(IDS).logits
 
     assert not torch.allclose(before, broken)
     assert torch.equal(before, after)
-    assert model.transformer.h[1].attn.config is model.config
-
-
-def test_a_broken_layer_is_mended_after_an_error(model: GPT2LMHeadModel) -> None:
-    with pytest.raises(KeyError), patched_attention(model, attend_uniformly):
-        raise KeyError
-
-    assert not hasattr(model.transformer.h[0].attn, "mini_intervention")
-    assert model.transformer.h[0].attn.config is model.config
 
 
 def test_a_right_attention_put_in_changes_nothing_so_the_mask_arrives(model: GPT2LMHeadModel) -> None:
     def attend_rightly(
-        query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, additive_mask: torch.Tensor, scaling: float
+        query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, keep_mask: torch.Tensor
     ) -> torch.Tensor:
-        return (query @ key.transpose(-2, -1) * scaling + additive_mask).softmax(dim=-1) @ value
+        return (query @ key.mT * query.shape[-1] ** -0.5).masked_fill(~keep_mask, -torch.inf).softmax(dim=-1) @ value
 
     with torch.inference_mode():
-        expected = model(IDS).logits
-        with patched_attention(model, attend_rightly):
-            torch.testing.assert_close(model(IDS).logits, expected)
+        torch.testing.assert_close(patch_layer(model, attend_rightly)(IDS).logits, model(IDS).logits)
+
+
+def test_only_a_llama_can_lack_its_rotation_and_tile_its_groups(model: GPT2LMHeadModel) -> None:
+    llama = build_model(MINI_LLAMA_SIZE).eval()
+    llama.set_attn_implementation("eager")
+
+    assert set(break_first_layer(llama)) - set(break_first_layer(model)) == {"no rotation", "tiled groups"}
+    with torch.inference_mode():
+        before = llama(IDS).logits
+        broken = [one(IDS).logits for one in break_first_layer(llama).values()]
+        after = llama(IDS).logits
+    assert torch.equal(before, after)
+    assert not any(torch.allclose(before, logits) for logits in broken)
+
+
+def test_without_rotation_the_order_of_earlier_tokens_does_not_matter() -> None:
+    llama = build_model(replace(MINI_LLAMA_SIZE, num_layers=1)).eval()
+    llama.set_attn_implementation("eager")
+    swapped = IDS[:, [1, 0, 2, 3, 4, 5]]
+    with torch.inference_mode():
+        flat = remove_rotation(llama)
+        torch.testing.assert_close(flat(IDS).logits[:, -1], flat(swapped).logits[:, -1])
+        assert not torch.allclose(llama(IDS).logits[:, -1], llama(swapped).logits[:, -1])

@@ -17,7 +17,10 @@ from pytest_attn_grader.models.mini.training.benchmarks import Figure, load_figu
 from pytest_attn_grader.models.mini.training.measure import (
     LOSS_ROWS,
     PROMPTS_PER_KIND,
+    HeadScore,
     Questions,
+    best_head,
+    induction_scores,
     measure_accuracies,
     measure_heads,
     measure_layers,
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
     from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
 
 MARGIN = 0.02
+PERIOD = 4
 ROWS_MEASURED_AGAIN = 16
 
 
@@ -112,3 +116,28 @@ def test_held_out_rows_are_the_same_again_and_of_the_kind_asked_for(tokenizer: P
 def test_questions_are_of_every_kind(questions: dict[str, Questions]) -> None:
     assert list(questions) == list(PROMPT_KINDS)
     assert {len(one.prompts) for one in questions.values()} == {PROMPTS_PER_KIND}
+
+
+@pytest.fixture
+def attn_weights() -> torch.Tensor:
+    scores = torch.randn(3, 2, 10, 10, generator=torch.Generator().manual_seed(0))
+    return scores.masked_fill(torch.ones(10, 10, dtype=torch.bool).triu(1), -torch.inf).softmax(-1)
+
+
+def test_induction_scores_equal_a_loop(attn_weights: torch.Tensor) -> None:
+    scores = induction_scores(attn_weights, period=PERIOD)
+    for head in range(2):
+        weights = [attn_weights[row, head, t, t - PERIOD + 1].item() for row in range(3) for t in range(PERIOD, 10)]
+        assert scores[head].item() == pytest.approx(sum(weights) / len(weights))
+
+
+def test_a_perfect_induction_head_scores_one() -> None:
+    attn_weights = torch.zeros(1, 1, 10, 10)
+    for t in range(PERIOD, 10):
+        attn_weights[:, :, t, t - PERIOD + 1] = 1.0
+
+    assert induction_scores(attn_weights, period=PERIOD).tolist() == [1.0]
+
+
+def test_best_head_says_where_it_is() -> None:
+    assert best_head([torch.tensor([0.1, 0.2]), torch.tensor([0.75, 0.3])]) == HeadScore(1, 0, 0.75)

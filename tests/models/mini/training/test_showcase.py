@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from pytest_attn_grader.models.mini import FOLDER
-from pytest_attn_grader.models.mini.training.interventions import attend_uniformly, patched_attention
+from pytest_attn_grader.models.mini.training.interventions import attend_uniformly, patch_layer
 from pytest_attn_grader.models.mini.training.predictions import continue_greedily
 from pytest_attn_grader.models.mini.training.showcase import SHOWCASE_FILE, SHOWCASE_PROMPTS
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 def test_every_prompt_goes_on_rightly_and_wrongly_when_layer_0_is_uniform(
     model: GPT2LMHeadModel, tokenizer: PreTrainedTokenizerFast
 ) -> None:
+    uniform = patch_layer(model, attend_uniformly)
     for text, right in SHOWCASE_PROMPTS.items():
         assert continue_greedily(model, tokenizer, text).startswith(right)
-        with patched_attention(model, attend_uniformly):
-            assert not continue_greedily(model, tokenizer, text).startswith(right)
+        assert not continue_greedily(uniform, tokenizer, text).startswith(right)
 
 
 def test_the_file_says_what_the_model_says(model: GPT2LMHeadModel, tokenizer: PreTrainedTokenizerFast) -> None:

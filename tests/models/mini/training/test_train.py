@@ -5,44 +5,67 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import torch
 
-from pytest_attn_grader.models.mini.model import SHIPPED_SHAPE, WEIGHTS_FILE, Shape
+from pytest_attn_grader.models.mini.model import WEIGHTS_FILE, ModelSize
 from pytest_attn_grader.models.mini.training import train as training
-from pytest_attn_grader.models.mini.training.curriculum import CURRICULUM, Phase
+from pytest_attn_grader.models.mini.training.curriculum import MINI, MINI_LLAMA, RECIPES, Phase, Recipe
 from pytest_attn_grader.models.mini.training.text import DEFAULT_MIX, write_documents
 from pytest_attn_grader.models.mini.training.tokenizer import TOLD, train_tokenizer
 from pytest_attn_grader.models.mini.training.train import Batch, Trainer, train, write_rows
 
-TINY = Shape(vocabulary_size=320, positions=24, hidden_size=128, num_layers=2, num_heads=2, inner_size=64)
+if TYPE_CHECKING:
+    from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
+
 PHASES = (
     Phase(steps=3, rows_per_step=4, row_len=12, random_share=0.5, mix=DEFAULT_MIX),
     Phase(steps=3, rows_per_step=2, row_len=24, random_share=0.0, mix=DEFAULT_MIX),
 )
+TINY = ModelSize(vocabulary_size=320, positions=24, hidden_size=128, num_layers=2, num_heads=2, intermediate_size=64)
+TINY_RECIPES = {
+    # the tiny models have two layers
+    "gpt2": replace(MINI, size=TINY, phases=PHASES, answer_heads=((1, 1), (0, 1))),
+    "llama": replace(
+        MINI_LLAMA,
+        size=replace(TINY, model_type="llama", num_key_value_heads=1),
+        phases=PHASES,
+        sentence_head=(0, 1),
+        answer_heads=((1, 1), (0, 1)),
+        starts_from_mini=False,
+    ),
+}
+
+
+@pytest.fixture(params=TINY_RECIPES)
+def recipe(request: pytest.FixtureRequest) -> Recipe:
+    return TINY_RECIPES[request.param]
 
 
 @pytest.fixture
-def trainer() -> Trainer:
+def trainer(recipe: Recipe) -> Trainer:
     rng = np.random.default_rng(0)
     rows = [
         rng.integers(0, 320, size=(phase.steps * phase.rows_per_step, phase.row_len), dtype=np.uint16)
         for phase in PHASES
     ]
-    return Trainer(TINY, PHASES, rows, sentence_ends=[0], content=range(5, 320))
+    return Trainer(recipe, rows, sentence_ends=[0], content=range(5, 320))
 
 
-def train_tiny(folder: Path) -> bytes:
+def train_tiny(folder: Path, recipe: Recipe) -> bytes:
     """The weights of a short training."""
-    train(folder, shape=TINY, phases=PHASES, tokenizer_documents=300)
+    train(folder, recipe=recipe, tokenizer_documents=300)
     return (folder / WEIGHTS_FILE).read_bytes()
 
 
-def test_an_interrupted_training_ends_with_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_training_ends_with_the_same_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe: Recipe
+) -> None:
     monkeypatch.setattr(training, "STEPS_BETWEEN_CHECKPOINTS", 2)
-    uninterrupted = train_tiny(tmp_path / "whole")
+    uninterrupted = train_tiny(tmp_path / "whole", recipe)
     run_step = Trainer.run_step
 
     def interrupt(trainer: Trainer) -> float:
@@ -54,10 +77,10 @@ def test_an_interrupted_training_ends_with_the_same_weights(tmp_path: Path, monk
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "run_step", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            train_tiny(tmp_path / "interrupted")
+            train_tiny(tmp_path / "interrupted", recipe)
     assert not (tmp_path / "interrupted" / WEIGHTS_FILE).exists()
 
-    assert train_tiny(tmp_path / "interrupted") == uninterrupted
+    assert train_tiny(tmp_path / "interrupted", recipe) == uninterrupted
     # 2**-1074 is the smallest float64: flushed to zero, other code of this process would compute other numbers
     assert math.ldexp(1.0, -1074) * 1.0 != 0.0
 
@@ -92,10 +115,10 @@ def test_batches_go_through_the_phases_and_stand_inside_the_context(trainer: Tra
         assert (batch.position_ids.diff() == 1).all()
 
 
-def test_told_tokens_count_as_much_as_the_phase_says() -> None:
+def test_told_tokens_count_as_much_as_the_phase_says(recipe: Recipe) -> None:
     row = np.array([[5, 6 | TOLD, 7, 8 | TOLD]], dtype=np.uint16)
     phase = Phase(steps=1, rows_per_step=1, row_len=4, random_share=0.0, mix=DEFAULT_MIX, told_weight=3.0)
-    trainer = Trainer(TINY, (phase,), [row], sentence_ends=[0], content=range(5, 320))
+    trainer = Trainer(replace(recipe, phases=(phase,), autocast=False), [row], sentence_ends=[0], content=range(5, 320))
     batch = trainer.read_batch()
     with torch.inference_mode():
         logits = trainer.model(batch.input_ids, position_ids=batch.position_ids).logits[0]
@@ -130,8 +153,7 @@ def test_a_look_at_a_head_sees_the_models_own_weights(trainer: Trainer) -> None:
         (training.NUDGED_STEPS, replace(PHASES[0], answer_nudge=1.0)),
     ],
 )
-def test_nudges_draw_their_heads(trainer: Trainer, step: int, phase: Phase, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "ANSWER_HEADS", ((1, 1), (0, 1)))  # the tiny model has two layers
+def test_nudges_draw_their_heads(trainer: Trainer, step: int, phase: Phase) -> None:
     trainer.step = step
     optimizer = torch.optim.Adam(trainer.model.parameters(), lr=1e-2)
     input_ids = torch.randint(320, (4, 6), generator=torch.Generator().manual_seed(0)).repeat(1, 2)
@@ -165,6 +187,13 @@ def test_a_phase_that_is_left_early_keeps_the_rows_of_the_whole_phase(tmp_path: 
     assert np.array_equal(np.load(tmp_path / "whole.npy"), np.load(tmp_path / "left.npy"))
 
 
-def test_positions_of_the_curriculum_fit_the_model() -> None:
-    assert max(phase.row_len for phase in CURRICULUM) == SHIPPED_SHAPE.positions
-    assert all(sum(phase.mix.values()) == pytest.approx(1.0) for phase in CURRICULUM)
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+def test_the_phases_of_a_recipe_fit_its_model(recipe: Recipe) -> None:
+    assert max(phase.row_len for phase in recipe.phases) == recipe.size.positions
+    assert all(sum(phase.mix.values()) == pytest.approx(1.0) for phase in recipe.phases)
+
+
+def test_mini_llama_starts_from_the_embeddings_of_mini(model: GPT2LMHeadModel) -> None:
+    trainer = Trainer(MINI_LLAMA, [], sentence_ends=[0], content=[5])
+
+    assert torch.equal(trainer.model.get_input_embeddings().weight, model.transformer.wte.weight)

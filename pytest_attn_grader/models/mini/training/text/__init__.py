@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 
 from .binding import binding
 from .copying import list_copying, repeated_string
@@ -18,11 +17,9 @@ from .writer import Piece, Prompt, Split, Writer
 __all__ = [
     "DEFAULT_MIX",
     "PROMPT_KINDS",
-    "HeldBackText",
     "Piece",
     "Prompt",
     "Split",
-    "held_back_text",
     "write_document",
     "write_documents",
     "write_marked_documents",
@@ -74,19 +71,3 @@ def write_marked_documents(
 def write_prompts(kind: str, count: int, split: Split = "held_out", *, first_seed: int = 0) -> tuple[Prompt, ...]:
     """This many prompts of one of `PROMPT_KINDS`."""
     return tuple(PROMPT_KINDS[kind](Writer(seed, split)) for seed in range(first_seed, first_seed + count))
-
-
-@dataclass(frozen=True)
-class HeldBackText:
-    """Text that training never saw: passages to measure a loss on, prompts to measure predictions on."""
-
-    passages: tuple[str, ...]
-    prompts: tuple[Prompt, ...]
-
-
-def held_back_text(*, passages: int = 12, prompts_per_kind: int = 8) -> HeldBackText:
-    """A small fixed bundle of held-out stories and prompts, always the same."""
-    return HeldBackText(
-        passages=tuple(write_document("story", seed, "held_out") for seed in range(passages)),
-        prompts=tuple(prompt for kind in PROMPT_KINDS for prompt in write_prompts(kind, prompts_per_kind)),
-    )

@@ -7,9 +7,9 @@ from itertools import combinations
 
 import pytest
 
+from pytest_attn_grader.models.mini import read_held_out_passages
 from pytest_attn_grader.models.mini.training.text import (
     PROMPT_KINDS,
-    held_back_text,
     write_document,
     write_documents,
     write_marked_documents,
@@ -127,9 +127,7 @@ def test_copied_words_are_all_different() -> None:
     assert len(set(copied_words())) == len(copied_words())
 
 
-def test_held_back_text_is_fixed_and_of_the_size_asked_for() -> None:
-    text = held_back_text(passages=3, prompts_per_kind=2)
+def test_the_shipped_passages_are_held_out_stories() -> None:
+    stories = [write_document("story", seed, "held_out") for seed in range(6)]
 
-    assert text == held_back_text(passages=3, prompts_per_kind=2)
-    assert len(text.passages) == 3
-    assert [prompt.kind for prompt in text.prompts] == [kind for kind in PROMPT_KINDS for _ in range(2)]
+    assert list(read_held_out_passages()) == stories
