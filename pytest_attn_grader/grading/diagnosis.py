@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from pytest_attn_grader.results.report import Diagnosis
     from pytest_attn_grader.results.submission import Failure
     from pytest_attn_grader.submission.contract import Contract
-    from pytest_attn_grader.submission.module_attention import ModuleAttention
     from pytest_attn_grader.submission.student import Student
+    from pytest_attn_grader.submission.student_attention import StudentAttention
 
 # After one of these the next probe would only cost its time limit too.
 _FATAL_FAILURES = frozenset({"timeout", "out-of-memory", "crashed", "exited", "output-flood"})
@@ -43,7 +43,7 @@ def unfitted_attention(student: Student, contract: Contract, failure: Failure) -
 
 
 def run_diagnosis(
-    attention: FunctionAttention | ModuleAttention,
+    attention: StudentAttention,
     *,
     seed: int,
     max_len: int,
@@ -86,7 +86,7 @@ def run_diagnosis(
 
 
 def _rerun_probes(
-    attention: FunctionAttention | ModuleAttention,
+    attention: StudentAttention,
     probes: Sequence[Probe],
     observed: Mapping[str, ProbeResult],
     seconds: float,
@@ -99,7 +99,7 @@ def _rerun_probes(
     deadline = time.perf_counter() + seconds
     with attention.in_fresh_worker(seconds=None if math.isinf(seconds) else max(seconds, LEAST_SECONDS)) as fresh:
         for probe in probes:
-            if fresh.why_not(probe) is not None:
+            if fresh.unsupported_reason(probe) is not None:
                 continue
             before = known.get(probe.name)
             record = (

@@ -22,8 +22,7 @@ from pytest_attn_grader.results.submission import Failure
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from pytest_attn_grader.submission.function_attention import FunctionAttention
-    from pytest_attn_grader.submission.module_attention import ModuleAttention
+    from pytest_attn_grader.submission.student_attention import StudentAttention
 
 NEW_TOKENS = 8
 # A forward pass that is further than this from the float64 reference computes in a lower precision inside.
@@ -44,9 +43,7 @@ class TrainingRun:
     failure: Failure | None = None
 
 
-def run_training(
-    student: FunctionAttention | ModuleAttention, probe: Probe, dropout_p: float, first_changed: int
-) -> TrainingRun:
+def run_training(student: StudentAttention, probe: Probe, dropout_p: float, first_changed: int) -> TrainingRun:
     """Call the student in training: with two seeds, and once more with the first seed and another future."""
     training = in_train_mode(probe, dropout_p)
     other_seed = replace(training, seed=training.seed + 1)
@@ -78,9 +75,7 @@ class GradcheckResult:
     failure: Failure | None = None
 
 
-def run_gradcheck(
-    student: FunctionAttention | ModuleAttention, *, seed: int, is_bidirectional: bool = False
-) -> GradcheckResult:
+def run_gradcheck(student: StudentAttention, *, seed: int, is_bidirectional: bool = False) -> GradcheckResult:
     """Compare the student's backward pass with finite differences on a tiny float64 input."""
     generator = torch.Generator().manual_seed(seed)
     inputs = [torch.randn(1, 2, 3, 4, generator=generator, dtype=torch.float64).requires_grad_() for _ in range(3)]

@@ -13,8 +13,7 @@ from pytest_attn_grader.results.submission import WidthAdapter
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from pytest_attn_grader.submission.function_attention import FunctionAttention
-    from pytest_attn_grader.submission.module_attention import ModuleAttention
+    from pytest_attn_grader.submission.student_attention import StudentAttention
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,7 @@ class PatchedModels:
     """
 
     model: PreTrainedModel
-    student: FunctionAttention | ModuleAttention
+    student: StudentAttention
     layers: tuple[int, ...]
 
     @cached_property
@@ -52,7 +51,7 @@ class PatchedModels:
     @property
     def restriction(self) -> str | None:
         """What the reference has to do without as well."""
-        found = (self.student.restriction_in(self.model, layer_idx) for layer_idx in self.layers)
+        found = (self.student.layer_restriction(self.model, layer_idx) for layer_idx in self.layers)
         return next((each for each in found if each is not None), None)
 
     def why_weights_unavailable(self, tokens: int) -> str | None:

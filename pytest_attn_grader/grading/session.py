@@ -31,8 +31,7 @@ if TYPE_CHECKING:
     from pytest_attn_grader.misconceptions.mismatches import PredictionCache
     from pytest_attn_grader.models.prompt import Prompt
     from pytest_attn_grader.models.types import LoadedModel
-    from pytest_attn_grader.submission.function_attention import FunctionAttention
-    from pytest_attn_grader.submission.module_attention import ModuleAttention
+    from pytest_attn_grader.submission.student_attention import StudentAttention
 
 MAX_LIMIT_TOKENS = 1024
 # Of the budget, for everything that comes after the diagnosis.
@@ -130,7 +129,7 @@ class GradingSession(StudentUnderTest):
     def _observe(self, probe: Probe) -> Observation:
         from pytest_attn_grader.grading.observation import Observation
 
-        why_not = self.student.why_not(probe)
+        why_not = self.student.unsupported_reason(probe)
         if why_not is not None:
             raise NotApplicable(why_not)
         with self.clock.phase("probes"):
@@ -230,7 +229,7 @@ class GradingSession(StudentUnderTest):
         from pytest_attn_grader.misconceptions.diagnose import diagnose_failure
 
         with self.clock.phase("diagnosis"):
-            attention: FunctionAttention | ModuleAttention | None = None
+            attention: StudentAttention | None = None
             if self.call_failure is None:
                 attention = self.student
             elif self.contract_failure is None:

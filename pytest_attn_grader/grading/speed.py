@@ -23,8 +23,7 @@ from pytest_attn_grader.results.comparison import LengthTiming, Speed, Timing
 
 if TYPE_CHECKING:
     from pytest_attn_grader.sandbox.round_trips import RoundTrip
-    from pytest_attn_grader.submission.function_attention import FunctionAttention
-    from pytest_attn_grader.submission.module_attention import ModuleAttention
+    from pytest_attn_grader.submission.student_attention import StudentAttention
 
 LENGTHS = (6, 64, 256)
 DEFAULT_TOKENS = 64
@@ -64,7 +63,7 @@ class SpeedBenchmark:
 
     def __init__(
         self,
-        student: FunctionAttention | ModuleAttention,
+        student: StudentAttention,
         longest_tokens: int,
         *,
         seed: int,
@@ -145,7 +144,7 @@ class SpeedBenchmark:
 
     def _why_stop(self, tokens: int, measured: Sequence[LengthTiming], deadline: float) -> str:
         """Why this length is not tried; empty when it is."""
-        impossible = self._attention.why_not(self._probe(tokens))
+        impossible = self._attention.unsupported_reason(self._probe(tokens))
         if impossible is not None:
             return f"{tokens} tokens were not tried: {impossible}"
         if tokens in self._forward:

@@ -17,9 +17,8 @@ from pytest_attn_grader.submission.contract import Contract
 from pytest_attn_grader.submission.target import Target, find_target
 
 if TYPE_CHECKING:
-    from pytest_attn_grader.submission.function_attention import FunctionAttention
-    from pytest_attn_grader.submission.module_attention import ModuleAttention
     from pytest_attn_grader.submission.student import Student
+    from pytest_attn_grader.submission.student_attention import StudentAttention
 
 
 class StudentUnderTest:
@@ -60,7 +59,7 @@ class StudentUnderTest:
             return self.contract_failure or _failure_of(lambda: self.student)
 
     @cached_property
-    def student(self) -> FunctionAttention | ModuleAttention:
+    def student(self) -> StudentAttention:
         """The submission as an attention function, fitted to four-dimensional tensors.
 
         Raises:

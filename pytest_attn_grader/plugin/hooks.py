@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from pytest_attn_grader.grading.session import GradingSession
     from pytest_attn_grader.models.prompt import Prompt
     from pytest_attn_grader.results.comparison import Comparison
-    from pytest_attn_grader.submission.function_attention import FunctionAttention
-    from pytest_attn_grader.submission.module_attention import ModuleAttention
+    from pytest_attn_grader.submission.student_attention import StudentAttention
 
     class Observe(Protocol):
         """The type of the `attn_observe` fixture."""
@@ -112,7 +111,7 @@ def attn_reference() -> Callable[..., Any]:
 
 
 @pytest.fixture(scope="session")
-def attn_student(attn_session: GradingSession) -> FunctionAttention | ModuleAttention:
+def attn_student(attn_session: GradingSession) -> StudentAttention:
     """The submission, callable like the reference and differentiable; its code runs in the sandboxed worker."""
     return attn_session.student
 

@@ -14,10 +14,10 @@ from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.results.submission import Adaptation
 from pytest_attn_grader.submission.constructor import Sizes, arguments_for, is_resizable
 from pytest_attn_grader.submission.contract import Contract
-from pytest_attn_grader.submission.function_attention import FunctionAttention, fit_function
-from pytest_attn_grader.submission.head_adapter import Tally
+from pytest_attn_grader.submission.function_attention import fit_function
+from pytest_attn_grader.submission.head_adapter import CallStats
 from pytest_attn_grader.submission.module_attention import ModuleAttention
-from pytest_attn_grader.submission.projected import Shape
+from pytest_attn_grader.submission.projected import InstanceSizes
 from pytest_attn_grader.submission.projected_student import (
     BATCH_1,
     MASK_STYLES,
@@ -25,7 +25,8 @@ from pytest_attn_grader.submission.projected_student import (
     CallConventions,
     ProjectedStudent,
 )
-from pytest_attn_grader.submission.projections.layouts import USUAL, layouts_for
+from pytest_attn_grader.submission.projections.layouts import DEFAULT_LAYOUT, layouts_for
+from pytest_attn_grader.submission.student_attention import StudentAttention
 
 if TYPE_CHECKING:
     from pytest_attn_grader.submission.student import Student
@@ -36,7 +37,7 @@ _TRIAL_SIZES = _TRIAL_HEADS, _TRIAL_HEAD_DIM
 _SAME = 1e-3
 
 
-def fit(student: Student, contract: Contract, *, seed: int) -> FunctionAttention | ModuleAttention:
+def fit(student: Student, contract: Contract, *, seed: int) -> StudentAttention:
     """The submission as an attention on query, key and value.
 
     Raises:
@@ -94,7 +95,7 @@ def fit_hidden_states(student: Student, contract: Contract, *, seed: int) -> Mod
     raise first_failure
 
 
-def _conventions(contract: Contract, shape: Shape) -> Iterator[CallConventions]:
+def _conventions(contract: Contract, shape: InstanceSizes) -> Iterator[CallConventions]:
     styles: tuple[str, ...] = MASK_STYLES
     if contract.mask_convention == "none":
         styles = (BATCH_1,)
@@ -113,11 +114,11 @@ def _returns_the_value(attention: ModuleAttention, seed: int) -> bool:
     size = (_TRIAL_BATCH, _TRIAL_HEADS, 1, _TRIAL_HEAD_DIM)
     query, key, value = (torch.randn(size, generator=generator) for _ in range(3))
     keep_mask = torch.ones(_TRIAL_BATCH, 1, 1, 1, dtype=torch.bool)
-    output, _ = attention.heads.attend(query, key, value, keep_mask, Tally())
+    output, _ = attention.heads.attend(query, key, value, keep_mask, CallStats())
     return bool((output - value).abs().max() <= _SAME * value.abs().max())
 
 
-def _query_key_order_unknown(shape: Shape) -> bool:
+def _query_key_order_unknown(shape: InstanceSizes) -> bool:
     """Whether the order of query and key is open: in a fused matrix whose name does not say it."""
     return shape.found.is_fused and shape.found.letters is None
 
@@ -134,7 +135,7 @@ def _query_is_row_local(attention: ModuleAttention, seed: int) -> bool:
     other_query = torch.cat([torch.randn(size, generator=generator)[:, :, :1], query[:, :, 1:]], dim=2)
     keep_mask = causal_keep_mask(2)[None, None]
     outputs = [
-        attention.heads.attend(each, key, value, keep_mask, Tally())[0][:, :, 1] for each in (query, other_query)
+        attention.heads.attend(each, key, value, keep_mask, CallStats())[0][:, :, 1] for each in (query, other_query)
     ]
     return bool((outputs[0] - outputs[1]).abs().max() <= _SAME * value.abs().max())
 
@@ -145,11 +146,11 @@ def _answers(attention: ModuleAttention, seed: int) -> bool:
     size = (_TRIAL_BATCH, _TRIAL_HEADS, _TRIAL_TOKENS, _TRIAL_HEAD_DIM)
     query, key, value = (torch.randn(size, generator=generator) for _ in range(3))
     keep_mask = causal_keep_mask(_TRIAL_TOKENS).expand(_TRIAL_BATCH, 1, -1, -1).contiguous()
-    _, attn_weights = attention.heads.attend(query, key, value, keep_mask, Tally())
+    _, attn_weights = attention.heads.attend(query, key, value, keep_mask, CallStats())
     return attn_weights is not None
 
 
-def _with_notes(attention: ModuleAttention, shape: Shape) -> ModuleAttention:
+def _with_notes(attention: ModuleAttention, shape: InstanceSizes) -> ModuleAttention:
     contract, conventions = attention.contract, attention.oracle.conventions
     notes = [Adaptation(name=name, why=why) for name, why in contract.notes]
     candidate = contract.candidate
@@ -164,7 +165,7 @@ def _with_notes(attention: ModuleAttention, shape: Shape) -> ModuleAttention:
                     why=f"its width is fixed at {shape.width}: hidden states and projections are brought to that width",
                 )
             )
-    if conventions.layout != USUAL:
+    if conventions.layout != DEFAULT_LAYOUT:
         notes.append(Adaptation(name="layout", why=str(conventions.layout)))
     if contract.mask_convention != "none" and conventions.mask_style != BATCH_1:
         notes.append(Adaptation(name="mask-shape", why=f"the mask is passed as {conventions.mask_style}"))

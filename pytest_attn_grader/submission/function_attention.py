@@ -6,8 +6,7 @@ Every adaptation is listed in the report; adapting is not a fault.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,12 +21,14 @@ from pytest_attn_grader.attention.probes import (
     build_probe,
     without_gradients,
 )
-from pytest_attn_grader.attention.reference import as_additive_mask
+from pytest_attn_grader.attention.weight_recovery import recover_weights
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.results.submission import Adaptation, Failure
 from pytest_attn_grader.sandbox.messages import CallReply, CallSpec, LiteralArgument, TensorRef
 from pytest_attn_grader.submission.contract import Contract
+from pytest_attn_grader.submission.masks import to_mask_convention
 from pytest_attn_grader.submission.return_values import output_name, parse_result, require_shape, wrong_result
+from pytest_attn_grader.submission.student_attention import StudentAttention
 
 if TYPE_CHECKING:
     from pytest_attn_grader.submission.student import Student
@@ -36,7 +37,7 @@ RANKS = (4, 3, 2)
 
 
 @dataclass(frozen=True)
-class FunctionAttention:
+class FunctionAttention(StudentAttention):
     """The submission as an attention function on four-dimensional tensors, run in its worker.
 
     Called like the reference, `(query, key, value, keep_mask)`, it is differentiable and raises `SubmissionError`;
@@ -55,15 +56,7 @@ class FunctionAttention:
     def __call__(
         self, query: Tensor, key: Tensor, value: Tensor, keep_mask: Tensor | None = None
     ) -> Tensor | tuple[Tensor, Tensor]:
-        """One forward pass.
-
-        Args:
-            query: ``(batch, num_heads, query_len, head_dim)``; key and value ``(batch, num_heads, key_len, head_dim)``.
-            keep_mask: bool, broadcastable to ``(batch, num_heads, query_len, key_len)``, True = may attend.
-
-        Raises:
-            SubmissionError: the student's code failed, or what it returned has the wrong type, shape or dtype.
-        """
+        """Run one forward pass; see `StudentAttention`."""
         if keep_mask is None:
             keep_mask = torch.ones(query.shape[-2], key.shape[-2], dtype=torch.bool, device=query.device)[None, None]
         spec = self._spec(head_dim=query.shape[-1])
@@ -79,53 +72,11 @@ class FunctionAttention:
         require_shape("attn_weights", attn_weights, (*query.shape[:-1], key.shape[-2]))
         return attn_output, attn_weights
 
-    @contextmanager
-    def in_fresh_worker(self, *, seconds: float | None = None) -> Iterator[FunctionAttention]:
-        """The same submission, imported anew in a process of its own: nothing of earlier calls is left in it."""
-        student = self.student.anew(run_seconds=seconds)
-        try:
-            yield replace(self, student=student)
-        finally:
-            student.close()
+    def with_student(self, student: Student) -> FunctionAttention:
+        """The same attention in another worker."""
+        return replace(self, student=student)
 
-    @property
-    def keeps_cache(self) -> bool:
-        """Whether a model can ask it about one new token at a time; the layer itself keeps keys and values."""
-        return True
-
-    @property
-    def takes_dropout(self) -> bool:
-        """Whether it can be told a probability of dropout."""
-        return self.contract.takes_dropout
-
-    def why_weights_unavailable(self, num_heads: int, head_dim: int, tokens: int) -> str | None:
-        """Why nobody can know its weights; they can always be recovered."""
-        return None
-
-    def why_not(self, probe: Probe) -> str | None:
-        """Why this probe cannot be put to this submission; None when it can, as with any function."""
-        return None
-
-    def for_layer(self, model: Any, layer_idx: int) -> FunctionAttention:
-        """What takes the place of a layer's attention: the function itself, the projections stay."""
-        return self
-
-    def restriction_in(self, model: Any, layer_idx: int) -> None:
-        """A function has room for anything."""
-        return
-
-    def reference_as_layer(self, model: Any, layer_idx: int) -> None:
-        """The model's own attention is the reference."""
-        return
-
-    def run_probe(self, probe: Probe) -> ProbeResult:
-        """Put a probe to the student: forward, weights, inputs after the call and, when asked for, gradients."""
-        try:
-            return self._run_probe(probe)
-        except SubmissionError as error:
-            return ProbeResult(probe=probe.name, failure=Failure.from_error(error))
-
-    def _run_probe(self, probe: Probe) -> ProbeResult:
+    def _probe_result(self, probe: Probe) -> ProbeResult:
         wanted = INPUT_NAMES if probe.upstream is not None else ()
         spec = replace(
             self._spec(**_call_options(probe)),
@@ -165,21 +116,17 @@ class FunctionAttention:
             return dict.fromkeys(INPUT_NAMES), Failure.from_error(error)
 
     def _recover_weights(self, probe: Probe, attn_output: Tensor) -> Tensor | None:
-        """With the identity as value, the output is the weights; head_dim columns a call."""
-        key_len, head_dim = probe.key.shape[-2:]
         if attn_output.shape != probe.query.shape:
             return None
-        columns = []
         spec = replace(self._spec(**_call_options(probe)), seed=probe.seed)
-        for start in range(0, key_len, head_dim):
-            identity = torch.zeros_like(probe.value)
-            width = min(head_dim, key_len - start)
-            identity[..., range(start, start + width), range(width)] = 1
-            tensors = self._tensors(probe.query, probe.key, identity, probe.keep_mask)
+
+        def attend(value: Tensor) -> Tensor:
+            tensors = self._tensors(probe.query, probe.key, value, probe.keep_mask)
             output, _ = parse_result(self.student.remote.call(spec, tensors))
             require_shape("attn_output", output, tuple(attn_output.shape))
-            columns.append(output[..., :width])
-        return torch.cat(columns, dim=-1)
+            return output
+
+        return recover_weights(attend, probe.key)
 
     def _spec(self, *, head_dim: int, training: bool = False, dropout_p: float = 0.0) -> CallSpec:
         given: dict[str, TensorRef | LiteralArgument] = {
@@ -207,17 +154,12 @@ class FunctionAttention:
     def _tensors(self, query: Tensor, key: Tensor, value: Tensor, keep_mask: Tensor) -> dict[str, Tensor]:
         tensors = {"query": query, "key": key, "value": value}
         if "mask" in self.contract.roles:
-            tensors["keep_mask"] = self._to_mask_convention(keep_mask, query.dtype)
+            tensors["keep_mask"] = to_mask_convention(keep_mask, self.contract.mask_convention, query.dtype)
         if "key_padding_mask" in self.contract.roles:
             real_keys = keep_mask.any(dim=-2)[:, 0].expand(query.shape[0], -1)  # (batch, key_len)
             mask = real_keys if self.mask_is_key_padding else keep_mask
-            tensors["key_padding_mask"] = self._to_mask_convention(mask, query.dtype)
+            tensors["key_padding_mask"] = to_mask_convention(mask, self.contract.mask_convention, query.dtype)
         return tensors
-
-    def _to_mask_convention(self, keep_mask: Tensor, dtype: torch.dtype) -> Tensor:
-        if self.contract.mask_convention == "additive":
-            return as_additive_mask(keep_mask, dtype)
-        return ~keep_mask if self.contract.mask_convention == "blocked" else keep_mask
 
     def _inputs_after(self, probe: Probe, reply: CallReply) -> Mapping[str, Tensor]:
         """The inputs as the call left them; the mask is compared in the student's convention and put back in ours."""

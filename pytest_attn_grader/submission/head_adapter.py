@@ -8,8 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pytest_attn_grader.submission.projected import Answer, ProjectedAttention, ProjectedInputs, Shape, heads_of
-from pytest_attn_grader.submission.projections.layouts import USUAL, Layout
+from pytest_attn_grader.attention.weight_recovery import recover_weights
+from pytest_attn_grader.submission.projected import (
+    InstanceSizes,
+    ProjectedAttention,
+    ProjectedInputs,
+    ProjectedOutputs,
+    heads_of,
+)
+from pytest_attn_grader.submission.projections.layouts import DEFAULT_LAYOUT, Layout
 from pytest_attn_grader.submission.projections.matrices import (
     Projections,
     concatenated_projections,
@@ -19,7 +26,7 @@ from pytest_attn_grader.submission.projections.widths import fit_head_dim, fit_w
 
 
 @dataclass
-class Tally:
+class CallStats:
     """What several calls came to."""
 
     seconds: float = 0.0
@@ -27,17 +34,17 @@ class Tally:
     residual: float = 0.0
     weights_returned: bool = True
 
-    def add(self, answer: Answer) -> None:
+    def add(self, answer: ProjectedOutputs) -> None:
         self.seconds += answer.seconds
         self.changed += [name for name in answer.changed if name not in self.changed]
 
 
 @dataclass(frozen=True)
-class Heads:
+class HeadAdapter:
     """Heads of an oracle of any sizes: groups of heads, other head dimensions, other widths, all put back together."""
 
     oracle: ProjectedAttention
-    layout: Layout = USUAL
+    layout: Layout = DEFAULT_LAYOUT
 
     def attend(
         self,
@@ -45,7 +52,7 @@ class Heads:
         key: Tensor,
         value: Tensor,
         keep_mask: Tensor,
-        tally: Tally,
+        stats: CallStats,
         **how: Any,
     ) -> tuple[Tensor, Tensor | None]:
         """Ask about any query, key and value, ``(batch, num_heads, length, head_dim)`` each."""
@@ -53,39 +60,46 @@ class Heads:
         batch_size, _, key_len, head_dim = key.shape
         if shape.width is not None and batch_size * key_len > shape.width and batch_size > 1:
             parts = [
-                self.attend(query[one], key[one], value[one], keep_mask[one], tally, **how)
+                self.attend(query[one], key[one], value[one], keep_mask[one], stats, **how)
                 for one in (slice(index, index + 1) for index in range(batch_size))
             ]
             weights = [part[1] for part in parts if part[1] is not None]
             return torch.cat([part[0] for part in parts]), torch.cat(weights) if len(weights) == batch_size else None
         if head_dim > shape.head_dim:
             query, key, lost = reduce_head_dim(query, key, shape.head_dim)
-            tally.residual = max(tally.residual, lost)
+            stats.residual = max(stats.residual, lost)
         outputs = []
         attn_weights: Tensor | None = None
         for columns in torch.split(value, shape.head_dim, dim=-1):
             width = columns.shape[-1]
             padded = torch.nn.functional.pad(columns, (0, query.shape[-1] - width))
             if shape.width is not None and key_len > shape.width and query.shape[-2] == key_len:
-                output, attn_weights = self._attend_low_rank(shape, query, key, padded, keep_mask, tally, **how)
+                output, attn_weights = self._attend_low_rank(shape, query, key, padded, keep_mask, stats, **how)
                 outputs.append(output[..., :width])
                 continue
             query_states, key_states, projections = one_hot_projections(query, key, padded)
             output, attn_weights = self.attend_hidden(
-                shape, query_states, key_states, projections, keep_mask, tally, **how
+                shape, query_states, key_states, projections, keep_mask, stats, **how
             )
             outputs.append(output[..., :width])
         return torch.cat(outputs, dim=-1), attn_weights
 
     def _attend_low_rank(
-        self, shape: Shape, query: Tensor, key: Tensor, value: Tensor, keep_mask: Tensor, tally: Tally, **how: Any
+        self,
+        shape: InstanceSizes,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        keep_mask: Tensor,
+        stats: CallStats,
+        **how: Any,
     ) -> tuple[Tensor, Tensor | None]:
         """More tokens than the oracle is wide: as much of each group of heads as there is room for."""
         outputs, weights = [], []
         for start in range(0, query.shape[1], shape.num_heads):
             group = slice(start, start + shape.num_heads)
             states, projections = concatenated_projections(query[:, group], key[:, group], value[:, group])
-            output, attn_weights = self.attend_hidden(shape, states, states, projections, keep_mask, tally, **how)
+            output, attn_weights = self.attend_hidden(shape, states, states, projections, keep_mask, stats, **how)
             outputs.append(output)
             if attn_weights is not None:
                 weights.append(attn_weights)
@@ -93,12 +107,12 @@ class Heads:
 
     def attend_hidden(
         self,
-        shape: Shape,
+        shape: InstanceSizes,
         query_states: Tensor,
         key_states: Tensor,
         projections: Projections,
         keep_mask: Tensor,
-        tally: Tally,
+        stats: CallStats,
         **how: Any,
     ) -> tuple[Tensor, Tensor | None]:
         """Ask about hidden states and their projections; heads of at most the oracle's own head_dim."""
@@ -112,9 +126,9 @@ class Heads:
                 fitted, group_fitted, lost = fit_width(key_states, group, width)
                 other = fitted if query_states is key_states else fit_width(query_states, group, width)[0]
                 states, group = (other, fitted), group_fitted
-                tally.residual = max(tally.residual, lost)
-            answer = self.oracle.ask(shape, ProjectedInputs(*states, group, keep_mask, **how))
-            tally.add(answer)
+                stats.residual = max(stats.residual, lost)
+            answer = self.oracle.forward(shape, ProjectedInputs(*states, group, keep_mask, **how))
+            stats.add(answer)
             outputs.append(heads_of(answer.output, shape, self.layout))
             if answer.attn_weights is not None:
                 weights.append(answer.attn_weights)
@@ -122,20 +136,12 @@ class Heads:
         attn_weights = torch.cat(weights, dim=1)[:, :num_heads] if len(weights) == len(outputs) else None
         return attn_output, attn_weights
 
-    def recover_weights(self, query: Tensor, key: Tensor, keep_mask: Tensor, tally: Tally, **how: Any) -> Tensor:
-        """With the identity as value, the output is the weights; head_dim columns a call."""
-        key_len, head_dim = key.shape[-2:]
-        tally.weights_returned = False
-        columns = []
-        for start in range(0, key_len, head_dim):
-            width = min(head_dim, key_len - start)
-            identity = torch.zeros_like(key)
-            identity[..., range(start, start + width), range(width)] = 1
-            output, _ = self.attend(query, key, identity, keep_mask, Tally(), **how)
-            columns.append(output[..., :width])
-        return torch.cat(columns, dim=-1)
+    def recover_weights(self, query: Tensor, key: Tensor, keep_mask: Tensor, stats: CallStats, **how: Any) -> Tensor:
+        """The weights that the oracle does not return; see `attention.weight_recovery`."""
+        stats.weights_returned = False
+        return recover_weights(lambda value: self.attend(query, key, value, keep_mask, CallStats(), **how)[0], key)
 
 
-def _fits(shape: Shape, projections: Projections, states: Tensor) -> bool:
+def _fits(shape: InstanceSizes, projections: Projections, states: Tensor) -> bool:
     """Hidden states and biases go in as they are."""
     return shape.width in {None, states.shape[-1]} and (shape.has_input_biases or not projections.has_input_biases)

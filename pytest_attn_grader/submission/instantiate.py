@@ -12,7 +12,7 @@ from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.sandbox.messages import CallSpec, TensorRef
 from pytest_attn_grader.submission.constructor import Sizes, arguments_for, is_resizable, role_of_size, splits_heads
 from pytest_attn_grader.submission.contract import Contract
-from pytest_attn_grader.submission.projected import Shape
+from pytest_attn_grader.submission.projected import InstanceSizes
 from pytest_attn_grader.submission.projections.custom_loader_calls import discover_loader, sizes_from_attributes
 from pytest_attn_grader.submission.projections.find import ProjectionMap, find_projections
 from pytest_attn_grader.submission.projections.from_arguments import found_in_arguments
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from pytest_attn_grader.submission.student import Student
 
 
-def shape_of_function(contract: Contract, sizes: Sizes, *, heads_apart: bool) -> Shape:
+def shape_of_function(contract: Contract, sizes: Sizes, *, heads_apart: bool) -> InstanceSizes:
     """A function takes any width; several heads at once when it is told how many, or by an axis of their own."""
     several = "num_heads" in contract.roles or heads_apart
     found = found_in_arguments(contract.slots, sizes.num_heads if several else 1, sizes.head_dim)
     return replace(_shape_with(found, contract.candidate.name), width=None)
 
 
-def shape_of_module(student: Student, contract: Contract, sizes: Sizes) -> Shape:
+def shape_of_module(student: Student, contract: Contract, sizes: Sizes) -> InstanceSizes:
     """A module of these sizes; one that has its own comes as it is.
 
     Raises:
@@ -69,7 +69,7 @@ def _shape_with_loader(
     module: RemoteModule,
     sizes: Sizes,
     num_heads: int | None,
-) -> Shape:
+) -> InstanceSizes:
     """The sizes it was constructed with; of a module that has its own, those that its attributes tell."""
     candidate = contract.candidate
     width, heads, head_dim = sizes.width, num_heads or 1, sizes.head_dim
@@ -80,7 +80,7 @@ def _shape_with_loader(
         width = told.get("width", heads * head_dim)
     loading = discover_loader(student, target, width=width, num_heads=heads, head_dim=head_dim, name=candidate.name)
     has_output = "w_o" in loading.takes
-    return Shape(
+    return InstanceSizes(
         width=width,
         num_heads=heads,
         head_dim=head_dim,
@@ -103,8 +103,8 @@ def _warm_up(contract: Contract, sizes: Sizes) -> tuple[CallSpec, dict[str, Tens
     return CallSpec("", keywords=arguments), tensors
 
 
-def _shape_with(found: ProjectionMap, target: str | int) -> Shape:
-    return Shape(
+def _shape_with(found: ProjectionMap, target: str | int) -> InstanceSizes:
+    return InstanceSizes(
         width=found.width,
         num_heads=found.num_heads,
         head_dim=found.head_dim,

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from pytest_attn_grader.models.architectures import Architecture, find_architecture
 from pytest_attn_grader.models.patching.dispatch import attention_weights_requested
 from pytest_attn_grader.results.submission import WidthAdapter
-from pytest_attn_grader.submission.head_adapter import Heads, Tally
-from pytest_attn_grader.submission.projected import ProjectedAttention, ProjectedInputs, Shape
+from pytest_attn_grader.submission.head_adapter import CallStats, HeadAdapter
+from pytest_attn_grader.submission.projected import InstanceSizes, ProjectedAttention, ProjectedInputs
 from pytest_attn_grader.submission.projections.layouts import Layout
 from pytest_attn_grader.submission.projections.matrices import Projections, projections_of
 
@@ -33,14 +33,14 @@ class StudentBlock(nn.Module):
     def __init__(
         self,
         oracle: ProjectedAttention,
-        shape: Shape,
+        shape: InstanceSizes,
         layout: Layout,
         projections: Projections,
         *,
         projects_output: bool,
     ) -> None:
         super().__init__()
-        self.heads = Heads(oracle, layout)
+        self.heads = HeadAdapter(oracle, layout)
         self.shape = shape
         self.held = (projections,)  # in a tuple: not to be registered
         self.projects_output = projects_output
@@ -48,13 +48,13 @@ class StudentBlock(nn.Module):
         self.residual_tokens = 0
 
     def forward(self, hidden_states: Tensor, keep_mask: Tensor) -> tuple[Tensor, Tensor | None]:
-        projections, shape, tally = self.held[0], self.shape, Tally()
+        projections, shape, stats = self.held[0], self.shape, CallStats()
         if self._is_whole(projections):
             whole = projections if self.projects_output else _without_output(projections)
-            answer = self.heads.oracle.ask(shape, ProjectedInputs(hidden_states, hidden_states, whole, keep_mask))
+            answer = self.heads.oracle.forward(shape, ProjectedInputs(hidden_states, hidden_states, whole, keep_mask))
             output, attn_weights = answer.output, answer.attn_weights
         else:
-            heads_output, attn_weights = self._by_heads(hidden_states, projections, keep_mask, tally)
+            heads_output, attn_weights = self._by_heads(hidden_states, projections, keep_mask, stats)
             project = projections if self.projects_output else _without_output(projections)
             output = project.project_output(heads_output)
         if (
@@ -64,9 +64,9 @@ class StudentBlock(nn.Module):
         ):
             with torch.no_grad():
                 query, key, _ = projections.query_key_value(hidden_states)
-                attn_weights = self.heads.recover_weights(query, key, keep_mask, Tally())
-        if tally.residual > self.residual:
-            self.residual, self.residual_tokens = tally.residual, hidden_states.shape[1]
+                attn_weights = self.heads.recover_weights(query, key, keep_mask, CallStats())
+        if stats.residual > self.residual:
+            self.residual, self.residual_tokens = stats.residual, hidden_states.shape[1]
         return output, attn_weights
 
     @property
@@ -95,17 +95,17 @@ class StudentBlock(nn.Module):
         )
 
     def _by_heads(
-        self, hidden_states: Tensor, projections: Projections, keep_mask: Tensor, tally: Tally
+        self, hidden_states: Tensor, projections: Projections, keep_mask: Tensor, stats: CallStats
     ) -> tuple[Tensor, Tensor | None]:
         shape = self.shape
         width = shape.width
         if projections.head_dim > shape.head_dim:
-            return self.heads.attend(*projections.query_key_value(hidden_states), keep_mask, tally)
+            return self.heads.attend(*projections.query_key_value(hidden_states), keep_mask, stats)
         if width is None or width >= hidden_states.shape[-1] or hidden_states.shape[0] == 1:
-            return self.heads.attend_hidden(shape, hidden_states, hidden_states, projections, keep_mask, tally)
+            return self.heads.attend_hidden(shape, hidden_states, hidden_states, projections, keep_mask, stats)
         # One text at a time: together they would need more dimensions than the module has.
         parts = [
-            self.heads.attend_hidden(shape, each, each, projections, keep_mask[index : index + 1], tally)
+            self.heads.attend_hidden(shape, each, each, projections, keep_mask[index : index + 1], stats)
             for index, each in enumerate(torch.split(hidden_states, 1))
         ]
         weights = [part[1] for part in parts if part[1] is not None]
@@ -145,11 +145,11 @@ def restriction(oracle: ProjectedStudent, model: Any, layer_idx: int) -> str | N
     return None
 
 
-def _shape(oracle: ProjectedAttention, projections: Projections) -> Shape:
+def _shape(oracle: ProjectedAttention, projections: Projections) -> InstanceSizes:
     return oracle.shape_for(projections.num_heads, projections.head_dim, width=projections.w_q.shape[0])
 
 
-def _restricted(projections: Projections, shape: Shape) -> Projections:
+def _restricted(projections: Projections, shape: InstanceSizes) -> Projections:
     return projections.without_input_biases() if shape.width == projections.w_q.shape[0] else projections
 
 

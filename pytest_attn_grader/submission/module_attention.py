@@ -8,8 +8,6 @@ hidden states are the model's and the projections the layer's own, pretrained on
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,17 +18,18 @@ from pytest_attn_grader.attention.probes import INPUT_NAMES, Probe, ProbeResult
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.results.submission import Adaptation, Failure
 from pytest_attn_grader.submission.contract import Contract
-from pytest_attn_grader.submission.head_adapter import Heads, Tally
+from pytest_attn_grader.submission.head_adapter import CallStats, HeadAdapter
 from pytest_attn_grader.submission.layer_block import make_block, restriction
 from pytest_attn_grader.submission.projected import ProjectedReference
 from pytest_attn_grader.submission.projected_student import ProjectedStudent
+from pytest_attn_grader.submission.student_attention import StudentAttention
 
 if TYPE_CHECKING:
     from pytest_attn_grader.submission.student import Student
 
 
 @dataclass(frozen=True)
-class ModuleAttention:
+class ModuleAttention(StudentAttention):
     """A module, or a function with projections as arguments, as an attention on query, key and value.
 
     Called like the reference it is differentiable and raises `SubmissionError`; `run_probe` never raises for the
@@ -45,8 +44,8 @@ class ModuleAttention:
     returns_weights: bool = True
 
     @property
-    def heads(self) -> Heads:
-        return Heads(self.oracle, self.oracle.conventions.layout)
+    def heads(self) -> HeadAdapter:
+        return HeadAdapter(self.oracle, self.oracle.conventions.layout)
 
     @property
     def keeps_cache(self) -> bool:
@@ -61,15 +60,11 @@ class ModuleAttention:
     def __call__(
         self, query: Tensor, key: Tensor, value: Tensor, keep_mask: Tensor | None = None
     ) -> Tensor | tuple[Tensor, Tensor]:
-        """One forward pass; shapes as of the reference, weights only where they are returned.
-
-        Raises:
-            SubmissionError: the student's code failed, or what it returned has the wrong type, shape or dtype.
-        """
+        """Run one forward pass; see `StudentAttention`."""
         if keep_mask is None:
             keep_mask = torch.ones(query.shape[-2], key.shape[-2], dtype=torch.bool, device=query.device)[None, None]
         keep_mask = keep_mask.expand(query.shape[0], 1, query.shape[-2], key.shape[-2])
-        attn_output, attn_weights = self.heads.attend(query, key, value, keep_mask, Tally())
+        attn_output, attn_weights = self.heads.attend(query, key, value, keep_mask, CallStats())
         return attn_output if attn_weights is None else (attn_output, attn_weights)
 
     def why_weights_unavailable(self, num_heads: int, head_dim: int, tokens: int) -> str | None:
@@ -82,7 +77,7 @@ class ModuleAttention:
             f"{shape.width} tokens, not for {tokens}"
         )
 
-    def why_not(self, probe: Probe) -> str | None:
+    def unsupported_reason(self, probe: Probe) -> str | None:
         """Why this probe cannot be put to this submission; None when it can."""
         query_len, key_len = probe.query.shape[-2], probe.key.shape[-2]
         if query_len != key_len and not self.oracle.takes_key_states:
@@ -96,59 +91,47 @@ class ModuleAttention:
             )
         return None
 
-    def run_probe(self, probe: Probe) -> ProbeResult:
-        """Put a probe to the student: forward, weights, inputs after the call and, when asked for, gradients."""
-        try:
-            return self._run_probe(probe)
-        except SubmissionError as error:
-            return ProbeResult(probe=probe.name, failure=Failure.from_error(error))
-
-    def _run_probe(self, probe: Probe) -> ProbeResult:
+    def _probe_result(self, probe: Probe) -> ProbeResult:
         wanted = probe.upstream is not None
         leaves = {name: tensor.detach().clone().requires_grad_(wanted) for name, tensor in probe.inputs.items()}
         how: dict[str, Any] = {"training": probe.training, "dropout_p": probe.dropout_p, "seed": probe.seed}
-        tally = Tally()
+        stats = CallStats()
         with torch.set_grad_enabled(wanted):
             attn_output, attn_weights = self.heads.attend(
-                leaves["query"], leaves["key"], leaves["value"], probe.keep_mask, tally, watch_inputs=True, **how
+                leaves["query"], leaves["key"], leaves["value"], probe.keep_mask, stats, watch_inputs=True, **how
             )
         if attn_weights is None:
             with torch.no_grad():
-                attn_weights = self.heads.recover_weights(probe.query, probe.key, probe.keep_mask, tally, **how)
+                attn_weights = self.heads.recover_weights(probe.query, probe.key, probe.keep_mask, stats, **how)
         gradients, gradient_failure = _gradients(attn_output, probe.upstream, leaves)
         return ProbeResult(
             probe=probe.name,
             attn_output=attn_output.detach(),
             attn_weights=attn_weights.detach(),
-            weights_returned=tally.weights_returned,
+            weights_returned=stats.weights_returned,
             output_requires_grad=attn_output.requires_grad if wanted else None,
             gradients=gradients,
             gradient_failure=gradient_failure,
-            changed=tuple(tally.changed),
-            seconds=tally.seconds,
+            changed=tuple(stats.changed),
+            seconds=stats.seconds,
         )
 
-    @contextmanager
-    def in_fresh_worker(self, *, seconds: float | None = None) -> Iterator[ModuleAttention]:
-        """The same submission, imported and constructed anew in a process of its own."""
-        student = self.student.anew(run_seconds=seconds)
-        try:
-            yield replace(self, student=student, oracle=replace(self.oracle, student=student))
-        finally:
-            student.close()
+    def with_student(self, student: Student) -> ModuleAttention:
+        """The same attention in another worker."""
+        return replace(self, student=student, oracle=replace(self.oracle, student=student))
 
     def for_layer(self, model: Any, layer_idx: int) -> Any:
         """What takes the place of a layer's attention: a block with the layer's own projections, where that can be."""
         block = make_block(self.oracle, self.oracle, model, layer_idx)
         return self if block is None else block
 
-    def restriction_in(self, model: Any, layer_idx: int) -> str | None:
+    def layer_restriction(self, model: Any, layer_idx: int) -> str | None:
         """What it has no room for in this layer, so that the reference has to do without as well."""
         return restriction(self.oracle, model, layer_idx)
 
     def reference_as_layer(self, model: Any, layer_idx: int) -> Any:
         """The reference through the same adapter; None when the adapter loses nothing."""
-        if self.restriction_in(model, layer_idx) is None:
+        if self.layer_restriction(model, layer_idx) is None:
             return None
         return make_block(ProjectedReference(self.oracle), self.oracle, model, layer_idx)
 

@@ -18,7 +18,7 @@ from pytest_attn_grader.submission.projections.matrices import Projections, unfl
 
 
 @dataclass(frozen=True)
-class Shape:
+class InstanceSizes:
     """The sizes of one instance.
 
     Attributes:
@@ -60,7 +60,7 @@ class ProjectedInputs:
 
 
 @dataclass(frozen=True)
-class Answer:
+class ProjectedOutputs:
     """What came of a call.
 
     Attributes:
@@ -77,11 +77,13 @@ class Answer:
 class ProjectedAttention(Protocol):
     """Anything that takes hidden states and projections."""
 
-    def shape_for(self, num_heads: int, head_dim: int, *, width: int | None = None, dropout_p: float = 0.0) -> Shape:
+    def shape_for(
+        self, num_heads: int, head_dim: int, *, width: int | None = None, dropout_p: float = 0.0
+    ) -> InstanceSizes:
         """The instance that is asked about so many heads; `width` where the model's own is wanted."""
         ...
 
-    def ask(self, shape: Shape, question: ProjectedInputs) -> Answer:
+    def forward(self, shape: InstanceSizes, inputs: ProjectedInputs) -> ProjectedOutputs:
         """One call, differentiable with respect to hidden states and projections."""
         ...
 
@@ -92,17 +94,19 @@ class ProjectedReference:
 
     like: ProjectedAttention
 
-    def shape_for(self, num_heads: int, head_dim: int, *, width: int | None = None, dropout_p: float = 0.0) -> Shape:
+    def shape_for(
+        self, num_heads: int, head_dim: int, *, width: int | None = None, dropout_p: float = 0.0
+    ) -> InstanceSizes:
         return self.like.shape_for(num_heads, head_dim, width=width, dropout_p=dropout_p)
 
-    def ask(self, shape: Shape, question: ProjectedInputs) -> Answer:
-        query, _, _ = question.projections.query_key_value(question.query_states)
-        _, key, value = question.projections.query_key_value(question.key_states)
-        attn_output, attn_weights = reference_attention(query, key, value, question.keep_mask)
-        return Answer(question.projections.project_output(attn_output), attn_weights)
+    def forward(self, shape: InstanceSizes, inputs: ProjectedInputs) -> ProjectedOutputs:
+        query, _, _ = inputs.projections.query_key_value(inputs.query_states)
+        _, key, value = inputs.projections.query_key_value(inputs.key_states)
+        attn_output, attn_weights = reference_attention(query, key, value, inputs.keep_mask)
+        return ProjectedOutputs(inputs.projections.project_output(attn_output), attn_weights)
 
 
-def heads_of(output: Tensor, shape: Shape, layout: Layout) -> Tensor:
+def heads_of(output: Tensor, shape: InstanceSizes, layout: Layout) -> Tensor:
     """The output of a call whose output projection was the identity, as ``(batch, num_heads, query_len, head_dim)``."""
     features = output[..., : shape.num_heads * shape.head_dim]
     if layout.head_order == "d h" and not shape.has_output:

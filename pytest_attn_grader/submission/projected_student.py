@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from pytest_attn_grader.attention.reference import as_additive_mask
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.sandbox.messages import CallSpec, LiteralArgument, TensorRef
 from pytest_attn_grader.submission.constructor import Sizes, arguments_for, role_of_size
 from pytest_attn_grader.submission.contract import Contract
 from pytest_attn_grader.submission.instantiate import shape_of_function, shape_of_module
-from pytest_attn_grader.submission.projected import Answer, ProjectedInputs, Shape
-from pytest_attn_grader.submission.projections.layouts import USUAL, Layout, pack
+from pytest_attn_grader.submission.masks import to_mask_convention
+from pytest_attn_grader.submission.projected import InstanceSizes, ProjectedInputs, ProjectedOutputs
+from pytest_attn_grader.submission.projections.layouts import DEFAULT_LAYOUT, Layout, pack
 from pytest_attn_grader.submission.return_values import parse_result
 from pytest_attn_grader.submission.signatures import Slot
 
@@ -56,7 +56,7 @@ class CallConventions:
         one_at_a_time: hidden states are ``(seq, features)``, an example a call.
     """
 
-    layout: Layout = USUAL
+    layout: Layout = DEFAULT_LAYOUT
     mask_style: str = BATCH_1
     one_at_a_time: bool = False
 
@@ -83,7 +83,9 @@ class ProjectedStudent:
         made = self.student.construct(candidate.name, arguments_for(candidate, Sizes(256, 4, 64)))
         return any(role_of_size(name) == "dropout" for name in made.config_read)
 
-    def shape_for(self, num_heads: int, head_dim: int, *, width: int | None = None, dropout_p: float = 0.0) -> Shape:
+    def shape_for(
+        self, num_heads: int, head_dim: int, *, width: int | None = None, dropout_p: float = 0.0
+    ) -> InstanceSizes:
         sizes = Sizes(width or num_heads * head_dim, num_heads, head_dim, dropout_p=dropout_p)
         if self.contract.kind == "projected-function":
             return shape_of_function(self.contract, sizes, heads_apart=self.conventions.layout.heads_apart)
@@ -91,40 +93,40 @@ class ProjectedStudent:
 
     # --- one call -----------------------------------------------------------------------------------------------------
 
-    def ask(self, shape: Shape, question: ProjectedInputs) -> Answer:
-        batch_size = question.key_states.shape[0]
+    def forward(self, shape: InstanceSizes, inputs: ProjectedInputs) -> ProjectedOutputs:
+        batch_size = inputs.key_states.shape[0]
         apart = self.conventions.one_at_a_time or self.conventions.mask_style == SQUARE
         if batch_size == 1 or not apart:
-            return self._ask(shape, question)
-        answers = [self._ask(shape, _example(question, index)) for index in range(batch_size)]
+            return self._forward(shape, inputs)
+        answers = [self._forward(shape, _example(inputs, index)) for index in range(batch_size)]
         weights = [answer.attn_weights for answer in answers if answer.attn_weights is not None]
-        return Answer(
+        return ProjectedOutputs(
             output=torch.cat([answer.output for answer in answers]),
             attn_weights=torch.cat(weights) if len(weights) == batch_size else None,
             seconds=sum(answer.seconds for answer in answers),
             changed=tuple(dict.fromkeys(name for answer in answers for name in answer.changed)),
         )
 
-    def _ask(self, shape: Shape, question: ProjectedInputs) -> Answer:
-        tensors = self._tensors(question)
+    def _forward(self, shape: InstanceSizes, inputs: ProjectedInputs) -> ProjectedOutputs:
+        tensors = self._tensors(inputs)
         if shape.loading is not None:
-            packed = shape.loading.fill(question.projections)
+            packed = shape.loading.fill(inputs.projections)
         else:
-            packed = pack(shape.found, self.conventions.layout, question.projections)
+            packed = pack(shape.found, self.conventions.layout, inputs.projections)
         sent_as = {name: f"parameter.{name}" for name in packed}
         tensors |= {sent_as[name]: value for name, value in packed.items()}
-        reply = self.student.call(self._spec(shape, question, sent_as), tensors)
+        reply = self.student.call(self._spec(shape, inputs, sent_as), tensors)
         output, weights = parse_result(reply)
-        return Answer(
-            output=self._checked_output(shape, question, output),
-            attn_weights=self._weights_among(shape, question, weights, reply),
+        return ProjectedOutputs(
+            output=self._checked_output(shape, inputs, output),
+            attn_weights=self._weights_among(shape, inputs, weights, reply),
             seconds=reply.seconds,
             changed=_changed(tensors, reply.inputs_after),
         )
 
-    def _spec(self, shape: Shape, question: ProjectedInputs, sent_as: Mapping[str, str]) -> CallSpec:
+    def _spec(self, shape: InstanceSizes, inputs: ProjectedInputs, sent_as: Mapping[str, str]) -> CallSpec:
         is_module = self.contract.kind == "module"
-        same = question.query_states is question.key_states
+        same = inputs.query_states is inputs.key_states
         given: dict[str, TensorRef | LiteralArgument] = {
             "hidden_states": TensorRef("hidden_states"),
             "query": TensorRef("hidden_states" if same else "query_states"),
@@ -133,8 +135,8 @@ class ProjectedStudent:
             "mask": TensorRef("mask"),
             "key_padding_mask": TensorRef("key_padding_mask"),
             "return_weights": LiteralArgument(True),
-            "dropout_p": LiteralArgument(question.dropout_p),
-            "training": LiteralArgument(question.training),
+            "dropout_p": LiteralArgument(inputs.dropout_p),
+            "training": LiteralArgument(inputs.training),
             "num_heads": LiteralArgument(shape.num_heads),
             "head_dim": LiteralArgument(shape.head_dim),
         }
@@ -147,11 +149,11 @@ class ProjectedStudent:
             target=shape.target,
             arguments=tuple((slot.parameter, given[slot.role]) for slot in positional),
             keywords=tuple((slot.parameter, given[slot.role]) for slot in slots if slot not in positional),
-            training=question.training,
-            seed=question.seed,
-            echo_inputs=question.watch_inputs,
+            training=inputs.training,
+            seed=inputs.seed,
+            echo_inputs=inputs.watch_inputs,
             parameters=sent_as if is_module else {},
-            dtype=str(question.key_states.dtype).removeprefix("torch."),
+            dtype=str(inputs.key_states.dtype).removeprefix("torch."),
             attributes=WEIGHTS_ATTRIBUTES if is_module else (),
         )
 
@@ -159,20 +161,24 @@ class ProjectedStudent:
     def _padding_is_in_the_mask(self) -> bool:
         return {"mask", "key_padding_mask"} <= self.contract.roles and self.conventions.mask_style != PADDING
 
-    def _tensors(self, question: ProjectedInputs) -> dict[str, Tensor]:
+    def _tensors(self, inputs: ProjectedInputs) -> dict[str, Tensor]:
         def place(states: Tensor) -> Tensor:
             if self.conventions.one_at_a_time:
                 return states[0]
             return states.transpose(0, 1) if self.conventions.layout.sequence_first else states
 
-        tensors = {"hidden_states": place(question.key_states)}
-        if question.query_states is not question.key_states:
-            tensors["query_states"] = place(question.query_states)
+        tensors = {"hidden_states": place(inputs.key_states)}
+        if inputs.query_states is not inputs.key_states:
+            tensors["query_states"] = place(inputs.query_states)
         if "mask" in self.contract.roles:
-            tensors["mask"] = self._to_mask_convention(self._mask(question.keep_mask), question.key_states.dtype)
+            tensors["mask"] = to_mask_convention(
+                self._mask(inputs.keep_mask), self.contract.mask_convention, inputs.key_states.dtype
+            )
         if "key_padding_mask" in self.contract.roles and not self._padding_is_in_the_mask:
-            real_keys = question.keep_mask.any(dim=-2)[:, 0]
-            tensors["key_padding_mask"] = self._to_mask_convention(real_keys, question.key_states.dtype)
+            real_keys = inputs.keep_mask.any(dim=-2)[:, 0]
+            tensors["key_padding_mask"] = to_mask_convention(
+                real_keys, self.contract.mask_convention, inputs.key_states.dtype
+            )
         return tensors
 
     def _mask(self, keep_mask: Tensor) -> Tensor:
@@ -186,13 +192,8 @@ class ProjectedStudent:
             return keep_mask[:, 0].permute(1, 2, 0)
         return keep_mask[0, 0] if style == SQUARE or self.conventions.one_at_a_time else keep_mask[:, 0]
 
-    def _to_mask_convention(self, keep_mask: Tensor, dtype: torch.dtype) -> Tensor:
-        if self.contract.mask_convention == "additive":
-            return as_additive_mask(keep_mask, dtype)
-        return ~keep_mask if self.contract.mask_convention == "blocked" else keep_mask
-
-    def _checked_output(self, shape: Shape, question: ProjectedInputs, output: Tensor) -> Tensor:
-        batch_size, query_len, _ = question.query_states.shape
+    def _checked_output(self, shape: InstanceSizes, inputs: ProjectedInputs, output: Tensor) -> Tensor:
+        batch_size, query_len, _ = inputs.query_states.shape
         features = shape.out_features
         wanted: tuple[int, ...] = (batch_size, query_len, features)
         if self.conventions.one_at_a_time:
@@ -206,10 +207,10 @@ class ProjectedStudent:
                 f"{wanted} = (batch, seq, features) was expected.",
                 remedy=_shape_remedy(tuple(output.shape), shape, wanted),
             )
-        if output.dtype != question.query_states.dtype:
+        if output.dtype != inputs.query_states.dtype:
             raise SubmissionError(
                 "malformed-reply",
-                f"The output is {output.dtype}, the hidden states {question.query_states.dtype}.",
+                f"The output is {output.dtype}, the hidden states {inputs.query_states.dtype}.",
                 remedy="Return it in the dtype of what came in: no .float() or float32 buffer on the way.",
             )
         if self.conventions.one_at_a_time:
@@ -217,10 +218,10 @@ class ProjectedStudent:
         return output.transpose(0, 1) if self.conventions.layout.sequence_first else output
 
     def _weights_among(
-        self, shape: Shape, question: ProjectedInputs, returned: Tensor | None, reply: CallReply
+        self, shape: InstanceSizes, inputs: ProjectedInputs, returned: Tensor | None, reply: CallReply
     ) -> Tensor | None:
-        lengths = (question.query_states.shape[1], question.key_states.shape[1])
-        wanted = (question.key_states.shape[0], shape.num_heads, *lengths)
+        lengths = (inputs.query_states.shape[1], inputs.key_states.shape[1])
+        wanted = (inputs.key_states.shape[0], shape.num_heads, *lengths)
         for tensor in (returned, *(reply.attributes[name] for name in WEIGHTS_ATTRIBUTES if name in reply.attributes)):
             if tensor is None or not tensor.is_floating_point():
                 continue
@@ -235,13 +236,13 @@ def _is_weight(slot: Slot) -> bool:
     return slot.role[:2] in {"w_", "b_"}
 
 
-def _example(question: ProjectedInputs, index: int) -> ProjectedInputs:
+def _example(inputs: ProjectedInputs, index: int) -> ProjectedInputs:
     one = slice(index, index + 1)
-    key_states = question.key_states[one]
-    same = question.query_states is question.key_states
-    query_states = key_states if same else question.query_states[one]
-    mask = question.keep_mask[one] if question.keep_mask.shape[0] > 1 else question.keep_mask
-    return replace(question, query_states=query_states, key_states=key_states, keep_mask=mask)
+    key_states = inputs.key_states[one]
+    same = inputs.query_states is inputs.key_states
+    query_states = key_states if same else inputs.query_states[one]
+    mask = inputs.keep_mask[one] if inputs.keep_mask.shape[0] > 1 else inputs.keep_mask
+    return replace(inputs, query_states=query_states, key_states=key_states, keep_mask=mask)
 
 
 def _changed(sent: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> tuple[str, ...]:
@@ -251,7 +252,7 @@ def _changed(sent: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> tuple[s
     )
 
 
-def _shape_remedy(came: tuple[int, ...], shape: Shape, wanted: tuple[int, ...]) -> str:
+def _shape_remedy(came: tuple[int, ...], shape: InstanceSizes, wanted: tuple[int, ...]) -> str:
     if len(came) == 4 and came[-1] == shape.head_dim:
         return "Put the heads side by side again: .transpose(1, 2).reshape(batch, seq, num_heads * head_dim)."
     if came == (wanted[0], *wanted[1:-1], shape.num_heads * shape.head_dim):

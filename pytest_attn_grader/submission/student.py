@@ -234,7 +234,7 @@ class Student:
             }
         )
 
-    def anew(self, *, run_seconds: float | None = None) -> Student:
+    def restart(self, *, run_seconds: float | None = None) -> Student:
         """The same submission in another process, imported and ready; all its calls may take `run_seconds`."""
         other = Student(
             self.target,

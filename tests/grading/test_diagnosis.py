@@ -59,13 +59,13 @@ def test_a_slow_submission_is_asked_as_long_as_there_is_time(
     attention = workshop.attention(SLOW)
     observed = observed_of(attention)
     asked: list[str] = []
-    attempt = FunctionAttention.attempt
+    attempt = FunctionAttention.run_probe
 
     def counted(self: FunctionAttention, probe: object) -> ProbeResult:
         asked.append(getattr(probe, "name", ""))
         return attempt(self, probe)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(FunctionAttention, "attempt", counted)
+    monkeypatch.setattr(FunctionAttention, "run_probe", counted)
     assert slugs(diagnosed(attention, observed, naming.LEAST_SECONDS)) == ("no-scale",)
     assert 0 < len(asked) < len(observed)
 

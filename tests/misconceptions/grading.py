@@ -129,7 +129,7 @@ class SharedStudent(Student):
         self._shared = worker
         vars(self)["remote"] = SandboxClient(worker)
 
-    def anew(self, *, run_seconds: float | None = None) -> SharedStudent:
+    def restart(self, *, run_seconds: float | None = None) -> SharedStudent:
         """The same submission imported again, in the same process, whose limit on a run is the bench's."""
         other = SharedStudent(self.target, self._shared)
         _ = other.description

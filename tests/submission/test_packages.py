@@ -71,11 +71,11 @@ def student(folder: Path, files: dict[str, str], typed: str) -> Iterator[Student
 
 
 # A worker each, which takes a second: the others are slow.
-USUAL = ("a package", "no __init__.py, by path", "src by name")
+DEFAULT_LAYOUT = ("a package", "no __init__.py, by path", "src by name")
 
 
 @pytest.mark.parametrize(
-    "layout", [pytest.param(each, marks=() if each in USUAL else pytest.mark.slow) for each in LAYOUTS]
+    "layout", [pytest.param(each, marks=() if each in DEFAULT_LAYOUT else pytest.mark.slow) for each in LAYOUTS]
 )
 def test_it_is_found_with_its_helpers(tmp_path: Path, layout: str) -> None:
     files, typed = LAYOUTS[layout]

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from pytest_attn_grader.attention.weight_recovery import recover_weights
 from pytest_attn_grader.errors import PatchingError
 
 # How the mask is handed over: as fourth argument, by a parameter's name, or not at all.
@@ -118,22 +119,8 @@ class AttentionFunction:
         return attn_output, attn_weights
 
     def recover_weights(self, query: torch.Tensor, key: torch.Tensor, keep_mask: torch.Tensor) -> torch.Tensor:
-        """Weights of a function that does not return them: with the identity as value, the output *is* the weights.
-
-        A value is only head_dim wide, so longer sequences take one call for every head_dim keys.
-
-        Returns:
-            ``(batch, num_heads, query_len, key_len)``. With dropout of its own the weights are those of another draw.
-        """
-        head_dim, key_len = key.shape[-1], key.shape[-2]
-        chunks = []
-        for start in range(0, key_len, head_dim):
-            identity = torch.zeros_like(key)  # (batch, num_heads, key_len, head_dim)
-            columns = torch.arange(min(head_dim, key_len - start), device=key.device)
-            identity[..., start + columns, columns] = 1.0
-            attn_output, _ = self(query, key, identity, keep_mask)
-            chunks.append(attn_output[..., : len(columns)])
-        return torch.cat(chunks, dim=-1)
+        """The weights of a function that does not return them; see `attention.weight_recovery`."""
+        return recover_weights(lambda value: self(query, key, value, keep_mask)[0], key)
 
 
 def split_output(attention: Callable[..., Any], answer: Any) -> tuple[Any, Any]:

@@ -21,7 +21,7 @@ from pytest_attn_grader.submission.projections.matrices import Projections
 METHOD = "load_projections"
 _PARTS = ("w_q", "w_k", "w_v", "w_o", "b_q", "b_k", "b_v", "b_o")
 # What float32 holds exactly; a layer of 1,800 features has as many numbers.
-_MOST_NUMBERS = 1 << 24
+_MAX_NUMBERS = 1 << 24
 _SAME = 1e-5
 
 
@@ -62,7 +62,7 @@ def trace_loader(load: Load, *, width: int, num_heads: int, head_dim: int, name:
     features = num_heads * head_dim
     shapes = [(width, features)] * 3 + [(features, width)] + [(features,)] * 3 + [(width,)]
     sizes = [int(torch.Size(shape).numel()) for shape in shapes]
-    if sum(sizes) > _MOST_NUMBERS:
+    if sum(sizes) > _MAX_NUMBERS:
         raise SubmissionError(
             "no-target",
             f"{name} is {width} wide with {num_heads} heads of {head_dim}: too large to find out what {METHOD} does.",

@@ -42,7 +42,7 @@ class Layout:
         return ", ".join(part for part in parts if part)
 
 
-USUAL = Layout()
+DEFAULT_LAYOUT = Layout()
 
 
 _LETTERS = ("qkv", "kqv", "qvk", "kvq", "vqk", "vkq")
@@ -52,7 +52,7 @@ def layouts_for(found: ProjectionMap) -> Iterator[Layout]:
     """Every layout that makes a difference for these projections, the usual one first."""
     if not found.inputs:
         # The module loads its projections itself.
-        yield from (USUAL, Layout(sequence_first=True))
+        yield from (DEFAULT_LAYOUT, Layout(sequence_first=True))
         return
     places = [place for some in found.inputs.values() for place in some]
     fused = not {"q", "k", "v"} <= found.inputs.keys()

@@ -1,0 +1,103 @@
+"""`StudentAttention`: a submission of any kind as an attention on query, key and value."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Protocol
+
+from torch import Tensor
+
+from pytest_attn_grader.attention.probes import Attention, Probe, ProbeResult
+from pytest_attn_grader.errors import SubmissionError
+from pytest_attn_grader.results.submission import Adaptation, Failure
+from pytest_attn_grader.submission.contract import Contract
+
+if TYPE_CHECKING:
+    from pytest_attn_grader.submission.student import Student
+
+
+class StudentAttention(Attention, Protocol):
+    """A submission that is called like the reference; the defaults are those of a plain function.
+
+    Attributes:
+        student: the submission and its worker.
+        contract: how it is called.
+        adaptations: what was needed so that it could be called.
+        rank: how many dimensions the tensors have that the student's code is called with.
+    """
+
+    student: Student
+    contract: Contract
+    adaptations: tuple[Adaptation, ...]
+    rank: int
+
+    @abstractmethod
+    def __call__(
+        self, query: Tensor, key: Tensor, value: Tensor, keep_mask: Tensor | None = None
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """Run one forward pass, differentiable; weights only where they are returned.
+
+        Args:
+            query: ``(batch, num_heads, query_len, head_dim)``; key and value ``(batch, num_heads, key_len, head_dim)``.
+            keep_mask: bool, broadcastable to ``(batch, num_heads, query_len, key_len)``, True = may attend.
+
+        Raises:
+            SubmissionError: the student's code failed, or what it returned has the wrong type, shape or dtype.
+        """
+        ...
+
+    @abstractmethod
+    def _probe_result(self, probe: Probe) -> ProbeResult: ...
+
+    @abstractmethod
+    def with_student(self, student: Student) -> StudentAttention:
+        """The same attention in another worker."""
+        ...
+
+    def run_probe(self, probe: Probe) -> ProbeResult:
+        """Run forward and, when the probe has an upstream gradient, backward; never raises for the student's faults."""
+        try:
+            return self._probe_result(probe)
+        except SubmissionError as error:
+            return ProbeResult(probe=probe.name, failure=Failure.from_error(error))
+
+    @contextmanager
+    def in_fresh_worker(self, *, seconds: float | None = None) -> Iterator[StudentAttention]:
+        """The same submission, imported again in a new process: nothing of earlier calls is left in it."""
+        student = self.student.restart(run_seconds=seconds)
+        try:
+            yield self.with_student(student)
+        finally:
+            student.close()
+
+    @property
+    def keeps_cache(self) -> bool:
+        """Whether a model can ask it about one new token at a time."""
+        return True
+
+    @property
+    def takes_dropout(self) -> bool:
+        """Whether it can be given a probability of dropout."""
+        return self.contract.takes_dropout
+
+    def why_weights_unavailable(self, num_heads: int, head_dim: int, tokens: int) -> str | None:
+        """Why its weights on a text of so many tokens can neither be returned nor recovered; None when they can."""
+        return None
+
+    def unsupported_reason(self, probe: Probe) -> str | None:
+        """Why this probe cannot be run with this submission; None when it can."""
+        return None
+
+    def for_layer(self, model: Any, layer_idx: int) -> Any:
+        """What replaces a layer's attention: the function itself, or a block with the layer's projections."""
+        return self
+
+    def layer_restriction(self, model: Any, layer_idx: int) -> str | None:
+        """What of this layer it has no room for, so that the reference is compared without it too."""
+        return None
+
+    def reference_as_layer(self, model: Any, layer_idx: int) -> Any:
+        """The reference through the same adapter; None where the model's own attention serves."""
+        return None
