@@ -1,1 +1,1 @@
-"""`attn-grader assess`: a language model puts a report into words. It gives no points and runs nothing."""
+"""`attn-grader assess`: a language model writes feedback on a report. It changes no points and runs no code."""

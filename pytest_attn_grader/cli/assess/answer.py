@@ -1,8 +1,8 @@
-"""What the model is asked to answer, and what is made of it: words and levels, never points.
+"""The schema of a model's answer, its parser, and the limits that the report sets: text and levels, never points.
 
-The answer is a stranger's, and a submission may have talked the model into anything. So it is read strictly, criteria
-must be the report's, a level above what the checks earned is lowered to it, texts are cut, and what cannot be seen is
-spelled out. Markup stays the plain text it is: whoever shows it escapes it for the place, as everything else.
+The answer is not trusted, because a submission may contain instructions to the model. The parser is strict. The
+criteria must be the report's. A level above the checks' is lowered to it. Texts are shortened, and unprintable characters
+are escaped. Markup stays plain text; the code that shows it escapes it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pytest_attn_grader.results.assessment import (
 from pytest_attn_grader.results.base import FrozenModel
 from pytest_attn_grader.results.report import Category, Evaluation, Level
 
-# Levels that can be compared; `not-assessed` is outside: nothing was asked.
+# Levels that can be compared. `not-assessed` is not among them: no check ran.
 _ORDER: tuple[Level, ...] = ("not-met", "partly", "met")
 
 
@@ -43,19 +43,19 @@ class Answer(FrozenModel):
 
 
 class MalformedAnswerError(Exception):
-    """The answer cannot be used; the message, in our own words, says why and is sent with the next try."""
+    """The answer cannot be used; the message says why, quotes nothing of it, and is sent with the next try."""
 
 
 def answer_schema() -> dict[str, Any]:
-    """The JSON Schema that the model's answer is held to."""
+    """The JSON Schema of the answer."""
     return Answer.model_json_schema()
 
 
 def read_answer(text: str, evaluation: Evaluation) -> Answer:
-    """Read the model's text; what stands around the JSON object (a fence, thoughts) is left out.
+    """Parse the model's text; anything around the JSON object (a code fence, reasoning) is ignored.
 
     Raises:
-        MalformedAnswerError: there is no such object in it, or it does not answer what was asked.
+        MalformedAnswerError: there is no JSON object, or it does not fit the schema or the evaluation.
     """
     start, end = text.find("{"), text.rfind("}")
     if start < 0 or end < start:
@@ -64,17 +64,17 @@ def read_answer(text: str, evaluation: Evaluation) -> Answer:
         answer = Answer.model_validate(json.loads(text[start : end + 1]))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        # Of the place, names that the model has invented are left out.
+        # Field names that the model has invented are not repeated.
         place = ".".join(str(part) for part in first["loc"] if isinstance(part, int) or part in _FIELDS)
         raise MalformedAnswerError(
             f"it does not fit the schema, at {place or 'the top'}: {_why(first['type'])}"
         ) from error
     except (ValueError, RecursionError) as error:
         raise MalformedAnswerError("it is not valid JSON") from error
-    asked = [criterion.category for criterion in evaluation.criteria]
+    expected = [criterion.category for criterion in evaluation.criteria]
     answered = [criterion.category for criterion in answer.criteria]
-    if sorted(asked) != sorted(answered):
-        raise MalformedAnswerError(f"criteria must be these, each once: {', '.join(asked)}")
+    if sorted(expected) != sorted(answered):
+        raise MalformedAnswerError(f"criteria must be these, each once: {', '.join(expected)}")
     if not answer.summary.strip() or not all(criterion.feedback.strip() for criterion in answer.criteria):
         raise MalformedAnswerError("summary or a feedback is empty")
     return answer
@@ -90,7 +90,7 @@ def _why(kind: str) -> str:
 
 
 def bounded_criteria(answer: Answer, evaluation: Evaluation) -> tuple[AssessedCriterion, ...]:
-    """The model's words by criterion, in the report's order, with levels that the checks allow."""
+    """The feedback for each criterion, in the report's order, with levels at most the checks'."""
     answered = {criterion.category: criterion for criterion in answer.criteria}
     return tuple(
         AssessedCriterion(
@@ -98,30 +98,30 @@ def bounded_criteria(answer: Answer, evaluation: Evaluation) -> tuple[AssessedCr
             level=(level := bounded_level(answered[criterion.category].level, criterion.level)),
             checks_level=criterion.level,
             claimed_level=None if level == (claimed := answered[criterion.category].level) else claimed,
-            feedback=tidy(answered[criterion.category].feedback, MAX_FEEDBACK_CHARS),
+            feedback=sanitize(answered[criterion.category].feedback, MAX_FEEDBACK_CHARS),
         )
         for criterion in evaluation.criteria
     )
 
 
 def bounded_level(claimed: Level, earned: Level) -> Level:
-    """The model's level where the checks allow it: at most theirs, and none where nothing could be asked."""
+    """The lower of the model's and the checks' level; `not-assessed` where either says so."""
     if "not-assessed" in (claimed, earned):
         return "not-assessed"
     return min(claimed, earned, key=_ORDER.index)
 
 
 def bounded_summary(answer: Answer) -> str:
-    return tidy(answer.summary, MAX_SUMMARY_CHARS)
+    return sanitize(answer.summary, MAX_SUMMARY_CHARS)
 
 
-def bounded_points(points: tuple[str, ...]) -> tuple[str, ...]:
-    """The first few of a list, each of bounded length, empty ones left out."""
-    return tuple(tidy(point, MAX_POINT_CHARS) for point in points if point.strip())[:MAX_POINTS]
+def bounded_list(points: tuple[str, ...]) -> tuple[str, ...]:
+    """The first entries of a list, shortened; empty entries are dropped."""
+    return tuple(sanitize(point, MAX_POINT_CHARS) for point in points if point.strip())[:MAX_POINTS]
 
 
-def tidy(text: str, most: int) -> str:
-    """Text of a stranger's as it is stored: of bounded length, and everything in it can be seen."""
+def sanitize(text: str, max_characters: int) -> str:
+    """Shorten text from the model, and escape what is not printable."""
     lines = text.strip().replace("\r\n", "\n")
-    cut = "" if len(lines) <= most else f"… ({len(lines)} characters)"
-    return escape_unprintable(lines[:most]) + cut
+    cut = "" if len(lines) <= max_characters else f"… ({len(lines)} characters)"
+    return escape_unprintable(lines[:max_characters]) + cut

@@ -1,7 +1,7 @@
-"""One request to an OpenAI-compatible endpoint: what came back as text, or what kind of failure it was.
+"""Send one request to an OpenAI-compatible endpoint; return the text or raise the kind of failure.
 
-The endpoint is a stranger too: answers are of bounded size however slowly they come, and its words are bounded and
-made visible before they are shown. Retries are decided elsewhere (`asking.py`).
+The endpoint is not trusted: the size of an answer is bounded, and its text is shortened and escaped before it is
+shown. `retries.py` decides about retries.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ if TYPE_CHECKING:
     import openai
 
 KEY_VARIABLE, URL_VARIABLE = "OPENAI_API_KEY", "OPENAI_BASE_URL"
-MOST_ANSWER_BYTES = 1 << 20
-_MOST_SHOWN = 200
-_SHORTEST_SECRET = 8
+MAX_ANSWER_BYTES = 1 << 20
+_MAX_SHOWN = 200
+_MIN_SECRET_LENGTH = 8
 _HOST = re.compile(r"[\w.:%-]+")
-_WAIT_AND_TRY_AGAIN = frozenset({408, 409, 425, 429})
-_NOT_UNDERSTOOD = frozenset({400, 422})
-_WRONG_FOR_ALL = frozenset({301, 302, 303, 307, 308, 401, 404})
+_RETRY_STATUSES = frozenset({408, 409, 425, 429})
+_FORMAT_STATUSES = frozenset({400, 422})
+_PERMANENT_FOR_ALL_STATUSES = frozenset({301, 302, 303, 307, 308, 401, 404})
 
 
 class TransientError(Exception):
-    """It may go better later: busy, slow, not reached.
+    """A failure that may pass: the endpoint is busy, slow or not reached.
 
     Args:
-        wait_seconds: how long the endpoint asks to wait; None when it does not say.
+        wait_seconds: the endpoint's Retry-After; None without one.
     """
 
     def __init__(self, problem: str, wait_seconds: float | None = None) -> None:
@@ -48,14 +48,14 @@ class TransientError(Exception):
 
 
 class UnsupportedFormatError(Exception):
-    """The endpoint does not take this request; it may take one that asks for less."""
+    """The endpoint rejects this response format; it may accept a less strict one."""
 
 
 class PermanentError(Exception):
-    """Asking again is no use.
+    """A failure that a repeated request cannot mend.
 
     Args:
-        for_all: the key, the model or the address is wrong, so no other report will fare better.
+        for_all: the key, the model or the address is wrong, so requests for other reports fail too.
     """
 
     def __init__(self, problem: str, *, for_all: bool) -> None:
@@ -65,7 +65,7 @@ class PermanentError(Exception):
 
 @dataclass(frozen=True)
 class Completion:
-    """What the endpoint answered, unread."""
+    """The endpoint's answer, not yet parsed."""
 
     text: str
     model: str | None
@@ -73,19 +73,19 @@ class Completion:
 
 
 class Endpoint:
-    """A client for the endpoint that the environment names.
+    """A client for the endpoint in OPENAI_BASE_URL.
 
     Attributes:
-        answer_format: how it was last found to take a schema, so that not every report has to find out.
+        answer_format: the response format that worked last; the next report starts with it.
 
     Raises:
-        UsageError: the client is not installed, or the environment does not say where and as whom to ask.
+        UsageError: the client is not installed, or an environment variable is missing or malformed.
     """
 
     def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
         self.answer_format: AnswerFormat = ANSWER_FORMATS[0]
-        self._key = _checked_key(environment)
-        self._url = _checked_url(environment)
+        self._key = _read_key(environment)
+        self._url = _read_url(environment)
         try:
             import httpx2
             import openai
@@ -97,18 +97,18 @@ class Endpoint:
         try:
             httpx2.URL(self._url or "")
         except httpx2.InvalidURL as error:
-            raise UsageError(_no_address(self._url or "")) from error
+            raise UsageError(_malformed_address(self._url or "")) from error
         self._openai = openai
 
     async def __aenter__(self) -> Endpoint:
-        hooks = {"response": [_keep_within_bounds]}
-        # Tries are counted once, in asking.py; the time limit of a request is set there too.
+        hooks = {"response": [_limit_response_size]}
+        # retries.py counts the tries and sets the time limit of each request.
         self._client: openai.AsyncOpenAI = self._openai.AsyncOpenAI(
             api_key=self._key,
             base_url=self._url,
             max_retries=0,
             timeout=None,
-            # What is sent is for the address that was named, and for no other.
+            # A redirect would send the source to another address.
             http_client=self._openai.DefaultAsyncHttpxClient(event_hooks=hooks, follow_redirects=False),
         )
         return self
@@ -120,51 +120,51 @@ class Endpoint:
         """Send one request and wait for the whole answer.
 
         Raises:
-            TransientError, UnsupportedFormatError, Refused: see there.
+            TransientError, UnsupportedFormatError, PermanentError: see there.
         """
         create = self._client.chat.completions.with_raw_response.create
-        # A time limit on the whole: those of the client start anew with every byte that comes.
+        # A limit on the whole answer: the client's own read timeout restarts with every byte.
         try:
             raw = await asyncio.wait_for(create(**payload, extra_headers={"Accept-Encoding": "identity"}), seconds)
         except asyncio.TimeoutError as error:
             raise TransientError(f"no whole answer within {seconds:.3g} s") from error
         except self._openai.APIStatusError as error:
-            raise self._by_status(error.status_code, error.response.headers, error.response.text) from error
+            raise self._error_for_status(error.status_code, error.response.headers, error.response.text) from error
         except _ResponseTooLarge as error:
             raise TransientError(str(error)) from error
         except self._openai.APIConnectionError as error:
             cause = error.__cause__
             raise TransientError(
-                f"the endpoint in {URL_VARIABLE} cannot be reached ({self._shown(str(cause or error))})"
+                f"the endpoint in {URL_VARIABLE} cannot be reached ({self._escape(str(cause or error))})"
             ) from error
         return _read_completion(raw.http_response.content)
 
-    def _by_status(self, status: int, headers: Mapping[str, str], body: str) -> Exception:
-        said = f"status {status}: {self._shown(_message_of(body))}"
-        if status in _WAIT_AND_TRY_AGAIN or status >= 500:
-            return TransientError(said, _seconds_to_wait(headers))
-        if status in _NOT_UNDERSTOOD:
-            return UnsupportedFormatError(said)
-        return PermanentError(said, for_all=status in _WRONG_FOR_ALL)
+    def _error_for_status(self, status: int, headers: Mapping[str, str], body: str) -> Exception:
+        problem = f"status {status}: {self._escape(_message_of(body))}"
+        if status in _RETRY_STATUSES or status >= 500:
+            return TransientError(problem, _seconds_to_wait(headers))
+        if status in _FORMAT_STATUSES:
+            return UnsupportedFormatError(problem)
+        return PermanentError(problem, for_all=status in _PERMANENT_FOR_ALL_STATUSES)
 
-    def _shown(self, words: str) -> str:
-        """Endpoints repeat what they were sent; a key is not shown, whatever they say."""
-        is_secret = len(self._key) >= _SHORTEST_SECRET  # "none" and "x" are words as well
-        return for_terminal(words.replace(self._key, "…") if is_secret else words, _MOST_SHOWN)
+    def _escape(self, words: str) -> str:
+        """Shorten and escape text from the endpoint, and hide the key in it."""
+        is_secret = len(self._key) >= _MIN_SECRET_LENGTH  # a short key such as "none" is also a word
+        return for_terminal(words.replace(self._key, "…") if is_secret else words, _MAX_SHOWN)
 
 
 class _ResponseTooLarge(Exception):
-    """What came is nothing that an answer needs to be."""
+    """The response is larger than MAX_ANSWER_BYTES, or compressed."""
 
 
-async def _keep_within_bounds(response: httpx2.Response) -> None:
-    """Let no more of a body in than an answer needs, be it of an error, and nothing that has to be unpacked."""
+async def _limit_response_size(response: httpx2.Response) -> None:
+    """Stop reading a body, also of an error, at MAX_ANSWER_BYTES; refuse a compressed one."""
     import httpx2
 
     if response.headers.get("content-encoding", "identity") != "identity":
-        # It was asked not to: what unpacks to a thousand times its size could not be bounded here.
+        # The request asks for identity; a compressed body could unpack to a thousand times its size.
         raise _ResponseTooLarge("the endpoint compresses its answers although it was asked not to")
-    # How an error's text is read would otherwise be for the endpoint to choose.
+    # Otherwise the endpoint chooses how the text of an error is decoded.
     response.headers["content-type"] = "application/json; charset=utf-8"
     stream = response.stream
     assert isinstance(stream, httpx2.AsyncByteStream)
@@ -175,8 +175,8 @@ async def _keep_within_bounds(response: httpx2.Response) -> None:
             taken = 0
             async for piece in whole:
                 taken += len(piece)
-                if taken > MOST_ANSWER_BYTES:
-                    raise _ResponseTooLarge(f"the answer is longer than {MOST_ANSWER_BYTES} bytes")
+                if taken > MAX_ANSWER_BYTES:
+                    raise _ResponseTooLarge(f"the answer is longer than {MAX_ANSWER_BYTES} bytes")
                 yield piece
 
         async def aclose(self) -> None:
@@ -186,7 +186,7 @@ async def _keep_within_bounds(response: httpx2.Response) -> None:
 
 
 def _read_completion(body: bytes) -> Completion:
-    """The first choice's text; anything else than a completion has none, and is for the reader of answers to refuse."""
+    """The text of the first choice; empty when the body is not a completion."""
     try:
         document = json.loads(body)
         message = document["choices"][0]["message"]
@@ -200,7 +200,7 @@ def _read_completion(body: bytes) -> Completion:
         usage = TokenUsage(prompt=counts[0], completion=counts[1], total=counts[2])
     return Completion(
         text if isinstance(text, str) else "",
-        for_terminal(name, _MOST_SHOWN) if isinstance(name, str) and name else None,
+        for_terminal(name, _MAX_SHOWN) if isinstance(name, str) and name else None,
         usage,
     )
 
@@ -210,7 +210,7 @@ def _count(value: object) -> int | None:
 
 
 def _message_of(body: str) -> str:
-    """The words of an error as endpoints usually wrap them, or the body."""
+    """The message of an OpenAI-style error, or the body."""
     try:
         message = json.loads(body)["error"]["message"]
     except (ValueError, KeyError, TypeError, RecursionError):
@@ -219,7 +219,7 @@ def _message_of(body: str) -> str:
 
 
 def _seconds_to_wait(headers: Mapping[str, str]) -> float | None:
-    """`Retry-After` in seconds; its other form, a date, is left to our own waiting."""
+    """`Retry-After` in seconds; None for its other form, a date."""
     try:
         seconds = float(headers.get("retry-after", ""))
     except ValueError:
@@ -227,19 +227,21 @@ def _seconds_to_wait(headers: Mapping[str, str]) -> float | None:
     return seconds if math.isfinite(seconds) and seconds >= 0 else None
 
 
-def _checked_key(environment: Mapping[str, str]) -> str:
+def _read_key(environment: Mapping[str, str]) -> str:
     key = environment.get(KEY_VARIABLE, "")
     if not key.strip():
         raise UsageError(
-            f"{KEY_VARIABLE} is not set. Set it to the key of the endpoint (to anything where it asks for none), and "
+            f"{KEY_VARIABLE} is not set. Set it to the key of the endpoint (any text if it needs none), and "
             f"{URL_VARIABLE} to its address. --dry-run works without both."
         )
     if not (key.isascii() and key.isprintable()):
-        raise UsageError(f"{KEY_VARIABLE} holds a character that no key has (a line break?). Set it again.")
+        raise UsageError(
+            f"{KEY_VARIABLE} contains a character that is not printable ASCII, such as a line break. Set it again."
+        )
     return key
 
 
-def _checked_url(environment: Mapping[str, str]) -> str | None:
+def _read_url(environment: Mapping[str, str]) -> str | None:
     """None: the client's own default."""
     url = environment.get(URL_VARIABLE)
     if url is None:
@@ -251,9 +253,9 @@ def _checked_url(environment: Mapping[str, str]) -> str | None:
     except ValueError:
         good = False
     if not good:
-        raise UsageError(_no_address(url))
+        raise UsageError(_malformed_address(url))
     return url
 
 
-def _no_address(url: str) -> str:
-    return f"{URL_VARIABLE}={for_terminal(url)} is no address. Write http://HOST:PORT/v1 or https://HOST/v1."
+def _malformed_address(url: str) -> str:
+    return f"{URL_VARIABLE}={for_terminal(url)} is not an address. Write http://HOST:PORT/v1 or https://HOST/v1."

@@ -1,4 +1,4 @@
-"""One report made ready to be assessed: read, checked, with its source, and a place to write to."""
+"""Load the inputs of an assessment: the report, its source and the request."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from pytest_attn_grader import __version__
-from pytest_attn_grader.cli.assess.answer import bounded_criteria, bounded_points, bounded_summary
+from pytest_attn_grader.cli.assess.answer import bounded_criteria, bounded_list, bounded_summary
 from pytest_attn_grader.cli.assess.numbered_source import render_excerpt
 from pytest_attn_grader.cli.assess.prompt import PROMPT_VERSION, Request, build_request
 from pytest_attn_grader.cli.assess.retries import AcceptedAnswer
@@ -27,8 +27,8 @@ from pytest_attn_grader.results.report import GradeReport
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """What is asked about one report, and what the answer is stored with."""
+class AssessmentInput:
+    """The report, source and request of one assessment."""
 
     path: Path
     report: GradeReport
@@ -50,55 +50,55 @@ class Prepared:
         )
 
     def check_target(self) -> None:
-        """Find out before anything is asked, and paid for, whether the answer can be kept.
+        """Check that the assessment can be written, before a request is paid for.
 
         Raises:
-            UsageError: it cannot.
+            UsageError: it cannot be written.
         """
         if self.target.exists() and not is_assessment(self.target):
-            raise UsageError(f"{self.target} is there and is no assessment; it is left as it is. Move it away.")
+            raise UsageError(f"{self.target} exists and is not an assessment. It is not overwritten: move it away.")
         try:
             tempfile.TemporaryFile(dir=self.path.parent).close()
         except OSError as error:
-            raise UsageError(unwritable(self.path, error)) from error
+            raise UsageError(not_writable_message(self.path, error)) from error
 
-    def finish(self, asked: AcceptedAnswer, model: str) -> Assessment:
-        """The assessment: the model's words, held to what the checks said; verdict and points of the report."""
+    def build_assessment(self, accepted: AcceptedAnswer, model: str) -> Assessment:
+        """Build the assessment: feedback from the model; levels, verdict and points limited to the report's."""
         return Assessment(
             created=datetime.now(timezone.utc).replace(microsecond=0),
             grader_version=__version__,
             model=model,
-            model_answered=asked.completion.model,
+            model_answered=accepted.completion.model,
             prompt_version=PROMPT_VERSION,
-            answer_format=asked.answer_format,
-            tries=asked.tries,
-            usage=asked.completion.usage,
+            answer_format=accepted.answer_format,
+            tries=accepted.tries,
+            usage=accepted.completion.usage,
             report_sha256=self.report_sha256,
             source=self.source,
             source_note=self.source_note,
             verdict="passed" if self.report.verdict == "passed" else "failed",
             earned=self.report.score.earned,
             possible=self.report.score.possible,
-            summary=bounded_summary(asked.answer),
-            criteria=bounded_criteria(asked.answer, self.request.evaluation),
-            strengths=bounded_points(asked.answer.strengths),
-            next_steps=bounded_points(asked.answer.next_steps),
+            summary=bounded_summary(accepted.answer),
+            criteria=bounded_criteria(accepted.answer, self.request.evaluation),
+            strengths=bounded_list(accepted.answer.strengths),
+            next_steps=bounded_list(accepted.answer.next_steps),
         )
 
 
-def unwritable(report: Path, error: OSError) -> str:
+def not_writable_message(report: Path, error: OSError) -> str:
     return (
-        f"{assessment_path(report)} cannot be written ({error.strerror}). The assessment goes beside the report: copy "
-        "the report to a folder of yours."
+        f"{assessment_path(report)} cannot be written ({error.strerror}). The assessment is written beside the report: "
+        "copy the report to a folder that you can write to."
     )
 
 
-def prepare(path: Path, *, named_source: Path | None, with_source: bool) -> Prepared:
+def load_input(path: Path, *, named_source: Path | None, with_source: bool) -> AssessmentInput:
     """Read a report and find its source.
 
     Raises:
-        UsageError: it is no report with an evaluation, or `--source` names nothing.
-        UngradableError: there is no verdict that could be put into words.
+        UsageError: the file is not a report with an evaluation, or `--source` does not exist.
+        UngradableError: the report has no verdict.
     """
     try:
         content = path.read_bytes()
@@ -113,11 +113,11 @@ def prepare(path: Path, *, named_source: Path | None, with_source: bool) -> Prep
     if with_source:
         source, note = find_source(report.student, path, named_source)
     excerpt = None if source is None else render_excerpt(source.files)
-    return Prepared(
+    return AssessmentInput(
         path=path,
         report=report,
         report_sha256=hashlib.sha256(content).hexdigest(),
-        source=None if source is None or excerpt is None else source.as_shown(excerpt.characters, excerpt.shown),
+        source=None if source is None or excerpt is None else source.as_assessed(excerpt.characters, excerpt.shown),
         source_note=note,
         request=build_request(report.evaluation, None if excerpt is None else excerpt.text),
     )

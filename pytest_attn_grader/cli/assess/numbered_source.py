@@ -1,7 +1,7 @@
-"""A submission's source as text for a model: bounded, every line numbered, nothing in it that cannot be seen.
+"""Render a submission's source for a prompt: shortened, lines numbered, unprintable characters escaped.
 
-A line begins with its number, so no line of a submission can be taken for one of ours; and what cannot be seen (other
-control characters, directions, tags that only a model reads) is spelled out.
+Every line of the submission begins with its number, so it cannot imitate a line of the prompt. Control characters, text
+directions and invisible tags are escaped.
 """
 
 from __future__ import annotations
@@ -13,28 +13,28 @@ from typing import NamedTuple
 from pytest_attn_grader.reports.escaping import escape_unprintable
 
 # About 10,000 tokens; no submission in this repository's tests is a tenth as long.
-MOST_CHARACTERS = 40_000
-MOST_IN_A_LINE = 400
+MAX_CHARACTERS = 40_000
+MAX_LINE_CHARACTERS = 400
 
 
 class Excerpt(NamedTuple):
-    """What is shown, how long the whole is, and how much of it is shown, in characters of the submission's."""
+    """The rendered text, the characters of the source, and how many of them are shown."""
 
     text: str
     characters: int
     shown: int
 
 
-def render_excerpt(files: Sequence[tuple[str, bytes]], most: int = MOST_CHARACTERS) -> Excerpt:
-    """The files one after another, the first one with the first right to the room there is.
+def render_excerpt(files: Sequence[tuple[str, bytes]], max_characters: int = MAX_CHARACTERS) -> Excerpt:
+    """Render the files in order, until the space is used up.
 
     Args:
         files: suffix and bytes of each.
-        most: characters that all lines of the submission's may take, with their numbers.
+        max_characters: space for all numbered lines.
     """
-    parts, characters, shown, room = [], 0, 0, most
+    parts, characters, shown, room = [], 0, 0, max_characters
     for number, (suffix, content) in enumerate(files, start=1):
-        text = _text_of(suffix, content)
+        text = _decode(suffix, content)
         lines, used, taken = _numbered(text, room)
         parts.append(f"-- file {number} of {len(files)}{' (code cells of a notebook)' if suffix == '.ipynb' else ''}")
         parts += lines
@@ -44,15 +44,15 @@ def render_excerpt(files: Sequence[tuple[str, bytes]], most: int = MOST_CHARACTE
     return Excerpt("\n".join(parts), characters, shown)
 
 
-def _text_of(suffix: str, content: bytes) -> str:
+def _decode(suffix: str, content: bytes) -> str:
     text = content.decode("utf-8-sig", "replace")
     if suffix == ".ipynb":
-        text = _code_of_notebook(text)
+        text = _notebook_code(text)
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _code_of_notebook(text: str) -> str:
-    """Code alone: pictures and outputs are long, and say nothing about the code."""
+def _notebook_code(text: str) -> str:
+    """The code cells alone; outputs are long and not the student's code."""
     try:
         cells = json.loads(text)["cells"]
         return "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
@@ -61,32 +61,32 @@ def _code_of_notebook(text: str) -> str:
 
 
 def _numbered(text: str, most: int) -> tuple[list[str], int, int]:
-    """Numbered lines, of both ends where the whole is too long.
+    """Number the lines; of a text that is too long, its beginning and end.
 
     Returns:
-        the lines, their length, and how many characters of the text are in them.
+        the lines, their length, and the characters of the text in them.
     """
     lines = text.split("\n")
     numbers = range(len(lines))
-    head = _that_fit(lines, numbers, most)
+    head = _fitting_lines(lines, numbers, most)
     tail: list[str] = []
     if len(head) < len(lines):
-        head = _that_fit(lines, numbers, most // 2)
-        tail = _that_fit(lines, numbers[: len(head) - 1 : -1] if head else numbers[::-1], most // 2)[::-1]
+        head = _fitting_lines(lines, numbers, most // 2)
+        tail = _fitting_lines(lines, numbers[: len(head) - 1 : -1] if head else numbers[::-1], most // 2)[::-1]
     start = len(lines) - len(tail)
-    taken = sum(min(len(line), MOST_IN_A_LINE) for line in [*lines[: len(head)], *lines[start:]])
+    taken = sum(min(len(line), MAX_LINE_CHARACTERS) for line in [*lines[: len(head)], *lines[start:]])
     left_out = start - len(head)
-    gap = [f"-- {left_out} lines are left out here, because there are too many"] if left_out else []
+    gap = [f"-- {left_out} lines are omitted here"] if left_out else []
     return [*head, *gap, *tail], sum(len(line) + 1 for line in (*head, *tail)), taken
 
 
-def _that_fit(lines: Sequence[str], numbers: Iterable[int], most: int) -> list[str]:
-    """The lines with these numbers, from the first, as long as there is room for them."""
+def _fitting_lines(lines: Sequence[str], numbers: Iterable[int], most: int) -> list[str]:
+    """The lines with these numbers, in order, until the space is used up."""
     shown, used = [], 0
     for number in numbers:
         line = lines[number]
-        cut = f"… ({len(line)} characters)" if len(line) > MOST_IN_A_LINE else ""
-        shown.append(f"{number + 1:4d}| {escape_unprintable(line[:MOST_IN_A_LINE])}{cut}")
+        cut = f"… ({len(line)} characters)" if len(line) > MAX_LINE_CHARACTERS else ""
+        shown.append(f"{number + 1:4d}| {escape_unprintable(line[:MAX_LINE_CHARACTERS])}{cut}")
         used += len(shown[-1]) + 1
         if used > most:
             return shown[:-1]

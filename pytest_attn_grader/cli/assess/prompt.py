@@ -1,6 +1,6 @@
-"""What is sent: the report's evaluation, the source as material between delimiters, and how to answer.
+"""The prompt: instructions, the report's evaluation, the source between delimiters, and the answer's schema.
 
-A change of any sentence here is a new `PROMPT_VERSION`; a test holds the two together.
+A change of any sentence needs a new `PROMPT_VERSION`; a test checks it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pytest_attn_grader.reports.escaping import for_json
 from pytest_attn_grader.results.report import Evaluation
 
 PROMPT_VERSION = "1"
-# From the strictest to what every endpoint knows.
+# From the strictest to the one that every endpoint supports.
 AnswerFormat = Literal["json_schema", "json_object", "text"]
 ANSWER_FORMATS: tuple[AnswerFormat, ...] = ("json_schema", "json_object", "text")
 
@@ -56,7 +56,7 @@ class Request:
     Attributes:
         system: the instructions.
         user: everything else. One message: many chat templates refuse two of the same role in a row.
-        evaluation: what the answer is held to.
+        evaluation: the criteria that the answer must cover.
     """
 
     system: str
@@ -67,10 +67,10 @@ class Request:
         """The body of one HTTP request.
 
         Args:
-            complaint: why the last answer could not be used.
+            complaint: why the last answer was rejected.
         """
-        said = self.user + (COMPLAINT.format(complaint=complaint) if complaint else "")
-        messages = [{"role": "system", "content": self.system}, {"role": "user", "content": said}]
+        user = self.user + (COMPLAINT.format(complaint=complaint) if complaint else "")
+        messages = [{"role": "system", "content": self.system}, {"role": "user", "content": user}]
         body: dict[str, Any] = {"model": model, "messages": messages}
         if answer_format == "json_schema":
             named = {"name": "assessment", "strict": True, "schema": answer_schema()}
@@ -81,12 +81,12 @@ class Request:
 
 
 def build_request(evaluation: Evaluation, excerpt: str | None) -> Request:
-    """Put a request together.
+    """Build the request for one report.
 
     Args:
-        excerpt: the source as `render_excerpt` shows it; None when there is none.
+        excerpt: the source as `render_excerpt` returns it; None without a source.
     """
-    # Drawn for every request: a submission cannot know how its end is marked.
+    # Random for each request, so that a submission cannot contain it.
     delimiter = secrets.token_hex(16)
     categories = ", ".join(criterion.category for criterion in evaluation.criteria)
     parts = (

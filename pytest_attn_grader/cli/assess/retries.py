@@ -1,4 +1,8 @@
-"""Ask until there is an answer that can be used, within limits: so many tries, so long for each, so long for all."""
+"""Repeat a request until the answer is usable, within a number of tries, a time per answer and a total time.
+
+The openai client's own retries are off: here transport failures, malformed answers (repeated with a complaint) and
+formats that the endpoint does not support count against the same limits.
+"""
 
 from __future__ import annotations
 
@@ -12,21 +16,21 @@ from pytest_attn_grader.cli.assess.client import Completion, Endpoint, Transient
 from pytest_attn_grader.cli.assess.prompt import ANSWER_FORMATS, AnswerFormat, Request
 from pytest_attn_grader.errors import AssessorUnavailableError, UsageError
 
-LONGEST_WAIT_SECONDS = 30.0
+MAX_WAIT_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one report may cost.
+    """Limits on the requests for one report.
 
     Attributes:
-        tries: requests; the two that find out how an endpoint takes a schema come on top.
-        answer_seconds: for one answer.
-        total_seconds: for all of it, waiting included.
-        first_wait_seconds: before the second try; doubled before each further one. Half to all of it is waited.
+        tries: number of requests; up to two more find out which response format the endpoint supports.
+        answer_seconds: time for one answer.
+        total_seconds: time for all requests, including waits.
+        first_wait_seconds: wait before the second try, doubled before each further one; a random half is left out.
 
     Raises:
-        UsageError: a limit is no positive number.
+        UsageError: a limit is not a positive number.
     """
 
     tries: int = 4
@@ -37,12 +41,12 @@ class Limits:
     def __post_init__(self) -> None:
         for option, value in (("tries", self.tries), ("timeout", self.answer_seconds), ("limit", self.total_seconds)):
             if not 0 < value < math.inf:
-                raise UsageError(f"--{option}={value:g} is no limit. Give a number above 0.")
+                raise UsageError(f"--{option}={value:g} is not a limit. Give a number above 0.")
 
 
 @dataclass(frozen=True)
 class AcceptedAnswer:
-    """An answer that can be used, and what it took."""
+    """A usable answer, and the format and number of requests that produced it."""
 
     answer: Answer
     completion: Completion
@@ -50,12 +54,12 @@ class AcceptedAnswer:
     tries: int
 
 
-async def ask(endpoint: Endpoint, request: Request, model: str, limits: Limits) -> AcceptedAnswer:
-    """Ask one report's question.
+async def request_with_retries(endpoint: Endpoint, request: Request, model: str, limits: Limits) -> AcceptedAnswer:
+    """Request the assessment of one report.
 
     Raises:
-        AssessorUnavailableError: no usable answer within the limits; the message says what came last.
-        Refused: asking again is no use.
+        AssessorUnavailableError: no usable answer within the limits; the message gives the last failure.
+        PermanentError: a repeated request would fail too.
     """
     clock = asyncio.get_running_loop().time
     end = clock() + limits.total_seconds
@@ -77,12 +81,12 @@ async def ask(endpoint: Endpoint, request: Request, model: str, limits: Limits) 
             problem = str(error)
             if len(formats) == 1:
                 break
-            # Perhaps it does not know this way to ask for structured output.
+            # The endpoint may not support this response format: try a less strict one.
             formats.pop(0)
             tries -= 1
         except TransientError as error:
             problem = str(error)
-            wait_seconds = _wait(tries, error.wait_seconds, limits)
+            wait_seconds = _wait_seconds(tries, error.wait_seconds, limits)
         if tries < limits.tries and wait_seconds:
             if wait_seconds >= end - clock():
                 problem += f"; the next try would be in {wait_seconds:.3g} s, past the limit"
@@ -95,9 +99,9 @@ async def ask(endpoint: Endpoint, request: Request, model: str, limits: Limits) 
     )
 
 
-def _wait(tries: int, asked_seconds: float | None, limits: Limits) -> float:
-    if asked_seconds is not None:
-        return asked_seconds
-    longest = min(LONGEST_WAIT_SECONDS, limits.first_wait_seconds * 2.0 ** (tries - 1))
-    # Many that were turned away together must not come back together.
+def _wait_seconds(tries: int, requested_seconds: float | None, limits: Limits) -> float:
+    if requested_seconds is not None:
+        return requested_seconds
+    longest = min(MAX_WAIT_SECONDS, limits.first_wait_seconds * 2.0 ** (tries - 1))
+    # Random, so that parallel requests rejected together are not repeated together.
     return longest * random.uniform(0.5, 1.0)

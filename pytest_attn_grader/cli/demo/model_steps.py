@@ -1,4 +1,4 @@
-"""The steps that look inside the model: here the demonstration's own attentions run, so no worker is needed."""
+"""The demo steps that patch the model in this process: they run bundled attentions, so no sandbox is needed."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from pytest_attn_grader.settings import PROMPT_EXAMPLE
 if TYPE_CHECKING:
     from pytest_attn_grader.models.types import LoadedModel
 
-WRONG = ("no_scale", "softmax_over_queries", "no_mask")
-# Two evaluations of the same formula in float32, through all layers.
-SAME_NUMBERS = 1e-3
-VISIBLE_DISTANCE = 0.02
+WRONG_ATTENTIONS = ("no_scale", "softmax_over_queries", "no_mask")
+# Rounding in float32, through all layers.
+MAX_ROUNDING_ERROR = 1e-3
+MIN_DIFFERENCE = 0.02
 REPLACEMENTS = 20
-MEMORY_GROWTH_BYTES = 32 * 2**20
+MAX_MEMORY_GROWTH_BYTES = 32 * 2**20
 
 
 class ModelSteps:
-    """A model, the prompt, and what becomes of it with other attentions in layer 0."""
+    """A model with the prompt, compared with copies whose layer 0 has another attention."""
 
     def __init__(self, model: str) -> None:
         self._request = model
@@ -51,16 +51,16 @@ class ModelSteps:
     def prompt(self) -> Prompt:
         return tokenize_prompt(PROMPT_EXAMPLE, self.loaded)
 
-    def _with(self, attention: Callable[..., Any]) -> Any:
+    def _patch(self, attention: Callable[..., Any]) -> Any:
         return replace_attention_mechanism(self.loaded.model, attention, 0)
 
     def _compare(self, name: str) -> Comparison:
         if name not in self._compared:
-            attention = reference_attention if name == "reference" else _submission(name)
-            self._compared[name] = compare_on_prompt(self.loaded, self._with(attention), self.prompt, layer_idx=0)
+            attention = reference_attention if name == "reference" else _load_attention(name)
+            self._compared[name] = compare_on_prompt(self.loaded, self._patch(attention), self.prompt, layer_idx=0)
         return self._compared[name]
 
-    def infers(self) -> StepResult:
+    def check_inference(self) -> StepResult:
         loaded, config = self.loaded, self.loaded.model.config
         best = self._compare("reference").predictions.reference[0]
         return StepResult(
@@ -73,7 +73,7 @@ class ModelSteps:
             ),
         )
 
-    def has_a_map(self) -> StepResult:
+    def check_attention_weights(self) -> StepResult:
         weights = extract_attention_weights(self.loaded.model, self.prompt.input_ids)[0]
         row_error, ahead = float((weights.sum(-1) - 1).abs().max()), float(weights.triu(1).max())
         last = weights[0, -1]
@@ -82,66 +82,68 @@ class ModelSteps:
             row_error < 1e-5 and ahead == 0,
             (
                 f"largest error of a row's sum {row_error:.1e}, largest weight on a later token {ahead:g}",
-                f"head 0, {tokens[-1]!r} looks at "
+                f"head 0, {tokens[-1]!r} attends to "
                 + ", ".join(f"{token} {weight:.2f}" for token, weight in zip(tokens, last.tolist(), strict=True)),
             ),
         )
 
-    def takes_the_reference(self) -> StepResult:
-        patched = self._with(reference_attention)
+    def check_reference(self) -> StepResult:
+        patched = self._patch(reference_attention)
         ids = self.prompt.input_ids
         maps = extract_attention_weights(patched, ids) - extract_attention_weights(self.loaded.model, ids)
         with torch.inference_mode():
             logits = patched(ids).logits - self.loaded.model(ids).logits
         off_by = float(maps.abs().max()), float(logits.abs().max())
-        return StepResult(max(off_by) < SAME_NUMBERS, (f"weights off by {off_by[0]:.1e}, logits by {off_by[1]:.1e}",))
+        return StepResult(
+            max(off_by) < MAX_ROUNDING_ERROR, (f"weights off by {off_by[0]:.1e}, logits by {off_by[1]:.1e}",)
+        )
 
     def check_wrong_attentions(self) -> StepResult:
-        lines = [_figures("reference", self._compare("reference"))]
-        lines += [_figures(name, self._compare(name)) for name in WRONG]
-        worst = {name: _largest_distance(self._compare(name)) for name in ("reference", *WRONG)}
+        lines = [_format_metrics("reference", self._compare("reference"))]
+        lines += [_format_metrics(name, self._compare(name)) for name in WRONG_ATTENTIONS]
+        worst = {name: _largest_distance(self._compare(name)) for name in ("reference", *WRONG_ATTENTIONS)}
         right = worst.pop("reference")
-        return StepResult(right < SAME_NUMBERS and min(worst.values()) > VISIBLE_DISTANCE, tuple(lines))
+        return StepResult(right < MAX_ROUNDING_ERROR and min(worst.values()) > MIN_DIFFERENCE, tuple(lines))
 
-    def carries_gradients(self) -> StepResult:
-        flow = run_gradient_flow(self.loaded.model, self._with(reference_attention), self.prompt.input_ids)
+    def check_gradients(self) -> StepResult:
+        flow = run_gradient_flow(self.loaded.model, self._patch(reference_attention), self.prompt.input_ids)
         return StepResult(
-            flow.student_norm > 0 and flow.relative_error < SAME_NUMBERS,
+            flow.student_norm > 0 and flow.relative_error < MAX_ROUNDING_ERROR,
             (
                 f"norm of the loss's gradient {flow.student_norm:.4g}, without replacement {flow.reference_norm:.4g}, "
                 f"relative difference {flow.relative_error:.1e}",
             ),
         )
 
-    def predicts_otherwise(self) -> StepResult:
+    def check_predictions(self) -> StepResult:
         lines, changes = [], []
-        for name in WRONG:
+        for name in WRONG_ATTENTIONS:
             said = self._compare(name).predictions
             best = said.student[0]
             changes.append(abs(float(said.student_loss) - float(said.reference_loss)))
             lines.append(
                 f"{name}: next {best.token!r} ({float(best.probability):.1%}), KL {float(said.kl_divergence):.2g} "
-                f"nats, loss on held-back text {float(said.reference_loss):.2f} -> {float(said.student_loss):.2f}"
+                f"nats, loss on held-out text {float(said.reference_loss):.2f} -> {float(said.student_loss):.2f}"
             )
-        return StepResult(min(changes) > VISIBLE_DISTANCE, tuple(lines))
+        return StepResult(min(changes) > MIN_DIFFERENCE, tuple(lines))
 
     def check_memory_growth(self) -> StepResult:
         process = psutil.Process()
-        self._with(reference_attention)(self.prompt.input_ids)
+        self._patch(reference_attention)(self.prompt.input_ids)
         release_memory(self.loaded.device)
         before = process.memory_info().rss
         for _ in range(REPLACEMENTS):
             with torch.inference_mode():
-                self._with(reference_attention)(self.prompt.input_ids)
+                self._patch(reference_attention)(self.prompt.input_ids)
         release_memory(self.loaded.device)
         after = process.memory_info().rss
         return StepResult(
-            after - before < MEMORY_GROWTH_BYTES,
+            after - before < MAX_MEMORY_GROWTH_BYTES,
             (f"{before / 2**20:.0f} MiB before, {after / 2**20:.0f} MiB after {REPLACEMENTS} replacements and runs",),
         )
 
 
-def _submission(name: str) -> Callable[..., tuple[Tensor, Tensor]]:
+def _load_attention(name: str) -> Callable[..., tuple[Tensor, Tensor]]:
     attention: Callable[..., tuple[Tensor, Tensor]] = importlib.import_module(
         f"pytest_attn_grader.cli.demo.submissions.{name}"
     ).attention
@@ -149,12 +151,12 @@ def _submission(name: str) -> Callable[..., tuple[Tensor, Tensor]]:
 
 
 def _largest_distance(compared: Comparison) -> float:
-    """NaN, a map that is no attention, is as far as can be."""
+    """The largest total variation of a head; 1 for NaN."""
     distances = [float(head.total_variation) for head in compared.heads_of_layer]
     return max(distance if distance == distance else 1.0 for distance in distances)  # noqa: PLR0124  # NaN
 
 
-def _figures(name: str, compared: Comparison) -> str:
+def _format_metrics(name: str, compared: Comparison) -> str:
     head = compared.heads_of_layer[compared.worst_head]
     return (
         f"{name}: cosine {float(head.cosine):.3f}, Jensen-Shannon {abs(float(head.jensen_shannon)):.3f}, "

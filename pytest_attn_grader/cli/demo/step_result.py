@@ -1,4 +1,4 @@
-"""What one step of the tour found."""
+"""The result of one step of the demo."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class StepResult:
-    """Attributes:
-    as_claimed: whether the numbers bear the claim out.
-    lines: the numbers, in words.
+    """The result of one step.
+
+    Attributes:
+        passed: whether the measurements support the claim.
+        lines: the measurements as text.
     """
 
-    as_claimed: bool
+    passed: bool
     lines: tuple[str, ...]

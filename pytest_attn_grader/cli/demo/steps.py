@@ -1,4 +1,4 @@
-"""The tour: one step after the other, printed as it is measured; a step that is not as claimed makes it fail."""
+"""Run the demo: print each step as it is measured. The demo fails when one of its claims fails."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ BUDGET_SECONDS = 90.0
 
 @dataclass(frozen=True)
 class Step:
-    """One claim and how it is put to the test."""
+    """A claim and the measurement that checks it."""
 
     claim: str
     measure: Callable[[], StepResult]
 
 
 def run_demo(out: Path, *, model: str, write_line: Callable[[str], None]) -> bool:
-    """Lead through every step, write reports, pages and pictures into `out`, and say whether all was as claimed.
+    """Run every step, write reports, pages and pictures into `out`, and return whether every claim holds.
 
     Raises:
-        UngradableError: the model cannot be had, or pytest came to no report.
+        UngradableError: the model is not available, or pytest wrote no report.
         OSError: `out` cannot be written.
     """
     out.mkdir(parents=True, exist_ok=True)
@@ -36,28 +36,33 @@ def run_demo(out: Path, *, model: str, write_line: Callable[[str], None]) -> boo
         write_line(f"{number:>2}  {step.claim}")
         began = time.perf_counter()
         measured = step.measure()
-        all_good &= measured.as_claimed
+        all_good &= measured.passed
         for line in measured.lines:
             write_line(f"      {line}")
-        word = "as claimed" if measured.as_claimed else "NOT AS CLAIMED"
+        word = "ok" if measured.passed else "FAILED"
         write_line(f"      -> {word} ({time.perf_counter() - began:.1f} s)")
     spent = time.perf_counter() - started
     in_time = spent < BUDGET_SECONDS
-    write_line(f"{'All steps as claimed' if all_good else 'Some steps are not as claimed'}, in {spent:.0f} s.")
+    write_line(f"{'All steps passed' if all_good else 'Some steps failed'}, in {spent:.0f} s.")
     if not in_time:
-        write_line(f"That is more than the {BUDGET_SECONDS:g} s it may take.")
+        write_line(f"The limit is {BUDGET_SECONDS:g} s.")
     return all_good and in_time
 
 
 def _steps(out: Path, model: str) -> Iterator[Step]:
-    laboratory, gradings = ModelSteps(model), GradedSteps(out, model)
-    yield Step("A real transformer loads and continues the prompt", laboratory.infers)
-    yield Step("Its attention is a map of weights: every row sums to one, nothing looks ahead", laboratory.has_a_map)
-    yield Step("The reference attention in layer 0 changes nothing", laboratory.takes_the_reference)
-    yield Step("Three wrong attentions differ measurably, each in its way", laboratory.check_wrong_attentions)
-    yield Step("Gradients reach the embeddings through a replaced layer", laboratory.carries_gradients)
-    yield Step("The attention decides what the model predicts", laboratory.predicts_otherwise)
-    yield Step("Repeated replacement does not eat memory", laboratory.check_memory_growth)
-    yield Step("A module 64 wide, narrower than the model, is fitted to it", gradings.adapts_a_narrow_one)
-    yield Step("Something that is no attention gets a message that helps", gradings.refuses_an_incompatible_one)
-    yield Step("A right and three wrong submissions are graded, explained and drawn", gradings.explains_and_draws)
+    model_steps, graded_steps = ModelSteps(model), GradedSteps(out, model)
+    yield Step("A real transformer loads and continues the prompt", model_steps.check_inference)
+    yield Step(
+        "Its attention weights are valid: every row sums to one, no weight on later tokens",
+        model_steps.check_attention_weights,
+    )
+    yield Step("The reference attention in layer 0 changes nothing", model_steps.check_reference)
+    yield Step("Three wrong attentions differ measurably, each in another way", model_steps.check_wrong_attentions)
+    yield Step("Gradients reach the embeddings through a replaced layer", model_steps.check_gradients)
+    yield Step("The attention decides what the model predicts", model_steps.check_predictions)
+    yield Step("Replacing attention repeatedly does not leak memory", model_steps.check_memory_growth)
+    yield Step("A 64-dimensional module is adapted to the wider model", graded_steps.check_width_adapter)
+    yield Step("An incompatible submission gets a helpful message", graded_steps.check_incompatible)
+    yield Step(
+        "One correct and three wrong submissions are graded, explained and plotted", graded_steps.check_diagnoses
+    )

@@ -1,1 +1,1 @@
-"""Many submissions: found, graded side by side in warm processes, resumed after an interruption, and listed."""
+"""`attn-grader grade`: find the submissions of a class, grade them in parallel, resume, and write a gradebook."""

@@ -1,111 +1,133 @@
-"""`attn-grader grade`: what is typed, what is shown while it goes on, and the last lines."""
+"""The commands `attn-grader grade` and `attn-grader gradebook`: their options, the progress bar, the last line."""
 
 from __future__ import annotations
 
 import json
 import os
 from collections import Counter
-from concurrent.futures import Executor
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+import typer
 
-from pytest_attn_grader.cli.grade.dask import connected
-from pytest_attn_grader.cli.grade.grade import ClassSettings, default_processes, grade_class
-from pytest_attn_grader.cli.grade.gradebook import CSV_FILE, PAGE_FILE, write_gradebook
-from pytest_attn_grader.cli.grade.runners import Outcome
-from pytest_attn_grader.cli.grade.submissions import find_submissions
+from pytest_attn_grader.cli.error_exit import EXIT_INTERRUPTED, exit_on_error
+from pytest_attn_grader.cli.grade.run_options import pytest_arguments, read_run_settings, with_run_options
 from pytest_attn_grader.errors import EXIT_UNGRADABLE, UsageError
 
-EXIT_INTERRUPTED = 130
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+    from pytest_attn_grader.cli.grade.runners import Outcome
+
 SEED_FILE = "seed.json"
 
 
+@with_run_options
+@exit_on_error
 def grade(
-    sources: list[str],
+    submissions: Annotated[list[str] | None, typer.Argument(help="Files, folders, glob patterns or zip files.")] = None,
     *,
-    out: Path,
-    roster: Path | None,
-    model: str,
-    device: str,
-    seed: int | None,
-    budget_seconds: float,
-    processes: int,
-    scheduler: str,
-    resume: bool,
-    pages: bool,
-    quiet: bool,
-    options: tuple[str, ...],
-) -> int:
-    """Grade a class and return the exit code: 0, or 10 when some submissions could not be graded.
+    out: Annotated[Path, typer.Option(help="Folder for reports, pages, logs and the gradebook.")],
+    roster: Annotated[Path | None, typer.Option(help="CSV file with the columns id, path and optionally name.")] = None,
+    processes: Annotated[
+        int, typer.Option(min=0, help="Number of submissions graded at the same time. 0: one for each core.")
+    ] = 0,
+    scheduler: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Grade on the Dask cluster of this scheduler.")
+    ] = "",
+    resume: Annotated[bool, typer.Option("--resume", help="Skip submissions that are graded and unchanged.")] = False,
+    pages: Annotated[bool, typer.Option("--pages/--no-pages", help="Write an HTML page for each submission.")] = True,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the last line.")] = False,
+    option: Annotated[list[str] | None, typer.Option(help="A further option for pytest. May be repeated.")] = None,
+    **run_options: str | None,
+) -> None:
+    """Grade a class: one report and page for each submission, and one gradebook.
 
-    Raises:
-        UsageError: nothing to grade, or a value that cannot be used.
+    Each submission is graded as by pytest --attn-student=FILE. Exit code 10 when a submission is ungradable.
     """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from pytest_attn_grader.cli.grade.grade import ClassSettings, default_processes, grade_class
+    from pytest_attn_grader.cli.grade.gradebook import CSV_FILE, PAGE_FILE, write_gradebook
+    from pytest_attn_grader.cli.grade.submissions import find_submissions
+
+    arguments = pytest_arguments(run_options, option or ())
+    run = read_run_settings(arguments)
     out = out.resolve()
-    submissions = find_submissions(sources, roster=roster, unpack_into=out / "unpacked")
+    found = find_submissions(submissions or (), roster=roster, unpack_into=out / "unpacked")
     settings = ClassSettings(
-        model=model,
-        device=device,
-        seed=_seed_of(out, seed, resume=resume),
-        budget_seconds=budget_seconds,
+        model=run.settings.model,
+        device=run.settings.device,
+        seed=_resolve_seed(out, run.seed, resume=resume),
+        budget_seconds=run.settings.budget_seconds,
         folder=Path.cwd(),
-        options=options,
+        options=arguments,
+        run_settings=run.settings.as_json(),
         pages=pages,
     )
-    console = Console(stderr=True, quiet=quiet)
-    tally: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[tally]}"),
+        TextColumn("{task.fields[counts]}"),
     )
-    with Progress(*columns, console=console, disable=quiet) as progress:
-        task = progress.add_task("grading", total=len(submissions), tally="")
+    with Progress(*columns, console=Console(stderr=True, quiet=quiet), disable=quiet) as progress:
+        task = progress.add_task("grading", total=len(found), counts="")
 
-        def tell(outcome: Outcome, graded_now: bool) -> None:
-            tally[outcome.verdict] += 1
-            tally["already graded"] += not graded_now
-            progress.update(task, advance=1, tally=_said(tally))
+        def show_outcome(outcome: Outcome, graded_now: bool) -> None:
+            counts[outcome.verdict] += 1
+            counts["already graded"] += not graded_now
+            progress.update(task, advance=1, counts=_format_counts(counts))
             if outcome.verdict == "ungradable":
                 progress.console.print(f"{outcome.id}: ungradable: {outcome.reason}", markup=False, highlight=False)
 
         try:
-            with _place(scheduler, out) as executor:
+            with _executor(scheduler, out) as executor:
                 grade_class(
-                    submissions,
+                    found,
                     settings,
                     out,
                     processes=processes or default_processes(),
                     resume=resume,
                     executor=executor,
-                    tell=tell,
+                    on_outcome=show_outcome,
                 )
         except KeyboardInterrupt:
             progress.stop()
-            print(f"interrupted after {_said(tally)}; --resume goes on from there")
-            return EXIT_INTERRUPTED
+            typer.echo(f"interrupted after {_format_counts(counts)}; continue with --resume")
+            raise typer.Exit(EXIT_INTERRUPTED) from None
     write_gradebook(out)
-    print(f"{len(submissions)} submissions: {_said(tally)}. Look at {out / PAGE_FILE}; {CSV_FILE} is beside it.")
-    return EXIT_UNGRADABLE if tally["ungradable"] else 0
+    typer.echo(f"{len(found)} submissions: {_format_counts(counts)}. See {out / PAGE_FILE} and {CSV_FILE} beside it.")
+    raise typer.Exit(EXIT_UNGRADABLE if counts["ungradable"] else 0)
 
 
-def _place(scheduler: str, out: Path) -> AbstractContextManager[Executor | None]:
-    return connected(scheduler, shared=out) if scheduler else nullcontext()
+@exit_on_error
+def gradebook(folder: Annotated[Path, typer.Argument(help="The --out folder of attn-grader grade.")]) -> None:
+    """Write gradebook.csv and gradebook.html from the reports in a folder."""
+    from pytest_attn_grader.cli.grade.gradebook import CSV_FILE, PAGE_FILE, write_gradebook
+
+    rows = write_gradebook(folder)
+    typer.echo(f"{len(rows)} submissions in {folder / CSV_FILE} and {folder / PAGE_FILE}")
 
 
-def _said(tally: Counter[str]) -> str:
+def _executor(scheduler: str, out: Path) -> AbstractContextManager[Executor | None]:
+    from pytest_attn_grader.cli.grade.dask import dask_executor
+
+    return dask_executor(scheduler, shared=out) if scheduler else nullcontext()
+
+
+def _format_counts(counts: Counter[str]) -> str:
     return ", ".join(
-        f"{tally[name]} {name}" for name in ("passed", "failed", "ungradable", "already graded") if tally[name]
+        f"{counts[name]} {name}" for name in ("passed", "failed", "ungradable", "already graded") if counts[name]
     )
 
 
-def _seed_of(out: Path, seed: int | None, *, resume: bool) -> int:
-    """One seed for all, so that they can be compared; a run that goes on takes the seed it began with."""
+def _resolve_seed(out: Path, seed: int | None, *, resume: bool) -> int:
+    """One seed for the whole class, so that results are comparable; a resumed run uses the seed it started with."""
     out.mkdir(parents=True, exist_ok=True)
     file = out / SEED_FILE
     if seed is None and resume and file.exists():

@@ -1,6 +1,6 @@
-"""A Dask cluster as the place where jobs are run: campus Slurm and Kubernetes are reached through it.
+"""Run jobs on a Dask cluster, which also reaches Slurm and Kubernetes.
 
-The workers of the cluster see the same files under the same paths, and have the same version of this package.
+The workers must see the same files under the same paths, and have the same version of this package.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ CONNECT_SECONDS = 20
 
 
 @contextmanager
-def connected(address: str, *, shared: Path) -> Iterator[Executor]:
-    """An executor that runs jobs on the cluster whose scheduler has this address.
+def dask_executor(address: str, *, shared: Path) -> Iterator[Executor]:
+    """Provide an executor on the cluster with this scheduler address.
 
-    A job whose worker dies is given to another one. Leaving cancels what has not begun.
+    A job whose worker dies is run by another one. Leaving the context cancels jobs that have not started.
 
     Args:
         shared: a folder that every worker must see.
 
     Raises:
-        UsageError: Dask is not installed, no scheduler answers, or a worker is of no use.
+        UsageError: Dask is not installed, no scheduler answers, or a worker has another version or other files.
     """
     try:
         from distributed import Client
@@ -38,12 +38,12 @@ def connected(address: str, *, shared: Path) -> Iterator[Executor]:
         client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError) as error:  # a timeout is an OSError
         raise UsageError(
-            f"--scheduler {address}: no Dask scheduler answers there ({type(error).__name__}: {error}). It looks like "
-            "tcp://host:8786, and is what `dask scheduler` prints or cluster.scheduler_address says."
+            f"--scheduler {address}: no Dask scheduler answers there ({type(error).__name__}: {error}). Give the address "
+            "that `dask scheduler` prints or cluster.scheduler_address holds, such as tcp://host:8786."
         ) from error
     try:
         _check_workers(client.run(worker_environment, str(shared)), address, shared)
-        # Each job is a task of its own, also when it asks for the same as another.
+        # pure=False: two equal jobs are two tasks.
         executor: Executor = client.get_executor(pure=False)
         try:
             yield executor
@@ -54,17 +54,17 @@ def connected(address: str, *, shared: Path) -> Iterator[Executor]:
 
 
 def worker_environment(folder: str) -> tuple[str, bool]:
-    """Run by every worker: the version that it has, and whether it sees the folder."""
+    """The version of the worker that calls this, and whether it sees the folder."""
     return __version__, Path(folder).is_dir()
 
 
 def _check_workers(found: dict[str, tuple[str, bool]], address: str, shared: Path) -> None:
-    # A cluster that grows when it is asked for something may have none yet.
+    # An adaptive cluster may have no worker yet.
     for worker, (version, sees) in found.items():
         if version != __version__:
             raise UsageError(
-                f"--scheduler {address}: worker {worker} has version {version} of pytest-attn-grader, and here is "
-                f"{__version__}. Install the same everywhere."
+                f"--scheduler {address}: worker {worker} has version {version} of pytest-attn-grader, this machine has "
+                f"{__version__}. Install the same version everywhere."
             )
         if not sees:
             raise UsageError(

@@ -52,12 +52,12 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w")
     prepare(sys.argv[1], sys.argv[2])
     print("ready", file=answers, flush=True)
-    rehearsed: list[list[str]] = []
+    warmed_up: list[list[str]] = []
     for line in sys.stdin:
         job = json.loads(line)
-        if job["rehearsal"] and job["rehearsal"] not in rehearsed:
-            rehearsed.append(job["rehearsal"])
-            run_warmup(job["rehearsal"])
+        if job["warmup_args"] and job["warmup_args"] not in warmed_up:
+            warmed_up.append(job["warmup_args"])
+            run_warmup(job["warmup_args"])
             _freeze_gc()
         pid = os.fork()
         if pid == 0:
@@ -71,7 +71,7 @@ def main() -> None:
 def prepare(model: str, device: str) -> None:
     """Import and load once what every run would import and load."""
     # It loads torch beside us.
-    sandbox = _start_nursery()
+    sandbox = _start_sandbox_fork_server()
     for name in PRELOADED:
         importlib.import_module(name)
     for name in PLUGIN_PACKAGES:
@@ -106,7 +106,7 @@ def _die_with_parent() -> None:
             os._exit(EXIT_CRASHED)
 
 
-def _start_nursery() -> ForkServer | None:
+def _start_sandbox_fork_server() -> ForkServer | None:
     here = {"", os.getcwd()}  # nothing from the folder we stand in, as in a run
     try:
         return start_fork_server([path for path in sys.path if path not in here])

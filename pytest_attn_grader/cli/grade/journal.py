@@ -1,4 +1,4 @@
-"""What is graded already: one line of JSON for each submission, appended the moment it is done."""
+"""The journal of a class: one JSON line for each graded submission, appended when it finishes."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ class Entry:
     """One graded submission.
 
     Attributes:
-        content: the hash of the submission as it was graded.
-        asked: the hash of how it was graded (model, options, version).
+        content_hash: hash of the submission as it was graded.
+        settings_hash: hash of the settings it was graded with (model, options, version).
     """
 
     outcome: Outcome
-    content: str
-    asked: str
+    content_hash: str
+    settings_hash: str
 
 
 class Journal:
-    """The file, and what it says; a line that an interruption cut short counts as not written."""
+    """The journal file and its entries. A line that an interrupt cut short is ignored."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.entries: dict[str, Entry] = {}
-        with_end = path.read_text(encoding="utf-8") if path.exists() else ""
-        for line in with_end.splitlines():
-            entry = _read(line)
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        for line in text.splitlines():
+            entry = _parse_line(line)
             if entry is not None:
                 self.entries[entry.outcome.id] = entry
-        if with_end and not with_end.endswith("\n"):
-            # What comes next must not be appended to half a line.
+        if text and not text.endswith("\n"):
+            # Do not append to half a line.
             with path.open("a", encoding="utf-8") as file:
                 file.write("\n")
 
-    def is_done(self, submission_id: str, content: str, asked: str, report: Path) -> bool:
-        """Whether this very submission was graded in this very way, with a verdict and a report that is still there."""
+    def is_done(self, submission_id: str, content_hash: str, settings_hash: str, report: Path) -> bool:
+        """Whether the same submission has a verdict with the same settings, and its report still exists."""
         entry = self.entries.get(submission_id)
         return (
             entry is not None
-            and (entry.content, entry.asked) == (content, asked)
+            and (entry.content_hash, entry.settings_hash) == (content_hash, settings_hash)
             and entry.outcome.verdict != "ungradable"
             and report.is_file()
         )
@@ -59,9 +59,9 @@ class Journal:
             os.fsync(file.fileno())
 
 
-def _read(line: str) -> Entry | None:
+def _parse_line(line: str) -> Entry | None:
     try:
-        found: dict[str, Any] = json.loads(line)
-        return Entry(Outcome(**found["outcome"]), str(found["content"]), str(found["asked"]))
+        fields: dict[str, Any] = json.loads(line)
+        return Entry(Outcome(**fields["outcome"]), str(fields["content_hash"]), str(fields["settings_hash"]))
     except (ValueError, TypeError, KeyError):
         return None

@@ -32,7 +32,7 @@ class Job:
         log: what it prints.
         model, device: what a warm process has ready.
         seconds: how long it may take before it is killed.
-        rehearsal: options of the run that a warm process makes of samples before its first job; none when there are
+        warmup_args: options of the run that a warm process makes of samples before its first job; none when there are
             too few jobs to earn it back.
     """
 
@@ -44,7 +44,7 @@ class Job:
     model: str
     device: str
     seconds: float
-    rehearsal: tuple[str, ...] = ()
+    warmup_args: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

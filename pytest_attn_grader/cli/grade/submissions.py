@@ -72,7 +72,7 @@ def find_submissions(sources: Sequence[str], *, roster: Path | None = None, unpa
     found: list[Submission] = []
     for source in sources:
         for path in _expand(source):
-            found += _in_source(path, unpack_into)
+            found += _submissions_in(path, unpack_into)
     if roster is not None:
         found += _in_roster(roster)
     if not found:
@@ -99,7 +99,7 @@ def _expand(source: str) -> list[Path]:
     return [Path(match).resolve() for match in matches]
 
 
-def _in_source(path: Path, unpack_into: Path) -> Iterator[Submission]:
+def _submissions_in(path: Path, unpack_into: Path) -> Iterator[Submission]:
     if path.is_dir():
         yield from _in_folder(path)
     elif path.suffix == ".zip":

@@ -1,7 +1,7 @@
-"""Before the first submission of a class: the same run of pytest on samples of ours, in the process that will fork.
+"""Warm-up: grade two bundled samples in the fork server, before it forks for the first submission.
 
-What it imports, compiles and works out (`shared`) every later run finds there. It costs a few seconds, which many
-submissions earn back. It writes nothing but into a folder of its own, and heeds no ini file of the user's.
+Imports and caches (`fork_cache`) that the warm-up fills are inherited by every later run. It takes a few seconds, which a
+large class earns back. It writes only into a temporary folder and reads no ini file of the user.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from pytest_attn_grader._utils import fork_cache
 
 SAMPLES_FOLDER = Path(__file__).parents[1] / "demo" / "submissions"
-# One that passes, and one that fails and is diagnosed.
+# A correct one, and a wrong one, which runs the diagnosis too.
 SAMPLES = ("reference.py", "no_scale.py")
 
 
@@ -30,33 +30,33 @@ def run_warmup(args: Sequence[str]) -> None:
         folder = Path(name)
         (folder / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
         for sample in SAMPLES:
-            # In a folder of its own: whatever lies beside a submission is part of it.
+            # A folder for each: the files beside a submission belong to it.
             place = folder / Path(sample).stem
             place.mkdir()
             shutil.copyfile(SAMPLES_FOLDER / sample, place / sample)
-            written = [f"--attn-report={folder / 'report.json'}", f"--attn-html={folder / 'page.html'}"]
-            pytest.main([*args, f"--attn-student={place / sample}", *written, "-c", str(folder / "pytest.ini")])
+            outputs = [f"--attn-report={folder / 'report.json'}", f"--attn-html={folder / 'page.html'}"]
+            pytest.main([*args, f"--attn-student={place / sample}", *outputs, "-c", str(folder / "pytest.ini")])
 
 
 @contextmanager
 def _restored_process_state(folder: Path) -> Iterator[None]:
-    """Print nothing, stand in this folder, and leave no trace but in memory."""
+    """Run silently in this folder; restore the working directory, sys.path, the environment and argv afterwards."""
     here, path, environment, argv = os.getcwd(), [*sys.path], dict(os.environ), [*sys.argv]
     sys.stdout.flush()
     sys.stderr.flush()
-    kept = [os.dup(number) for number in (1, 2)]
-    nothing = os.open(os.devnull, os.O_WRONLY)
+    saved = [os.dup(number) for number in (1, 2)]
+    null_device = os.open(os.devnull, os.O_WRONLY)
     try:
         for number in (1, 2):
-            os.dup2(nothing, number)
+            os.dup2(null_device, number)
         os.chdir(folder)
         yield
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
-        for number, descriptor in zip((1, 2), kept, strict=True):
+        for number, descriptor in zip((1, 2), saved, strict=True):
             os.dup2(descriptor, number)
-        for descriptor in (*kept, nothing):
+        for descriptor in (*saved, null_device):
             os.close(descriptor)
         os.chdir(here)
         sys.path[:], sys.argv[:] = path, argv

@@ -1,14 +1,14 @@
-"""A repository for a student: a starter, and a workflow that grades every pull request with read-only permissions."""
+"""Write a repository for students: starter code, and a workflow that grades pull requests with read-only permissions."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from pytest_attn_grader.cli.init.templating import current_requirement, fill
+from pytest_attn_grader.cli.init.templates import current_requirement, render_template
 from pytest_attn_grader.errors import UsageError
 from pytest_attn_grader.models.hub import PINNED_MODELS
 
-# Where each template goes.
+# Template -> path in the repository.
 FILES = {
     "my_attention.py.txt": "my_attention.py",
     "README.md": "README.md",
@@ -20,23 +20,23 @@ FILES = {
 
 
 def write_repository(folder: Path, *, grader: str = "") -> tuple[Path, ...]:
-    """Write it and return its files.
+    """Write the files and return their paths.
 
     Args:
         grader: the requirement that installs the grader; this version when empty.
 
     Raises:
-        UsageError: one of the files is there already; nothing has been written.
+        UsageError: one of the files exists; nothing has been written.
         OSError: the folder cannot be written.
     """
-    words = {"GRADER": grader or current_requirement(), "REVISION": PINNED_MODELS[0].revision}
-    texts = {folder / place: fill(f"repository/{template}", words) for template, place in FILES.items()}
-    there = [path.relative_to(folder).as_posix() for path in texts if path.exists() or path.is_symlink()]
-    if there:
-        raise UsageError(f"{folder} has {', '.join(there)} already; nothing was written. Name a new folder.")
+    values = {"GRADER": grader or current_requirement(), "REVISION": PINNED_MODELS[0].revision}
+    texts = {folder / place: render_template(f"repository/{template}", values) for template, place in FILES.items()}
+    existing = [path.relative_to(folder).as_posix() for path in texts if path.exists() or path.is_symlink()]
+    if existing:
+        raise UsageError(f"{folder} has {', '.join(existing)} already; nothing was written. Name a new folder.")
     for path, text in texts.items():
         path.parent.mkdir(parents=True, exist_ok=True)
-        # "x" refuses what has come there in the meantime.
+        # "x": never overwrite a file that another process has just created.
         with path.open("x", encoding="utf-8", newline="\n") as file:
             file.write(text)
     return tuple(texts)

@@ -12,7 +12,7 @@ from pytest_attn_grader.cli.assess.answer import (
     answer_schema,
     bounded_criteria,
     bounded_level,
-    bounded_points,
+    bounded_list,
     bounded_summary,
     read_answer,
 )
@@ -105,7 +105,7 @@ def test_unseen_characters_are_spelled_out_and_markup_stays_text() -> None:
         strengths=[HOSTILE],
         criteria=[criterion | {"feedback": HOSTILE} for criterion in answer()["criteria"]],
     )
-    texts = [bounded_summary(hostile), *bounded_points(hostile.strengths)]
+    texts = [bounded_summary(hostile), *bounded_list(hostile.strengths)]
     texts += [criterion.feedback for criterion in bounded_criteria(hostile, evaluation())]
     for text in texts:
         assert text.isprintable()
@@ -119,9 +119,9 @@ def test_long_texts_are_cut_and_say_so() -> None:
         criteria=[criterion | {"feedback": "f" * 10_000} for criterion in answer()["criteria"]],
     )
     assert bounded_summary(long) == "s" * MAX_SUMMARY_CHARS + "… (900000 characters)"
-    assert bounded_points(long.strengths) == ("p" * MAX_POINT_CHARS + "… (10000 characters)",) * MAX_POINTS
+    assert bounded_list(long.strengths) == ("p" * MAX_POINT_CHARS + "… (10000 characters)",) * MAX_POINTS
     assert bounded_criteria(long, evaluation())[0].feedback == "f" * MAX_FEEDBACK_CHARS + "… (10000 characters)"
-    assert bounded_points((" ", "a\r\nb")) == ("a\nb",)
+    assert bounded_list((" ", "a\r\nb")) == ("a\nb",)
 
 
 def test_the_schema_is_one_that_strict_endpoints_take() -> None:

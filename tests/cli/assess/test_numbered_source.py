@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from pytest_attn_grader.cli.assess.numbered_source import MOST_CHARACTERS, MOST_IN_A_LINE, render_excerpt
+from pytest_attn_grader.cli.assess.numbered_source import MAX_CHARACTERS, MAX_LINE_CHARACTERS, render_excerpt
 
 NUMBERED = re.compile(r"^ *\d+\| |^-- ")
 
@@ -60,7 +60,7 @@ def test_a_broken_notebook_is_shown_as_it_is(broken: bytes) -> None:
 )
 def test_the_largest_source_is_bounded(content: bytes) -> None:
     excerpt = render_excerpt([(".py", content), (".py", content)])
-    assert len(excerpt.text) <= MOST_CHARACTERS + 500
+    assert len(excerpt.text) <= MAX_CHARACTERS + 500
     assert excerpt.characters == 2 * len(content.decode("utf-8", "replace"))
     assert 0 <= excerpt.shown < excerpt.characters
 
@@ -75,6 +75,6 @@ def test_of_a_long_file_both_ends_are_shown() -> None:
 
 
 def test_a_long_line_is_cut() -> None:
-    shown = render_excerpt([(".py", b"x" * (MOST_IN_A_LINE + 1))])
-    assert shown.text.endswith(f"x… ({MOST_IN_A_LINE + 1} characters)")
-    assert shown.shown == MOST_IN_A_LINE
+    shown = render_excerpt([(".py", b"x" * (MAX_LINE_CHARACTERS + 1))])
+    assert shown.text.endswith(f"x… ({MAX_LINE_CHARACTERS + 1} characters)")
+    assert shown.shown == MAX_LINE_CHARACTERS

@@ -11,9 +11,9 @@ from collections.abc import Callable
 
 import pytest
 
-from pytest_attn_grader.cli.assess.client import MOST_ANSWER_BYTES, Endpoint, PermanentError
+from pytest_attn_grader.cli.assess.client import MAX_ANSWER_BYTES, Endpoint, PermanentError
 from pytest_attn_grader.cli.assess.prompt import build_request
-from pytest_attn_grader.cli.assess.retries import AcceptedAnswer, Limits, ask
+from pytest_attn_grader.cli.assess.retries import AcceptedAnswer, Limits, request_with_retries
 from pytest_attn_grader.errors import AssessorUnavailableError, UsageError
 from pytest_attn_grader.results.assessment import TokenUsage
 from tests.cli.assess.conftest import answer, evaluation
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("folder")
 def asked(limits: Limits = QUICK) -> AcceptedAnswer:
     async def run() -> AcceptedAnswer:
         async with Endpoint() as endpoint:
-            return await ask(endpoint, build_request(evaluation(), None), "tiny", limits)
+            return await request_with_retries(endpoint, build_request(evaluation(), None), "tiny", limits)
 
     return asyncio.run(run())
 
@@ -160,7 +160,7 @@ def test_the_last_try_has_only_the_time_that_is_left(serve: Serve) -> None:
 def test_more_than_an_answer_is_not_read(serve: Serve) -> None:
     for reply in (completion("x" * 5_000_000), error(500, "x" * 5_000_000)):
         serve(reply)
-        assert f"the answer is longer than {MOST_ANSWER_BYTES} bytes" in problem()
+        assert f"the answer is longer than {MAX_ANSWER_BYTES} bytes" in problem()
 
 
 def test_nothing_is_unpacked(serve: Serve) -> None:

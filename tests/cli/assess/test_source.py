@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pytest_attn_grader.cli.assess.source import MOST_FILES, find_source
+from pytest_attn_grader.cli.assess.source import MAX_FILES, find_source
 from pytest_attn_grader.errors import UsageError
 from pytest_attn_grader.results.submission import StudentInfo
 
@@ -123,12 +123,12 @@ def test_files_are_code_from_below_the_submission_and_not_too_many(student: Stud
     """The list comes from the submission's own process."""
     Path("secret.py").write_text("key = 1\n")
     Path("week3/grades.json").write_text("{}")
-    many = [f"many{number}" for number in range(MOST_FILES + 8)]
+    many = [f"many{number}" for number in range(MAX_FILES + 8)]
     for name in many:
         Path(f"week3/{name}.py").write_text("m\n")
     reported = ("../secret.py", "/etc/passwd", "grades.json", "\0", *(f"{name}.py" for name in many))
     source, _ = find(student, named="week3/mine.py", files=reported)
-    assert len(source.files) == MOST_FILES
+    assert len(source.files) == MAX_FILES
     assert {content for _, content in source.files} == {EXPLODES.encode(), b"m\n"}
 
 

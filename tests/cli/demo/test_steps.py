@@ -10,42 +10,42 @@ from typing import Any
 import pytest
 
 from pytest_attn_grader.cli.demo import graded_steps
-from pytest_attn_grader.cli.demo import steps as tour
-from pytest_attn_grader.cli.demo.graded_steps import Graded
+from pytest_attn_grader.cli.demo import steps as demo_steps
+from pytest_attn_grader.cli.demo.graded_steps import GradedRun
 from pytest_attn_grader.cli.demo.step_result import StepResult
 from tests.support.checkpoints import REPO_ROOT
 
 
-def walk(out: Path, monkeypatch: pytest.MonkeyPatch, *steps: StepResult) -> tuple[bool, list[str]]:
-    """A tour of steps that found this."""
-    made = [tour.Step("a claim", lambda found=found: found) for found in steps]
-    monkeypatch.setattr(tour, "_steps", lambda out, model: iter(made))
+def run(out: Path, monkeypatch: pytest.MonkeyPatch, *steps: StepResult) -> tuple[bool, list[str]]:
+    """Run a demo of steps with these results."""
+    made = [demo_steps.Step("a claim", lambda found=found: found) for found in steps]
+    monkeypatch.setattr(demo_steps, "_steps", lambda out, model: iter(made))
     lines: list[str] = []
-    return tour.run_demo(out, model="mini", write_line=lines.append), lines
+    return demo_steps.run_demo(out, model="mini", write_line=lines.append), lines
 
 
 def test_every_step_is_printed_with_what_was_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    good, lines = walk(tmp_path / "new", monkeypatch, StepResult(True, ("1 of 1",)), StepResult(True, ()))
+    good, lines = run(tmp_path / "new", monkeypatch, StepResult(True, ("1 of 1",)), StepResult(True, ()))
     assert good
     assert lines[:2] == [" 1  a claim", "      1 of 1"]
-    assert lines[-1].startswith("All steps as claimed, in ")
+    assert lines[-1].startswith("All steps passed, in ")
 
 
-def test_one_step_that_is_not_as_claimed_fails_the_tour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    good, lines = walk(tmp_path, monkeypatch, StepResult(False, ()), StepResult(True, ()))
+def test_a_step_that_fails_makes_the_demo_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    good, lines = run(tmp_path, monkeypatch, StepResult(False, ()), StepResult(True, ()))
     assert not good
-    assert "NOT AS CLAIMED" in lines[1]
-    assert lines[-1].startswith("Some steps are not as claimed")
+    assert "FAILED" in lines[1]
+    assert lines[-1].startswith("Some steps failed")
 
 
-def test_a_tour_that_takes_too_long_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tour, "BUDGET_SECONDS", 0.0)
-    good, lines = walk(tmp_path, monkeypatch, StepResult(True, ()))
+def test_a_demo_that_takes_too_long_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo_steps, "BUDGET_SECONDS", 0.0)
+    good, lines = run(tmp_path, monkeypatch, StepResult(True, ()))
     assert not good
-    assert "more than the 0 s" in lines[-1]
+    assert "limit is 0 s" in lines[-1]
 
 
-def outcome(name: str, **changes: Any) -> Graded:
+def outcome(name: str, **changes: Any) -> GradedRun:
     """A run that ended as it should, but for the changes."""
     slug = graded_steps.EXPECTED.get(name)
     right = slug is None and name != graded_steps.INCOMPATIBLE
@@ -57,25 +57,25 @@ def outcome(name: str, **changes: Any) -> Graded:
         "checks": [{"outcome": "passed" if right else "failed", "actual": "an error", "hint": "line 8"}],
     }
     fields = {"name": name, "exit_code": 0 if right else 1, "report": report, "missing": ()}
-    return Graded(**fields | changes)
+    return GradedRun(**fields | changes)
 
 
-STEPS = ("adapts_a_narrow_one", "refuses_an_incompatible_one", "explains_and_draws")
+STEPS = ("check_width_adapter", "check_incompatible", "check_diagnoses")
 
 
-def graded_tour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **changes: dict[str, Any]) -> list[StepResult]:
+def graded_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **changes: dict[str, Any]) -> list[StepResult]:
     monkeypatch.setattr(graded_steps, "grade", lambda out, name, model: outcome(name, **changes.get(name, {})))
-    gradings = graded_steps.GradedSteps(tmp_path, "mini")
-    return [getattr(gradings, step)() for step in STEPS]
+    submissions = graded_steps.GradedSteps(tmp_path, "mini")
+    return [getattr(submissions, step)() for step in STEPS]
 
 
-def test_graded_steps_as_claimed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    narrow, incompatible, explained = graded_tour(tmp_path, monkeypatch)
-    assert narrow.as_claimed
+def test_graded_steps_passed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    narrow, incompatible, explained = graded_demo(tmp_path, monkeypatch)
+    assert narrow.passed
     assert narrow.lines == ("width_64: passed, 66.7 of 100 points", "dimension-adapter: it is narrow")
-    assert incompatible.as_claimed
+    assert incompatible.passed
     assert incompatible.lines[1:] == ("actual: an error", "hint: line 8")
-    assert explained.as_claimed
+    assert explained.passed
     assert explained.lines[1] == "no_scale: failed, 66.7 of 100 points: does it wrong"
     assert len(explained.lines) == 5
 
@@ -95,19 +95,19 @@ def test_graded_steps_as_claimed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_a_run_that_is_not_as_expected_fails_its_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, change: dict[str, Any], step: int
 ) -> None:
-    found = graded_tour(tmp_path, monkeypatch, **{name: change})
-    assert [measured.as_claimed for measured in found] == [place != step for place in range(3)]
+    found = graded_demo(tmp_path, monkeypatch, **{name: change})
+    assert [measured.passed for measured in found] == [place != step for place in range(3)]
 
 
 @pytest.mark.slow
-def test_the_whole_tour(tmp_path: Path) -> None:
+def test_the_whole_demo(tmp_path: Path) -> None:
     command = [sys.executable, "-c", "from pytest_attn_grader.cli.app import app; app()", "demo", "--model", "mini"]
     environment = os.environ | {"PYTHONPATH": str(REPO_ROOT)}
-    run = subprocess.run(
+    done = subprocess.run(
         [*command, "--out", str(tmp_path)], capture_output=True, text=True, timeout=280, check=False, env=environment
     )
-    assert "NOT AS CLAIMED" not in run.stdout, run.stdout + run.stderr
-    assert run.returncode == 0, run.stdout + run.stderr
+    assert "FAILED" not in done.stdout, done.stdout + done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
     for name in ("reference", "no_scale", "softmax_over_queries", "no_mask"):
         report = json.loads((tmp_path / name / "report.json").read_text())["attn_grader"]
         assert report["verdict"] == ("passed" if name == "reference" else "failed")

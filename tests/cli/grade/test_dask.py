@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pytest_attn_grader.cli.app import app
-from pytest_attn_grader.cli.grade.dask import connected
+from pytest_attn_grader.cli.grade.dask import dask_executor
 from pytest_attn_grader.cli.grade.grade import ClassSettings, grade_class
 from pytest_attn_grader.cli.grade.runners import Outcome
 from pytest_attn_grader.cli.grade.submissions import find_submissions
@@ -70,8 +70,8 @@ def test_a_worker_that_is_killed_loses_nothing(cluster: Any, tmp_path: Path) -> 
     told: list[str] = []
     out = tmp_path / "out"
     out.mkdir()
-    with connected(cluster.scheduler_address, shared=out) as executor:
-        outcomes = grade_class(submissions, settings, out, processes=1, executor=executor, tell=kill_one_half_way)
+    with dask_executor(cluster.scheduler_address, shared=out) as executor:
+        outcomes = grade_class(submissions, settings, out, processes=1, executor=executor, on_outcome=kill_one_half_way)
     assert len(killed) == 1
     assert sorted(told) == [submission.id for submission in submissions]
     assert {outcome.id: outcome.verdict for outcome in outcomes} == {
@@ -84,7 +84,7 @@ def test_a_worker_that_is_killed_loses_nothing(cluster: Any, tmp_path: Path) -> 
 def test_the_command_says_what_is_wrong_with_a_worker(cluster: Any, tmp_path: Path) -> None:
     with (
         pytest.raises(UsageError, match="does not see"),
-        connected(cluster.scheduler_address, shared=tmp_path / "nowhere"),
+        dask_executor(cluster.scheduler_address, shared=tmp_path / "nowhere"),
     ):
         pass
 
@@ -108,7 +108,7 @@ def test_dask_that_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         return import_(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(UsageError, match=r"pytest-attn-grader\[cluster\]"), connected("tcp://x:1", shared=tmp_path):
+    with pytest.raises(UsageError, match=r"pytest-attn-grader\[cluster\]"), dask_executor("tcp://x:1", shared=tmp_path):
         pass
 
 

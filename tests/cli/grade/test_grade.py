@@ -69,7 +69,7 @@ def what_counts(report: Path) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("rehearsed_from", [0, 1000], ids=["rehearsed", "at once"])
+@pytest.mark.parametrize("rehearsed_from", [0, 1000], ids=["warmed_up", "at once"])
 def test_each_gets_what_a_run_of_its_own_gives(
     rehearsed_from: int,
     submissions: list[Submission],
@@ -83,7 +83,7 @@ def test_each_gets_what_a_run_of_its_own_gives(
     assert all((tmp_path / "out" / "pages" / f"{name}.html").is_file() for name in CLASS)
     alike = [each for each in submissions if each.id in {"good", "unscaled", "leaves"}]
     for submission in alike if rehearsed_from == 0 else alike[:1]:
-        job = make_job(grade.apart(submission, tmp_path / "own"), settings, tmp_path / "out")
+        job = make_job(grade.copy_to_own_folder(submission, tmp_path / "own"), settings, tmp_path / "out")
         alone = tmp_path / f"{submission.id}.json"
         args = tuple(arg.replace(job.report, str(alone)) for arg in job.args)
         SubprocessRunner().run(Job(**{**vars(job), "args": args, "log": str(tmp_path / "alone.txt")}))
@@ -123,15 +123,15 @@ def test_interrupted_and_resumed(submissions: list[Submission], tmp_path: Path) 
     command = [sys.executable, "-m", "pytest_attn_grader.cli.app", "grade", str(tmp_path / "class"), "--out", str(out)]
     command += ["--model", "mini", "--seed", str(SEED), "--processes", "1", "--no-pages", "--option=--attn-timeout=3"]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as run:
-        ledger = out / "class.jsonl"
+        journal = out / "class.jsonl"
         deadline = time.monotonic() + 240
-        while not (ledger.exists() and ledger.read_text().count("\n")) and time.monotonic() < deadline:
+        while not (journal.exists() and journal.read_text().count("\n")) and time.monotonic() < deadline:
             time.sleep(0.05)
         run.send_signal(signal.SIGINT)
         said, _ = run.communicate(timeout=120)
     assert run.returncode == 130
-    assert "--resume goes on from there" in said
-    before = {json.loads(line)["outcome"]["id"] for line in ledger.read_text().splitlines()}
+    assert "continue with --resume" in said
+    before = {json.loads(line)["outcome"]["id"] for line in journal.read_text().splitlines()}
     assert 0 < len(before) < len(CLASS)
     kept = {name: (out / "reports" / f"{name}.json").stat().st_mtime_ns for name in before}
 
@@ -158,7 +158,7 @@ def test_a_warm_process_that_dies_is_replaced(settings: ClassSettings, tmp_path:
         copy.parent.mkdir(exist_ok=True)
         shutil.copy(submission.path, copy)
         copies.append(Submission(copy.stem, copy, copy))
-    outcomes = grade_class(copies, settings, tmp_path / "out", processes=1, tell=kill_after_the_first)
+    outcomes = grade_class(copies, settings, tmp_path / "out", processes=1, on_outcome=kill_after_the_first)
     # The one that was being graded when it died is not lost either: it is ungradable and --resume grades it.
     assert outcomes[0].verdict == outcomes[-1].verdict == "passed"
     again = grade_class(copies, settings, tmp_path / "out", processes=1, resume=True)

@@ -20,14 +20,14 @@ SEED = 8
 COMMAND = [sys.executable, "-m", "pytest_attn_grader.cli.app", "grade"]
 OPTIONS = ["--model", "mini", "--seed", str(SEED), "--quiet", "--option=--attn-timeout=5"]
 # What processes may grow by between the tenth submission and the last: caches of the allocator, not submissions.
-MOST_GROWTH_BYTES = 32 << 20
+MAX_GROWTH_BYTES = 32 << 20
 
 
 class Watched:
     """A command that grades, and how far it is."""
 
     def __init__(self, folder: Path, out: Path, *more: str) -> None:
-        self.ledger = out / "class.jsonl"
+        self.journal = out / "class.jsonl"
         self.memory: dict[int, int] = {}
         self._process = subprocess.Popen(
             [*COMMAND, str(folder), "--out", str(out), *OPTIONS, *more],
@@ -38,12 +38,12 @@ class Watched:
         )
 
     def until(self, done: int) -> None:
-        """Wait until so many lines are in the ledger."""
+        """Wait until so many lines are in the journal."""
         while (self._process.poll() is None) and self.lines() < done:
             time.sleep(0.1)
 
     def lines(self) -> int:
-        return self.ledger.read_bytes().count(b"\n") if self.ledger.exists() else 0
+        return self.journal.read_bytes().count(b"\n") if self.journal.exists() else 0
 
     def held_bytes(self) -> int:
         """What those processes hold that go on from one submission to the next, theirs alone."""
@@ -74,13 +74,13 @@ def test_two_hundred_killed_interrupted_and_resumed(tmp_path: Path) -> None:
     first.until(SIZE // 3)
     after_many = first.held_bytes()
     first.end(signal.SIGKILL)
-    assert after_many - after_ten < MOST_GROWTH_BYTES
+    assert after_many - after_ten < MAX_GROWTH_BYTES
 
     second = Watched(folder, out, "--resume")
     second.until(2 * SIZE // 3)
     code, said = second.end(signal.SIGINT)
     assert code == 130, said
-    assert "--resume goes on from there" in said
+    assert "continue with --resume" in said
 
     graded = {name: file.stat().st_mtime_ns for name, file in reports_in(out, ledger_ids(out)).items()}
     assert len(graded) >= SIZE // 2

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from pytest_attn_grader.cli.init import build_autograder
+from pytest_attn_grader.cli.init.gradescope import build_autograder
 from pytest_attn_grader.errors import UsageError
 from tests.support.runs import clean_environment
 

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from pytest_attn_grader import __version__
-from pytest_attn_grader.cli.init import write_repository
+from pytest_attn_grader.cli.init.repository import write_repository
 from pytest_attn_grader.errors import UsageError
 from tests.support.runs import clean_environment
 

@@ -1,0 +1,179 @@
+"""Assess reports with a language model: one request and one line of output for each report."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pytest_attn_grader.cli.assess.client import Endpoint, PermanentError
+from pytest_attn_grader.cli.assess.command import MODEL_VARIABLE
+from pytest_attn_grader.cli.assess.inputs import AssessmentInput, load_input, not_writable_message
+from pytest_attn_grader.cli.assess.prompt import ANSWER_FORMATS
+from pytest_attn_grader.cli.assess.retries import Limits, request_with_retries
+from pytest_attn_grader.cli.error_exit import EXIT_INTERRUPTED, EXIT_USAGE
+from pytest_attn_grader.errors import EXIT_UNGRADABLE, UngradableError, UsageError
+from pytest_attn_grader.reports.atomic_write import write_text_atomically
+from pytest_attn_grader.reports.escaping import for_log, for_terminal
+from pytest_attn_grader.results.assessment import Assessment, is_assessment
+from pytest_attn_grader.results.report import Level
+
+_MAX_SHOWN = 1000
+_SHOWN_LEVELS: tuple[Level, ...] = ("met", "partly", "not-met", "not-assessed")
+
+
+@dataclass(frozen=True)
+class AssessOptions:
+    """The options of the command.
+
+    Attributes:
+        source: the file or folder of `--source`; None uses the path in each report.
+        again: repeat assessments that exist already.
+        parallel: number of reports assessed at the same time.
+    """
+
+    model: str | None = None
+    source: Path | None = None
+    with_source: bool = True
+    again: bool = False
+    parallel: int = 1
+    limits: Limits = field(default_factory=Limits)
+
+
+@dataclass
+class Progress:
+    """Count finished reports, print one line for each, and keep the exit code."""
+
+    write_line: Callable[[str], None]
+    write_error: Callable[[str], None]
+    done: int = 0
+    exit_code: int = 0
+
+    def print(self, line: str) -> None:
+        self.write_line(_escape_line(line))
+
+    def print_error(self, line: str) -> None:
+        self.write_error(_escape_line(line))
+
+    def record_failure(self, line: str, exit_code: int) -> None:
+        """Print why a report has no assessment. Exit code 2 (usage) takes precedence over 10."""
+        self.print_error(line)
+        self.exit_code = EXIT_USAGE if EXIT_USAGE in (exit_code, self.exit_code) else exit_code
+
+
+def _escape_line(line: str) -> str:
+    """Escape a line: it may hold file names and text from the endpoint."""
+    return for_log(for_terminal(line, _MAX_SHOWN))
+
+
+def assess_reports(
+    reports: Sequence[Path],
+    options: AssessOptions,
+    *,
+    dry_run: bool,
+    write_line: Callable[[str], None],
+    write_error: Callable[[str], None],
+) -> int:
+    """Assess every report, and return the exit code.
+
+    Args:
+        dry_run: print the requests; send nothing.
+        write_line, write_error: print a line of results, or a line of errors and notes.
+
+    Returns:
+        0; 2 when a report, its source or its folder cannot be used; 10 when a report has no verdict or the model gave
+        no answer; 130 after an interrupt.
+
+    Raises:
+        UsageError: an option cannot be used.
+    """
+    if options.source is not None and not options.source.is_dir() and len(reports) > 1:
+        raise UsageError("--source names one file, and there are several reports. Name the folder of the submissions.")
+    paths = [path for path in dict.fromkeys(reports) if not is_assessment(path)]
+    progress = Progress(write_line, write_error)
+    if len(paths) < len(set(reports)):
+        progress.print_error(f"skipped, because they are assessments: {len(set(reports)) - len(paths)}")
+    if dry_run:
+        for path in paths:
+            _print_request(path, options, progress, write_line)
+        return progress.exit_code
+    if not options.model or not options.model.isprintable():
+        raise UsageError(f"No language model is named. Use --llm-model NAME, or set {MODEL_VARIABLE}.")
+    try:
+        asyncio.run(_assess_all(paths, options, options.model, Endpoint(), progress))
+    except KeyboardInterrupt:
+        progress.print_error(f"interrupted after {progress.done} of {len(paths)}; run the same command to continue")
+        return EXIT_INTERRUPTED
+    return progress.exit_code
+
+
+def _print_request(path: Path, options: AssessOptions, progress: Progress, write_line: Callable[[str], None]) -> None:
+    try:
+        inputs = load_input(path, named_source=options.source, with_source=options.with_source)
+    except (UsageError, UngradableError) as error:
+        progress.record_failure(str(error), EXIT_USAGE if isinstance(error, UsageError) else EXIT_UNGRADABLE)
+        return
+    if inputs.source_note:
+        progress.print_error(f"{path}: {inputs.source_note}")
+    write_line(json.dumps(inputs.request.payload(options.model, ANSWER_FORMATS[0]), indent=1))
+
+
+async def _assess_all(
+    paths: Sequence[Path], options: AssessOptions, model: str, endpoint: Endpoint, progress: Progress
+) -> None:
+    """Assess all reports, `parallel` at a time; stop sending after a failure that all reports share."""
+    room = asyncio.Semaphore(options.parallel)
+    refused = False
+
+    async def assess_path(path: Path) -> None:
+        nonlocal refused
+        async with room:
+            if refused:
+                progress.record_failure(f"{path}: not sent", EXIT_UNGRADABLE)
+                return
+            try:
+                await _assess_one(path, options, model, endpoint, progress)
+            except UsageError as error:
+                progress.record_failure(str(error), EXIT_USAGE)
+            except UngradableError as error:
+                progress.record_failure(f"{path}: {error}", EXIT_UNGRADABLE)
+            except PermanentError as error:
+                refused = error.for_all
+                remedy = "Check OPENAI_API_KEY, OPENAI_BASE_URL and --llm-model"
+                progress.record_failure(f"{path}: the endpoint refused, {error}. {remedy}", EXIT_UNGRADABLE)
+
+    async with endpoint:
+        await asyncio.gather(*(assess_path(path) for path in paths))
+
+
+async def _assess_one(path: Path, options: AssessOptions, model: str, endpoint: Endpoint, progress: Progress) -> None:
+    inputs = load_input(path, named_source=options.source, with_source=options.with_source)
+    if not options.again and inputs.is_done(model):
+        progress.done += 1
+        progress.print(f"{path}: assessed already (--again repeats it)")
+        return
+    inputs.check_target()
+    if inputs.source_note:
+        progress.print_error(f"{path}: {inputs.source_note}")
+    assessment = inputs.build_assessment(
+        await request_with_retries(endpoint, inputs.request, model, options.limits), model
+    )
+    _write(assessment, inputs)
+    progress.done += 1
+    progress.print(f"{path}: {_format_levels(assessment)}; in {inputs.target.name}")
+
+
+def _write(assessment: Assessment, inputs: AssessmentInput) -> None:
+    try:
+        write_text_atomically(inputs.target, assessment.model_dump_json(indent=1) + "\n")
+    except OSError as error:
+        raise UsageError(not_writable_message(inputs.path, error)) from error
+
+
+def _format_levels(assessment: Assessment) -> str:
+    levels = [criterion.level for criterion in assessment.criteria]
+    counts = ", ".join(f"{levels.count(level)} {level}" for level in _SHOWN_LEVELS if level in levels)
+    lowered = sum(criterion.claimed_level is not None for criterion in assessment.criteria)
+    return f"{counts}, by {assessment.model}" + (f"; {lowered} claimed above the checks and lowered" if lowered else "")

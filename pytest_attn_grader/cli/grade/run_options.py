@@ -1,0 +1,89 @@
+"""The options of a single run, offered by `attn-grader grade` without the prefix `attn-`."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
+
+import pytest
+import typer
+
+from pytest_attn_grader.errors import UsageError
+from pytest_attn_grader.settings import OPTIONS, Settings, read_option, read_settings
+
+# `grade` sets these for each submission, from --out, --pages, --plots and --format.
+SET_BY_GRADE = frozenset({"student", "report", "html", "plots", "format", "progress"})
+RUN_OPTIONS = tuple(option for option in OPTIONS if option.noun not in SET_BY_GRADE)
+Command = TypeVar("Command", bound=Callable[..., None])
+
+
+def with_run_options(command: Command) -> Command:
+    """Replace the `**run_options` of a typer command by one option for each of `RUN_OPTIONS`."""
+    signature = inspect.signature(command, eval_str=True)
+    own = [each for each in signature.parameters.values() if each.kind is not inspect.Parameter.VAR_KEYWORD]
+    generated = [
+        inspect.Parameter(
+            option.noun,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=Annotated[
+                str | None,
+                typer.Option(
+                    f"--{option.noun.replace('_', '-')}",
+                    metavar=option.metavar,
+                    help=f"As {option.flag}: {option.help}.",
+                ),
+            ],
+        )
+        for option in RUN_OPTIONS
+    ]
+    keyword_only = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own]
+    command.__signature__ = signature.replace(parameters=[*keyword_only, *generated])  # type: ignore[attr-defined]
+    return command
+
+
+def pytest_arguments(run_options: Mapping[str, Any], more: Sequence[str]) -> tuple[str, ...]:
+    """The options of pytest for these values (None: not given) and for what `--option` passes on."""
+    typed = [(option, run_options[option.noun]) for option in RUN_OPTIONS]
+    return (*(f"{option.flag}={value}" for option, value in typed if value is not None), *more)
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """The settings that every run of a class will have.
+
+    Attributes:
+        seed: the seed that was given; None when each run would draw one.
+    """
+
+    settings: Settings
+    seed: int | None
+
+
+def read_run_settings(arguments: Sequence[str]) -> RunSettings:
+    """Read the settings as pytest will read them: from these arguments, the environment and the ini file here.
+
+    Raises:
+        UsageError: an argument or a value cannot be used.
+    """
+    # pytest has no public function that parses a command line without running it; xdist's workers call this one too.
+    from _pytest.config import _prepareconfig
+
+    before = [*sys.path]
+    try:
+        config = _prepareconfig([*arguments, "--noconftest", "--capture=no", "-p", "no:cacheprovider"])
+        try:
+            # Only a run with a student has settings; the submissions are named later.
+            config.option.attn_student = "submission"
+            settings = read_settings(config)
+            assert settings is not None
+            return RunSettings(settings, None if read_option(config, "seed")[0] is None else settings.seed)
+        finally:
+            config._ensure_unconfigure()
+    except pytest.UsageError as error:
+        raise UsageError(str(error)) from error
+    finally:
+        sys.path[:] = before
