@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -102,3 +105,37 @@ def test_explain_an_unknown_one() -> None:
     code, printed, said = run("explain", "dropout-evil")
     assert (code, printed) == (2, "")
     assert said.startswith("There is no misconception 'dropout-evil'. Did you mean dropout-eval or ")
+
+
+def commands() -> list[str]:
+    return [command.name or command.callback.__name__ for command in app.registered_commands if command.callback]
+
+
+@pytest.mark.parametrize("name", commands())
+def test_the_help_of_every_command_has_an_example(name: str) -> None:
+    code, printed, _ = run(name, "--help")
+    assert code == 0
+    assert f"Example: attn-grader {name}" in printed
+
+
+def test_a_terminal_without_unicode_gets_documents_in_utf8_and_text_escaped(tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    json_report.try_write(samples.failed().model_copy(update={"reason": "\u2705"}), report)
+    environment = {**os.environ, "PYTHONIOENCODING": "cp1252", "PYTHONUTF8": "0"}
+    for command in (["convert", str(report), "--to", "github"], ["schema", "--of", "\u2705"]):
+        result = subprocess.run(
+            [sys.executable, "-m", "pytest_attn_grader.cli.app", *command],
+            env=environment,
+            capture_output=True,
+            check=False,
+        )
+        assert b"Traceback" not in result.stderr
+    assert b"\\u2705" in result.stderr
+
+
+def test_an_expected_error_is_one_escaped_line() -> None:
+    assert run("convert", "no\x1b[2J.json", "--to", "github") == (
+        2,
+        "",
+        "no\\x1b[2J.json cannot be read (No such file or directory).\n",
+    )

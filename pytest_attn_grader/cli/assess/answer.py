@@ -1,8 +1,8 @@
 """The schema of a model's answer, its parser, and the limits that the report sets: text and levels, never points.
 
 The answer is not trusted, because a submission may contain instructions to the model. The parser is strict. The
-criteria must be the report's. A level above the checks' is lowered to it. Texts are shortened, and unprintable characters
-are escaped. Markup stays plain text; the code that shows it escapes it.
+criteria must be the report's. A level above the checks' is lowered to it. Texts are shortened.
+Unprintable characters are escaped. Markup stays plain text; the code that shows it escapes it.
 """
 
 from __future__ import annotations

@@ -157,9 +157,8 @@ async def _assess_one(path: Path, options: AssessOptions, model: str, endpoint: 
     inputs.check_target()
     if inputs.source_note:
         progress.print_error(f"{path}: {inputs.source_note}")
-    assessment = inputs.build_assessment(
-        await request_with_retries(endpoint, inputs.request, model, options.limits), model
-    )
+    accepted = await request_with_retries(endpoint, inputs.request, model, options.limits)
+    assessment = inputs.build_assessment(accepted, model)
     _write(assessment, inputs)
     progress.done += 1
     progress.print(f"{path}: {_format_levels(assessment)}; in {inputs.target.name}")

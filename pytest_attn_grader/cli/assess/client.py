@@ -236,7 +236,7 @@ def _read_key(environment: Mapping[str, str]) -> str:
         )
     if not (key.isascii() and key.isprintable()):
         raise UsageError(
-            f"{KEY_VARIABLE} contains a character that is not printable ASCII, such as a line break. Set it again."
+            f"{KEY_VARIABLE} contains a character that is not printable ASCII (a line break?). Set it again."
         )
     return key
 

@@ -16,7 +16,7 @@ MODEL_VARIABLE = "ATTN_LLM_MODEL"
 def assess(
     reports: Annotated[
         list[Path],
-        typer.Argument(metavar="REPORT…", help="Reports that --attn-report or attn-grader grade has written."),
+        typer.Argument(metavar="REPORT…", help="Reports written by --attn-report or attn-grader grade."),
     ],
     llm_model: Annotated[str, typer.Option(envvar=MODEL_VARIABLE, help="The name of the language model.")] = "",
     source: Annotated[
@@ -27,7 +27,7 @@ def assess(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the requests; send nothing.")] = False,
     again: Annotated[bool, typer.Option("--again", help="Repeat assessments that exist already.")] = False,
     parallel: Annotated[int, typer.Option(min=1, help="Number of reports assessed at the same time.")] = 1,
-    tries: Annotated[int, typer.Option(min=1, help="Maximum number of requests for one report.")] = 4,
+    tries: Annotated[int, typer.Option(help="Maximum number of requests for one report.")] = 4,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for one answer.")] = 120.0,
     limit: Annotated[float, typer.Option(help="Seconds for one report, including all tries and waits.")] = 600.0,
 ) -> None:

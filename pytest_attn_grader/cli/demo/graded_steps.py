@@ -28,7 +28,7 @@ EXPECTED = {
 NARROW = "width_64"
 INCOMPATIBLE = "incompatible"
 PICTURES = ("head", "heads", "next_tokens", "drift")
-# For a run that hangs; the demo has a limit of its own for all runs together.
+# For a run that hangs; the demo has a separate limit for all runs together.
 RUN_SECONDS = 240
 PARALLEL_RUNS = 2
 

@@ -53,7 +53,7 @@ def _steps(out: Path, model: str) -> Iterator[Step]:
     model_steps, graded_steps = ModelSteps(model), GradedSteps(out, model)
     yield Step("A real transformer loads and continues the prompt", model_steps.check_inference)
     yield Step(
-        "Its attention weights are valid: every row sums to one, no weight on later tokens",
+        "Every row of its attention sums to one, without weight on later tokens",
         model_steps.check_attention_weights,
     )
     yield Step("The reference attention in layer 0 changes nothing", model_steps.check_reference)
@@ -63,6 +63,4 @@ def _steps(out: Path, model: str) -> Iterator[Step]:
     yield Step("Replacing attention repeatedly does not leak memory", model_steps.check_memory_growth)
     yield Step("A 64-dimensional module is adapted to the wider model", graded_steps.check_width_adapter)
     yield Step("An incompatible submission gets a helpful message", graded_steps.check_incompatible)
-    yield Step(
-        "One correct and three wrong submissions are graded, explained and plotted", graded_steps.check_diagnoses
-    )
+    yield Step("One correct and three wrong submissions are graded and explained", graded_steps.check_diagnoses)

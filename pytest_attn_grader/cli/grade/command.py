@@ -33,9 +33,7 @@ def grade(
     processes: Annotated[
         int, typer.Option(min=0, help="Number of submissions graded at the same time. 0: one for each core.")
     ] = 0,
-    scheduler: Annotated[
-        str, typer.Option(metavar="ADDRESS", help="Grade on the Dask cluster of this scheduler.")
-    ] = "",
+    scheduler: Annotated[str, typer.Option(metavar="ADDRESS", help="Grade on a Dask cluster.")] = "",
     resume: Annotated[bool, typer.Option("--resume", help="Skip submissions that are graded and unchanged.")] = False,
     pages: Annotated[bool, typer.Option("--pages/--no-pages", help="Write an HTML page for each submission.")] = True,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the last line.")] = False,

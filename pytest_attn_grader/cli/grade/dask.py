@@ -38,8 +38,8 @@ def dask_executor(address: str, *, shared: Path) -> Iterator[Executor]:
         client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError) as error:  # a timeout is an OSError
         raise UsageError(
-            f"--scheduler {address}: no Dask scheduler answers there ({type(error).__name__}: {error}). Give the address "
-            "that `dask scheduler` prints or cluster.scheduler_address holds, such as tcp://host:8786."
+            f"--scheduler {address}: no Dask scheduler answers there ({type(error).__name__}: {error}). Give "
+            "the address that `dask scheduler` prints or cluster.scheduler_address holds, such as tcp://host:8786."
         ) from error
     try:
         _check_workers(client.run(worker_environment, str(shared)), address, shared)

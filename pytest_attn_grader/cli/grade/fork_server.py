@@ -1,10 +1,10 @@
-"""A process that has imported everything and loaded the model, and forks for every submission.
+"""A fork server for grading runs: imports everything, loads the model, and forks for every submission.
 
     python -m pytest_attn_grader.cli.grade.fork_server MODEL DEVICE
 
-A run then costs what it does itself, and not an interpreter, PyTorch, transformers and a model. Reads one job a line
-from its standard input and answers two lines: the process id, then the exit code. Nothing is computed before the fork:
-OpenMP's threads do not survive it.
+A run then costs no interpreter start, no imports and no loading of a model. The server reads one job a line from
+stdin and prints two lines for it: the process id, then the exit code. It computes nothing in parallel before a fork,
+because OpenMP's threads do not survive one.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ PRELOADED = (
     "pytest_attn_grader.grading.diagnosis",
     "pytest_attn_grader.grading.assemble",
 )
-# These bring pytest plugins, and pytest would warn that they came too early to have their assertions rewritten.
+# These contain pytest plugins. Pytest would warn that they are imported before it can rewrite their assertions.
 PLUGIN_PACKAGES = ("anyio", "pytest_attn_grader")
 EXIT_CRASHED = 70
 
 
 def main() -> None:
-    """Serve until the standard input ends."""
+    """Serve jobs until stdin ends."""
     _die_with_parent()
     answers = os.fdopen(os.dup(1), "w")
     prepare(sys.argv[1], sys.argv[2])
@@ -69,8 +69,8 @@ def main() -> None:
 
 
 def prepare(model: str, device: str) -> None:
-    """Import and load once what every run would import and load."""
-    # It loads torch beside us.
+    """Import the modules and load the model that every run needs."""
+    # First, because it imports torch in parallel.
     sandbox = _start_sandbox_fork_server()
     for name in PRELOADED:
         importlib.import_module(name)
@@ -84,7 +84,7 @@ def prepare(model: str, device: str) -> None:
     try:
         cache_model(load_model(model, device=device, progress=True), request=model, device=device)
     except UngradableError as error:
-        # Every run says so in its report.
+        # Every run reports it too.
         print(error, file=sys.stderr)
     if sandbox is not None:
         _verify_fork_server(sandbox)
@@ -92,13 +92,13 @@ def prepare(model: str, device: str) -> None:
 
 
 def _freeze_gc() -> None:
-    """A collection in a child would only copy these pages."""
+    """Exclude the present objects from garbage collection, which would copy their pages in a child."""
     gc.collect()
     gc.freeze()
 
 
 def _die_with_parent() -> None:
-    """Whoever kills a grader, or a worker of a cluster, wants the runs to end as well."""
+    """Die when the parent dies: if the grader or a Dask worker is killed, its runs end too."""
     if sys.platform.startswith("linux"):
         parent = os.getppid()
         die_with_parent()
@@ -107,7 +107,7 @@ def _die_with_parent() -> None:
 
 
 def _start_sandbox_fork_server() -> ForkServer | None:
-    here = {"", os.getcwd()}  # nothing from the folder we stand in, as in a run
+    here = {"", os.getcwd()}  # the working directory is not importable, as in a run
     try:
         return start_fork_server([path for path in sys.path if path not in here])
     except ForkServerUnavailableError:
@@ -115,7 +115,7 @@ def _start_sandbox_fork_server() -> ForkServer | None:
 
 
 def _verify_fork_server(sandbox: ForkServer) -> None:
-    """Have a worker forked in every tier, and use the sandbox for those that answer."""
+    """Fork a test worker in every tier, and use the sandbox's fork server only for tiers whose worker answers."""
     fork_server.set_fork_server(sandbox)
     sandbox.forks_into_namespaces = fork_server.holder_available() and not bubblewrap.unavailable_reason()
     with tempfile.TemporaryDirectory() as empty:
@@ -136,7 +136,7 @@ def _verify_fork_server(sandbox: ForkServer) -> None:
 
 
 def run(job: dict[str, Any]) -> None:
-    """Become `python -m pytest ARGS` in a session of its own."""
+    """Run `python -m pytest ARGS` in a new session."""
     code = EXIT_CRASHED
     try:
         _die_with_parent()
@@ -157,7 +157,7 @@ def run(job: dict[str, Any]) -> None:
 
 
 def _redirect(log: str) -> None:
-    """Nothing to read, and everything that is printed into the log."""
+    """Redirect stdin from the null device, and stdout and stderr to the log."""
     for number, path, flags in (
         (0, os.devnull, os.O_RDONLY),
         (1, log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC),
@@ -166,7 +166,7 @@ def _redirect(log: str) -> None:
         os.dup2(descriptor, number)
         os.close(descriptor)
     os.dup2(1, 2)
-    # Its buffer belongs to the parent, who is reading jobs.
+    # The buffer of sys.stdin belongs to the parent, which reads jobs from it.
     sys.stdin = os.fdopen(0, closefd=False)
 
 

@@ -47,7 +47,7 @@ class ClassSettings:
 
     @property
     def fingerprint(self) -> str:
-        """A hash of everything that a result depends on besides the submission."""
+        """A hash of everything that a result depends on, other than the submission."""
         facts = [__version__, self.model, self.device, self.seed, self.budget_seconds, self.options, self.run_settings]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 

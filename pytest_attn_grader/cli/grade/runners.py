@@ -1,4 +1,4 @@
-"""One submission graded: what is asked for, what came of it, and the process that does it."""
+"""Run the grading jobs of a class: the job, its outcome, and two runners, with and without a fork server."""
 
 from __future__ import annotations
 
@@ -10,30 +10,29 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
 
 from pytest_attn_grader.sandbox.signals import kill_group
 
-# A run ends by itself when its budget is used up; one that does not has hung, and that is our fault.
+# A run ends when its budget is used up. One that does not has hung, and is ungradable.
 GRACE_SECONDS = 60.0
 START_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
 class Job:
-    """One run of pytest. Plain data: an executor may send it to another machine that has the same files.
+    """The pytest run for one submission. Plain data, so that an executor can send it to another machine.
 
     Attributes:
-        args: the command line behind `pytest`.
-        folder: where it is started.
-        report: the JSON document that it writes.
-        log: what it prints.
-        model, device: what a warm process has ready.
-        seconds: how long it may take before it is killed.
-        warmup_args: options of the run that a warm process makes of samples before its first job; none when there are
-            too few jobs to earn it back.
+        args: the arguments of `pytest`.
+        folder: its working directory.
+        report: the path of its JSON report.
+        log: the path of its output.
+        model, device: the model that the fork server loads before it forks.
+        seconds: the time after which it is killed.
+        warmup_args: options of the fork server's warm-up; empty when there are too few jobs for one.
     """
 
     id: str
@@ -49,7 +48,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one submission, as the report says; `ungradable` when there is none that can be read."""
+    """The result of one job, from its report; `ungradable` when the report cannot be read."""
 
     id: str
     verdict: str
@@ -61,27 +60,32 @@ class Outcome:
 
 
 class Runner(Protocol):
-    """Runs one job at a time, to its end."""
+    """Runs one job at a time."""
 
     def run(self, job: Job) -> int:
-        """Return the exit code.
+        """Run the job and return its exit code.
 
         Raises:
-            TimeoutError: it took longer than it may, and was killed.
+            TimeoutError: the job exceeded its time and was killed.
         """
         ...
 
     def stop(self) -> None:
-        """End the job that is being run; another thread waits for it."""
+        """Kill the running job; called by another thread."""
         ...
 
     def close(self) -> None:
-        """Give back what is held; no job is being run."""
+        """Release all resources; called when no job runs."""
         ...
 
 
 class ForkServerRunner:
-    """A process of `warm.py`, with the model in memory; started when the first job comes, and again when it died."""
+    """Runs jobs in forks of a `fork_server` process, which is started with the first job and restarted if it dies.
+
+    `multiprocessing`'s fork server cannot do this. It refuses to start below a daemonic process, such as a Dask worker.
+    It preloads modules, not a model that is chosen at run time. It reaps every child of the server, also the sandbox's
+    fork server.
+    """
 
     def __init__(self, model: str, device: str) -> None:
         self._command = [sys.executable, "-m", "pytest_attn_grader.cli.grade.fork_server", model, device]
@@ -91,33 +95,33 @@ class ForkServerRunner:
     def run(self, job: Job) -> int:
         process = self._running()
         assert process.stdin is not None
-        process.stdin.write(json.dumps(vars(job)) + "\n")
+        process.stdin.write(json.dumps(asdict(job)) + "\n")
         process.stdin.flush()
-        self._run_pid = int(_answer(process, START_SECONDS))
+        self._run_pid = int(_read_line(process, START_SECONDS))
         try:
-            return int(_answer(process, job.seconds))
+            return int(_read_line(process, job.seconds))
         except TimeoutError:
             self._kill_run()
-            _answer(process, START_SECONDS)
+            _read_line(process, START_SECONDS)
             raise
         finally:
             self._run_pid = None
 
     def stop(self) -> None:
-        """End the process, and the run that it was at."""
+        """Kill the fork server and its current run."""
         self._kill_run()
         if self._process is not None:
             self._process.kill()
 
     def close(self) -> None:
-        """End the process and give back its pipes."""
+        """Stop the fork server and close its pipes."""
         self.stop()
         if self._process is not None:
             self._process.communicate()
             self._process = None
 
     def _kill_run(self) -> None:
-        # It leads a session of its own; the supervisor of its worker notices.
+        # The run leads a process group, and the supervisor of its worker notices its death.
         if self._run_pid is not None and self._process is not None:
             kill_group(self._run_pid, parent=self._process.pid)
 
@@ -135,17 +139,17 @@ class ForkServerRunner:
                 # fork.
                 env={**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"},
             )
-            if _answer(process, START_SECONDS).strip() != "ready":
-                raise RuntimeError("the warm process did not come up")
+            if _read_line(process, START_SECONDS).strip() != "ready":
+                raise RuntimeError("the fork server did not start")
         return process
 
 
-def _answer(process: subprocess.Popen[str], seconds: float) -> str:
-    """The next line of a warm process.
+def _read_line(process: subprocess.Popen[str], seconds: float) -> str:
+    """Read the next line that the fork server prints.
 
     Raises:
-        TimeoutError: it does not come in time.
-        RuntimeError: the process has ended.
+        TimeoutError: no line within this time.
+        RuntimeError: the fork server has ended.
     """
     assert process.stdout is not None
     ready, _, _ = select.select([process.stdout], [], [], seconds)
@@ -153,12 +157,12 @@ def _answer(process: subprocess.Popen[str], seconds: float) -> str:
         raise TimeoutError(f"no answer within {seconds:g} s")
     line = process.stdout.readline()
     if not line:
-        raise RuntimeError(f"the warm process ended with exit code {process.wait()}")
+        raise RuntimeError(f"the fork server ended with exit code {process.wait()}")
     return line
 
 
 class SubprocessRunner:
-    """A new interpreter for every job: where processes cannot be forked (Windows), or should not (macOS)."""
+    """Runs each job in a new interpreter: for Windows and macOS, where a fork is not possible or not safe."""
 
     def run(self, job: Job) -> int:
         with Path(job.log).open("wb") as log:
@@ -176,14 +180,14 @@ class SubprocessRunner:
                 raise TimeoutError(str(error)) from error
 
     def stop(self) -> None:
-        """It ends with its time."""
+        """Do nothing: the job ends by its time limit."""
 
     def close(self) -> None:
-        """Nothing is kept."""
+        """Do nothing: no resources are held between jobs."""
 
 
 class ThreadLocalRunners:
-    """Each thread of an executor has a runner of its own, made when its first job comes."""
+    """One runner for each thread of an executor, made for its first job."""
 
     def __init__(self) -> None:
         self._local = threading.local()
@@ -200,13 +204,13 @@ class ThreadLocalRunners:
         return runner
 
     def stop(self) -> None:
-        """End every job that is being run."""
+        """Kill every running job."""
         with self._lock:
             for runner in self._all:
                 runner.stop()
 
     def close(self) -> None:
-        """Give back what all of them hold; their threads have ended."""
+        """Close all runners; their threads have ended."""
         with self._lock:
             for runner in self._all:
                 runner.close()
@@ -214,17 +218,17 @@ class ThreadLocalRunners:
             self._local = threading.local()
 
 
-# Of this process: an executor in another process (a Dask worker) finds its own here.
+# The runners of this process. A Dask worker, which is another process, has others.
 RUNNERS = ThreadLocalRunners()
 
 
 def can_fork() -> bool:
-    """macOS can, but its system libraries do not survive it."""
+    """Whether this system can fork safely. macOS forks, but its system libraries do not survive it."""
     return sys.platform.startswith("linux")
 
 
 def run_job(job: Job) -> Outcome:
-    """Grade one submission; never raises for what a submission or a run does."""
+    """Grade one submission. Whatever the submission or the run does becomes an outcome, never an exception."""
     runner = RUNNERS.get_runner(lambda: ForkServerRunner(job.model, job.device) if can_fork() else SubprocessRunner())
     started = time.monotonic()
     reason = ""
@@ -234,7 +238,7 @@ def run_job(job: Job) -> Outcome:
     except TimeoutError:
         reason = f"the run had not ended after {job.seconds:g} s and was stopped"
     except (RuntimeError, OSError) as error:
-        reason = f"the run could not be made: {error}"
+        reason = f"the run could not be started: {error}"
     return _read_outcome(job, exit_code, reason, time.monotonic() - started)
 
 
@@ -247,5 +251,5 @@ def _read_outcome(job: Job, exit_code: int, reason: str, seconds: float) -> Outc
                 job.id, report["verdict"], exit_code, score["earned"], score["possible"], report["reason"], seconds
             )
     except (OSError, ValueError, KeyError) as error:
-        reason = reason or f"it left no report that can be read ({error}); see {job.log}"
+        reason = reason or f"the run wrote no readable report ({error}); see {job.log}"
     return Outcome(job.id, "ungradable", exit_code, reason=reason, seconds=seconds)

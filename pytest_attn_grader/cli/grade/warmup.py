@@ -1,7 +1,7 @@
 """Warm-up: grade two bundled samples in the fork server, before it forks for the first submission.
 
-Imports and caches (`fork_cache`) that the warm-up fills are inherited by every later run. It takes a few seconds, which a
-large class earns back. It writes only into a temporary folder and reads no ini file of the user.
+Later runs inherit its imports and caches (`fork_cache`). It takes a few seconds, which a large class earns back. It
+writes only into a temporary folder and reads no ini file of the user.
 """
 
 from __future__ import annotations

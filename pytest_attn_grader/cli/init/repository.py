@@ -1,4 +1,4 @@
-"""Write a repository for students: starter code, and a workflow that grades pull requests with read-only permissions."""
+"""Write a repository for students: starter code, and a read-only workflow that grades pull requests."""
 
 from __future__ import annotations
 

@@ -24,11 +24,11 @@ def delimiter_of(request: Request) -> str:
 
 
 def test_another_prompt_is_another_version() -> None:
-    """Whoever changes a sentence raises PROMPT_VERSION, and puts both here."""
+    """A change of the prompt needs a new PROMPT_VERSION, and both belong here."""
     texts = [module.INSTRUCTIONS, module.EVALUATION, module.SOURCE, module.NO_SOURCE, module.CLOSING, module.COMPLAINT]
     schema = json.dumps(answer_schema(), sort_keys=True)
     digest = hashlib.sha256("\0".join([*texts, schema]).encode()).hexdigest()
-    assert (PROMPT_VERSION, digest[:16]) == ("1", "26668cfcd98f9f19")
+    assert (PROMPT_VERSION, digest[:16]) == ("2", "63c6b24f35cc2856")
 
 
 def test_evaluation_schema_and_source_are_in_it() -> None:

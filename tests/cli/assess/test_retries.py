@@ -216,7 +216,7 @@ def test_an_endpoint_that_is_no_http(monkeypatch: pytest.MonkeyPatch, serve: Ser
 @pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf")])
 @pytest.mark.parametrize("name", ["answer_seconds", "total_seconds", "tries"])
 def test_limits_are_numbers_above_zero(name: str, value: float) -> None:
-    with pytest.raises(UsageError, match=r"is no limit\. Give a number above 0"):
+    with pytest.raises(UsageError, match=r"is not a limit\. Give a number above 0"):
         Limits(**{name: value})  # type: ignore[arg-type]
 
 
@@ -225,17 +225,17 @@ def test_limits_are_numbers_above_zero(name: str, value: float) -> None:
     [
         ("OPENAI_API_KEY", None, "OPENAI_API_KEY is not set. Set it to the key of the endpoint"),
         ("OPENAI_API_KEY", " ", "OPENAI_API_KEY is not set"),
-        ("OPENAI_API_KEY", "a\nb", "holds a character that no key has"),
-        ("OPENAI_API_KEY", "clé", "holds a character that no key has"),
-        ("OPENAI_BASE_URL", "", "OPENAI_BASE_URL= is no address"),
-        ("OPENAI_BASE_URL", "127.0.0.1:8000/v1", "is no address. Write http://HOST:PORT/v1"),
-        ("OPENAI_BASE_URL", "file:///etc/passwd", "is no address"),
-        ("OPENAI_BASE_URL", "http://", "is no address"),
-        ("OPENAI_BASE_URL", "http://[", "is no address"),
-        ("OPENAI_BASE_URL", "http://127.0.0.1:99999/v1", "is no address"),
-        ("OPENAI_BASE_URL", "http://a b/v1", "is no address"),
-        ("OPENAI_BASE_URL", "http://é..x/v1", "is no address"),
-        ("OPENAI_BASE_URL", "http://a\x1b[31m/v1", r"OPENAI_BASE_URL=http://a\x1b[31m/v1 is no address"),
+        ("OPENAI_API_KEY", "a\nb", "contains a character that is not printable ASCII"),
+        ("OPENAI_API_KEY", "clé", "contains a character that is not printable ASCII"),
+        ("OPENAI_BASE_URL", "", "OPENAI_BASE_URL= is not an address"),
+        ("OPENAI_BASE_URL", "127.0.0.1:8000/v1", "is not an address. Write http://HOST:PORT/v1"),
+        ("OPENAI_BASE_URL", "file:///etc/passwd", "is not an address"),
+        ("OPENAI_BASE_URL", "http://", "is not an address"),
+        ("OPENAI_BASE_URL", "http://[", "is not an address"),
+        ("OPENAI_BASE_URL", "http://127.0.0.1:99999/v1", "is not an address"),
+        ("OPENAI_BASE_URL", "http://a b/v1", "is not an address"),
+        ("OPENAI_BASE_URL", "http://é..x/v1", "is not an address"),
+        ("OPENAI_BASE_URL", "http://a\x1b[31m/v1", r"OPENAI_BASE_URL=http://a\x1b[31m/v1 is not an address"),
     ],
 )
 def test_what_the_environment_must_say(

@@ -78,7 +78,7 @@ def test_what_is_not_there(student: StudentInfo) -> None:
     source, note = find(student, target="week4/mine.py")
     assert (source, note) == (
         None,
-        "the source is not where the report says, so the model did not see it (--source names its place)",
+        "the source is not at the path in the report, so it was not sent (--source PATH names it)",
     )
 
 
@@ -98,7 +98,7 @@ def test_what_has_changed_is_not_shown_unless_it_is_named(student: StudentInfo) 
     assert find(student, named="week3") == (source, note)
     source, note = find(student, named="week3/mine.py")
     assert (source.matches_report, source.files[1]) == (False, (".py", b"x = 2\n"))
-    assert note == "--source is not the source that was graded; the model saw it all the same"
+    assert note == "--source differs from the graded source; it was sent anyway"
 
 
 def test_somebody_else_s_file_of_the_same_name_is_not_taken(student: StudentInfo) -> None:
@@ -134,6 +134,6 @@ def test_files_are_code_from_below_the_submission_and_not_too_many(student: Stud
 
 def test_an_empty_or_huge_file_is_said(student: StudentInfo) -> None:
     Path("week3/mine.py").write_bytes(b"\n" * 5_000_001)
-    note = "the source is empty or too large to be read, so the model did not see it"
+    note = "the source is empty or too large to be read, so it was not sent"
     assert find(student, named="week3/mine.py") == (None, note)
     assert find(student, files=(), sha256=sha256_of(mine="")) == (None, note)

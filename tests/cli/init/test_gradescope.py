@@ -44,13 +44,13 @@ def test_the_same_words_make_the_same_archive(tmp_path: Path) -> None:
 def test_words_are_no_commands(words: dict[str, str], tmp_path: Path) -> None:
     if words == {"grader": ""}:
         words = {"grader": "x\nid"}
-    with pytest.raises(UsageError, match="of a script"):
+    with pytest.raises(UsageError, match="in a script"):
         build_autograder(tmp_path / "a.zip", **words)
     assert os.listdir(tmp_path) == []
 
 
 def test_a_wheel_must_be_one(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="is no wheel"):
+    with pytest.raises(UsageError, match="is not a wheel"):
         build_autograder(tmp_path / "a.zip", wheel=tmp_path / "missing.whl")
 
 

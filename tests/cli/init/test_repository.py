@@ -53,7 +53,7 @@ def test_nothing_is_overwritten(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("grader", ["x; rm -rf /", "$(id)", "a b", "`id`", "-r evil"])
 def test_a_requirement_is_no_command(grader: str, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="cannot be the grader of a script"):
+    with pytest.raises(UsageError, match="cannot be used as grader"):
         write_repository(tmp_path / "course", grader=grader)
     assert not (tmp_path / "course").exists()
 

@@ -1,1 +1,1 @@
-"""What the demonstration hands in: a right attention, a narrow one, three wrong ones, and one that cannot be called."""
+"""The submissions of the demo: one correct, one narrow, three wrong, and one that cannot be called."""

@@ -1,4 +1,4 @@
-"""One head with projections of its own, 64 dimensions wide: narrower than the model."""
+"""One head with its projections, 64 dimensions wide: narrower than the model."""
 
 import math
 

@@ -119,7 +119,7 @@ def test_a_folder_that_cannot_be_written_is_found_out_before_asking(folder: Path
         code, _, problem = assess(f"/dev/fd/{opened.fileno()}")
     assert code == 2
     assert "cannot be written (" in problem
-    assert "The assessment goes beside the report: copy the report to a folder of yours." in problem
+    assert "The assessment is written beside the report: copy" in problem
     assert server.requests == []
 
 
@@ -129,7 +129,7 @@ def test_a_disk_that_is_full_in_the_end(folder: Path, serve: Serve, monkeypatch:
             raise OSError(28, "No space left on device")
         write_text_atomically(path, text)
 
-    monkeypatch.setattr("pytest_attn_grader.cli.assess.command.write_text_atomically", full)
+    monkeypatch.setattr("pytest_attn_grader.cli.assess.assess.write_text_atomically", full)
     write_report(folder / "other.json")
     serve(completion(answer()))
     code, said, problem = assess("report.json", "other.json")
@@ -140,12 +140,12 @@ def test_a_disk_that_is_full_in_the_end(folder: Path, serve: Serve, monkeypatch:
 @pytest.mark.parametrize(
     ("arguments", "model", "words"),
     [
-        ((), None, "Which model is to assess? Name it by --llm-model, or in ATTN_LLM_MODEL."),
-        ((), "a\x1b[31m", "Which model is to assess?"),
+        ((), None, "No language model is named. Use --llm-model NAME, or set ATTN_LLM_MODEL."),
+        ((), "a\x1b[31m", "No language model is named."),
         ((), "tiny", "OPENAI_API_KEY is not set."),
-        (("--tries=0",), "tiny", "--tries=0 is no limit. Give a number above 0."),
-        (("--timeout=nan",), "tiny", "--timeout=nan is no limit."),
-        (("--limit=-1",), "tiny", "--limit=-1 is no limit."),
+        (("--tries=0",), "tiny", "--tries=0 is not a limit. Give a number above 0."),
+        (("--timeout=nan",), "tiny", "--timeout=nan is not a limit."),
+        (("--limit=-1",), "tiny", "--limit=-1 is not a limit."),
         (("other.json", "--source=mine.py"), "tiny", "--source names one file, and there are several reports."),
     ],
 )
@@ -180,8 +180,8 @@ def test_interrupted(folder: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch
     write_report(folder / "other.json")
     serve(completion(answer()))
     assert assess("report.json")[0] == 0
-    monkeypatch.setattr("pytest_attn_grader.cli.assess.command.write_text_atomically", interrupt)
+    monkeypatch.setattr("pytest_attn_grader.cli.assess.assess.write_text_atomically", interrupt)
     code, said, problem = assess("report.json", "other.json")
-    assert (code, said) == (130, "report.json: assessed already (--again asks anew)\n")
-    assert problem == "interrupted after 1 of 2; the same command goes on from there\n"
+    assert (code, said) == (130, "report.json: assessed already (--again repeats it)\n")
+    assert problem == "interrupted after 1 of 2; run the same command to continue\n"
     assert not (folder / "other.assessment.json").exists()

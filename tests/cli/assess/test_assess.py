@@ -19,7 +19,7 @@ from tests.reports.formats import samples
 from tests.support.llm_server import KEY, LlmServer, completion
 
 Serve = Callable[..., LlmServer]
-NOT_THERE = "the source is not where the report says, so the model did not see it (--source names its place)"
+NOT_THERE = "the source is not at the path in the report, so it was not sent (--source PATH names it)"
 
 
 def test_an_assessment_is_stored_beside_the_report(folder: Path, serve: Serve) -> None:
@@ -152,7 +152,7 @@ def test_no_code_of_a_submission_runs(folder: Path, serve: Serve) -> None:
 def test_what_is_assessed_already_is_not_paid_for_again(folder: Path, serve: Serve) -> None:
     server = serve(completion(answer()))
     assert assess("report.json")[0] == 0
-    assert assess("report.json")[1] == "report.json: assessed already (--again asks anew)\n"
+    assert assess("report.json")[1] == "report.json: assessed already (--again repeats it)\n"
     assert len(server.requests) == 1
     for number, more in enumerate((["--again"], ["--no-source"], [], ["--llm-model=other"]), start=2):
         assert assess("report.json", *more, model=None if "--llm-model=other" in more else "tiny")[0] == 0
@@ -166,7 +166,7 @@ def test_assessments_among_the_reports_are_left_out(folder: Path, serve: Serve) 
     server = serve(completion(answer()))
     assert assess("report.json")[0] == 0
     code, _, said = assess("report.json", "report.assessment.json", "--again")
-    assert (code, said) == (0, "left out, because they are assessments: 1\n")
+    assert (code, said) == (0, "skipped, because they are assessments: 1\n")
     assert len(server.requests) == 2
 
 
@@ -175,6 +175,6 @@ def test_another_file_of_that_name_is_left_alone(folder: Path, serve: Serve) -> 
     server = serve(completion(answer()))
     code, said, problem = assess("report.json")
     assert (code, said) == (2, "")
-    assert "report.assessment.json is there and is no assessment; it is left as it is" in problem
+    assert "report.assessment.json exists and is not an assessment" in problem
     assert (folder / "report.assessment.json").read_text() == '{"mine": 1}'
     assert server.requests == []
