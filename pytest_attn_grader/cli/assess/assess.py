@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pytest_attn_grader.cli.assess.client import Endpoint, PermanentError
-from pytest_attn_grader.cli.assess.command import MODEL_VARIABLE
 from pytest_attn_grader.cli.assess.inputs import AssessmentInput, load_input, not_writable_message
 from pytest_attn_grader.cli.assess.prompt import ANSWER_FORMATS
 from pytest_attn_grader.cli.assess.retries import Limits, request_with_retries
@@ -34,7 +33,7 @@ class AssessOptions:
         parallel: number of reports assessed at the same time.
     """
 
-    model: str | None = None
+    model: str = ""
     source: Path | None = None
     with_source: bool = True
     again: bool = False
@@ -99,10 +98,8 @@ def assess_reports(
         for path in paths:
             _print_request(path, options, progress, write_line)
         return progress.exit_code
-    if not options.model or not options.model.isprintable():
-        raise UsageError(f"No language model is named. Use --llm-model NAME, or set {MODEL_VARIABLE}.")
     try:
-        asyncio.run(_assess_all(paths, options, options.model, Endpoint(), progress))
+        asyncio.run(_assess_all(paths, options, Endpoint(), progress))
     except KeyboardInterrupt:
         progress.print_error(f"interrupted after {progress.done} of {len(paths)}; run the same command to continue")
         return EXIT_INTERRUPTED
@@ -117,12 +114,10 @@ def _print_request(path: Path, options: AssessOptions, progress: Progress, write
         return
     if inputs.source_note:
         progress.print_error(f"{path}: {inputs.source_note}")
-    write_line(json.dumps(inputs.request.payload(options.model, ANSWER_FORMATS[0]), indent=1))
+    write_line(json.dumps(inputs.request.payload(options.model or None, ANSWER_FORMATS[0]), indent=1))
 
 
-async def _assess_all(
-    paths: Sequence[Path], options: AssessOptions, model: str, endpoint: Endpoint, progress: Progress
-) -> None:
+async def _assess_all(paths: Sequence[Path], options: AssessOptions, endpoint: Endpoint, progress: Progress) -> None:
     """Assess all reports, `parallel` at a time; stop sending after a failure that all reports share."""
     room = asyncio.Semaphore(options.parallel)
     refused = False
@@ -134,7 +129,7 @@ async def _assess_all(
                 progress.record_failure(f"{path}: not sent", EXIT_UNGRADABLE)
                 return
             try:
-                await _assess_one(path, options, model, endpoint, progress)
+                await _assess_one(path, options, endpoint, progress)
             except UsageError as error:
                 progress.record_failure(str(error), EXIT_USAGE)
             except UngradableError as error:
@@ -148,17 +143,17 @@ async def _assess_all(
         await asyncio.gather(*(assess_path(path) for path in paths))
 
 
-async def _assess_one(path: Path, options: AssessOptions, model: str, endpoint: Endpoint, progress: Progress) -> None:
+async def _assess_one(path: Path, options: AssessOptions, endpoint: Endpoint, progress: Progress) -> None:
     inputs = load_input(path, named_source=options.source, with_source=options.with_source)
-    if not options.again and inputs.is_done(model):
+    if not options.again and inputs.is_done(options.model):
         progress.done += 1
         progress.print(f"{path}: assessed already (--again repeats it)")
         return
     inputs.check_target()
     if inputs.source_note:
         progress.print_error(f"{path}: {inputs.source_note}")
-    accepted = await request_with_retries(endpoint, inputs.request, model, options.limits)
-    assessment = inputs.build_assessment(accepted, model)
+    accepted = await request_with_retries(endpoint, inputs.request, options.model, options.limits)
+    assessment = inputs.build_assessment(accepted, options.model)
     _write(assessment, inputs)
     progress.done += 1
     progress.print(f"{path}: {_format_levels(assessment)}; in {inputs.target.name}")

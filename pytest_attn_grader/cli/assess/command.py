@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from pytest_attn_grader.cli.error_exit import exit_on_error
+from pytest_attn_grader.errors import UsageError
 
 MODEL_VARIABLE = "ATTN_LLM_MODEL"
 
@@ -38,8 +39,10 @@ def assess(
     from pytest_attn_grader.cli.assess.assess import AssessOptions, assess_reports
     from pytest_attn_grader.cli.assess.retries import Limits
 
+    if not dry_run and not (llm_model and llm_model.isprintable()):
+        raise UsageError(f"No language model is named. Use --llm-model NAME, or set {MODEL_VARIABLE}.")
     options = AssessOptions(
-        model=llm_model or None,
+        model=llm_model,
         source=source,
         with_source=not no_source,
         again=again,
