@@ -1,4 +1,4 @@
-"""Files that are whole or not there: a reader sees the old one or the new one, never half of it."""
+"""Write files atomically: a reader sees the old file or the new one, never a part."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 
 
 def write_text_atomically(path: Path, text: str) -> None:
-    """Write beside the target and rename.
+    """Write a temporary file next to the target, then rename it.
 
     Raises:
-        OSError: nothing can be written there; the target is as it was.
+        OSError: the file cannot be written; the target is unchanged.
     """
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:
@@ -20,7 +20,7 @@ def write_text_atomically(path: Path, text: str) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        # mkstemp makes files private; a report is as readable as any other file of the user's.
+        # mkstemp makes files private; a report has the permissions of any other new file.
         umask = os.umask(0)
         os.umask(umask)
         os.chmod(temporary, 0o666 & ~umask)

@@ -1,7 +1,7 @@
-"""A student's words made harmless for the place where they are shown. One function for each place.
+"""Escape text of a submission for the place where it is shown: terminal, CI log, Markdown, JSON.
 
-Whatever comes from a submission (messages, names, tokens, what it prints) goes through one of these before it is shown.
-Standard library only.
+Every text that a submission controls goes through one of these functions before it is shown: messages, tokens, printed
+output, and also the names of files, of zip members and of functions. Standard library only.
 """
 
 from __future__ import annotations
@@ -11,38 +11,38 @@ import string
 from typing import Any
 from urllib.parse import quote
 
-# Runners of GitHub, Azure and TeamCity take lines that begin like this for orders, blanks before them or not.
-_ORDER = re.compile(r"^(\s*)(?=::|##)", re.MULTILINE)
-# The old form works anywhere in a line.
-_OLD_ORDER = re.compile(r"##(?=\[)")
+# CI runners (GitHub, Azure, TeamCity) execute lines that begin like this, with or without leading blanks.
+_COMMAND = re.compile(r"^(\s*)(?=::|##)", re.MULTILINE)
+# The older form is executed anywhere in a line.
+_INLINE_COMMAND = re.compile(r"##(?=\[)")
 _ENTITIES = {ord(char): f"&#{ord(char)};" for char in string.punctuation}
 _KEPT = frozenset("\n\t")
 
 
 def escape_unprintable(text: str) -> str:
-    """The text with every character that cannot be seen spelled out: control, escape, direction, half a character."""
+    """Spell out every unprintable character: controls, escapes, direction marks, lone surrogates. Keep line breaks."""
     return "".join(char if char.isprintable() or char in _KEPT else f"\\x{ord(char):02x}" for char in text)
 
 
 def for_terminal(text: str, max_chars: int = 500) -> str:
-    """One line for a terminal, without line breaks and of bounded length."""
+    """Return one printable line of bounded length, for a terminal."""
     cleaned = "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)
     return cleaned if len(cleaned) <= max_chars else f"{cleaned[:max_chars]}… ({len(cleaned)} characters)"
 
 
 def for_log(text: str, max_chars: int | None = None) -> str:
-    """Lines for a terminal that may be the log of a CI runner: none of them can be taken for an order to it.
+    """Return printable lines for a terminal or the log of a CI runner; no line is a command to the runner.
 
     Args:
-        max_chars: characters of the text at most; what is cut is said.
+        max_chars: longer text is cut, and the cut is noted.
     """
     kept = escape_unprintable(text if max_chars is None else text[:max_chars])
-    shown = _OLD_ORDER.sub("## ", _ORDER.sub(r"\1\\", kept))
+    shown = _INLINE_COMMAND.sub("## ", _COMMAND.sub(r"\1\\", kept))
     return shown if max_chars is None or len(text) <= max_chars else f"{shown}… ({len(text)} characters)"
 
 
 def for_annotation(text: str, max_chars: int | None = None, *, is_property: bool = False) -> str:
-    """The message of a workflow command (``::error::MESSAGE``), or the value of one of its properties (``title=``)."""
+    """Escape the message of a workflow command (``::error::MESSAGE``) or the value of a property (``title=``)."""
     unsafe = "%\r\n:," if is_property else "%\r\n"
     cut = text if max_chars is None or len(text) <= max_chars else f"{text[:max_chars]}… ({len(text)} characters)"
     kept = "".join(char if char.isprintable() or char in "\r\n" else f"\\x{ord(char):02x}" for char in cut)
@@ -50,12 +50,12 @@ def for_annotation(text: str, max_chars: int | None = None, *, is_property: bool
 
 
 def for_markdown(text: str, max_chars: int | None = None) -> str:
-    """Words in Markdown and the HTML it may hold, in a table too: no character can mark anything up."""
+    """Escape text for Markdown with HTML, also inside a table: no character of it is markup."""
     return for_log(text, max_chars).translate(_ENTITIES).replace("\n", "<br>").replace("\t", " ")
 
 
 def for_json(value: Any) -> Any:
-    """JSON-ready data without half characters (lone surrogates), which most readers of JSON refuse."""
+    """Replace lone surrogates, which most JSON readers refuse, in all strings of JSON-ready data."""
     if isinstance(value, str):
         return value.encode("utf-8", "backslashreplace").decode("utf-8")
     if isinstance(value, (list, tuple)):

@@ -1,4 +1,4 @@
-"""How the page writes numbers, tokens and hints."""
+"""Format numbers, tokens and hints for the page."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from pytest_attn_grader.results.comparison import Timing
 from pytest_attn_grader.results.report import Diagnosis
 
 DASH = "–"  # noqa: RUF001  # as in print
-# The catalogue stresses a word like *this*; a product has spaces around its sign.
-STRESSED = re.compile(r"(?<![\w*])\*(\w(?:[^*\n]*\w)?)\*(?![\w*])")
+# The catalogue marks emphasis with *asterisks*; a product has spaces around its sign.
+EMPHASIS = re.compile(r"(?<![\w*])\*(\w(?:[^*\n]*\w)?)\*(?![\w*])")
 
 
 class Paragraph(NamedTuple):
-    """A part of a hint: prose, or lines of code."""
+    """One part of a hint: either prose or code."""
 
     prose: str = ""
     code: str = ""
 
 
 def split_hint(hint: str) -> list[Paragraph]:
-    """A hint in parts, where it leaves a line empty; what has indented lines is code."""
+    """Split a hint at its empty lines; a part with indented lines is code."""
     return [
         Paragraph(code=part) if re.search(r"^\s", part, re.MULTILINE) else Paragraph(prose=part)
         for part in hint.split("\n\n")
@@ -34,16 +34,16 @@ def split_hint(hint: str) -> list[Paragraph]:
 
 
 def render_emphasis(text: str) -> Markup:
-    """Escaped, and what the catalogue stresses stressed."""
-    return Markup(STRESSED.sub(r"<em>\1</em>", str(escape(text))))
+    """Escape the text and turn *asterisks* into emphasis."""
+    return Markup(EMPHASIS.sub(r"<em>\1</em>", str(escape(text))))
 
 
 def diagnosis_evidence(diagnosis: Diagnosis) -> str:
-    """What makes sure of the diagnosis, without the mistake's name where that is the headline already."""
-    repeated = f"Your attention equals one that {diagnosis.titles[0]}" if len(diagnosis.titles) == 1 else None
-    if repeated is None or not diagnosis.message.startswith(repeated):
+    """Return the evidence for the diagnosis, without the mistake's title when that is the headline already."""
+    headline = f"Your attention equals one that {diagnosis.titles[0]}" if len(diagnosis.titles) == 1 else None
+    if headline is None or not diagnosis.message.startswith(headline):
         return diagnosis.message
-    return "An attention that does this gives your numbers" + diagnosis.message.removeprefix(repeated)
+    return "An attention with this mistake gives your numbers" + diagnosis.message.removeprefix(headline)
 
 
 def token_text(token: str) -> str:

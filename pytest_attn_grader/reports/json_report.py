@@ -1,4 +1,4 @@
-"""The JSON document on disk: pytest-json-report's own structure with our report as `attn_grader`, atomically."""
+"""Write and read the JSON report: pytest-json-report's document with the report under `attn_grader`."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ KEY = "attn_grader"
 
 
 def enable_json_report(config: pytest.Config) -> None:
-    """Let pytest-json-report collect its part without writing a file of its own, unless the user asked for one."""
+    """Let pytest-json-report collect its part, without a second file unless the user asked for one."""
     if config.pluginmanager.hasplugin("pytest_jsonreport") and not config.option.json_report:
         config.option.json_report = True
         config.option.json_report_file = None
-        config.option.json_report_verbosity = 0  # its "auto-save skipped" would only puzzle
+        config.option.json_report_verbosity = 0  # its "auto-save skipped" would be confusing
 
 
 def write_placeholder(report: GradeReport, settings: Settings) -> None:
     """Write an unfinished report before the run: a run that is killed leaves no older result behind.
 
     Raises:
-        UsageError: nothing can be written there.
+        UsageError: the file cannot be written.
     """
     if settings.report is None:
         return
@@ -41,8 +41,8 @@ def write_placeholder(report: GradeReport, settings: Settings) -> None:
         _write_atomically(settings.report, _document(report, None))
     except OSError as error:
         raise UsageError(
-            f"--attn-report={settings.report} cannot be written ({error.strerror}). Choose a file in a folder that "
-            "exists and is yours."
+            f"--attn-report={settings.report} cannot be written ({error.strerror}). Choose a file in an existing "
+            "folder that you may write to."
         ) from error
 
 
@@ -54,14 +54,14 @@ def write(report: GradeReport, config: pytest.Config, settings: Settings) -> boo
     try:
         _write_atomically(settings.report, _document(report, collected))
     except OSError as error:
-        # The terminal may be captured or gone: stderr is what a batch system keeps.
+        # The terminal may be captured or closed; a batch system keeps stderr.
         sys.stderr.write(f"attn-grader: the report {settings.report} could not be written: {error.strerror}\n")
         return False
     return True
 
 
 def try_write(report: GradeReport, path: Path | None) -> None:
-    """Write the report of a run that never began; its error is about to be shown, another would hide it."""
+    """Write the report of a run that did not start; an error is ignored, because it would hide the run's error."""
     if path is not None:
         with contextlib.suppress(OSError):
             _write_atomically(path, _document(report, None))
@@ -71,7 +71,7 @@ def load_report(path: Path) -> GradeReport:
     """Read a report that was written by `--attn-report`.
 
     Raises:
-        UsageError: there is none, or this version cannot read it; the message says why.
+        UsageError: the file cannot be read, or is not a report that this version can read.
     """
     try:
         return parse_report(path.read_bytes(), path)
@@ -80,7 +80,7 @@ def load_report(path: Path) -> GradeReport:
 
 
 def parse_report(content: bytes, path: Path) -> GradeReport:
-    """The same of bytes that have been read already.
+    """Parse the bytes of a report.
 
     Raises:
         UsageError: as `load_report`; the message names `path`.
@@ -89,7 +89,7 @@ def parse_report(content: bytes, path: Path) -> GradeReport:
         return GradeReport.model_validate(json.loads(content.decode("utf-8"))[KEY])
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         why = str(error).partition("\n")[0]
-        raise UsageError(f"{path} is no report of --attn-report that this version can read: {why}") from error
+        raise UsageError(f"{path} is not a report that this version can read: {why}") from error
 
 
 def _document(report: GradeReport, collected: dict[str, Any] | None) -> dict[str, Any]:
@@ -103,7 +103,7 @@ def _document(report: GradeReport, collected: dict[str, Any] | None) -> dict[str
         "collectors": [],
         "tests": [],
     }
-    # Other plugins and the instructor's own tests may have put anything into theirs.
+    # Other plugins and the instructor's tests can put any value into their part.
     base = encode_non_finite(base)
     document: dict[str, Any] = for_json({**base, "exitcode": report.exit_code, KEY: report.model_dump(mode="json")})
     return document

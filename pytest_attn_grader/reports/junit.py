@@ -1,7 +1,7 @@
-"""Points, category and diagnosis as properties in pytest's own `--junitxml`.
+"""Add points, category and diagnosis as properties to the file of pytest's `--junitxml`.
 
-While a check runs only its id and category are known; points depend on all the others. So the id goes the way of
-`record_property`, and what was decided at the end is added to the file that pytest has written.
+The points of a check depend on all other checks. So each test gets only its check's id while it runs, and the other
+properties are added to the file that pytest has written.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ MAX_CHARS = 2000
 
 
 def set_check_property(item: pytest.Item, result: CheckResult) -> None:
-    """Name the check in the properties of its test."""
+    """Put the check's id into the properties of its test."""
     item.user_properties[:] = [pair for pair in item.user_properties if pair[0] != _ID] + [(_ID, result.id)]
 
 
 def add_properties(report: GradeReport, config: pytest.Config) -> None:
-    """Add ours to the file that `--junitxml` named, when there is one; its absence is pytest's to explain."""
+    """Add the properties to the file of `--junitxml`, when that option is given."""
     typed = config.getoption("xmlpath", None)
     if not typed:
         return
@@ -38,7 +38,7 @@ def add_properties(report: GradeReport, config: pytest.Config) -> None:
         _extend(tree.getroot(), report)
         write_text_atomically(path, ElementTree.tostring(tree.getroot(), encoding="unicode", xml_declaration=True))
     except (OSError, ElementTree.ParseError) as error:
-        sys.stderr.write(f"attn-grader: {typed} got no points, because it could not be read or written: {error}\n")
+        sys.stderr.write(f"attn-grader: no points were added to {typed}: {error}\n")
 
 
 def _extend(root: ElementTree.Element, report: GradeReport) -> None:

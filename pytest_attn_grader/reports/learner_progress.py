@@ -1,8 +1,7 @@
-"""A learner's progress: one JSON file that every graded run adds its attempt to.
+"""Learner progress: a JSON file to which every graded run adds an attempt.
 
-The attempts are what is kept; status, best score and mistakes are worked out from them, so they cannot disagree. Runs
-that end at the same time wait for each other at a lock, and the file is replaced as a whole: what has been written once
-is never lost.
+Status, best score and mistakes are derived from the attempts, so they cannot disagree with them. A lock serialises
+concurrent runs, and the file is replaced atomically, so no attempt is lost.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ MAX_CHARS = 300
 
 
 class Attempt(FrozenModel):
-    """One whole graded run with a verdict."""
+    """One complete graded run with a verdict."""
 
     when: AwareDatetime
     verdict: Literal["passed", "failed"]
@@ -39,19 +38,19 @@ class Attempt(FrozenModel):
 
     @property
     def share(self) -> float:
-        """The part of the possible points that was earned, from 0 to 1."""
+        """Share of the possible points that was earned, from 0 to 1."""
         return round(self.earned / self.possible, 6) if self.possible else float(self.verdict == "passed")
 
 
 class Mistake(FrozenModel):
-    """A mistake with a name, and how often it was made."""
+    """How often a named mistake was made."""
 
     times: PositiveInt
     last: AwareDatetime
 
 
 class Lesson(FrozenModel):
-    """What a learner has done about one submission."""
+    """Progress of a learner with one submission."""
 
     status: Literal["in-progress", "passed"]
     attempts: PositiveInt
@@ -65,7 +64,7 @@ class Lesson(FrozenModel):
 
     @classmethod
     def of(cls, history: Sequence[Attempt]) -> Lesson:
-        """The lesson that these attempts make, in the order in which they were made."""
+        """Derive the lesson from its attempts, the oldest first."""
         shares = [attempt.share for attempt in history]
         passed = [attempt.when for attempt in history if attempt.verdict == "passed"]
         mistakes: dict[str, Mistake] = {}
@@ -91,29 +90,29 @@ def _consistent(lessons: dict[str, Lesson]) -> dict[str, Lesson]:
 
 
 class Progress(FrozenModel):
-    """The whole file: lessons by the name of what was handed in."""
+    """The whole file: lessons by the name of the submission."""
 
     schema_version: Literal["1.0"] = PROGRESS_VERSION
     lessons: Annotated[dict[str, Lesson], AfterValidator(_consistent)] = Field(default_factory=dict)
 
     def with_attempt(self, lesson: str, attempt: Attempt) -> Progress:
-        """The same with one attempt more."""
+        """Return the progress with one more attempt."""
         before = self.lessons[lesson].history if lesson in self.lessons else ()
         return Progress(lessons={**self.lessons, lesson: Lesson.of((*before, attempt))})
 
 
 class ProgressError(Exception):
-    """The progress could not be kept; the message says why, and that nothing was overwritten."""
+    """The progress could not be updated; the file is unchanged, and the message says why."""
 
 
 def record(report: GradeReport, path: Path, *, whole: bool) -> str:
-    """Add the attempt of this run and say in one line what was done.
+    """Add the attempt of this run and return a line for the terminal.
 
     Args:
-        whole: every check was run. A run of some of them is practice, and like an ungradable one no attempt.
+        whole: every check was run. A run of some checks is practice: like an ungradable run, it is not an attempt.
 
     Raises:
-        ProgressError: the file could not be read or written; it is as it was.
+        ProgressError: the file could not be read or written; it is unchanged.
     """
     if report.verdict == "ungradable" or not whole:
         why = "there was no verdict" if report.verdict == "ungradable" else "not every check was run"
@@ -127,20 +126,20 @@ def record(report: GradeReport, path: Path, *, whole: bool) -> str:
             progress = progress.with_attempt(lesson, attempt)
             write_text_atomically(path, progress.model_dump_json(indent=1) + "\n")
     except Timeout as error:
-        raise ProgressError(f"{path} has been in use for {LOCK_SECONDS:g} s; this attempt is not in it") from error
+        raise ProgressError(f"{path} has been locked for {LOCK_SECONDS:g} s; this attempt was not added") from error
     except OSError as error:
-        raise ProgressError(f"{path} could not be kept ({error.strerror}); this attempt is not in it") from error
+        raise ProgressError(f"{path} could not be updated ({error.strerror}); this attempt was not added") from error
     kept = progress.lessons[lesson]
     return f"progress: {for_log(lesson, MAX_CHARS)}, attempt {kept.attempts}, best {kept.best_score:.0%}{note}"
 
 
 def lesson_name(target: str) -> str:
-    """The same name for `week1/mine.py`, `./week1/mine.py` and `week1.mine`; another for another function in it."""
+    """Return one name for `week1/mine.py`, `./week1/mine.py` and `week1.mine`; each function in a file has its name."""
     place, colon, name = target.replace("\\", "/").rpartition(":")
     if not colon or "/" in name:
         place, name = target.replace("\\", "/"), ""
     if place.endswith((".py", ".ipynb")) or "/" in place:
-        # A path of this machine's root says nothing about the lesson but its last two names.
+        # Of an absolute path only the last two names say which lesson it is.
         parts = [part for part in place.split("/") if part not in {"", ".", ".."}]
         parts = parts[-2:] if place.startswith("/") or ":" in place else parts
         place = ".".join(parts).removesuffix(".py").removesuffix(".ipynb")
@@ -161,11 +160,11 @@ def _attempt(report: GradeReport) -> Attempt:
 
 
 def _load(path: Path, now: datetime) -> tuple[Progress, str]:
-    """What is there, and what has to be said about it.
+    """Read the progress, and return it with a note about a damaged file.
 
     Raises:
-        ProgressError: a newer version has written it.
-        OSError: it cannot be read or set aside.
+        ProgressError: the file has a version that this grader does not know.
+        OSError: the file cannot be read, or a damaged file cannot be renamed.
     """
     try:
         text = path.read_bytes()
@@ -178,12 +177,12 @@ def _load(path: Path, now: datetime) -> tuple[Progress, str]:
         if isinstance(document, dict) and document.get("schema_version", PROGRESS_VERSION) != PROGRESS_VERSION:
             raise ProgressError(
                 f"{path} has version {for_log(str(document['schema_version']), 20)}, which this grader does not know "
-                f"(it writes {PROGRESS_VERSION}); this attempt is not in it"
+                f"(it writes {PROGRESS_VERSION}); this attempt was not added"
             )
         return Progress.model_validate_json(text), ""
     except (ValueError, ValidationError, RecursionError):
         aside = _rename_damaged(path, now)
-        return Progress(), f" (the file that was there is damaged; it was set aside as {aside.name})"
+        return Progress(), f" (the old file is damaged and was renamed to {aside.name})"
 
 
 def _rename_damaged(path: Path, now: datetime) -> Path:

@@ -1,4 +1,4 @@
-"""The summary on a terminal: rich's bars, two columns where there is room, links to what was written."""
+"""Render the summary for a terminal with rich: bars, two columns on wide terminals, links to the written files."""
 
 from __future__ import annotations
 
@@ -22,10 +22,7 @@ LABEL_WIDTH = 10
 
 
 def render_summary(summary: Summary, *, width: int) -> str:
-    """The summary as text with escapes for a terminal of this width, ending in a line break.
-
-    Texts are taken as they are: nothing in them is markup.
-    """
+    """Return the summary as text with terminal escapes, ending in a line break. No text in it is read as markup."""
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=True, width=width, legacy_windows=False)
     console.print(Text(summary.headline, style=f"bold {COLOURS[summary.verdict]}"))

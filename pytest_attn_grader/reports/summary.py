@@ -1,4 +1,4 @@
-"""What a terminal is told about a run, in words: the most useful first, and how it looks left to others."""
+"""Build the terminal summary as data; `terminal` and `rich_summary` render it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SLOWDOWN_CHECK = "budget.slowdown"
 
 @dataclass(frozen=True)
 class Line:
-    """One labelled statement; several lines of text belong together."""
+    """A labelled statement; its text can have several lines."""
 
     label: str
     text: str
@@ -25,7 +25,7 @@ class Line:
 
 @dataclass(frozen=True)
 class CategoryPoints:
-    """The points of one category."""
+    """Points of one category."""
 
     category: str
     earned: float
@@ -34,12 +34,14 @@ class CategoryPoints:
 
 @dataclass(frozen=True)
 class Summary:
-    """Attributes:
-    headline: verdict and points.
-    highlights: what is wrong and what to do about it, at most three.
-    rows: categories that are worth something.
-    notes: what was graded, how fast it is, what was different from usual.
-    output_files: what was written, and where.
+    """The summary of a run, most useful part first.
+
+    Attributes:
+        headline: verdict and points.
+        highlights: what is wrong and how to mend it, in at most three lines.
+        rows: categories that are worth points.
+        notes: the graded function, the model, the speed, and a fallback model.
+        output_files: kind and path of each written file.
     """
 
     verdict: str
@@ -51,10 +53,10 @@ class Summary:
 
 
 def summarize(report: GradeReport, settings: Settings, *, verbose: bool = False) -> Summary:
-    """Say in words what came of a run. Everything a submission could have written is made printable.
+    """Build the summary of a run. Text of the submission is made printable.
 
     Args:
-        verbose: say as well where the time went.
+        verbose: add the time of each phase.
     """
     output_files = (("report", settings.report), ("page", settings.html), ("pictures", settings.plots))
     return Summary(
@@ -80,7 +82,7 @@ def _headline(report: GradeReport) -> str:
 
 
 def _highlights(report: GradeReport) -> Iterator[Line]:
-    """The named mistake when there is one, otherwise the first failure: checks come in the order of understanding."""
+    """Yield the named mistake, or else the first failure; checks are ordered so that the first explains the others."""
     first = next((check for check in report.checks if check.outcome == "failed"), None)
     if report.diagnosis is not None:
         yield Line("diagnosis", printable(report.diagnosis.message))
@@ -91,7 +93,7 @@ def _highlights(report: GradeReport) -> Iterator[Line]:
     elif first is not None:
         yield from _failure(first)
     if report.verdict == "ungradable" and report.score.possible == 0:
-        yield Line("", "No points were given or taken.")
+        yield Line("", "The run has no verdict: no points were given or taken.")
 
 
 def _failure(check: CheckResult) -> Iterator[Line]:
@@ -123,22 +125,22 @@ def _subject(report: GradeReport) -> str:
 
 
 def format_speed(report: GradeReport) -> str:
-    """How fast the attention is beside the reference; from the check alone when no curve was measured."""
+    """Compare the attention's speed to the reference's; without a measured curve the check's numbers are used."""
     speed = report.speed
     if speed is None or not speed.lengths:
         check = next((check for check in report.checks if check.id == SLOWDOWN_CHECK), None)
         known = check is not None and {"slowdown", "tokens"} <= check.evidence.keys()
         return "" if check is None or not known else _times(check.evidence["slowdown"], check.evidence["tokens"])
-    usual = representative_length(speed.lengths)
-    words = _times(usual.slowdown, usual.tokens)
+    shown = representative_length(speed.lengths)
+    text = _times(shown.slowdown, shown.tokens)
     if speed.student_growth is not None and speed.reference_growth is not None:
         growth, reference = float(speed.student_growth), float(speed.reference_growth)
-        words += f", grows as tokens^{growth:.1f} (the reference as tokens^{reference:.1f})"
-    return f"{words}; {printable(speed.stopped)}" if speed.stopped else words
+        text += f", grows as tokens^{growth:.1f} (the reference as tokens^{reference:.1f})"
+    return f"{text}; {printable(speed.stopped)}" if speed.stopped else text
 
 
 def representative_length(lengths: tuple[LengthTiming, ...]) -> LengthTiming:
-    """The length that stands for all: the usual one, or the one nearest to it."""
+    """Return the timing whose length is nearest to `DEFAULT_TOKENS`."""
     return min(lengths, key=lambda each: abs(each.tokens - DEFAULT_TOKENS))
 
 
@@ -149,17 +151,17 @@ def _times(slowdown: object, tokens: object) -> str:
 
 
 def format_timing(phases: Sequence[Phase]) -> str:
-    """Where a run's time went, the longest part first; what took less than a hundredth of a second is left out."""
+    """List the phases, the longest first; phases below 0.01 s are left out."""
     parts = sorted(phases, key=lambda phase: -phase.seconds)
     listed = ", ".join(f"{part.name} {part.seconds:.2f}" for part in parts if part.seconds >= 0.01)
     return f"{sum(part.seconds for part in phases):.1f} s ({listed})"
 
 
 def points(value: float) -> str:
-    """Points as they are written: one decimal, none when it is zero."""
+    """Format points with one decimal, or none when it is zero."""
     return f"{value:.1f}".removesuffix(".0")
 
 
 def _lines(text: str) -> str:
-    """Several lines, each made printable; a hint may hold a few lines of code."""
+    """Make each line printable; a hint can have lines of code."""
     return "\n".join(printable(line) for line in text.splitlines())

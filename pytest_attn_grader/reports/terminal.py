@@ -1,4 +1,4 @@
-"""The last lines a student reads: with colours and bars on a terminal, as plain lines anywhere else."""
+"""Write the header and the summary of a run: with colours on a terminal, as plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COLOURS = {"passed": "green", "failed": "red", "ungradable": "yellow"}
 
 
 class Reporter(Protocol):
-    """The part of pytest's terminal reporter that is used here."""
+    """The methods of pytest's terminal reporter that are used here."""
 
     @property
     def isatty(self) -> bool: ...
@@ -35,16 +35,19 @@ class Reporter(Protocol):
 
 
 def report_header(settings: Settings, tier: str | None) -> list[str]:
-    """The first lines of a run: what is graded, in which sandbox, and what is left out of it."""
+    """Build the first lines of a run: target, model, sandbox, and an ignored ini file."""
     lines = [f"attn-grader: {printable(settings.student)} in {settings.layers_in_words} of {settings.model}"]
     if settings.ini.left_out:
         name, options = printable(str(settings.ini.path)), printable(", ".join(settings.ini.left_out))
-        lines.append(f"ini file: {name} lies among the student's files: {options} not heeded (-c {name} would heed it)")
+        lines.append(
+            f"ini file: {name} is ignored, because it is in the submission's folder: {options} "
+            f"(use -c {name} to apply it)"
+        )
     return lines if tier is None else [*lines, f"sandbox: {printable(tier)}"]
 
 
 def write_summary(report: GradeReport, reporter: Reporter, settings: Settings) -> None:
-    """Write the summary through pytest's reporter, which knows about colour and capture."""
+    """Write the summary through pytest's reporter, which handles colour and capture."""
     summary = summarize(report, settings, verbose=reporter.verbosity > 0)
     reporter.write_sep("=", "attention grader", bold=True)
     if reporter.isatty and reporter.hasmarkup:
@@ -62,7 +65,7 @@ def _lines(summary: Summary) -> Iterator[tuple[str, tuple[str, ...]]]:
         label = f"{line.label}: " if line.label else ""
         first, *others = line.text.split("\n")
         yield label + first, ("bold",) if place == 0 else ()
-        for other in others:  # of a hint
+        for other in others:
             yield " " * len(label) + other, ()
     for row in summary.rows:
         yield _bar(row), ("green",) if row.earned == row.possible else ("red",)

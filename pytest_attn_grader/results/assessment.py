@@ -1,7 +1,7 @@
-"""What `attn-grader assess` writes beside a report: a model's words on a submission, within what the checks said.
+"""The assessment that `attn-grader assess` writes next to a report: feedback by a language model.
 
-Points and verdict are the report's. The words are plain text of bounded length, control characters spelled out; whoever
-shows them escapes them for the place, as everything else that a stranger wrote (`escaping.py`).
+Points and verdict are the report's. The texts are plain, of bounded length, with control characters spelled out. A
+program that shows them must still escape them for the place (`escaping.py`), as it would any text of a stranger.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from pytest_attn_grader.results.report import Category, Level
 
 ASSESSMENT_VERSION: Literal["1.0"] = "1.0"
 SUFFIX = ".assessment.json"
-# Characters; a longer text is cut, and the cut is said, so a little more may be stored.
+# A longer text is cut. A note about the cut is added, so a few characters more may be stored.
 MAX_FEEDBACK_CHARS, MAX_SUMMARY_CHARS, MAX_POINT_CHARS, MAX_POINTS = 1200, 2000, 400, 8
 _Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
 class AssessedCriterion(FrozenModel):
-    """One criterion of the report's evaluation, in words.
+    """Feedback on one criterion of the report's evaluation.
 
     Attributes:
         level: never above `checks_level`; points do not depend on it.
-        checks_level: what the checks said.
-        claimed_level: what the model said, where that was more than the checks allow; then `level` is the checks'.
+        checks_level: the level that the checks give.
+        claimed_level: the level that the model claimed, when it was above `checks_level`; `level` is then lowered.
     """
 
     category: Category
@@ -39,12 +39,12 @@ class AssessedCriterion(FrozenModel):
 
 
 class AssessedSource(FrozenModel):
-    """The source that the model was shown; it is named by its content, not by its place.
+    """The source code that the model was shown, identified by its content and not by its path.
 
     Attributes:
-        sha256: over what was read, as the report's `student.sha256`.
-        matches_report: whether it is the very source that was graded.
-        characters: of the whole; `characters_shown` is what the bound let through.
+        sha256: digest of what was read, computed as the report's `student.sha256`.
+        matches_report: whether this is the source that was graded.
+        characters: size of the whole source; `characters_shown` is the size of the part that was sent.
     """
 
     sha256: _Sha256
@@ -55,7 +55,7 @@ class AssessedSource(FrozenModel):
 
 
 class TokenUsage(FrozenModel):
-    """What the endpoint says that the last request cost; earlier tries are not in it."""
+    """Tokens that the endpoint counted for the last request; earlier tries are not included."""
 
     prompt: NonNegativeInt | None = None
     completion: NonNegativeInt | None = None
@@ -63,15 +63,15 @@ class TokenUsage(FrozenModel):
 
 
 class Assessment(FrozenModel):
-    """The whole file.
+    """The whole assessment file.
 
     Attributes:
-        model: the one that was asked for; `model_answered` is the name the endpoint gave, if any.
-        prompt_version: changes whenever the instructions to the model do.
-        answer_format: how structured output was asked for; `text` where the endpoint knows neither other way.
-        report_sha256: of the report's bytes.
-        source: None when the model saw none; `source_note` says why.
-        tries: requests that were needed.
+        model: the model that was requested; `model_answered` is the name that the endpoint gave, if any.
+        prompt_version: changes whenever the instructions to the model change.
+        answer_format: how structured output was requested; `text` where the endpoint supports no structured output.
+        report_sha256: digest of the report's bytes.
+        source: None when the model saw no source code; `source_note` says why.
+        tries: number of requests.
     """
 
     assessment_version: Literal["1.0"] = ASSESSMENT_VERSION
@@ -96,12 +96,12 @@ class Assessment(FrozenModel):
 
 
 def assessment_path(report: Path) -> Path:
-    """``week3.json`` -> ``week3.assessment.json``, beside it."""
+    """Return the path next to a report: ``week3.json`` -> ``week3.assessment.json``."""
     return report.with_name(report.name.removesuffix(".json") + SUFFIX)
 
 
 def is_assessment(path: Path) -> bool:
-    """Whether a file is an assessment, of whatever version; a report may have such a name by chance."""
+    """Whether a file is an assessment of any version; a report can have such a name by chance."""
     if not path.name.endswith(SUFFIX):
         return False
     try:
@@ -112,7 +112,7 @@ def is_assessment(path: Path) -> bool:
 
 
 def load_assessment(path: Path) -> Assessment | None:
-    """The assessment in a file; None when there is none that this version can read."""
+    """Read an assessment; return None when the file has none that this version can read."""
     try:
         return Assessment.model_validate_json(path.read_bytes())
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""The base of everything a report holds: frozen, strict, and JSON without loss."""
+"""Base class and number types of the report: frozen, strict, and JSON without loss."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 
 def encode_non_finite(value: Any) -> Any:
-    """JSON has no NaN; a reader must still learn that there was one."""
+    """Replace NaN and infinities, which JSON does not have, by the words "nan", "inf" and "-inf"."""
     if isinstance(value, float) and not math.isfinite(value):
         return "nan" if math.isnan(value) else ("inf" if value > 0 else "-inf")
     if isinstance(value, (list, tuple)):
@@ -27,4 +27,6 @@ Matrix = list[list[Number]]
 
 
 class FrozenModel(BaseModel):
+    """A pydantic model that is immutable and refuses unknown fields."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -1,4 +1,4 @@
-"""What a comparison of reference and student found: patterns, relations, predictions, drift."""
+"""Result models of the comparison: attention maps, relations, predictions, drift and speed of reference and student."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from pytest_attn_grader.results.base import FrozenModel, Matrix, Number
 
 
 class HeadComparison(FrozenModel):
-    """Reference and student on one head of one layer (student minus reference where signed).
+    """Metrics of one head of one layer; a signed metric is the student's value minus the reference's.
 
-    Where `row_sum_error` is not 0 the student's rows are no distributions, and its figures are those of its rows
-    divided by their sums; "nan" where that cannot be done either.
+    Where `row_sum_error` is not 0, the student's rows are not distributions. The other metrics are then those of the
+    rows divided by their sums, and "nan" where a row has no positive sum. `reference_distance` and `student_distance`
+    are how many tokens back a head looks on average.
     """
 
     layer: int
@@ -27,12 +28,11 @@ class HeadComparison(FrozenModel):
     row_sum_error: Number | None = None
     reference_entropy: Number | None = None
     reference_distance: Number | None = None
-    """How many tokens back the reference's head looks on average; the student's beside it."""
     student_distance: Number | None = None
 
 
 class AttentionMap(FrozenModel):
-    """Both patterns of one head: rows are query tokens, columns key tokens."""
+    """Attention weights of one head, reference and student: rows are query tokens, columns are key tokens."""
 
     layer: int
     head: int
@@ -41,10 +41,10 @@ class AttentionMap(FrozenModel):
 
 
 class HeldOutComparison(FrozenModel):
-    """Reference and student on a text other than the prompt: means over the heads of the graded layer.
+    """Metrics on one held-out text, as means over the heads of the graded layer.
 
-    `worst_head` is the one with the largest total variation; `next_token_agreement` the share of positions at which
-    both models expect the same next token.
+    `worst_head` is the head with the largest total variation. `next_token_agreement` is the share of positions at which
+    both models predict the same next token.
     """
 
     text: str
@@ -63,13 +63,15 @@ class HeldOutComparison(FrozenModel):
 
 
 class NextToken(FrozenModel):
+    """One predicted token and its probability."""
+
     token: str
     id: int
     probability: Number
 
 
 class Predictions(FrozenModel):
-    """What the model says next, with its own attention and with the student's."""
+    """Next-token predictions after the prompt, and the loss in nats per token on the held-out texts."""
 
     reference: tuple[NextToken, ...]
     student: tuple[NextToken, ...]
@@ -80,7 +82,7 @@ class Predictions(FrozenModel):
 
 
 class Continuation(FrozenModel):
-    """What both models say after the prompt, greedily, token by token; why the student's did not (`failure`)."""
+    """Greedy continuations of the prompt by both models; `failure` says why the student's model produced none."""
 
     cached: bool
     reference: str
@@ -93,7 +95,7 @@ RELATIONS: tuple[Relation, ...] = Relation.__args__  # type: ignore[attr-defined
 
 
 class RelationScore(FrozenModel):
-    """How much of a head's attention goes along one relation between tokens, from 0 to 1 (`head_scores`)."""
+    """Share of a head's attention that follows one relation between tokens, from 0 to 1 (see `head_scores`)."""
 
     layer: int
     head: int
@@ -103,7 +105,7 @@ class RelationScore(FrozenModel):
 
 
 class StrongestRelation(FrozenModel):
-    """Where one token of the prompt looks most in one head, as positions in the prompt."""
+    """The key that one query attends to most, in one head of reference and student; all are positions in the prompt."""
 
     layer: int
     head: int
@@ -115,9 +117,10 @@ class StrongestRelation(FrozenModel):
 
 
 class Coherence(FrozenModel):
-    """Does the student keep the relations between tokens that the heads encode?
+    """Relations between tokens that the reference's heads encode, and how many of them the student's heads keep.
 
-    Scores are measured on the prompt said twice: only then has every token an earlier occurrence to find again.
+    The scores are measured on the prompt repeated once, so that every token of the second half has an earlier
+    occurrence.
     """
 
     scores: tuple[RelationScore, ...]
@@ -128,9 +131,10 @@ class Coherence(FrozenModel):
 
 
 class HeadMatching(FrozenModel):
-    """Which student head looks most like which reference head: finds heads that came back in another order.
+    """The best one-to-one matching of student heads to reference heads; it finds heads that were put in another order.
 
-    `distance` and `distance_in_order` are mean total variations, in [0, 1], of the best matching and as they came.
+    `distance` is the mean total variation, in [0, 1], of the best matching, `distance_in_order` that of the heads as
+    they are.
     """
 
     student_heads: tuple[int, ...]
@@ -140,10 +144,10 @@ class HeadMatching(FrozenModel):
 
 
 class Comparison(FrozenModel):
-    """Both models on the prompt; `heads` and `maps` cover every layer: a change in one reaches all later ones.
+    """Reference and student on the prompt, in every layer: a change in one layer reaches all later ones.
 
-    `residual_drift` is how far the student's residual stream is from the reference's, relative to its length, before
-    each layer and, last, where the output layer reads it. `held_out` compares both on texts other than the prompt.
+    `residual_drift` is the distance of the student's residual stream from the reference's, relative to its norm, before
+    each layer and, last, where the output layer reads it. `held_out` has the held-out texts.
     """
 
     layer_idx: int
@@ -166,13 +170,12 @@ class Comparison(FrozenModel):
 
     @property
     def worst_head(self) -> int:
-        """The head of the graded layer whose map differs most; one whose rows are no weights comes before any other."""
-
+        """The head of the graded layer whose map differs most."""
         return most_different(self.heads_of_layer).head
 
 
 def most_different(heads: Sequence[HeadComparison]) -> HeadComparison:
-    """The head whose map differs most; one whose rows are no weights comes before any other."""
+    """Return the head whose map differs most; one without a finite distance comes first."""
 
     def difference(head: HeadComparison) -> float:
         number = float(head.total_variation)
@@ -182,7 +185,7 @@ def most_different(heads: Sequence[HeadComparison]) -> HeadComparison:
 
 
 class Timing(FrozenModel):
-    """Seconds of one pass: the median of `repeats`, and the quartiles between which half of them lie."""
+    """Seconds of one pass: median and quartiles (`low`, `high`) of `repeats` measurements."""
 
     median: Number
     low: Number
@@ -191,10 +194,10 @@ class Timing(FrozenModel):
 
 
 class LengthTiming(FrozenModel):
-    """Student and reference on texts of one length.
+    """Times of student and reference on a text of one length.
 
-    `transport` is what the way to the worker and back took, measured with as many bytes and nothing computed; it is
-    subtracted already. A pass that failed, or would have taken too long, is None.
+    The student's times exclude `transport`, the round trip to the worker, which is measured with the same bytes and no
+    computation. A pass that failed, or would have taken too long, is None.
     """
 
     tokens: int
@@ -207,15 +210,15 @@ class LengthTiming(FrozenModel):
 
     @property
     def slowdown(self) -> float:
-        """How many times the reference's forward pass the student's takes."""
+        """Student's forward time divided by the reference's."""
         return float(self.student_forward.median) / float(self.reference_forward.median)
 
 
 class Speed(FrozenModel):
-    """How long the attention takes, and how that grows with the text.
+    """Times of the attention at several text lengths.
 
-    `student_growth` and `reference_growth` are the exponents p in seconds ~ tokens ** p of the forward pass, a straight
-    line through the logarithms of the longest lengths; `stopped` says why longer texts were not timed.
+    `student_growth` and `reference_growth` are the exponents p of seconds ~ tokens ** p, fitted to the forward passes
+    of the longest texts. `stopped` says why longer texts were not timed.
     """
 
     shape: str

@@ -1,4 +1,4 @@
-"""What a run produced, as plain frozen data: no tensors, no behaviour, ready to be written as JSON.
+"""The report of a run as frozen data without tensors, ready to be written as JSON.
 
 `GradeReport` is the published format (schema in ``reports/schema``); every other output is a view of it.
 """
@@ -60,6 +60,8 @@ class CheckResult(FrozenModel):
 
 
 class CategoryScore(FrozenModel):
+    """Points and checks of one category."""
+
     earned: float
     possible: float
     checks_passed: int
@@ -67,12 +69,16 @@ class CategoryScore(FrozenModel):
 
 
 class Score(FrozenModel):
+    """Points of the run, and of each category."""
+
     earned: float
     possible: float
     by_category: dict[str, CategoryScore]
 
 
 class ModelInfo(FrozenModel):
+    """The model that was requested, the one that was used, and its size; `fallback_reason` says why they differ."""
+
     requested: str
     used: str | None = None
     source: str | None = None
@@ -90,6 +96,8 @@ class ModelInfo(FrozenModel):
 
 
 class PromptInfo(FrozenModel):
+    """The prompt, its token ids, and each token as text."""
+
     text: str
     ids: tuple[int, ...] = ()
     tokens: tuple[str, ...] = ()
@@ -110,7 +118,7 @@ class Diagnosis(FrozenModel):
 
 
 class Tolerance(FrozenModel):
-    """How far a right answer may be from the reference on these inputs, and where the figure comes from."""
+    """The tolerance of one probe: `factor` times the spread of correct implementations, by output."""
 
     probe: str
     dtype: str
@@ -121,19 +129,22 @@ class Tolerance(FrozenModel):
 
 
 class Phase(FrozenModel):
+    """Seconds that one part of the run took."""
+
     name: str
     seconds: float
 
 
 class Sandbox(FrozenModel):
-    """How the submission was contained.
+    """Sandbox of the submission.
 
     Attributes:
-        required: the weakest tier that would have done.
-        tier: the one that ran: bwrap, process or none.
-        reason: why that one.
-        limits: what the submission might use, seconds and bytes; null for no limit.
-        unenforced: limits that this system does not hold a process to.
+        requested: the value of `--attn-sandbox`.
+        required: the weakest tier that was acceptable.
+        tier: the tier that was used: bwrap, process or none.
+        reason: why this tier was used.
+        limits: seconds and bytes that the submission may use; null for no limit.
+        unenforced: limits that this system cannot enforce.
     """
 
     requested: str
@@ -149,9 +160,9 @@ Level = Literal["met", "partly", "not-met", "not-assessed"]
 
 
 class Criterion(FrozenModel):
-    """One category as an assessor reads it: what it asks, how far it is met, and what was seen.
+    """One category for an assessor: its question, the level reached, and the evidence.
 
-    `evidence` is the grader's own words and numbers: nothing that a submission wrote, and nothing of who wrote it.
+    `evidence` has only the grader's words and numbers, never text of the submission or its author's name.
     """
 
     category: Category
@@ -164,10 +175,10 @@ class Criterion(FrozenModel):
 
 
 class Evaluation(FrozenModel):
-    """The report for an assessor, human or model; points come from the checks alone.
+    """The report for an assessor, a person or a language model; points come from the checks alone.
 
-    `levels` is the whole scale, so that a level can be judged by those beside it. `mistakes` are slugs of the catalogue
-    (`attn-grader explain`), `mistake_titles` what they say.
+    `levels` describes every level of the scale. `mistakes` are slugs of the catalogue (`attn-grader explain`), and
+    `mistake_titles` are their titles.
     """
 
     verdict: Verdict

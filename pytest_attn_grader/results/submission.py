@@ -1,4 +1,4 @@
-"""What a report says of the submission itself: what it is, how it was made to fit, and why it gave no answer."""
+"""Result models of the submission: its kind, its adaptations, and why it gave no answer."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ class Failure(FrozenModel):
 
 
 class Adaptation(FrozenModel):
-    """Something the grader did so that the submission fits; never a fault."""
+    """Something the grader did so that the submission fits into the model; it costs no points."""
 
     name: str
     why: str
 
 
 class Construction(FrozenModel):
-    """One way a class was constructed: what was passed, and what its constructor read from a config object."""
+    """One construction of a class: the arguments passed, and the attributes read from a config object."""
 
     arguments: dict[str, EvidenceValue] = Field(default_factory=dict)
     config_read: dict[str, EvidenceValue] = Field(default_factory=dict)
 
 
 class WidthAdapter(FrozenModel):
-    """How a module of a fixed width was put into the model.
+    """Adapter of a module with a fixed width.
 
     Texts of up to `exact_tokens` tokens fit exactly. `residual` is the largest share of the hidden states' norm that
-    was lost, on a text of `residual_tokens` tokens.
+    was lost, measured on a text of `residual_tokens` tokens.
     """
 
     width: int
@@ -52,7 +52,7 @@ class WidthAdapter(FrozenModel):
 
 
 class StudentInfo(FrozenModel):
-    """The submission. `restriction` says what the reference had to do without as well, for a fair comparison."""
+    """The submission. `restriction` says what the reference does without too, so that the comparison is fair."""
 
     target: str
     name: str | None = None

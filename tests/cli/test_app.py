@@ -65,11 +65,11 @@ def test_convert_is_the_format(name: str, report: Path, tmp_path: Path) -> None:
     ("content", "words"),
     [
         (None, "cannot be read (No such file or directory)"),
-        ("{", "is no report of --attn-report that this version can read: Expecting"),
-        ("{}", "is no report of --attn-report that this version can read: 'attn_grader'"),
-        ('{"attn_grader": {"schema_version": "9"}}', "is no report of --attn-report that this version can read: "),
-        ("[]", "is no report of --attn-report"),
-        ('{"attn_grader": ' + "[" * 100_000, "is no report of --attn-report"),
+        ("{", "is not a report that this version can read: Expecting"),
+        ("{}", "is not a report that this version can read: 'attn_grader'"),
+        ('{"attn_grader": {"schema_version": "9"}}', "is not a report that this version can read: "),
+        ("[]", "is not a report"),
+        ('{"attn_grader": ' + "[" * 100_000, "is not a report"),
     ],
 )
 def test_convert_something_that_is_no_report(content: str | None, words: str, tmp_path: Path) -> None:
@@ -83,7 +83,8 @@ def test_convert_something_that_is_no_report(content: str | None, words: str, tm
 def test_convert_to_what_is_no_format(report: Path) -> None:
     code, _, said = run("convert", str(report), "--to", "moodle")
     assert code == 2
-    assert said.startswith("There is no format 'moodle'. There are gradescope, ")
+    assert "'moodle'" in said
+    assert "gradescope" in said
 
 
 @pytest.mark.parametrize("name", ["AG801", "ag801", "dropout-eval", "Dropout-Eval"])

@@ -45,7 +45,7 @@ def test_the_headline_is_not_said_twice() -> None:
     one = Diagnosis(
         slugs=("a",), titles=("forgets",), message="Your attention equals one that forgets (to 1e-7). Or so."
     )
-    assert diagnosis_evidence(one) == "An attention that does this gives your numbers (to 1e-7). Or so."
+    assert diagnosis_evidence(one) == "An attention with this mistake gives your numbers (to 1e-7). Or so."
     for other in (one.model_copy(update={"message": "No."}), one.model_copy(update={"titles": ("forgets", "b")})):
         assert diagnosis_evidence(other) == other.message
 

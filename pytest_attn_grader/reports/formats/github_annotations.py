@@ -1,6 +1,6 @@
-"""Annotations of GitHub Actions, as the workflow commands that make them: printed into the log they appear in the diff.
+"""Annotations of GitHub Actions: workflow commands that, printed into the job's log, annotate lines in the diff.
 
-GitHub shows ten of a kind a step. The submission's files are named from the repository's root.
+GitHub shows ten annotations of each kind per step. File names are relative to the repository's root.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ _MAX_CHARS = 2000
 
 
 def render(report: GradeReport, *, folder: str = "") -> str:
-    """One command a line.
+    """Render one workflow command per line.
 
     Args:
-        folder: from the repository's root to where the run was started, with a slash at its end.
+        folder: path from the repository's root to the folder of the run, with a slash at its end.
     """
     return "".join(f"{command}\n" for command in _commands(report, folder))
 
@@ -30,7 +30,7 @@ def render(report: GradeReport, *, folder: str = "") -> str:
 def _commands(report: GradeReport, folder: str) -> Iterator[str]:
     place = student_place(report)
     if report.verdict == "ungradable":
-        # Not the student's fault: a warning, at no line of theirs.
+        # Not the student's fault: a warning without a line of the student's code.
         yield _command("warning", None, folder, "Attention: not graded", verdict_line(report))
         return
     if report.verdict == "passed":
@@ -38,8 +38,8 @@ def _commands(report: GradeReport, folder: str) -> Iterator[str]:
         return
     errors = []
     if report.diagnosis is not None and report.diagnosis.slugs and hints_allowed(report):
-        words = "\n".join(filter(None, (report.diagnosis.message, report.diagnosis.hint)))
-        errors.append(_command("error", place, folder, "Attention: " + ", ".join(report.diagnosis.titles), words))
+        text = "\n".join(filter(None, (report.diagnosis.message, report.diagnosis.hint)))
+        errors.append(_command("error", place, folder, "Attention: " + ", ".join(report.diagnosis.titles), text))
     failed = [row for row in rows(report, _MAX_CHARS) if row.outcome == "failed"]
     errors += [_command("error", row.location, folder, f"Attention: {row.title}", row.message) for row in failed]
     left = len(errors) - MAX_ERRORS
@@ -52,7 +52,7 @@ def _command(kind: str, place: tuple[str, int] | None, folder: str, title: str, 
     properties = {"title": title}
     if place is not None:
         file, line = place
-        # A path from the root of the file system stays; the runner finds the repository in it.
+        # An absolute path stays absolute; the runner finds the repository in it.
         whole = posixpath.normpath(posixpath.join(folder, file))
         properties = {"file": whole, "line": str(line), "endLine": str(line), **properties}
     shown = ",".join(f"{name}={for_annotation(value, 500, is_property=True)}" for name, value in properties.items())
@@ -60,7 +60,7 @@ def _command(kind: str, place: tuple[str, int] | None, folder: str, title: str, 
 
 
 def folder_in_repository(environment: Mapping[str, str], here: Path) -> str:
-    """From the repository's root to here, in a job of GitHub Actions; nothing elsewhere."""
+    """Return the path from the repository's root to a folder in a job of GitHub Actions; "" elsewhere."""
     root = environment.get("GITHUB_WORKSPACE")
     if not root or not here.is_relative_to(root) or here == Path(root):
         return ""

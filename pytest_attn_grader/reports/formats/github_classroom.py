@@ -1,8 +1,8 @@
 """GitHub Classroom: the line `result=…` that a grader step leaves for the autograding reporter.
 
-The reporter adds up `score`, reports nothing when `max_score` is 0 (so an ungradable run, whose status is `error`,
-touches no points), and prints names and messages into the job's log. It gets the line through the environment, where
-Linux takes 131,072 bytes a variable at most.
+The reporter sums up `score`, and prints names and messages into the job's log. It reports no points when `max_score`
+is 0, which is what an ungradable run writes, with the status `error`. It reads the line from an environment variable,
+which Linux limits to 131,072 bytes.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def _encode(document: dict[str, Any]) -> str:
 
 
 def _documents(report: GradeReport) -> Iterator[dict[str, Any]]:
-    """The document, and the same in ever fewer words."""
+    """Yield the document with shorter and shorter messages."""
     if report.verdict == "ungradable":
         message = headline(report)
         yield {"version": VERSION, "status": "error", "message": message, "max_score": 0, "tests": []}
@@ -42,7 +42,7 @@ def _documents(report: GradeReport) -> Iterator[dict[str, Any]]:
     for max_chars in MESSAGE_LIMITS:
         made = rows(report, max_chars)
         yield {**base, "tests": [_test(row, score) for row, score in zip(made, _whole_points(made), strict=True)]}
-    # A course with thousands of checks of its own: one test stands for all.
+    # A course can add thousands of checks: then one test stands for all.
     score = sum(_whole_points(rows(report, 0)))
     yield {**base, "tests": [{"name": "all checks", "status": base["status"], "score": score, "message": ""}]}
 
@@ -52,9 +52,9 @@ def _whole(earned_and_possible: tuple[float, float]) -> int:
 
 
 def _whole_points(made: list[CheckRow]) -> list[int]:
-    """Classroom counts in whole points: each test gets what it adds to the rounded total, so the total is right.
+    """Give each check whole points, as Classroom needs, so that their sum is the rounded total.
 
-    Less than everything is never rounded up to everything.
+    A total below the possible points is never rounded up to them.
     """
     possible = sum(row.possible for row in made)
     earned, before, scores = 0.0, 0, []

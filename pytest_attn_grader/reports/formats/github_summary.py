@@ -1,4 +1,4 @@
-"""The step summary of GitHub Actions: Markdown, 1 MiB at most (more would be dropped as a whole)."""
+"""Step summary of GitHub Actions: Markdown of at most 1 MiB; GitHub drops a larger one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pytest_attn_grader.reports.formats.rows import (
 )
 from pytest_attn_grader.results.report import GradeReport
 
-# A step may write more than one summary into the same file.
+# Half of GitHub's limit: a step can write more than one summary into the file.
 MAX_BYTES = 500_000
 _MARKS = {"passed": "✅ passed", "failed": "❌ failed", "not-run": "▫️ not run"}
 
@@ -29,7 +29,7 @@ def render(report: GradeReport) -> str:
 
 
 def _lines(report: GradeReport, max_chars: int | None) -> Iterator[str]:
-    """The summary; without a size, without the list of checks."""
+    """Yield the lines of the summary; `max_chars` None leaves out the list of checks."""
     yield f"## Attention: {for_markdown(verdict_line(report))}"
     yield ""
     where = (

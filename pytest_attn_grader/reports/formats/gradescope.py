@@ -1,7 +1,7 @@
 """Gradescope's results.json.
 
-Gradescope has no word for "ungradable". A results.json with neither a score nor tests makes it say that the autograder
-failed, which the instructor sees and which is no zero: that is what an ungradable run writes.
+Gradescope has no status for an ungradable run. Without a score and tests it reports that the autograder failed, which
+the instructor sees and which is not a zero; that is what an ungradable run writes.
 
 Specification: https://gradescope-autograders.readthedocs.io/en/latest/specs/
 """
@@ -17,7 +17,7 @@ from pytest_attn_grader.results.report import GradeReport
 def render(report: GradeReport) -> str:
     document: dict[str, Any] = {
         "output": headline(report),
-        # Nothing of a student's may be taken for markup.
+        # Text of a student must never be read as markup.
         "output_format": "text",
         "test_output_format": "text",
         "test_name_format": "text",

@@ -1,4 +1,4 @@
-"""PrairieLearn's results.json: an ungradable run is `"gradable": false`, which costs no points and no attempt.
+"""PrairieLearn's results.json; an ungradable run has `"gradable": false`, which costs neither points nor an attempt.
 
 Specification: https://prairielearn.readthedocs.io/en/latest/externalGrading/
 """

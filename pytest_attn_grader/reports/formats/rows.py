@@ -1,4 +1,4 @@
-"""What every format is made of: rows of checks, points on one scale, and the words above them."""
+"""Parts that every format uses: rows of checks, points on the assignment's scale, and the headline."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from typing import Any, Literal
 from pytest_attn_grader.reports.escaping import for_log
 from pytest_attn_grader.results.report import CheckResult, GradeReport
 
-# What one check may say, in characters; then the same when a document has grown too large, and again.
+# Characters of one check's message; the smaller limits are for documents that would be too large.
 MESSAGE_LIMITS = (2000, 300, 0)
 _PLACE = re.compile(r"(?P<file>.+?):(?P<line>[1-9][0-9]*)")
 
 
 @dataclass(frozen=True)
 class Format:
-    """One format.
+    """One output format.
 
     Args:
-        name: what is typed before the colon of `--attn-format=NAME:PATH`.
-        what: what it is, for the help.
-        render: the text of the file.
-        step_file_variable: GitHub gives every step a file for this, which is appended to.
+        name: NAME of `--attn-format=NAME:PATH`.
+        what: description for the help.
+        render: returns the text of the file.
+        step_file_variable: environment variable with the file that GitHub Actions gives to a step; text is appended.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Format:
 
 @dataclass(frozen=True)
 class CheckRow:
-    """One check as others show it; `points` and `possible` are on the scale of the whole assignment."""
+    """One check as other graders show it; `points` and `possible` are on the scale of the whole assignment."""
 
     id: str
     title: str
@@ -49,15 +49,15 @@ class CheckRow:
 
 
 def rows(report: GradeReport, max_chars: int | None = MESSAGE_LIMITS[0]) -> list[CheckRow]:
-    """The checks that count, in their order; what is not applicable is nobody's loss and left out.
+    """Return the checks that count, in order; not-applicable checks are omitted.
 
-    Failed tests of the instructor's that are no checks have no row of their own in our report: one row says so.
+    The instructor's failed tests are not checks, so the report has no rows for them: one row reports them all.
     """
     scale = _scale(report)
     made = [_row(check, report, scale, max_chars) for check in report.checks if check.outcome != "not-applicable"]
     if report.verdict == "failed" and not any(row.outcome == "failed" for row in made):
-        words = for_log(report.reason, max_chars)
-        made.append(CheckRow("course", "the course's own tests", "custom", "failed", 0.0, 0.0, words, None, 0.0))
+        message = for_log(report.reason, max_chars)
+        made.append(CheckRow("course", "the course's own tests", "custom", "failed", 0.0, 0.0, message, None, 0.0))
     return made
 
 
@@ -72,13 +72,13 @@ def _row(check: CheckResult, report: GradeReport, scale: float, max_chars: int |
         outcome=outcome,
         points=round(check.points_earned * scale, 6),
         possible=round(check.points_possible * scale, 6),
-        message=for_log(_words(check, report), max_chars),
+        message=for_log(_message(check, report), max_chars),
         location=source_location(check, report),
         seconds=check.seconds,
     )
 
 
-def _words(check: CheckResult, report: GradeReport) -> str:
+def _message(check: CheckResult, report: GradeReport) -> str:
     if check.outcome == "failed":
         lines = [f"expected: {check.expected}", f"actual:   {check.actual}"]
         return "\n".join([*lines, f"hint:     {check.hint}"] if hints_allowed(report) else lines)
@@ -88,14 +88,14 @@ def _words(check: CheckResult, report: GradeReport) -> str:
 
 
 def hints_allowed(report: GradeReport) -> bool:
-    """Whether the run was to say more than what the submission did."""
+    """Whether the report may show hints and the diagnosis (`--attn-hints`)."""
     return report.settings.get("hints", "explain") != "none"
 
 
 def source_location(check: CheckResult, report: GradeReport) -> tuple[str, int] | None:
-    """File and line of a check that failed: where the student's code broke, or else where it begins.
+    """Return file and line of a failed check: where the student's code raised, or else where it begins.
 
-    The file is relative to where the run was started. None when it lies in no file of the submission.
+    The file is relative to the folder of the run. None when the place is not in a file of the submission.
     """
     if check.outcome != "failed":
         return None
@@ -104,7 +104,7 @@ def source_location(check: CheckResult, report: GradeReport) -> tuple[str, int] 
 
 
 def student_place(report: GradeReport) -> tuple[str, int] | None:
-    """File and line at which the graded function or class begins."""
+    """Return file and line at which the graded function or class begins."""
     return _place(report.student.where, report)
 
 
@@ -116,7 +116,7 @@ def _place(where: str | None, report: GradeReport) -> tuple[str, int] | None:
 
 
 def _folder(report: GradeReport) -> str:
-    """From where the run was started to the submission's root: what a typed path has before a file of the report."""
+    """Return the path from the folder of the run to the submission's root, taken from the target."""
     typed = report.student.target.replace("\\", "/")
     for file in report.student.files:
         before, found, after = typed.rpartition(file)
@@ -126,10 +126,10 @@ def _folder(report: GradeReport) -> str:
 
 
 def total(report: GradeReport) -> tuple[float, float]:
-    """Points earned and possible, as the course has set them for the whole assignment.
+    """Return earned and possible points on the scale that the course has set for the whole assignment.
 
-    What cannot be asked of a submission lowers its possible points; whoever sets up an assignment elsewhere needs one
-    number for everybody. So the share of what could be asked is given of the whole.
+    Checks that are not applicable lower the possible points of a submission. An assignment elsewhere needs one number
+    for all students, so the share of the applicable points is scaled to the whole.
     """
     return round(report.score.earned * _scale(report), 6), round(_whole(report), 6)
 
@@ -155,7 +155,7 @@ def _scale(report: GradeReport) -> float:
 
 
 def verdict_line(report: GradeReport) -> str:
-    """One line: the verdict and its points, or why there is none."""
+    """Return verdict and points in one line, or the reason why there is no verdict."""
     if report.verdict == "ungradable":
         return f"Not graded, and no points given or taken: {for_log(report.reason, 2000)}"
     earned, possible = total(report)
@@ -164,7 +164,7 @@ def verdict_line(report: GradeReport) -> str:
 
 
 def headline(report: GradeReport) -> str:
-    """What stands above the checks: the verdict, the named mistake and its hint."""
+    """Return the lines above the checks: verdict, named mistake and its hint."""
     lines = [verdict_line(report)]
     if report.model.fallback_reason:
         lines.append(f"Graded in the embedded model, because {for_log(report.model.fallback_reason, 500)}")
@@ -174,22 +174,22 @@ def headline(report: GradeReport) -> str:
 
 
 def points_text(value: float) -> str:
-    """Points as people write them: two decimals at most."""
+    """Format points with at most two decimals."""
     return f"{value:.2f}".rstrip("0").rstrip(".")
 
 
 def as_json(document: dict[str, Any]) -> str:
-    """JSON as every reader takes it: no NaN, and nothing but ASCII."""
+    """Return JSON that every reader accepts: without NaN, and ASCII only."""
     return json.dumps(document, allow_nan=False, indent=1) + "\n"
 
 
 def fit_to_size(texts: Iterable[str], max_bytes: int) -> str:
-    """The first of these texts, each shorter than the one before, that is no larger than that.
+    """Return the first text that is small enough; each text is shorter than the one before it.
 
     Raises:
-        ValueError: not even the last one is.
+        ValueError: the last text is still too large.
     """
     for text in texts:
         if len(text.encode("utf-8")) <= max_bytes:
             return text
-    raise ValueError(f"nothing is as short as {max_bytes} bytes")
+    raise ValueError(f"no text has at most {max_bytes} bytes")

@@ -1,11 +1,11 @@
-"""Pictures of attention, on their own or after a graded run: plain arrays in, a matplotlib `Figure` out.
+"""Plots of attention, for notebooks and for graded runs: plain arrays in, a matplotlib `Figure` out.
 
     from pytest_attn_grader.reports.plots import plot_head, save_figure
 
     save_figure(plot_head(reference, student, tokens), "head.svg")
 
-Nothing here touches pyplot or a window system, and matplotlib is imported when this package is. Colours can be told
-apart with any colour vision and in grey: cividis for weights, purple to orange around zero for differences.
+No module here uses pyplot or a window system. The colours are distinct with any colour vision and in grey: cividis for
+weights, purple to orange around zero for differences.
 """
 
 from pytest_attn_grader.reports.plots.bars import plot_drift, plot_next_tokens

@@ -1,4 +1,4 @@
-"""What the model says next, and how far the change reaches: bars and a line."""
+"""Plots of the next-token predictions (bars) and of the residual drift (line)."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from pytest_attn_grader.reports.plots.style import (
 def plot_next_tokens(
     reference: Sequence[tuple[str, float]], student: Sequence[tuple[str, float]], *, title: str = ""
 ) -> Figure:
-    """The likeliest next tokens of both models, the likeliest on top, probabilities written out.
+    """Plot the most likely next tokens of both models, with their probabilities.
 
     Args:
-        reference, student: (token, probability), the likeliest first.
+        reference, student: (token, probability), the most likely first.
         title: over the picture.
     """
     figure = new_figure(COLUMN_WIDTH, 0.9 + 0.24 * max(len(reference), len(student)))
@@ -49,7 +49,7 @@ def plot_next_tokens(
 
 
 def plot_drift(drift: Sequence[Any], *, layer_idx: int, title: str = "") -> Figure:
-    """How far the student's residual stream is from the reference's, layer by layer.
+    """Plot the distance of the student's residual stream from the reference's, layer by layer.
 
     Args:
         drift: relative distances before each layer and, last, where the output layer reads.

@@ -1,4 +1,4 @@
-"""Attention maps side by side: reference, student, and student minus reference."""
+"""Heatmaps of attention: reference, student, and student minus reference."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PANELS = ("reference", "student", "student − reference")  # noqa: RUF001  # a 
 
 
 def plot_head(reference: Any, student: Any, tokens: Sequence[str], *, title: str = "") -> Figure:
-    """One head: both maps and, around zero, their difference on one scale, values written in when there is room.
+    """Plot one head: both maps and their difference on one scale, with values when the map is small.
 
     Args:
         reference, student: ``(query_len, key_len)``, tensors, arrays or lists; NaN is drawn grey.
@@ -48,14 +48,14 @@ def plot_head(reference: Any, student: Any, tokens: Sequence[str], *, title: str
 
 
 def plot_head_grid(reference: Any, student: Any, tokens: Sequence[str], *, title: str = "") -> Figure:
-    """Every head of a layer, a row each: reference, student and difference, all on one scale.
+    """Plot every head of a layer, one per row: reference, student and difference, all on one scale.
 
     Args:
         reference, student: ``(num_heads, query_len, key_len)``, tensors, arrays or lists; NaN is drawn grey.
         tokens: what each position reads as.
         title: over the picture.
     """
-    heads = [_panels(mine, yours) for mine, yours in zip(reference, student, strict=True)]
+    heads = [_panels(*maps) for maps in zip(reference, student, strict=True)]
     top = _top([panel for maps in heads for panel in maps[:2]])
     figure = new_figure(COLUMN_WIDTH, 1.0 + 1.75 * len(heads))
     if title:
@@ -73,14 +73,14 @@ def plot_head_grid(reference: Any, student: Any, tokens: Sequence[str], *, title
 
 
 def _panels(reference: Any, student: Any) -> list[np.ndarray[Any, Any]]:
-    mine, yours = as_map(student), as_map(reference)
-    if mine.shape != yours.shape or mine.ndim != 2:
-        raise ValueError(f"reference and student must be maps of one shape, got {yours.shape} and {mine.shape}")
-    return [yours, mine, mine - yours]
+    maps = as_map(reference), as_map(student)
+    if maps[0].shape != maps[1].shape or maps[0].ndim != 2:
+        raise ValueError(f"reference and student must be 2-D maps of one shape, got {maps[0].shape}, {maps[1].shape}")
+    return [*maps, maps[1] - maps[0]]
 
 
 def _top(weights: Sequence[np.ndarray[Any, Any]]) -> float:
-    """The upper end of the scale that all panels share: a difference is drawn from minus this to this."""
+    """Return the upper end of the scale of all panels; the difference ranges from its negative to it."""
     together = np.stack(list(weights))
     return max(float(np.max(together, where=np.isfinite(together), initial=0.0)), 1e-12)
 

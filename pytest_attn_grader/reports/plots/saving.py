@@ -1,4 +1,4 @@
-"""Pictures on disk: PNG for a screen, SVG for paper, both without any window system."""
+"""Write the plots of a report as PNG and SVG, without a window system."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ PIXELS_PER_INCH = 160
 
 
 def save_figure(figure: Figure, path: Path | str) -> None:
-    """Write a figure; the ending of the path says which format. The same figure always gives the same bytes."""
+    """Write a figure in the format of the path's suffix; the same figure always gives the same bytes."""
     path = Path(path)
     FigureCanvasAgg(figure)
     metadata = {"Date": None} if path.suffix == ".svg" else None
-    # Letters as paths: the picture looks the same where this font is missing, and tokens never become markup.
+    # Letters as paths: the plot looks the same where the font is missing, and tokens never become markup.
     with rc_context({"svg.fonttype": "path", "svg.hashsalt": "attn-grader"}):
         figure.savefig(path, dpi=PIXELS_PER_INCH, metadata=metadata)
 
 
 def draw_figures(report: GradeReport) -> dict[str, Figure]:
-    """The pictures of a report by name; none when there was nothing to compare."""
+    """Draw the plots of a report, by name; none when the report has no comparison."""
     compared = report.comparison
     if compared is None:
         return {}
@@ -61,10 +61,10 @@ def draw_figures(report: GradeReport) -> dict[str, Figure]:
 
 
 def write_plots(report: GradeReport, folder: Path) -> tuple[Path, ...]:
-    """Write every picture of a report as PNG and SVG; no folder when there is nothing to draw.
+    """Write every plot of a report as PNG and SVG; no folder is made when there is nothing to draw.
 
     Raises:
-        OSError: the folder cannot be made or written.
+        OSError: the folder cannot be created or written.
     """
     written = []
     for name, figure in draw_figures(report).items():

@@ -45,9 +45,9 @@ def test_one_report_s_failure_is_not_another_s(folder: Path, serve: Serve) -> No
         lines,
         [
             "cannot be read (No such file or directory)",
-            "is no report of --attn-report that this version can read",
+            "is not a report that this version can read",
             "no usable answer after 2 tries (600 s at most): the answer could not be used: there is no JSON",
-            "is no report of --attn-report",
+            "is not a report",
             "holds no evaluation. Grade the submission again, with this version.",
             "holds no evaluation",
             r"has no verdict to assess (no model\x1b[2J). Grade the submission again.",

@@ -76,7 +76,7 @@ def test_a_grid_has_a_row_a_head() -> None:
 
 
 def test_shapes_that_do_not_fit_are_named() -> None:
-    with pytest.raises(ValueError, match=r"got \(3, 3\) and \(2, 2\)"):
+    with pytest.raises(ValueError, match=r"got \(3, 3\), \(2, 2\)"):
         plot_head(RIGHT, [[1.0, 0.0], [0.5, 0.5]], TOKENS)
 
 
