@@ -23,6 +23,16 @@ _SYSTEM = (
     "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/alternatives", "/etc/localtime", "/etc/timezone",
     "/etc/passwd", "/etc/group", "/etc/nsswitch.conf",
 )  # fmt: skip
+# Root outside is the owner of these files inside too, whatever its number and capabilities there.
+_KERNEL_SETTINGS = (
+    "/proc/sys",
+    "/proc/sysrq-trigger",
+    "/proc/irq",
+    "/proc/bus",
+    "/proc/fs",
+    "/proc/acpi",
+    "/proc/scsi",
+)
 _LIBRARY_VARIABLES = ("LD_LIBRARY_PATH",)
 SET_VARIABLES = {"HOME": "/tmp", "TMPDIR": "/tmp"}
 
@@ -70,7 +80,11 @@ def _command_for(program: str, root: Path, import_paths: Iterable[str], worker_f
             command += ["--symlink", os.readlink(place), place]
         else:
             command += ["--ro-bind-try", place, place]
-    command += ["--proc", "/proc", "--dev", "/dev", "--size", size, "--tmpfs", "/dev/shm", "--remount-ro", "/dev"]
+    command += ["--proc", "/proc"]
+    for place in _KERNEL_SETTINGS:
+        command += ["--ro-bind-try", place, place]
+    command += ["--ro-bind", "/dev/null", "/proc/keys"] if os.path.exists("/proc/keys") else []
+    command += ["--dev", "/dev", "--size", size, "--tmpfs", "/dev/shm", "--remount-ro", "/dev"]
     command += ["--size", size, "--tmpfs", "/tmp"]
     for place in _needed(root, import_paths, worker_folder):
         command += ["--ro-bind-try", place, place]

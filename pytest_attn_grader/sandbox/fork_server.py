@@ -38,6 +38,7 @@ class ForkServer:
         self._process: subprocess.Popen[bytes] | None = None
         self._requests: socket.socket | None = None
         self._started_by = os.getpid()
+        self._descriptor: int | None = None
         self.forks_into_namespaces = False  # until it has been tried
 
     def start(self, start_process: Callable[[str, tuple[int, ...], int], subprocess.Popen[bytes]]) -> None:
@@ -59,6 +60,7 @@ class ForkServer:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
             self._process = start_process(f"/proc/self/fd/{program}", (program, theirs.fileno()), theirs.fileno())
+            self._descriptor = os.pidfd_open(self._process.pid)
             self._requests = ours
         except OSError as error:
             ours.close()
@@ -76,6 +78,18 @@ class ForkServer:
             self._process.kill()
             self._process.wait()
         self._process = None
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    @property
+    def pid(self) -> int | None:
+        """Its process id; None once it has ended: the number may be another process's by now."""
+        if self._process is None or self._descriptor is None:
+            return None
+        poll = select.poll()
+        poll.register(self._descriptor, select.POLLIN)
+        return None if poll.poll(0) else self._process.pid
 
     def fork_worker(
         self, config: Mapping[str, Any], connection: socket.socket, control: socket.socket, handle: socket.socket
@@ -104,8 +118,7 @@ class ForkServer:
         finally:
             os.close(output)
             os.close(myself)
-        assert self._process is not None  # as long as there is a socket for requests
-        return ForkedProcess(control, os.fdopen(printed, "rb", buffering=0), parent=self._process.pid)
+        return ForkedProcess(control, os.fdopen(printed, "rb", buffering=0), server=self)
 
 
 class ForkedProcess:
@@ -116,9 +129,9 @@ class ForkedProcess:
 
     stdin = None
 
-    def __init__(self, control: socket.socket, stdout: IO[bytes], *, parent: int) -> None:
+    def __init__(self, control: socket.socket, stdout: IO[bytes], *, server: ForkServer) -> None:
         self.stdout = stdout
-        self.parent = parent
+        self._server = server
         self.note = ""
         self._pid: int | None = None
         self._control = control
@@ -126,6 +139,11 @@ class ForkedProcess:
         self._open = True
         self._status: int | None = None
         self._descriptor: int | None = None
+
+    @property
+    def parent(self) -> int | None:
+        """The fork server's process id; None once that has ended."""
+        return self._server.pid
 
     @property
     def pid(self) -> int | None:
@@ -187,7 +205,7 @@ class ForkedProcess:
         with contextlib.suppress(OSError, OverflowError):
             descriptor = os.pidfd_open(number)
             # Asked once the descriptor holds on to it, so the answer is about the same process.
-            if parent_of(number) == self.parent:
+            if self.parent is not None and parent_of(number) == self.parent:
                 self._pid, self._descriptor = number, descriptor
             else:
                 os.close(descriptor)

@@ -91,6 +91,7 @@ def spawn_worker(
         # The root must not come before torch: a student's torch.py would be taken for the library.
         "import_paths": [path for path in import_paths if path and not _same_folder(path, root)],
         "threads": THREADS,
+        "in_namespaces": in_namespaces,
     }
     control: socket.socket | None = None
     process: subprocess.Popen[bytes] | ForkedProcess
@@ -121,7 +122,7 @@ def start_fork_server(import_paths: Sequence[str]) -> ForkServer:
     made = ForkServer()
 
     def start(program: str, descriptors: tuple[int, ...], requests: int) -> subprocess.Popen[bytes]:
-        config = {"nursery": True, "descriptor": requests, "import_paths": [*import_paths], "threads": THREADS}
+        config = {"fork_server": True, "descriptor": requests, "import_paths": [*import_paths], "threads": THREADS}
         return subprocess.Popen(
             _command(config, sys.executable),
             executable=program,

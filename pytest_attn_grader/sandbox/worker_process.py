@@ -27,6 +27,7 @@ from pytest_attn_grader.sandbox.exit_reasons import (
     student_failure,
 )
 from pytest_attn_grader.sandbox.fork_server import ForkedProcess
+from pytest_attn_grader.sandbox.grader_process import protect_grader, unprotect_grader
 from pytest_attn_grader.sandbox.launch import SpawnedWorker, spawn_worker
 from pytest_attn_grader.sandbox.output_reader import OutputReader
 from pytest_attn_grader.sandbox.signals import kill_children, kill_group
@@ -37,7 +38,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 # The supervisor needs a few milliseconds, and longer only for hundreds of processes.
-_END_SECONDS = 60.0
+_END_SECONDS = 10.0
+_STOPPED_SECONDS = 1.0
 _UNSUPERVISED_SECONDS = 2.0
 _SIGNALLED = 128
 _GREETING_SECONDS = 1.0
@@ -84,7 +86,12 @@ class WorkerProcess:
         if self._process is not None:
             raise RuntimeError("a WorkerProcess starts once; make a new one")
         self._started = time.monotonic()
-        spawned = spawn_worker(self.root, self.import_paths, self.limits, in_namespaces=self.in_namespaces)
+        protect_grader()
+        try:
+            spawned = spawn_worker(self.root, self.import_paths, self.limits, in_namespaces=self.in_namespaces)
+        except BaseException:
+            unprotect_grader()
+            raise
         self._spawned = spawned
         self._process, self._connection, self._control = spawned.process, spawned.connection, spawned.control
         assert self._process.stdout is not None
@@ -179,6 +186,7 @@ class WorkerProcess:
                 return
             self._sample_memory()
             self._end_process(self._process)
+            unprotect_grader()
             self._connection.close()
             self._connection = None
             if self._control is not None:
@@ -270,8 +278,7 @@ class WorkerProcess:
         assert self._process is not None
         if error.fault == "closed":
             # The supervisor passes the status on once it has cleaned up below the worker.
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(_END_SECONDS)
+            _wait_unless_stopped(self._process, _END_SECONDS)
         status = self._process.poll()
         note = self._spawned.read_note() if self._spawned is not None and status is not None else ""
         flooded = self._output is not None and self._output.flooded
@@ -300,22 +307,43 @@ class WorkerProcess:
             elif process.stdin is not None:
                 process.stdin.close()
         if sys.platform.startswith("linux"):
-            # Before its greeting nothing of the student's has run; and where there is no supervisor nobody listens.
-            supervised = self.hello is not None and self.hello["pid"] != process.pid
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(_END_SECONDS if supervised else _UNSUPERVISED_SECONDS)
-                return
-            if process.pid is None:
-                # Not known to be ours, so it is not signalled. A supervisor that starts later finds its standard input
-                # closed and ends by itself.
-                return
-            owner = process.parent if isinstance(process, ForkedProcess) else None
-            with contextlib.suppress(ValueError):  # it has ended meanwhile
-                process_tree.kill_process_tree(process.pid, owner=owner)
+            self._end_supervisor(process)
         else:
             assert isinstance(process, subprocess.Popen)
             kill_children(process.pid)
             if sys.platform != "win32":
                 kill_group(process.pid, parent=os.getpid())
-        process.kill()
-        process.wait()
+            process.kill()
+            process.wait()
+
+    def _end_supervisor(self, process: subprocess.Popen[bytes] | ForkedProcess) -> None:
+        # Before its greeting nothing of the student's has run; and without a supervisor nothing listens.
+        supervised = self.hello is not None and self.hello["pid"] != process.pid
+        ended = _wait_unless_stopped(process, _END_SECONDS if supervised else _UNSUPERVISED_SECONDS)
+        # A supervisor without a known number is not signalled. If it starts later, it finds its standard input closed
+        # and ends by itself.
+        if not ended and process.pid is not None:
+            with contextlib.suppress(ValueError):  # it has ended meanwhile
+                process_tree.kill_process_tree(process.pid, owner=_owner_of(process))
+            process.kill()
+            process.wait()
+        owner = _owner_of(process)
+        if owner is not None:
+            process_tree.kill_orphans(owner)
+
+
+def _owner_of(process: subprocess.Popen[bytes] | ForkedProcess) -> int | None:
+    """Return the process whose child a supervisor is; None when that one has ended."""
+    return process.parent if isinstance(process, ForkedProcess) else os.getpid()
+
+
+def _wait_unless_stopped(process: subprocess.Popen[bytes] | ForkedProcess, seconds: float) -> bool:
+    """Wait for the end of a supervisor; False when it has not ended in time, or is stopped and never will."""
+    give_up = time.monotonic() + seconds
+    while time.monotonic() < give_up:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_STOPPED_SECONDS)
+            return True
+        if process.pid is not None and process_tree.is_stopped(process.pid):
+            return False
+    return False

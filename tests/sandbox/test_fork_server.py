@@ -119,9 +119,9 @@ def test_it_sees_what_a_started_one_sees(tier: str, tmp_path: Path, tmp_path_fac
     started.pop("rights"), forked.pop("rights")
     assert forked.pop("write into the program") != "done"
     started.pop("write into the program")
-    # The cradle's own parts are loaded there besides.
+    # The fork server's own modules are loaded there too.
     private = set(forked.pop("private")) - set(started.pop("private"))  # type: ignore[call-overload]
-    assert private <= {f"_attn_sandbox.{name}" for name in ("below", "cradle", "namespaces", "supervisor")}
+    assert private <= {f"_attn_sandbox.{name}" for name in ("fork_server", "namespaces", "process_tree", "supervisor")}
     assert forked == started
 
 

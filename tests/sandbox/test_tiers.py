@@ -38,7 +38,7 @@ QUERY = (("query", TensorRef("query")),)
 def test_the_tier_and_why(
     requested: str, required: str | None, broken: str, chosen: str, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bubblewrap, "why_not", lambda: broken)
+    monkeypatch.setattr(bubblewrap, "unavailable_reason", lambda: broken)
     tier = choose_tier(requested, required)
     assert tier.name == chosen
     assert words in tier.why
@@ -56,7 +56,7 @@ def test_the_tier_and_why(
 def test_nothing_weaker_takes_its_place(
     requested: str, required: str | None, broken: str, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bubblewrap, "why_not", lambda: broken)
+    monkeypatch.setattr(bubblewrap, "unavailable_reason", lambda: broken)
     with pytest.raises(SandboxUnavailableError) as caught:
         choose_tier(requested, required)
     assert words in str(caught.value)

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import subprocess
+import sys
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -26,3 +32,44 @@ def tried(action):
 def left_in(folder: Path | str) -> list[psutil.Process]:
     """The processes that stand in this folder."""
     return [each for each in psutil.process_iter(["cwd"]) if each.info["cwd"] == str(folder)]
+
+
+ORDINARY_USER = 65534
+
+
+@cache
+def ordinary_python() -> tuple[str, str] | None:
+    """An interpreter and a PYTHONPATH with which an ordinary user can grade; None where there is none."""
+    paths = os.pathsep.join(path for path in sys.path if path)
+    for python in (sys.executable, f"/usr/bin/python3.{sys.version_info.minor}"):
+        with contextlib.suppress(OSError):
+            command = [python, "-c", "import torch, safetensors, pytest_attn_grader"]
+            tried = subprocess.run(command, cwd="/", env={"PYTHONPATH": paths}, check=False, **_identity())
+            if tried.returncode == 0:
+                return python, paths
+    return None
+
+
+def _identity() -> dict[str, Any]:
+    """For `subprocess`: an ordinary user, if this one is root."""
+    return {"user": ORDINARY_USER, "group": ORDINARY_USER, "extra_groups": []} if os.geteuid() == 0 else {}
+
+
+def run_as(user: str, code: str, *arguments: str) -> str:
+    """Run a script in a process of its own, as `root` or as `ordinary` user; return what it printed."""
+    python, environment = sys.executable, dict(os.environ)
+    if user == "root" and os.geteuid() != 0:
+        pytest.skip("not root")
+    if user == "ordinary":
+        known = ordinary_python()
+        if known is None:
+            pytest.skip(f"no interpreter that uid {ORDINARY_USER} can run and that has torch")
+        python = known[0]
+        environment = {"PATH": os.environ["PATH"], "PYTHONPATH": known[1]}
+    command = [python, "-c", code, *arguments]
+    identity = _identity() if user == "ordinary" else {}
+    done = subprocess.run(
+        command, cwd="/", env=environment, capture_output=True, text=True, timeout=120, check=False, **identity
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from . import namespaces
+from .privileges import hide_memory
 from .supervisor import become_subreaper, fork_worker, supervise_worker
 
 # Of a worker: its socket, its supervisor's standard input, where it prints, and the grader's process.
@@ -36,6 +37,9 @@ def serve_forks(requests: int, bare_path: Sequence[str]) -> tuple[int, dict[str,
         bare_path: `sys.path` without the places that the grader named.
     """
     listening = socket.socket(fileno=requests)
+    # A worker that wrote here would write into every later one.
+    hide_memory()
+    become_subreaper()  # of the processes of a worker whose supervisor is dead; the grader kills them
     # SIGCHLD is ignored, so the kernel reaps the supervisors.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     # What is here stays: a collection in a worker would only copy these pages.

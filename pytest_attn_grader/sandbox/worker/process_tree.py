@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
 import signal
 import time
 from collections.abc import Callable
 from functools import partial
+
+from .privileges import MACHINES
 
 _KILL_SECONDS = 60.0  # hundreds of processes take their time to end on a busy machine
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
@@ -42,6 +45,55 @@ def kill_process_tree(root: int, *, owner: int | None = None) -> None:
         if not victims:
             return
         time.sleep(0.001)
+
+
+def kill_orphans(parent: int, *, seconds: float = 2.0) -> None:
+    """Kill the processes of student code whose supervisor is dead, so that they are children of `parent` now.
+
+    They are known by two things that a worker has and cannot shed: it is in another session than `parent`, and it has a
+    seccomp filter more (where there are no filters: `no_new_privs`). Other children of `parent` are left alone.
+
+    Args:
+        parent: this process, or the fork server that it uses.
+        seconds: give up after this time.
+    """
+    own = _session_and_filters(check_number(parent))
+    give_up = time.monotonic() + seconds
+    while own is not None and time.monotonic() < give_up:
+        found = {pid: _session_and_filters(pid) for pid in children_of(parent)}
+        orphans = [pid for pid, each in found.items() if each is not None and each[0] != own[0] and each[1] > own[1]]
+        if not orphans:
+            return
+        for orphan in orphans:
+            for pid in (orphan, *descendants(orphan)):
+                signal_below(parent, pid, signal.SIGKILL)
+            if parent == os.getpid():
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(orphan, os.WNOHANG)
+        time.sleep(0.001)
+
+
+def _session_and_filters(pid: int) -> tuple[int, int] | None:
+    """Return a process's session and how restricted it is; None once it is gone."""
+    with contextlib.suppress(OSError, ValueError), open(f"/proc/{pid}/status", "rb") as status:
+        fields = dict(line.split(b":", 1) for line in status if b":" in line)
+        field = b"Seccomp_filters" if platform.machine() in MACHINES else b"NoNewPrivs"
+        return os.getsid(pid), int(fields[field])
+    return None
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether a process has been stopped by a signal."""
+    with contextlib.suppress(OSError, IndexError), open(f"/proc/{pid}/stat", "rb") as stat:
+        return stat.read().rpartition(b")")[2].split()[0] in b"Tt"
+    return False
+
+
+def children_of(pid: int) -> list[int]:
+    """Return the children of a process; empty where there is no /proc."""
+    with contextlib.suppress(OSError):
+        return [int(name) for name in os.listdir("/proc") if name.isdigit() and parent_of(int(name)) == pid]
+    return []
 
 
 def check_ours(pid: object, *, owner: int | None = None) -> None:

@@ -11,21 +11,21 @@ with its process group and its children, and a descendant that left both survive
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import select
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from .privileges import hide_memory, set_process_option
 from .process_tree import iter_descendants, kill_process_tree, proportional_bytes, resident_bytes
 
 if TYPE_CHECKING:
     import socket
 
 _PR_SET_PDEATHSIG = 1
-_PR_SET_CHILD_SUBREAPER = 36
+PR_SET_CHILD_SUBREAPER = 36
 _CHECK_SECONDS = 0.05
 _CHECK_SECONDS_WITH_CHILDREN = 0.005  # a bomb doubles
 _CHECK_SECONDS_WITHOUT_PIDFD = 0.02
@@ -49,6 +49,7 @@ def supervise(close_in_parent: Sequence[int], max_processes: int | None, max_byt
     worker_pid = fork_worker()
     if worker_pid == 0:
         return
+    hide_memory()
     for descriptor in close_in_parent:
         os.close(descriptor)
     status, note = supervise_worker(worker_pid, max_processes, max_bytes)
@@ -61,8 +62,7 @@ def supervise(close_in_parent: Sequence[int], max_processes: int | None, max_byt
 
 def become_subreaper() -> bool:
     """Become the parent of every descendant that loses its own; False where the system has no such thing."""
-    prctl = find_prctl()
-    return prctl is not None and prctl(_PR_SET_CHILD_SUBREAPER, 1) == 0
+    return sys.platform.startswith("linux") and set_process_option(PR_SET_CHILD_SUBREAPER, 1)
 
 
 def fork_worker() -> int:
@@ -81,9 +81,7 @@ def fork_worker() -> int:
 
 def die_with_parent() -> None:
     """Have the kernel kill this process when its parent ends."""
-    prctl = find_prctl()
-    if prctl is not None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    set_process_option(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def supervise_worker(
@@ -126,22 +124,6 @@ def read_note(control: socket.socket) -> str:
     with contextlib.suppress(OSError):
         return control.recv(_NOTE_BYTES).decode("ascii", "replace")
     return ""
-
-
-def find_prctl() -> Callable[[int, int], int] | None:
-    if not sys.platform.startswith("linux"):
-        return None
-    try:
-        library = ctypes.CDLL(None, use_errno=True)
-        function = library.prctl
-    except (OSError, AttributeError):
-        return None
-
-    def prctl(option: int, value: int) -> int:
-        result: int = function(option, ctypes.c_ulong(value), ctypes.c_ulong(0), ctypes.c_ulong(0), ctypes.c_ulong(0))
-        return result
-
-    return prctl
 
 
 def redirect_stdin_to_devnull() -> None:

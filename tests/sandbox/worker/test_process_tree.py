@@ -14,12 +14,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import psutil
 import pytest
 
 from pytest_attn_grader.cli.grade.runners import ForkServerRunner
-from pytest_attn_grader.sandbox.fork_server import ForkedProcess
+from pytest_attn_grader.sandbox.fork_server import ForkedProcess, ForkServer
 from pytest_attn_grader.sandbox.signals import kill_children, kill_group
 from pytest_attn_grader.sandbox.worker import process_tree
 from pytest_attn_grader.sandbox.worker.limits import Limits
@@ -120,7 +122,7 @@ def test_a_supervisor_that_does_not_say_who_it_is_is_never_signalled(
     control, other = socket.socketpair()
     connection, far = socket.socketpair()
     with other, far, open(os.devnull, "rb") as printed:
-        process = ForkedProcess(control, printed, parent=os.getpid())
+        process = ForkedProcess(control, printed, server=cast(ForkServer, SimpleNamespace(pid=os.getpid())))
         worker = WorkerProcess(root=tmp_path, import_paths=[], limits=Limits())
         vars(worker).update(_process=process, _control=control, _connection=connection)
         other.sendall(said)
@@ -135,7 +137,7 @@ def test_a_supervisor_that_does_not_say_who_it_is_is_never_signalled(
 def test_a_supervisor_that_is_a_child_of_the_warm_sandbox_is_known(child: subprocess.Popen[bytes]) -> None:
     control, other = socket.socketpair()
     with other, open(os.devnull, "rb") as printed:
-        process = ForkedProcess(control, printed, parent=os.getpid())
+        process = ForkedProcess(control, printed, server=cast(ForkServer, SimpleNamespace(pid=os.getpid())))
         other.sendall(b"pid %d\n" % child.pid)
         assert process.pid == child.pid
         process.kill()
