@@ -60,7 +60,7 @@ class AssessorUnavailableError(UngradableError):
 
 
 class PatchingError(AttnGraderError, ValueError):
-    """The model or the attention does not fit: unknown architecture, layer out of range, wrong result shape."""
+    """An attention cannot be put into a model: unknown architecture, layer out of range, wrong result shape."""
 
 
 class SubmissionError(AttnGraderError):

@@ -9,8 +9,8 @@ Usable on its own, in a notebook:
     figures = run_inference_comparison(model, student_model, "The cat sat on the mat")
     print(figures["cosine_similarity"][0])  # one number a head of layer 0
 
-``my_attention`` is ``attention(query, key, value, keep_mask)``, see `replace_attention_mechanism`. Known architectures
-are the rows of `pytest_attn_grader.models.architectures.ARCHITECTURES`.
+``my_attention`` is ``attention(query, key, value, keep_mask)``, see `replace_attention_mechanism`. Which
+models it can be put into is derived from the model, see `pytest_attn_grader.models.architectures`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import torch
 from torch import nn
 
 from pytest_attn_grader.errors import PatchingError
-from pytest_attn_grader.models.architectures import Architecture, find_architecture
+from pytest_attn_grader.models.architectures import Architecture, find_architecture, inherit_architecture
 from pytest_attn_grader.models.patching.attention_function import is_attention_block
 from pytest_attn_grader.models.patching.blocks import replace_block, replace_function
 from pytest_attn_grader.models.patching.dispatch import register, track_output_attentions
@@ -77,17 +77,17 @@ def extract_attention_layer(model: AutoModel, layer_idx: int = 0) -> nn.Module:
     """The module that is a layer's attention: it projects to query, key and value and calls the attention function.
 
     Args:
-        model: a transformers model of a known architecture, with or without head.
+        model: a transformers model whose attention can be replaced, with or without head.
         layer_idx: which layer, from 0; negative counts from the end, as in Python.
 
     Returns:
         The module itself, not a copy: ``h[i].attn`` in GPT-2, ``encoder.layer[i].attention.self`` in BERT.
 
     Raises:
-        PatchingError: unknown architecture, or layer_idx out of range.
+        PatchingError: the model's attention cannot be replaced, or layer_idx out of range.
     """
     architecture = find_architecture(model)
-    return architecture.get_attention(model, _checked_layer_idx(layer_idx, len(architecture.get_layers(model))))
+    return architecture.get_attention(model, _checked_layer_idx(layer_idx, architecture.num_layers))
 
 
 def replace_attention_mechanism(
@@ -100,7 +100,7 @@ def replace_attention_mechanism(
     back to this function to replace another layer.
 
     Args:
-        model: a transformers model of a known architecture, with or without head.
+        model: a transformers model whose attention can be replaced, with or without head.
         student_attention: either an attention function, any callable or nn.Module
             ``attention(query, key, value, keep_mask) -> attn_output`` or ``(attn_output, attn_weights)``, where query
             is ``(batch, num_heads, query_len, head_dim)``, key and value ``(batch, num_heads, key_len, head_dim)``,
@@ -121,9 +121,9 @@ def replace_attention_mechanism(
         module that replaces the block as a whole and does not return them are NaN.
 
     Raises:
-        PatchingError: unknown architecture, layer_idx out of range, student_attention cannot be called that way; and,
-            when the model runs, a result of the wrong type, shape, dtype or device. What the student's code raises
-            itself comes through unchanged.
+        PatchingError: the model's attention cannot be replaced, layer_idx out of range, student_attention cannot be
+            called that way; and, when the model runs, a result of the wrong type, shape, dtype or device. What the
+            student's code raises itself comes through unchanged.
     """
     return patched_model(model, {layer_idx: student_attention})
 
@@ -132,14 +132,14 @@ def patched_model(model: AutoModel, attention_by_layer: Mapping[int, Callable[..
     """The same as `replace_attention_mechanism` for several layers at once, with one copy.
 
     Args:
-        model: a transformers model of a known architecture; it may be patched already.
+        model: a transformers model whose attention can be replaced; it may be patched already.
         attention_by_layer: for each layer_idx the attention it gets.
 
     Raises:
         PatchingError: as `replace_attention_mechanism`; also when two keys mean the same layer.
     """
     architecture = find_architecture(model)
-    num_layers = len(architecture.get_layers(model))
+    num_layers = architecture.num_layers
     chosen = {_checked_layer_idx(layer_idx, num_layers): student for layer_idx, student in attention_by_layer.items()}
     if len(chosen) != len(attention_by_layer):
         raise PatchingError(f"two of the layers {sorted(attention_by_layer)} are the same one of {num_layers} layers.")
@@ -152,6 +152,7 @@ def patched_model(model: AutoModel, attention_by_layer: Mapping[int, Callable[..
         _patch_layer(duplicate, architecture, layer_idx, student)
     track_output_attentions(duplicate)
     inherit_tokenizer(duplicate, model)
+    inherit_architecture(duplicate, model)
     return duplicate
 
 
@@ -215,7 +216,7 @@ def run_inference_comparison(model: AutoModel, student_model: AutoModel, prompt:
 def extract_attention_weights(model: AutoModel, input_ids: torch.Tensor, layer_idx: int = 0) -> torch.Tensor:
     """Attention weights of one layer, computed eagerly whatever the model is set to; the model is left as it is.
 
-    Works on any transformers model that returns its attentions, also of an architecture unknown here.
+    Works on any transformers model that returns its attentions, also of one whose attention cannot be replaced.
 
     Args:
         model: a transformers model; it runs without gradients and in evaluation mode.
@@ -246,7 +247,7 @@ def _patch_layer(model: AutoModel, architecture: Architecture, layer_idx: int, s
         replace_function(attention, student, layer_idx)
         return
     assert isinstance(student, nn.Module)  # is_attention_block has looked
-    num_heads = architecture.get_head_config(model).num_heads
+    num_heads = architecture.get_head_config(model, layer_idx).num_heads
     replace_block(attention, student, layer_idx, num_heads=num_heads, is_causal=architecture.is_causal(model))
     model.config.use_cache = False
     if getattr(model, "generation_config", None) is not None:

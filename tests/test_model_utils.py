@@ -19,11 +19,11 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForMaskedLM,
     BertConfig,
+    BloomConfig,
     DistilBertConfig,
     GPT2Config,
     GPTNeoXConfig,
     LlamaConfig,
-    OPTConfig,
     Qwen2Config,
     Qwen3Config,
 )
@@ -674,11 +674,10 @@ def test_extracted_weights_are_eager_and_leave_the_model_as_it_was(models, name,
     assert model.config._attn_implementation == implementation
 
 
-def test_weights_of_an_unknown_architecture_can_be_extracted():
-    config = OPTConfig(vocab_size=VOCAB_SIZE, hidden_size=32, ffn_dim=32, num_hidden_layers=2, num_attention_heads=4)
-    model = AutoModelForCausalLM.from_config(config)
+def test_weights_can_be_extracted_where_the_attention_cannot_be_replaced():
+    model = AutoModelForCausalLM.from_config(BloomConfig(vocab_size=VOCAB_SIZE, hidden_size=32, n_layer=2, n_head=4))
     assert extract_attention_weights(model, tokens(), -1).shape == (3, 4, 7, 7)
-    with pytest.raises(PatchingError, match="architecture 'opt'"):
+    with pytest.raises(PatchingError, match="no layer of BloomForCausalLM"):
         replace_attention_mechanism(model, plain_reference)
 
 

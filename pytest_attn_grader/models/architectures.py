@@ -1,24 +1,29 @@
-"""What differs between architectures, as one table: where a layer's attention is and what it is called.
+"""Where a model's attention is, how many heads it has and what its projections are called.
 
-Everything is said relative to ``model.base_model``, so the same row serves the bare model and the one with a head.
-To add an architecture, add a row and a checkpoint builder in tests/models/test_architectures.py.
+All of it is derived by one forward pass in which the reference attends in every layer, see `patching.recording`, and
+proven: the model with the reference in every layer has to give its own output. Only the names of the projections come
+from a table, whose rows are tried by name; a row holds when its values are the values that the attention got.
 """
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Mapping
 from dataclasses import dataclass
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from pytest_attn_grader.errors import PatchingError, UngradableError
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
+
+    from pytest_attn_grader.models.patching.recording import RecordedLayer
 
 
 @dataclass(frozen=True)
 class HeadConfig:
-    """How a model splits its width: ``num_heads * head_dim`` is the width of the queries."""
+    """How a layer splits its width: ``num_heads * head_dim`` is the width of the queries."""
 
     num_heads: int
     num_key_value_heads: int
@@ -31,10 +36,11 @@ class ProjectionNames:
 
     Args:
         query, key, value: one name each; the same name three times when they are fused in one matrix.
-        output: relative to the *layer*, because BERT keeps it outside its attention module.
+        output: the projection that mixes the heads' outputs.
         packing: ``separate``; ``fused`` = all queries, all keys, all values side by side; ``fused-per-head`` = the same
             three, but inside each head.
         transposed: True where weights are stored ``(in_features, out_features)`` (GPT-2's Conv1D), False for nn.Linear.
+        output_in_parent: True where `output` is relative to the module that the attention module is in (BERT).
     """
 
     query: str
@@ -43,138 +49,107 @@ class ProjectionNames:
     output: str
     packing: str = "separate"
     transposed: bool = False
+    output_in_parent: bool = False
+
+
+_FUSED = "query_key_value"
+_QKV = ("q_proj", "k_proj", "v_proj")
+PROJECTION_NAMES = (
+    ProjectionNames(*_QKV, "o_proj"),  # Llama and most decoders since
+    ProjectionNames(*_QKV, "out_proj"),  # OPT
+    ProjectionNames(*_QKV, "dense"),  # Phi
+    ProjectionNames("c_attn", "c_attn", "c_attn", "c_proj", packing="fused", transposed=True),  # GPT-2
+    ProjectionNames(_FUSED, _FUSED, _FUSED, "dense", packing="fused-per-head"),  # GPT-NeoX
+    ProjectionNames("query", "key", "value", "output.dense", output_in_parent=True),  # BERT and its descendants
+    ProjectionNames("q_lin", "k_lin", "v_lin", "out_lin"),  # DistilBERT
+)
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """One architecture.
+    """What was derived of one model.
 
     Args:
-        name: what messages call it.
-        model_types: ``model.config.model_type`` values it covers.
-        layers_path: from ``model.base_model`` to the list of layers.
-        attention_path: from a layer to the module that projects to query, key and value and calls the attention.
-        projections: what that module calls its projections.
-        causal: whether a query may see only the past (unless the configuration says otherwise).
+        model_type: ``model.config.model_type``; what messages call it.
+        attention_names: for each layer the name, in the model, of the module that projects to query, key and value and
+            calls the attention.
+        heads: for each layer its heads.
+        causal: whether a query sees only the past.
+        rotary: whether query and key are rotated by their positions between projection and attention.
+        projection_names: None where no row of `PROJECTION_NAMES` holds.
     """
 
-    name: str
-    model_types: tuple[str, ...]
-    layers_path: str
-    attention_path: str
-    projections: ProjectionNames
+    model_type: str
+    attention_names: tuple[str, ...]
+    heads: tuple[HeadConfig, ...]
     causal: bool
+    rotary: bool
+    projection_names: ProjectionNames | None
 
-    def get_layers(self, model: nn.Module) -> nn.ModuleList:
-        """The list of transformer layers; raises PatchingError when it is not where the table says."""
-        layers: nn.ModuleList = _follow(model.base_model, self.layers_path, model, self)
-        return layers
+    @property
+    def num_layers(self) -> int:
+        return len(self.attention_names)
+
+    @property
+    def projections(self) -> ProjectionNames:
+        """What the attention module calls its projections.
+
+        Raises:
+            UngradableError: that is not known, so a module cannot be given this model's weights.
+        """
+        if self.projection_names is None:
+            raise UngradableError(
+                f"The projections of a {self.model_type!r} model are not known here, so a module cannot be given its "
+                "weights. Hand in a function of query, key and value, or grade in another model (--attn-model=mini)."
+            )
+        return self.projection_names
 
     def get_attention(self, model: nn.Module, layer_idx: int) -> nn.Module:
-        """The attention module of one layer (``layer_idx`` counts from 0 and must be in range)."""
-        attention: nn.Module = _follow(self.get_layers(model)[layer_idx], self.attention_path, model, self)
-        return attention
+        """Return the attention module of one layer (``layer_idx`` counts from 0 and must be in range)."""
+        return model.get_submodule(self.attention_names[layer_idx])
 
     def get_output_projection(self, model: nn.Module, layer_idx: int) -> nn.Module:
-        """The projection that mixes the heads' outputs of one layer."""
-        projection: nn.Module = _follow(self.get_layers(model)[layer_idx], self.projections.output, model, self)
-        return projection
+        """Return the projection that mixes the heads' outputs of one layer."""
+        start = self.attention_names[layer_idx]
+        if self.projections.output_in_parent:
+            start = start.rpartition(".")[0]
+        return model.get_submodule(f"{start}.{self.projections.output}")
 
-    def get_head_config(self, model: nn.Module) -> HeadConfig:
-        """Number of query heads, of key/value heads, and their width."""
-        config: Any = model.config
-        num_heads = int(config.num_attention_heads)
-        num_key_value_heads = getattr(config, "num_key_value_heads", None)
-        head_dim = getattr(config, "head_dim", None)
-        return HeadConfig(
-            num_heads=num_heads,
-            num_key_value_heads=num_heads if num_key_value_heads is None else int(num_key_value_heads),
-            head_dim=int(config.hidden_size) // num_heads if head_dim is None else int(head_dim),
-        )
+    def get_head_config(self, model: nn.Module, layer_idx: int = 0) -> HeadConfig:
+        """Return the heads of one layer."""
+        return self.heads[layer_idx]
 
     def is_causal(self, model: nn.Module) -> bool:
-        """Whether this model's layers hide the future: BERT does too when it is configured as a decoder."""
-        config: Any = model.config
-        return bool(getattr(config, "is_causal", self.causal) or getattr(config, "is_decoder", False))
+        """Whether this model's layers hide the future."""
+        return self.causal
 
 
-_SPLIT = ProjectionNames("q_proj", "k_proj", "v_proj", "self_attn.o_proj")
-
-ARCHITECTURES: tuple[Architecture, ...] = (
-    Architecture(
-        name="GPT-2",
-        model_types=("gpt2",),
-        layers_path="h",
-        attention_path="attn",
-        projections=ProjectionNames("c_attn", "c_attn", "c_attn", "attn.c_proj", packing="fused", transposed=True),
-        causal=True,
-    ),
-    Architecture(
-        name="GPT-NeoX",
-        model_types=("gpt_neox",),
-        layers_path="layers",
-        attention_path="attention",
-        projections=ProjectionNames(
-            "query_key_value", "query_key_value", "query_key_value", "attention.dense", packing="fused-per-head"
-        ),
-        causal=True,
-    ),
-    Architecture(
-        name="Llama",
-        model_types=("llama", "mistral", "qwen2", "qwen3"),
-        layers_path="layers",
-        attention_path="self_attn",
-        projections=_SPLIT,
-        causal=True,
-    ),
-    Architecture(
-        name="BERT",
-        model_types=("bert",),
-        layers_path="encoder.layer",
-        attention_path="attention.self",
-        projections=ProjectionNames("query", "key", "value", "attention.output.dense"),
-        causal=False,
-    ),
-    Architecture(
-        name="DistilBERT",
-        model_types=("distilbert",),
-        layers_path="transformer.layer",
-        attention_path="attention",
-        projections=ProjectionNames("q_lin", "k_lin", "v_lin", "attention.out_lin"),
-        causal=False,
-    ),
-)
+# Weak, so that a model that is no longer used is not kept alive.
+_architectures: WeakKeyDictionary[nn.Module, Architecture] = WeakKeyDictionary()
 
 
 def find_architecture(model: nn.Module) -> Architecture:
-    """The row of the table that describes this model.
+    """Derive where this model's attention is, once for each model.
 
     Raises:
-        PatchingError: the model is no transformers model, or its architecture is not in the table.
+        PatchingError: it is not a transformers model, its attention cannot be replaced, or the model with the
+            reference in every layer does not give its own output.
     """
-    model_type = getattr(getattr(model, "config", None), "model_type", None)
-    if model_type is None or not hasattr(model, "base_model"):
-        raise PatchingError(
-            f"{type(model).__name__} is not a transformers model: it has no config.model_type to tell its architecture "
-            "by. Load it with transformers' AutoModelForCausalLM.from_pretrained or take pytest_attn_grader's "
-            "load_mini_transformer()."
-        )
-    for architecture in ARCHITECTURES:
-        if model_type in architecture.model_types:
-            return architecture
-    raise PatchingError(
-        f"architecture {model_type!r} ({type(model).__name__}) is not known here. Looked for config.model_type among "
-        f"{', '.join(known for architecture in ARCHITECTURES for known in architecture.model_types)}. "
-        "What works nevertheless: extract_attention_weights(model, input_ids, layer_idx) on any model that returns its "
-        "attentions, and grading on a model of a known architecture (--attn-model=distilgpt2 or mini)."
-    )
+    if model not in _architectures:
+        _architectures[model] = _derive(model)
+    return _architectures[model]
+
+
+def inherit_architecture(duplicate: nn.Module, model: nn.Module) -> None:
+    """Let a patched copy have its original's architecture: its own layers may be replaced as a whole."""
+    _architectures[duplicate] = find_architecture(model)
 
 
 def is_causal_model(model: nn.Module) -> bool:
     """Whether a query in this model sees only the past; where that is not known, nothing can be graded.
 
     Raises:
-        UngradableError: the model's architecture is not in the table.
+        UngradableError: the architecture cannot be derived.
     """
     try:
         return find_architecture(model).is_causal(model)
@@ -182,13 +157,59 @@ def is_causal_model(model: nn.Module) -> bool:
         raise UngradableError(str(unknown)) from unknown
 
 
-def _follow(start: Any, path: str, model: Any, architecture: Architecture) -> Any:
-    try:
-        return attrgetter(path)(start)
-    except AttributeError as missing:
+def _derive(model: nn.Module) -> Architecture:
+    from pytest_attn_grader.models.patching.recording import record_layers
+
+    model_type = getattr(getattr(model, "config", None), "model_type", None)
+    if model_type is None or not hasattr(model, "base_model"):
         raise PatchingError(
-            f"{type(model).__name__} says it is a {architecture.name} model "
-            f"(config.model_type={model.config.model_type!r}), but {type(start).__name__} has no {path!r}: {missing}. "
-            f"Its modules: "
-            f"{', '.join(name for name, _ in start.named_children()) or 'none'}."
-        ) from missing
+            f"{type(model).__name__} is not a transformers model: it has no config.model_type. Load it with "
+            "transformers' AutoModelForCausalLM.from_pretrained or take pytest_attn_grader's load_mini_transformer()."
+        )
+    layers = record_layers(model)
+    modules = [model.get_submodule(layer.name) for layer in layers]
+    return Architecture(
+        model_type=str(model_type),
+        attention_names=tuple(layer.name for layer in layers),
+        heads=tuple(_count_heads(layer) for layer in layers),
+        causal=all(layer.causal for layer in layers),
+        rotary=any("position_embeddings" in inspect.signature(type(module).forward).parameters for module in modules),
+        projection_names=_find_projection_names(model, layers),
+    )
+
+
+def _count_heads(layer: RecordedLayer) -> HeadConfig:
+    return HeadConfig(
+        num_heads=layer.query_shape[1], num_key_value_heads=layer.value.shape[1], head_dim=layer.query_shape[3]
+    )
+
+
+def _find_projection_names(model: nn.Module, layers: tuple[RecordedLayer, ...]) -> ProjectionNames | None:
+    for names in PROJECTION_NAMES:
+        if all(_names_hold(names, model, layer) for layer in layers):
+            return names
+    return None
+
+
+def _names_hold(names: ProjectionNames, model: nn.Module, layer: RecordedLayer) -> bool:
+    """Whether the modules are there, and the value that they project to is the one that the attention got."""
+    import torch
+
+    modules: Mapping[str, Any] = dict(model.named_modules())
+    output_start = layer.name.rpartition(".")[0] if names.output_in_parent else layer.name
+    inputs = [f"{layer.name}.{name}" for name in (names.query, names.key, names.value)]
+    if any(name not in modules for name in (*inputs, f"{output_start}.{names.output}")):
+        return False
+    heads = _count_heads(layer)
+    with torch.no_grad():
+        projected: Tensor = modules[inputs[-1]](layer.hidden_states)
+    width = heads.num_key_value_heads * heads.head_dim
+    if projected.shape[-1] != (width if names.packing == "separate" else 3 * width):
+        return False
+    if names.packing == "fused":
+        projected = projected[..., 2 * width :]
+    elif names.packing == "fused-per-head":
+        per_head = projected.reshape(*projected.shape[:-1], heads.num_heads, 3, heads.head_dim)
+        projected = per_head[..., 2, :].flatten(-2)
+    value = layer.value.transpose(1, 2).flatten(2)
+    return bool(torch.allclose(projected, value, rtol=1e-3, atol=1e-5))

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from safetensors import SafetensorError, safe_open
 
 from pytest_attn_grader.models.types import ModelSourceError
 
@@ -24,8 +27,13 @@ TOKENIZER_SETS: tuple[tuple[str, ...], ...] = (
     ("sentencepiece.bpe.model",),
 )
 _PICKLES = ("pytorch_model*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+# How the name of a class with a language modelling head ends.
+LANGUAGE_MODEL_HEADS = ("LMHeadModel", "ForCausalLM", "ForMaskedLM", "ForPreTraining")
+# Pretrained to tell replaced tokens, pairs of sentences or sounds, not to predict tokens.
+_OTHER_PRETRAINING = ("ElectraForPreTraining", "Wav2Vec2ForPreTraining", "ViTMAEForPreTraining")
+_ENCODER_DECODERS = ("t5", "mt5", "umt5", "bart", "mbart", "pegasus", "marian", "encoder-decoder", "whisper")
+_OTHER_SENSES = ("vision_config", "audio_config", "image_size", "num_mel_bins", "speech_config")
 _LFS_POINTER = b"version https://git-lfs"
-_HEADER_LIMIT_BYTES = 100_000_000  # safetensors' own limit
 
 
 def missing_parts(folder: Path) -> list[str]:
@@ -57,7 +65,7 @@ def check_checkpoint(folder: Path, *, remedy: str) -> dict[str, Any]:
         remedy: what to do when a file is damaged.
 
     Raises:
-        ModelSourceError: a part is missing or damaged, or the weights are a pickle.
+        ModelSourceError: a part is missing or damaged, the weights are a pickle, or it is not a language model.
     """
     missing = missing_parts(folder)
     pickles = [path.name for pattern in _PICKLES for path in sorted(folder.glob(pattern))]
@@ -72,11 +80,39 @@ def check_checkpoint(folder: Path, *, remedy: str) -> dict[str, Any]:
             "A model folder is what model.save_pretrained(folder) and tokenizer.save_pretrained(folder) write.",
         )
     try:
+        config = _read_config(folder / CONFIG, remedy=remedy)
+        check_language_model(config, folder)
         for weights in weight_files(folder):
             _check_safetensors(weights, remedy=remedy)
-        return _read_config(folder / CONFIG, remedy=remedy)
+        return config
     except OSError as error:
         raise ModelSourceError(f"{folder} cannot be read: {error}", "Make its files readable for this user.") from error
+
+
+def check_language_model(config: Mapping[str, Any], where: object) -> None:
+    """Make sure, by its configuration alone, that a model predicts text from text and has a single stack of layers.
+
+    Args:
+        config: what config.json holds.
+        where: what messages call the model: its folder or its id.
+
+    Raises:
+        ModelSourceError: it is an encoder with a decoder, reads images or sound, or does not predict tokens.
+    """
+    names = config.get("architectures")
+    architecture = str(names[0]) if isinstance(names, list) and names else ""
+    senses = [name for name in _OTHER_SENSES if config.get(name)]
+    if config.get("is_encoder_decoder") or config["model_type"] in _ENCODER_DECODERS:
+        why = f"{where} is an encoder with a decoder (model_type {config['model_type']!r})"
+    elif senses:
+        why = f"{where} reads more than text: its configuration has {senses[0]!r}"
+    elif architecture and not architecture.endswith(LANGUAGE_MODEL_HEADS):
+        why = f"{where} has no language modelling head: its configuration names {architecture!r}"
+    elif architecture in _OTHER_PRETRAINING:
+        why = f"{where} has a head that does not predict tokens: its configuration names {architecture!r}"
+    else:
+        return
+    raise ModelSourceError(why, "Take a model that predicts tokens, such as distilgpt2, or --attn-model=mini.")
 
 
 def file_sha256(path: Path) -> str:
@@ -109,23 +145,12 @@ def _check_safetensors(path: Path, *, remedy: str) -> None:
                 f"{path} is a Git LFS pointer of {size} bytes, not the weights themselves",
                 "Fetch the real file with 'git lfs install' and 'git lfs pull' in that folder.",
             )
-        file.seek(0)
-        header_size = int.from_bytes(file.read(8), "little")
-        if size < 8 or header_size > _HEADER_LIMIT_BYTES:
-            raise ModelSourceError(f"{path} is not a safetensors file ({size} bytes, no header)", remedy)
-        header = file.read(header_size)
-    if len(header) < header_size:
-        raise ModelSourceError(f"{path} is truncated: it ends after {size} bytes, inside its header", remedy)
     try:
-        entries = json.loads(header)
-        data_size = max(
-            (entry["data_offsets"][1] for name, entry in entries.items() if name != "__metadata__"), default=0
-        )
-        expected = 8 + header_size + int(data_size)
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
-        raise ModelSourceError(f"{path} is not a safetensors file: its header cannot be read", remedy) from None
-    if size < expected:
-        raise ModelSourceError(f"{path} is truncated: it has {size} of {expected} bytes", remedy)
+        with safe_open(path, framework="numpy"):
+            pass
+    except SafetensorError as error:
+        why = f"{path} has {size} bytes and is truncated, damaged or not a safetensors file: {error}"
+        raise ModelSourceError(why, remedy) from None
 
 
 def _read_config(path: Path, *, remedy: str) -> dict[str, Any]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from pytest_attn_grader.errors import ModelUnavailableError
+from pytest_attn_grader.errors import ModelUnavailableError, PatchingError
+from pytest_attn_grader.models.architectures import find_architecture
 from pytest_attn_grader.models.devices import resolve_device
 from pytest_attn_grader.models.hub import Hub, load_hub_model
 from pytest_attn_grader.models.local import load_path
@@ -40,7 +41,8 @@ def load_model(
 
     Raises:
         UsageError: `request` cannot be a model, or `device` is not there.
-        ModelUnavailableError: a named model cannot be had; it is never replaced by another.
+        ModelUnavailableError: a named model cannot be had, or its attention cannot be replaced; it is never replaced by
+            another model.
     """
     started = perf_counter()
     target = resolve_device(device)
@@ -51,6 +53,10 @@ def load_model(
         raise ModelUnavailableError(f"Model {request!r} cannot be had: {problem.why}. {problem.remedy}") from problem
     module: torch.nn.Module = found.model
     module.to(target)  # modules move in place
+    try:
+        find_architecture(module)
+    except PatchingError as problem:
+        raise ModelUnavailableError(f"Nothing can be graded in model {request!r}: {problem}") from problem
     return LoadedModel(
         model=found.model,
         tokenizer=found.tokenizer,

@@ -8,20 +8,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_attn_grader.models.checkpoint import WEIGHTS, check_checkpoint, file_sha256, weight_files
+from pytest_attn_grader.models.checkpoint import (
+    WEIGHTS,
+    check_checkpoint,
+    file_sha256,
+    weight_files,
+)
 from pytest_attn_grader.models.types import ModelSourceError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-# How the name in config.json's `architectures` ends -> the class that loads it with its head. Everything else is loaded
-# without a head: attention lies in the body.
-_AUTO_CLASSES = (
-    ("LMHeadModel", "AutoModelForCausalLM"),
-    ("ForCausalLM", "AutoModelForCausalLM"),
-    ("ForMaskedLM", "AutoModelForMaskedLM"),
-    ("ForPreTraining", "AutoModelForMaskedLM"),
-)
+# How the name of a class ends that predicts the next token; the others predict the tokens that are masked.
+_CAUSAL = ("LMHeadModel", "ForCausalLM")
 
 
 def load_folder(
@@ -38,7 +37,7 @@ def load_folder(
         The model, its tokenizer, and the sha256 of its weights (None when they lie in several files).
 
     Raises:
-        ModelSourceError: something is missing, damaged, or would need code of its own.
+        ModelSourceError: something is missing, damaged, would need code of its own, or is not a language model.
     """
     config = check_checkpoint(folder, remedy=remedy)
     # The checksum of 353 MB takes a quarter of a second to one second. hashlib lets the import of transformers, which
@@ -66,12 +65,18 @@ def _auto_class(config: Mapping[str, Any], folder: Path) -> Any:
             f"{transformers.__version__} has no class{own_code}",
             "Take a model whose architecture is part of transformers, such as distilgpt2.",
         )
+    from transformers.models.auto import modeling_auto
+
     names = config.get("architectures")
     architecture = str(names[0]) if isinstance(names, list) and names else ""
-    for ending, class_name in _AUTO_CLASSES:
-        if architecture.endswith(ending):
-            return getattr(transformers, class_name)
-    return transformers.AutoModel
+    if config["model_type"] in modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES and not architecture.endswith(_CAUSAL):
+        return transformers.AutoModelForMaskedLM
+    if config["model_type"] in modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        return transformers.AutoModelForCausalLM
+    raise ModelSourceError(
+        f"{folder} holds a model of type {config['model_type']!r}, which is not a language model in transformers",
+        "Take a model that predicts tokens, such as distilgpt2, or --attn-model=mini.",
+    )
 
 
 def _load(folder: Path, auto_class: Any, remedy: str) -> tuple[PreTrainedModel, Any]:

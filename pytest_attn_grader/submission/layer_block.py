@@ -20,9 +20,6 @@ from pytest_attn_grader.submission.projections.matrices import Projections, proj
 if TYPE_CHECKING:
     from pytest_attn_grader.submission.projected_student import ProjectedStudent
 
-# Query and key are turned by their position between projection and attention: no module with projections can do that.
-_ROTARY = frozenset({"GPT-NeoX", "Llama"})
-
 
 class StudentBlock(nn.Module):
     """Forward of a layer's attention, ``(batch, seq, hidden_size)`` in and out, through a submission's own projections.
@@ -121,7 +118,7 @@ def make_block(
         student: the submission's own, whose layout and restrictions hold for a reference in its place as well.
     """
     family = find_architecture(model)
-    if family.name in _ROTARY:
+    if family.rotary:
         return None
     projections = projections_of(model, family, layer_idx)
     shape = _shape(oracle, projections)
@@ -134,7 +131,7 @@ def make_block(
 def restriction(oracle: ProjectedStudent, model: Any, layer_idx: int) -> str | None:
     """What the module has no room for, so that the reference has to do without it as well; None when it has."""
     family = find_architecture(model)
-    if family.name in _ROTARY:
+    if family.rotary:
         return None
     projections = projections_of(model, family, layer_idx)
     shape = _shape(oracle, projections)
@@ -155,7 +152,7 @@ def _restricted(projections: Projections, shape: InstanceSizes) -> Projections:
 
 def _projects_output(family: Architecture) -> bool:
     """BERT keeps the output projection outside of what is replaced."""
-    return family.projections.output.startswith(family.attention_path)
+    return not family.projections.output_in_parent
 
 
 def _without_output(projections: Projections) -> Projections:

@@ -1,153 +1,240 @@
+"""Architectures: derived and proven for a tiny model of every family, or refused."""
+
 from __future__ import annotations
 
-from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from transformers import (
+    AlbertConfig,
     AutoModel,
     AutoModelForCausalLM,
     AutoModelForMaskedLM,
+    AutoModelForSeq2SeqLM,
     BertConfig,
+    BloomConfig,
+    CamembertConfig,
     DistilBertConfig,
+    ElectraConfig,
+    Gemma2Config,
+    Gemma3TextConfig,
+    GemmaConfig,
     GPT2Config,
+    GPTBigCodeConfig,
     GPTNeoXConfig,
+    GraniteConfig,
     LlamaConfig,
     MistralConfig,
+    MixtralConfig,
+    Olmo2Config,
     OPTConfig,
+    PhiConfig,
     Qwen2Config,
     Qwen3Config,
+    RobertaConfig,
+    SmolLM3Config,
+    T5Config,
 )
 
-from pytest_attn_grader.errors import PatchingError
-from pytest_attn_grader.models.architectures import ARCHITECTURES, HeadConfig, find_architecture
+from pytest_attn_grader.attention.reference import reference_attention
+from pytest_attn_grader.errors import PatchingError, UngradableError
+from pytest_attn_grader.model_utils import patched_model
+from pytest_attn_grader.models.architectures import HeadConfig, find_architecture, is_causal_model
 
-SIZES = {
+SIZES: dict[str, Any] = {
     "vocab_size": 31,
-    "hidden_size": 24,
+    "hidden_size": 32,
     "intermediate_size": 32,
     "num_hidden_layers": 2,
     "num_attention_heads": 4,
     "max_position_embeddings": 16,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
 }
-CONFIGS = {
-    "gpt2": (GPT2Config(vocab_size=31, n_embd=24, n_layer=2, n_head=4, n_positions=16), HeadConfig(4, 4, 6)),
-    "gpt_neox": (GPTNeoXConfig(**SIZES), HeadConfig(4, 4, 6)),
-    "llama": (LlamaConfig(**SIZES, num_key_value_heads=2), HeadConfig(4, 2, 6)),
-    "mistral": (MistralConfig(**SIZES, num_key_value_heads=1), HeadConfig(4, 1, 6)),
-    "qwen2": (Qwen2Config(**SIZES, num_key_value_heads=2), HeadConfig(4, 2, 6)),
-    "qwen3": (Qwen3Config(**SIZES, num_key_value_heads=2, head_dim=8), HeadConfig(4, 2, 8)),
-    "bert": (BertConfig(**SIZES), HeadConfig(4, 4, 6)),
+GPT2_SIZES: dict[str, Any] = {"vocab_size": 31, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 16}
+EVERY_HEAD = HeadConfig(4, 4, 8)
+CAUSAL: dict[str, tuple[Any, HeadConfig]] = {
+    "gpt2": (GPT2Config(**GPT2_SIZES, bos_token_id=1, eos_token_id=2), EVERY_HEAD),
+    "gpt_neox": (GPTNeoXConfig(**SIZES), EVERY_HEAD),
+    "opt": (
+        OPTConfig(**{**SIZES, "intermediate_size": None}, ffn_dim=32, word_embed_proj_dim=32),
+        EVERY_HEAD,
+    ),
+    "llama": (LlamaConfig(**SIZES, num_key_value_heads=2), HeadConfig(4, 2, 8)),
+    "mistral": (MistralConfig(**SIZES, num_key_value_heads=1, sliding_window=3), HeadConfig(4, 1, 8)),
+    "mixtral": (MixtralConfig(**SIZES, num_key_value_heads=2, num_local_experts=2), HeadConfig(4, 2, 8)),
+    "qwen2": (Qwen2Config(**SIZES, num_key_value_heads=2), HeadConfig(4, 2, 8)),
+    "qwen3": (Qwen3Config(**SIZES, num_key_value_heads=2, head_dim=16), HeadConfig(4, 2, 16)),
+    "gemma": (GemmaConfig(**SIZES, num_key_value_heads=1, head_dim=16), HeadConfig(4, 1, 16)),
+    "gemma3_text": (
+        Gemma3TextConfig(**SIZES, num_key_value_heads=1, head_dim=16, sliding_window=3, query_pre_attn_scalar=24),
+        HeadConfig(4, 1, 16),
+    ),
+    "phi": (PhiConfig(**SIZES), EVERY_HEAD),
+    "olmo2": (Olmo2Config(**SIZES, num_key_value_heads=2), HeadConfig(4, 2, 8)),
+    "smollm3": (SmolLM3Config(**SIZES, num_key_value_heads=2), HeadConfig(4, 2, 8)),
+    "granite": (GraniteConfig(**SIZES, num_key_value_heads=2, attention_multiplier=0.1), HeadConfig(4, 2, 8)),
+}
+MASKED: dict[str, tuple[Any, HeadConfig]] = {
+    "bert": (BertConfig(**SIZES), EVERY_HEAD),
+    "roberta": (RobertaConfig(**SIZES), EVERY_HEAD),
+    "electra": (ElectraConfig(**SIZES, embedding_size=32), EVERY_HEAD),
+    "camembert": (CamembertConfig(**SIZES), EVERY_HEAD),
     "distilbert": (
-        DistilBertConfig(vocab_size=31, dim=24, hidden_dim=32, n_layers=2, n_heads=4, max_position_embeddings=16),
-        HeadConfig(4, 4, 6),
+        DistilBertConfig(vocab_size=31, dim=32, hidden_dim=32, n_layers=2, n_heads=4, max_position_embeddings=16),
+        EVERY_HEAD,
     ),
 }
-MASKED = ("bert", "distilbert")
+FAMILIES = {**CAUSAL, **MASKED}
+ROTARY = set(CAUSAL) - {"gpt2", "opt"}
+INPUT_IDS = torch.tensor([[5, 9, 3, 9, 17, 4, 21, 6]])
 
 
-def with_head(model_type):
+def build(model_type: str) -> Any:
+    """A tiny model of this family, with weights large enough for every part to matter."""
     auto = AutoModelForMaskedLM if model_type in MASKED else AutoModelForCausalLM
-    return auto.from_config(CONFIGS[model_type][0]).eval()
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = auto.from_config(FAMILIES[model_type][0]).eval()
+        for parameter in model.parameters():
+            if parameter.dim() == 2:
+                torch.nn.init.normal_(parameter, std=(2.0 / parameter.shape[-1]) ** 0.5)
+    return model
 
 
-def test_every_model_type_of_the_table_is_tested_here():
-    assert sorted(CONFIGS) == sorted(known for architecture in ARCHITECTURES for known in architecture.model_types)
-
-
-@pytest.mark.parametrize("model_type", CONFIGS)
-def test_the_table_finds_layers_attention_and_heads(model_type):
-    model = with_head(model_type)
+@pytest.mark.parametrize("model_type", FAMILIES)
+def test_every_family_is_derived(model_type: str) -> None:
+    model = build(model_type)
     architecture = find_architecture(model)
 
-    assert len(architecture.get_layers(model)) == 2
-    assert architecture.get_head_config(model) == CONFIGS[model_type][1]
-    assert architecture.is_causal(model) == (model_type not in MASKED)
-    # the same row serves the model without its head
-    bare = AutoModel.from_config(CONFIGS[model_type][0])
-    assert type(find_architecture(bare).get_attention(bare, 1)) is type(architecture.get_attention(model, 1))
+    assert architecture.model_type == model_type
+    assert architecture.num_layers == 2
+    assert architecture.get_head_config(model) == FAMILIES[model_type][1]
+    assert architecture.is_causal(model) is is_causal_model(model) is (model_type in CAUSAL)
+    assert architecture.rotary is (model_type in ROTARY)
 
 
-@pytest.mark.parametrize("model_type", CONFIGS)
-def test_the_projections_have_the_widths_the_table_says(model_type):
-    model = with_head(model_type)
+@pytest.mark.parametrize("model_type", FAMILIES)
+def test_the_reference_in_every_layer_gives_the_models_own_logits(model_type: str) -> None:
+    model = build(model_type)
+
+    def reference(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, keep_mask: torch.Tensor) -> torch.Tensor:
+        return reference_attention(query, key, value, keep_mask)[0]
+
+    def uniform(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, keep_mask: torch.Tensor) -> torch.Tensor:
+        return reference_attention(torch.zeros_like(query), key, value, keep_mask)[0]
+
+    with torch.no_grad():
+        own = model(INPUT_IDS).logits
+        same = patched_model(model, dict.fromkeys(range(2), reference))(INPUT_IDS).logits
+        other = patched_model(model, {1: uniform})(INPUT_IDS).logits
+    torch.testing.assert_close(same, own, rtol=0, atol=1e-4 * float(own.abs().max()))
+    assert (other - own).abs().max() > 1e-2
+
+
+@pytest.mark.parametrize("model_type", FAMILIES)
+def test_the_bare_model_has_the_same_architecture(model_type: str) -> None:
+    model = build(model_type)
+    bare = AutoModel.from_config(FAMILIES[model_type][0]).eval()
+    attention = find_architecture(bare).get_attention(bare, 1)
+
+    assert type(attention) is type(find_architecture(model).get_attention(model, 1))
+
+
+@pytest.mark.parametrize("model_type", FAMILIES)
+def test_the_projections_have_the_widths_of_the_heads(model_type: str) -> None:
+    model = build(model_type)
     architecture = find_architecture(model)
-    heads = architecture.get_head_config(model)
+    heads, names = architecture.get_head_config(model), architecture.projections
     attention = architecture.get_attention(model, 1)
-    hidden_size = model.config.hidden_size
     query_width, key_width = heads.num_heads * heads.head_dim, heads.num_key_value_heads * heads.head_dim
 
-    def shape(projection):
+    def shape(projection: Any) -> tuple[int, int]:
         rows, columns = projection.weight.shape
-        return (rows, columns) if architecture.projections.transposed else (columns, rows)
+        return (rows, columns) if names.transposed else (columns, rows)
 
-    query = attention.get_submodule(architecture.projections.query)
-    if architecture.projections.packing == "separate":
-        assert shape(query) == (hidden_size, query_width)
-        assert shape(attention.get_submodule(architecture.projections.key)) == (hidden_size, key_width)
-        assert shape(attention.get_submodule(architecture.projections.value)) == (hidden_size, key_width)
+    query = attention.get_submodule(names.query)
+    if names.packing == "separate":
+        assert shape(query) == (32, query_width)
+        assert shape(attention.get_submodule(names.key)) == (32, key_width)
+        assert shape(attention.get_submodule(names.value)) == (32, key_width)
     else:
-        assert architecture.projections.query == architecture.projections.key == architecture.projections.value
-        assert shape(query) == (hidden_size, query_width + 2 * key_width)
-    assert shape(architecture.get_output_projection(model, 1)) == (query_width, hidden_size)
+        assert names.query == names.key == names.value
+        assert shape(query) == (32, query_width + 2 * key_width)
+    assert shape(architecture.get_output_projection(model, 1)) == (query_width, 32)
 
 
-@pytest.mark.parametrize("model_type", CONFIGS)
-def test_the_queries_the_packing_promises_are_the_queries_the_model_uses(model_type):
-    """Unpack by the table, compute attention by hand without rotation, and meet the model where nothing rotates it."""
-    model = with_head(model_type)
-    architecture = find_architecture(model)
-    heads = architecture.get_head_config(model)
-    attention = architecture.get_attention(model, 0)
-    captured = {}
-    attention.register_forward_hook(
-        lambda module, args, kwargs, output: captured.update(
-            hidden=(args or tuple(kwargs.values()))[0], output=output[0]
-        ),
-        with_kwargs=True,
-    )
-    with torch.no_grad():
-        model(torch.tensor([[5]]))  # one token at position 0: rotary embeddings do nothing, and it sees only itself
-        hidden_states, names = captured["hidden"], architecture.projections
-        fused = attention.get_submodule(names.value)(hidden_states)[0, 0]
-        if names.packing == "fused":
-            value = fused.view(3, heads.num_heads, heads.head_dim)[2]
-        elif names.packing == "fused-per-head":
-            value = fused.view(heads.num_heads, 3, heads.head_dim)[:, 2]
-        else:
-            value = fused.view(heads.num_key_value_heads, heads.head_dim)
-            value = value.repeat_interleave(heads.num_heads // heads.num_key_value_heads, dim=0)
-        expected = value.flatten()
-        if model_type != "bert":  # whose attention module ends before the output projection
-            expected = architecture.get_output_projection(model, 0)(expected)
-    torch.testing.assert_close(captured["output"][0, 0], expected, atol=1e-6, rtol=0)
+def test_an_architecture_is_derived_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = build("gpt2")
+    first = find_architecture(model)
+    monkeypatch.setattr(type(model), "forward", None)
+
+    assert find_architecture(model) is first
 
 
-def test_bert_as_a_decoder_is_causal():
-    model = AutoModel.from_config(BertConfig(**SIZES, is_decoder=True))
+def test_deriving_leaves_the_model_as_it_was() -> None:
+    model = build("llama").train()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    threads = torch.get_num_threads()
+    find_architecture(model)
+
+    assert model.training
+    assert not model._forward_pre_hooks
+    assert torch.get_num_threads() == threads
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+
+
+def test_bert_as_a_decoder_is_causal() -> None:
+    model = AutoModel.from_config(BertConfig(**SIZES, is_decoder=True)).eval()
     assert find_architecture(model).is_causal(model)
 
 
-def test_an_unknown_architecture_is_named_with_what_was_looked_for_and_what_works():
-    model = AutoModelForCausalLM.from_config(
-        OPTConfig(vocab_size=31, hidden_size=24, ffn_dim=32, num_hidden_layers=1, num_attention_heads=4)
-    )
-    with pytest.raises(PatchingError) as error:
+def test_projections_that_are_packed_in_another_way_are_not_guessed() -> None:
+    model = AutoModelForCausalLM.from_config(GPTBigCodeConfig(**GPT2_SIZES, bos_token_id=1, eos_token_id=2)).eval()
+    architecture = find_architecture(model)
+
+    assert architecture.get_head_config(model) == HeadConfig(4, 1, 8)
+    with pytest.raises(UngradableError, match=r"projections of a 'gpt_bigcode' model are not known"):
+        architecture.projections  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("auto", "config", "why"),
+    [
+        (AutoModelForCausalLM, Gemma2Config(**SIZES, num_key_value_heads=1, head_dim=16), "softcap"),
+        (AutoModelForCausalLM, BloomConfig(vocab_size=31, hidden_size=32, n_layer=1, n_head=4), "BloomForCausalLM"),
+        (
+            AutoModelForSeq2SeqLM,
+            T5Config(vocab_size=31, d_model=32, d_kv=8, d_ff=32, num_layers=1, num_heads=4),
+            "encoder with a decoder",
+        ),
+        (AutoModelForMaskedLM, AlbertConfig(**SIZES, embedding_size=32), "several layers in one"),
+    ],
+    ids=["soft-cap", "no interface", "encoder-decoder", "shared layers"],
+)
+def test_what_cannot_be_replaced_is_refused(auto: Any, config: Any, why: str) -> None:
+    model = auto.from_config(config).eval()
+    with pytest.raises(PatchingError, match=why):
         find_architecture(model)
-    text = str(error.value)
-    assert "architecture 'opt' (OPTForCausalLM)" in text
-    assert "gpt2, gpt_neox, llama" in text
-    assert "What works nevertheless: extract_attention_weights" in text
+    with pytest.raises(UngradableError, match=why):
+        is_causal_model(model)
 
 
-def test_something_that_is_no_transformers_model_is_named():
+def test_attention_that_does_more_than_it_asks_for_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    from transformers.models.llama import modeling_llama
+
+    eager = modeling_llama.eager_attention_forward
+
+    def sharper(module: Any, query: torch.Tensor, *rest: Any, **named: Any) -> Any:
+        return eager(module, 3 * query, *rest, **named)
+
+    monkeypatch.setattr(modeling_llama, "eager_attention_forward", sharper)
+    with pytest.raises(PatchingError, match="does not give its own output"):
+        find_architecture(build("llama"))
+
+
+def test_something_that_is_no_transformers_model_is_named() -> None:
     with pytest.raises(PatchingError, match=r"Linear is not a transformers model.*load_mini_transformer"):
         find_architecture(torch.nn.Linear(2, 2))
-
-
-def test_a_model_that_is_not_built_as_its_type_says_is_told_what_it_has():
-    impostor = torch.nn.Sequential(torch.nn.Linear(2, 2))
-    impostor.config = SimpleNamespace(model_type="gpt2")
-    impostor.base_model = impostor
-    with pytest.raises(PatchingError, match=r"says it is a GPT-2 model .*Sequential has no 'h'.*Its modules: 0"):
-        find_architecture(impostor).get_layers(impostor)

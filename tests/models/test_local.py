@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -70,7 +71,6 @@ def test_home_folder(small_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) ->
     ("family", "sizes", "class_name"),
     [
         ("Bert", {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}, "BertForMaskedLM"),
-        ("Bert", {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}, "BertModel"),
         ("DistilBert", {"dim": 32, "n_layers": 1, "n_heads": 2, "hidden_dim": 64}, "DistilBertForMaskedLM"),
         (
             "Llama",
@@ -90,6 +90,50 @@ def test_other_families(family: str, sizes: dict[str, int], class_name: str, cop
     assert type(loaded.model).__name__ == class_name
     assert loaded.model.config._attn_implementation == "eager"
     assert len(loaded.tokenizer("The cat sat on the mat")["input_ids"]) == 6
+
+
+def test_without_architectures_in_the_configuration_the_head_follows_from_the_type(
+    copy_checkpoint: CopyCheckpoint,
+) -> None:
+    folder = copy_checkpoint()
+    config = json.loads((folder / "config.json").read_text())
+    del config["architectures"]
+    (folder / "config.json").write_text(json.dumps(config))
+    assert type(load_model(str(folder)).model).__name__ == "GPT2LMHeadModel"
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"model_type": "t5", "architectures": ["T5ForConditionalGeneration"]}, "encoder with a decoder"),
+        ({"model_type": "led", "is_encoder_decoder": True}, "encoder with a decoder"),
+        ({"model_type": "gemma3", "vision_config": {"hidden_size": 8}}, "reads more than text"),
+        ({"model_type": "vit", "architectures": ["ViTForImageClassification"]}, "no language modelling head"),
+        ({"model_type": "bert", "architectures": ["BertModel"]}, "no language modelling head"),
+        (
+            {"model_type": "roberta", "architectures": ["RobertaForSequenceClassification"]},
+            "no language modelling head",
+        ),
+        ({"model_type": "electra", "architectures": ["ElectraForPreTraining"]}, "does not predict tokens"),
+        ({"model_type": "no-such-type", "architectures": ["NewForCausalLM"]}, "transformers"),
+        ({"model_type": "vit"}, "not a language model in transformers"),
+    ],
+)
+def test_what_is_not_a_language_model_is_refused_from_its_configuration(
+    fields: dict[str, object], why: str, copy_checkpoint: CopyCheckpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import transformers
+
+    def load_weights(*_: object, **__: object) -> None:
+        raise AssertionError("weights were loaded")
+
+    monkeypatch.setattr(transformers.PreTrainedModel, "from_pretrained", load_weights)
+    folder = copy_checkpoint()
+    (folder / "config.json").write_text(json.dumps(fields))
+    started = time.monotonic()
+    message = refusal(folder)
+    assert time.monotonic() - started < 2
+    assert why in message
 
 
 def test_weights_in_several_files(copy_checkpoint: CopyCheckpoint) -> None:
@@ -205,10 +249,11 @@ def test_truncated_weights(copy_checkpoint: CopyCheckpoint) -> None:
     with weights.open("r+b") as file:
         file.truncate(whole - 1000)
     message = refusal(folder)
-    assert f"{weights} is truncated: it has {whole - 1000} of {whole} bytes. Copy or save the model there" in message
+    assert f"{weights} has {whole - 1000} bytes and is truncated" in message
+    assert message.endswith("Copy or save the model there again.")
     with weights.open("r+b") as file:
         file.truncate(100)
-    assert f"{weights} is truncated: it ends after 100 bytes, inside its header" in refusal(folder)
+    assert f"{weights} has 100 bytes and is truncated" in refusal(folder)
 
 
 def test_git_lfs_pointer(copy_checkpoint: CopyCheckpoint) -> None:
@@ -223,10 +268,13 @@ def test_git_lfs_pointer(copy_checkpoint: CopyCheckpoint) -> None:
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (b"", "is not a safetensors file (0 bytes, no header)"),
-        (b"<html><body>Please log in</body></html>", "is not a safetensors file (39 bytes, no header)"),
-        ((4).to_bytes(8, "little") + b"{nop", "is not a safetensors file: its header cannot be read"),
-        ((2).to_bytes(8, "little") + b"[]", "is not a safetensors file: its header cannot be read"),
+        (b"", "has 0 bytes and is truncated, damaged or not a safetensors file"),
+        (
+            b"<html><body>Please log in</body></html>",
+            "has 39 bytes and is truncated, damaged or not",
+        ),
+        ((4).to_bytes(8, "little") + b"{nop", "damaged or not a safetensors file"),
+        ((2).to_bytes(8, "little") + b"[]", "damaged or not a safetensors file"),
         ((2).to_bytes(8, "little") + b"{}", "tensors of the model"),
     ],
 )

@@ -166,6 +166,11 @@ _derived_classes: dict[tuple[type[nn.Module], type[nn.Module]], type[nn.Module]]
 _PATCHED_CLASSES: tuple[type[nn.Module], ...] = (ReplacedBlock, DispatchedBert, DispatchedDistilBert)
 
 
+def can_replace_function(module: nn.Module) -> bool:
+    """Whether this module calls an attention that `replace_function` can replace."""
+    return _asks_interface(module) or isinstance(module, _PATCHED_CLASSES) or type(module).__name__ in _DISPATCHED
+
+
 def replace_function(attention: Any, student: Callable[..., Any], layer_idx: int) -> None:
     """Let this layer's module ask ``student`` for its attention; its projections stay.
 
@@ -179,8 +184,7 @@ def replace_function(attention: Any, student: Callable[..., Any], layer_idx: int
             "and has no projections left to feed an attention function with: patch the original model instead."
         )
     set_attention(attention, student, layer_idx)
-    forward = inspect.unwrap(type(attention).forward)
-    if "ALL_ATTENTION_FUNCTIONS" in forward.__code__.co_names:
+    if _asks_interface(attention):
         use_dispatcher(attention)
     elif not isinstance(attention, _PATCHED_CLASSES):
         dispatched = _DISPATCHED.get(type(attention).__name__)
@@ -221,6 +225,11 @@ def expand_token_mask(mask: torch.Tensor | None) -> torch.Tensor | None:
     DistilBERT's attention gets such a mask in transformers 4.
     """
     return (mask != 0)[:, None, None, :] if mask is not None and mask.ndim == 2 else mask
+
+
+def _asks_interface(module: nn.Module) -> bool:
+    code = getattr(inspect.unwrap(type(module).forward), "__code__", None)
+    return code is not None and "ALL_ATTENTION_FUNCTIONS" in code.co_names
 
 
 def _derived(ours: type[nn.Module], original: type[nn.Module]) -> type[nn.Module]:

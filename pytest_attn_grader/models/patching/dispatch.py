@@ -121,7 +121,7 @@ def dispatch_attention(
     relative_scaling = scaling * head_dim**0.5
     if abs(relative_scaling - 1.0) > 1e-9:
         query = query * relative_scaling  # the contract's 1 / sqrt(head_dim) then gives the layer's own scaling
-    if key.shape[1] != num_heads:
+    if key.shape[1] != num_heads and not getattr(attention, "takes_groups", False):
         key = key.repeat_interleave(num_heads // key.shape[1], dim=1)
         value = value.repeat_interleave(num_heads // value.shape[1], dim=1)
     query, key, value = query.contiguous(), key.contiguous(), value.contiguous()
