@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         replace_attention_mechanism,
         run_inference_comparison,
     )
+    from pytest_attn_grader.plugin.live import grade
     from pytest_attn_grader.results.report import GradeReport
     from pytest_attn_grader.settings import PROMPT_EXAMPLE
 
@@ -28,6 +29,7 @@ _HOME = {
     "run_inference_comparison": "model_utils",
     "extract_attention_weights": "model_utils",
     "reference_attention": "attention.reference",
+    "grade": "plugin.live",
     "GradeReport": "results.report",
     "PROMPT_EXAMPLE": "settings",
     "AttnGraderError": "errors",
@@ -45,6 +47,7 @@ __all__ = [
     "run_inference_comparison",
     "extract_attention_weights",
     "reference_attention",
+    "grade",
     "GradeReport",
     "PROMPT_EXAMPLE",
     "AttnGraderError",

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pytest_attn_grader.models.prompt import Prompt
     from pytest_attn_grader.models.types import LoadedModel
     from pytest_attn_grader.submission.student_attention import StudentAttention
+    from pytest_attn_grader.submission.target import Target
 
 MAX_LIMIT_TOKENS = 1024
 # Of the budget, for everything that comes after the diagnosis.
@@ -45,8 +46,8 @@ class GradingSession(StudentUnderTest):
         UsageError: there is no such submission.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        super().__init__(settings)
+    def __init__(self, settings: Settings, target: Target | None = None) -> None:
+        super().__init__(settings, target)
         self._observations: dict[str, Observation] = {}
         self.continued: dict[bool, experiments.Continuations] = {}  # by whether they use the cache
 

@@ -28,10 +28,10 @@ class StudentUnderTest:
         UsageError: there is no such submission.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, target: Target | None = None) -> None:
         self.settings = settings
         self.clock = PhaseClock()
-        self.target: Target = find_target(settings.student, settings.invocation_dir)
+        self.target: Target = target or find_target(settings.student, settings.invocation_dir)
 
     @cached_property
     def student_process(self) -> Student:

@@ -20,7 +20,7 @@ from pytest_attn_grader.plugin.progress_line import ProgressLine
 from pytest_attn_grader.plugin.report_writer import ReportWriter, write_usage_error_report
 from pytest_attn_grader.plugin.run_state import RunState
 from pytest_attn_grader.plugin.sigterm import GracefulTermination
-from pytest_attn_grader.plugin.stash import EVIDENCE_KEY, SESSION_KEY
+from pytest_attn_grader.plugin.stash import EVIDENCE_KEY, LIVE_KEY, SESSION_KEY
 from pytest_attn_grader.reports import junit, terminal
 from pytest_attn_grader.settings import Settings, read_settings
 
@@ -62,7 +62,7 @@ class GradedRun:
         if not collection.is_xdist_worker(self.config):
             self.report.write_placeholders()
             self._ending.begin()
-        session = GradingSession(self.settings)
+        session = GradingSession(self.settings, self.config.stash.get(LIVE_KEY, None))
         isolation.reject_imported_student_modules(session.target, self.config)
         if not collection.is_xdist_controller(self.config):
             self.session = session

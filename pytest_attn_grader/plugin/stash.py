@@ -9,6 +9,8 @@ import pytest
 if TYPE_CHECKING:
     from pytest_attn_grader.grading.evidence import Evidence
     from pytest_attn_grader.grading.session import GradingSession
+    from pytest_attn_grader.submission.target import Target
 
 SESSION_KEY: pytest.StashKey[GradingSession] = pytest.StashKey()
+LIVE_KEY: pytest.StashKey[Target] = pytest.StashKey()
 EVIDENCE_KEY: pytest.StashKey[Evidence] = pytest.StashKey()

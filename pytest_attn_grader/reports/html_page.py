@@ -46,7 +46,7 @@ def render_page(report: GradeReport) -> str:
     """The whole page as text."""
     script = (TEMPLATES / "page.js").read_text(encoding="utf-8")
     return (
-        _environment()
+        get_environment()
         .get_template("page.html.j2")
         .render(
             report=report,
@@ -64,7 +64,7 @@ def render_page(report: GradeReport) -> str:
 
 
 @cache
-def _environment() -> Environment:
+def get_environment() -> Environment:
     """Made once, with the compiled template: a class has a page for each."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),

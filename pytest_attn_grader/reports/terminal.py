@@ -59,6 +59,11 @@ def write_summary(report: GradeReport, reporter: Reporter, settings: Settings) -
         reporter.write_line(line, **dict.fromkeys(markup, True))
 
 
+def render_text(report: GradeReport, settings: Settings) -> str:
+    """The summary as plain text, without colours."""
+    return "\n".join(line for line, _ in _lines(summarize(report, settings)))
+
+
 def _lines(summary: Summary) -> Iterator[tuple[str, tuple[str, ...]]]:
     yield summary.headline, (COLOURS[summary.verdict], "bold")
     for place, line in enumerate(summary.highlights):

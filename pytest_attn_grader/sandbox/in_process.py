@@ -6,12 +6,16 @@ Nothing is contained and no limit holds. The operations are the worker's own, ca
 from __future__ import annotations
 
 import contextlib
+import signal
 import sys
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from pytest_attn_grader.sandbox.exit_reasons import student_failure
+from pytest_attn_grader.errors import SubmissionError
+from pytest_attn_grader.sandbox.exit_reasons import make_failure, student_failure
 from pytest_attn_grader.sandbox.worker.limits import Limits
 from pytest_attn_grader.sandbox.worker_process import WorkerProcess
 
@@ -22,8 +26,11 @@ if TYPE_CHECKING:
 class InProcessWorker(WorkerProcess):
     """Has the interface of `WorkerProcess` and runs everything in the calling process."""
 
-    def __init__(self, *, root: Path, import_paths: Sequence[str], limits: Limits) -> None:
+    def __init__(
+        self, *, root: Path, import_paths: Sequence[str], limits: Limits, module: ModuleType | None = None
+    ) -> None:
         super().__init__(root=root, import_paths=import_paths, limits=limits)
+        self._module = module
         self._operations: Mapping[str, Any] | None = None
         self._closed = False
 
@@ -37,7 +44,11 @@ class InProcessWorker(WorkerProcess):
         *,
         seconds: float | None = None,
     ) -> tuple[dict[str, Any], dict[str, Tensor]]:
-        """As `WorkerProcess.request`; `seconds` is not held to."""
+        """As `WorkerProcess.request`; `seconds` holds for a live object only, and where the system has a timer.
+
+        Raises:
+            KeyboardInterrupt: the stop button, or Ctrl-C, while the submission was running.
+        """
         if self._closed:
             raise RuntimeError("this worker is closed")
         from pytest_attn_grader.sandbox.worker import server
@@ -45,8 +56,16 @@ class InProcessWorker(WorkerProcess):
         if self._operations is None:
             # At the end, so that no file of the student's takes the place of a library.
             sys.path.append(str(self.root))
-            self._operations = server.operations(self.root, self.limits)
-        reply, sent = server.answer(self._operations, self.root, dict(header), dict(tensors or {}))
+            self._operations = server.operations(self.root, self.limits, self._module)
+        limit = self.limits.call_seconds if seconds is None else seconds
+        with _time_limit(limit) if self._module is not None else contextlib.nullcontext():
+            reply, sent = server.answer(
+                self._operations,
+                self.root,
+                dict(header),
+                dict(tensors or {}),
+                raises=(KeyboardInterrupt, SubmissionError),
+            )
         if "failure" in reply:
             raise student_failure(reply["failure"]) or RuntimeError(
                 f"a failure that cannot be read: {reply['failure']!r}"
@@ -82,3 +101,26 @@ class InProcessWorker(WorkerProcess):
         self._operations = None
         with contextlib.suppress(ValueError):
             sys.path.remove(str(self.root))
+
+
+@contextlib.contextmanager
+def _time_limit(seconds: float) -> Iterator[None]:
+    """Interrupt Python code after a time, in the main thread of a system with SIGALRM; elsewhere nothing happens.
+
+    Raises:
+        SubmissionError: the time was over.
+    """
+    if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: object) -> None:
+        raise make_failure("timeout", f"After {seconds:g} s the call had not ended and was stopped.")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

@@ -112,7 +112,7 @@ class Student:
         if self.tier.name == "none":
             from pytest_attn_grader.sandbox.in_process import InProcessWorker
 
-            return InProcessWorker(root=root, import_paths=paths, limits=self.limits)
+            return InProcessWorker(root=root, import_paths=paths, limits=self.limits, module=self.target.live)
         return WorkerProcess(root=root, import_paths=paths, limits=self.limits, in_namespaces=self.tier.name == "bwrap")
 
     @cached_property

@@ -8,9 +8,10 @@ import hashlib
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.machinery import PathFinder
 from pathlib import Path
+from types import ModuleType
 
 from pytest_attn_grader.errors import UsageError
 
@@ -28,6 +29,7 @@ class Target:
         module: the dotted name it is imported under.
         name: the attribute to grade, when the user chose one.
         root: the folder that holds the module or its top-level package: the worker's working directory.
+        live: a module of this process that is graded instead of the file (`grade()`, in the tier `none`).
     """
 
     typed: str
@@ -35,6 +37,7 @@ class Target:
     module: str
     name: str | None
     root: Path
+    live: ModuleType | None = field(default=None, repr=False, compare=False)
 
 
 def find_target(typed: str, invocation_dir: Path, search_path: Sequence[str] | None = None) -> Target:

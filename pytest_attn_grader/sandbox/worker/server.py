@@ -84,9 +84,11 @@ def _send(connection: socket.socket, reply: dict[str, Any], tensors: dict[str, t
             os._exit(0)
 
 
-def operations(root: Path, own_limits: limits.Limits) -> dict[str, Callable[..., Any]]:
+def operations(
+    root: Path, own_limits: limits.Limits, module: ModuleType | None = None
+) -> dict[str, Callable[..., Any]]:
     """Return what can be asked of the submission in this folder, by name."""
-    submission = Submission(root)
+    submission = Submission(root, module)
     caller = Caller(submission, own_limits.reply_bytes)
     return {
         "ping": lambda header, tensors: ({}, {}),
@@ -108,9 +110,14 @@ def _answer(
 
 
 def answer(
-    known: Mapping[str, Callable[..., Any]], root: Path, header: dict[str, Any], tensors: dict[str, torch.Tensor]
+    known: Mapping[str, Callable[..., Any]],
+    root: Path,
+    header: dict[str, Any],
+    tensors: dict[str, torch.Tensor],
+    *,
+    raises: tuple[type[BaseException], ...] = (),
 ) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    """Do one operation; whatever it raises becomes a ``failure`` in the reply."""
+    """Do one operation; whatever it raises becomes a ``failure`` in the reply, but for the exceptions in `raises`."""
     try:
         operation = known[header["op"]]
         known["release"]({"handles": header.get("release", [])}, {})
@@ -118,6 +125,9 @@ def answer(
         # A submission may have changed these; the worker's own bookkeeping must not depend on it.
         torch.set_grad_enabled(True)
         return reply
+    except raises:
+        torch.set_grad_enabled(True)
+        raise
     except BaseException as error:  # noqa: BLE001 - student code may raise anything, SystemExit and pytest's skip included
         torch.set_grad_enabled(True)
         return {"failure": failures.describe_failure(error, root, importing=header.get("op") == "describe")}, {}

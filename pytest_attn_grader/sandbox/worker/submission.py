@@ -37,8 +37,9 @@ class Submission:
     Another file or module may be described after it: what is resolved by name is in the one described last.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, live: ModuleType | None = None) -> None:
         self.root = root
+        self._live = live
         self._module: ModuleType | None = None
         self._imported: dict[tuple[str | None, str | None], ModuleType | BaseException] = {}
 
@@ -101,7 +102,9 @@ class Submission:
         return found
 
     def _import(self, path: str | None, name: str | None) -> ModuleType:
-        self._module = None
+        self._module = self._live
+        if self._live is not None:
+            return self._live
         known = self._imported.get((path, name))
         if known is None:
             try:
