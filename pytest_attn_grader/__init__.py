@@ -68,5 +68,12 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
+def load_ipython_extension(shell: Any) -> None:
+    """Add ``%%attn_grade`` to IPython; called by ``%load_ext pytest_attn_grader``."""
+    from pytest_attn_grader.plugin.ipython_magic import register_magic
+
+    register_magic(shell)
+
+
 def __dir__() -> list[str]:
     return sorted(__all__)

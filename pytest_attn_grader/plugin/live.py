@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import pytest
 
@@ -35,7 +34,9 @@ _PYTEST_ARGUMENTS = (
     # Only what the checks need: another plugin may print, or count on a terminal.
     "-p",
     "pytest_attn_grader.plugin.hooks",
-    *(argument for name in ("terminal", "cacheprovider", "unraisableexception", "threadexception") for argument in ("-p", f"no:{name}")),
+    # The first two print or write; the others look for garbage at the end, which takes a third of a short run.
+    *("-p", "no:terminal", "-p", "no:cacheprovider"),
+    *("-p", "no:unraisableexception", "-p", "no:threadexception"),
 )
 
 
@@ -80,11 +81,11 @@ def grade(attention: object, *, name: str | None = None, **options: object) -> L
     with tempfile.TemporaryDirectory(prefix="attn-grader-") as folder, _kept_process_state():
         _keep_model(str(options.get("model", "auto")), str(options.get("device", "auto")))
         run = _LiveRun(_make_target(attention, typed, name, Path(folder)))
-        pytest.main(arguments, plugins=[run])
+        exit_code = pytest.main(arguments, plugins=[run])
         sys.stdout.flush()
     if run.usage_error is not None:
         raise UsageError(run.usage_error)
-    if run.report is None:
+    if run.report is None or exit_code == pytest.ExitCode.INTERRUPTED:
         raise KeyboardInterrupt
     return LiveReport.model_construct(**dict(run.report))
 
@@ -163,7 +164,7 @@ def _source_of(attention: object) -> str:
     shown = attention if isinstance(attention, ModuleType) or inspect.isroutine(attention) else type(attention)
     shown = attention if isinstance(attention, type) else shown
     try:
-        return inspect.getsource(shown)  # type: ignore[arg-type]
+        return inspect.getsource(shown)
     except (OSError, TypeError):
         return ""  # typed into a console: Python has not kept it
 
