@@ -70,9 +70,7 @@ def __getattr__(name: str) -> Any:
 
 def load_ipython_extension(shell: Any) -> None:
     """Add ``%%attn_grade`` to IPython; called by ``%load_ext pytest_attn_grader``."""
-    from pytest_attn_grader.plugin.ipython_magic import register_magic
-
-    register_magic(shell)
+    importlib.import_module(f"{__name__}.plugin.ipython_magic").register_magic(shell)
 
 
 def __dir__() -> list[str]:
