@@ -34,6 +34,8 @@ from pytest_attn_grader.attention.reference import reference_attention
 FACTOR = 8.0
 # Rounding errors can cancel by luck, above all on tiny inputs: never ask for less than so many units in the last place.
 FLOOR_EPS = 16.0
+# Queries that the evaluation without a matrix multiplication takes at once.
+_QUERIES = 64
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,16 @@ def _reversed_sums(query: Tensor, key: Tensor, value: Tensor, keep_mask: Tensor,
 
 def _elementwise(query: Tensor, key: Tensor, value: Tensor, keep_mask: Tensor, **_: object) -> tuple[Tensor, Tensor]:
     """Products and sums without a matrix multiplication, and the normalisation last."""
+    keep_mask = keep_mask.expand(*query.shape[:-1], key.shape[-2])
+    # In blocks of queries: a product of a thousand queries and keys would take half a gigabyte.
+    blocks = [
+        _elementwise_block(some_queries, key, value, some_rows)
+        for some_queries, some_rows in zip(query.split(_QUERIES, -2), keep_mask.split(_QUERIES, -2), strict=True)
+    ]
+    return torch.cat([output for output, _ in blocks], -2), torch.cat([weights for _, weights in blocks], -2)
+
+
+def _elementwise_block(query: Tensor, key: Tensor, value: Tensor, keep_mask: Tensor) -> tuple[Tensor, Tensor]:
     attn_scores = (query[..., :, None, :] * key[..., None, :, :]).sum(-1) / query.shape[-1] ** 0.5
     attn_scores = attn_scores.masked_fill(~keep_mask, torch.finfo(query.dtype).min)
     exponentials = (attn_scores - attn_scores.amax(-1, keepdim=True)).exp()

@@ -119,10 +119,10 @@ class GradingSession(StudentUnderTest):
         return min(MAX_LIMIT_TOKENS, int(self.loaded.model.config.max_position_embeddings))
 
     def _probe(self, name: str) -> Probe:
-        from pytest_attn_grader.attention.probes import SPEC_BY_NAME, at_length, build_probe
+        from pytest_attn_grader.attention.probes import SPEC_BY_NAME, at_length, build_probe, probe_length
 
-        longest = at_length(SPEC_BY_NAME["single"], self._context_limit)
-        spec = longest if name == "limit" else SPEC_BY_NAME[name]
+        length = probe_length(name, self._context_limit)
+        spec = SPEC_BY_NAME[name] if length is None else at_length(SPEC_BY_NAME["single"], length)
         return build_probe(
             spec, seed=self.settings.seed, device=self.loaded.device, is_bidirectional=self.is_bidirectional
         )

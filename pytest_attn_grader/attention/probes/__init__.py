@@ -8,7 +8,7 @@ from pytest_attn_grader.attention.probes.local import AttentionFunction, InProce
 from pytest_attn_grader.attention.probes.probe import INPUT_NAMES, Probe, build_probe
 from pytest_attn_grader.attention.probes.record import Attention, ProbeResult
 from pytest_attn_grader.attention.probes.rows import max_abs, max_abs_error, real_rows
-from pytest_attn_grader.attention.probes.specs import PROBE_SPECS, SPEC_BY_NAME, ProbeSpec, at_length
+from pytest_attn_grader.attention.probes.specs import PROBE_SPECS, SPEC_BY_NAME, ProbeSpec, at_length, probe_length
 from pytest_attn_grader.attention.probes.variants import (
     TRAIN_DROPOUT_P,
     VARIANTS,
@@ -28,6 +28,7 @@ __all__ = [
     "SPEC_BY_NAME",
     "ProbeSpec",
     "at_length",
+    "probe_length",
     "INPUT_NAMES",
     "Probe",
     "build_probe",

@@ -22,7 +22,7 @@ class Probe:
     Attributes:
         query: ``(batch, num_heads, query_len, head_dim)``; key and value ``(batch, num_heads, key_len, head_dim)``.
         keep_mask: bool ``(batch, 1, query_len, key_len)``, True = may attend; causal, and without the padded keys.
-        real_rows: bool ``(batch, query_len)``, the queries that are no padding: only these are judged.
+        real_rows: bool ``(batch, query_len)``, the queries that are real tokens: only these are judged.
         upstream: gradient with respect to the output, zero on padded rows; None for forward only.
         first_changed: of a probe with another future, the first token that is not the original's.
         first_kept: of a probe with another past, the first token that is the original's.
@@ -48,7 +48,7 @@ class Probe:
 
     @property
     def fingerprint(self) -> str:
-        """The same for probes that ask the same: a hash over everything in it, values included."""
+        """A hash over everything in the probe, values included."""
         digest = hashlib.sha256()
         for each in fields(self):
             value = getattr(self, each.name)
@@ -71,10 +71,10 @@ def build_probe(
 ) -> Probe:
     """Turn a spec into tensors; the same seed gives the same tensors on every device and dtype.
 
-    Nobody may write into them: in a class they are the same for all.
+    The tensors must not be written into: a class shares them.
 
     Args:
-        sees_all: every query may attend to every key, nothing is padding: for an encoder's attention without a mask.
+        is_bidirectional: every query may attend to every key, nothing is padding: an encoder without a mask.
     """
     return once(
         lambda: ("probe", spec, seed, device, is_bidirectional), lambda: _build(spec, seed, device, is_bidirectional)
@@ -119,14 +119,15 @@ def _build(spec: ProbeSpec, seed: int, device: torch.device | None, is_bidirecti
 
 
 def _real_tokens(spec: ProbeSpec) -> Tensor:
-    """Which keys are no padding: full, two thirds and a third of the length, so that no two examples are alike."""
+    """Which keys are real tokens: about 80, 60 and 40 per cent, so that every example is padded, each differently."""
     positions = torch.arange(spec.key_len).expand(spec.batch_size, -1)  # (batch, key_len)
     if spec.padding == "none":
         return torch.ones_like(positions, dtype=torch.bool)
-    lengths = torch.tensor([max(1, spec.key_len - (spec.key_len * i) // 3) for i in range(spec.batch_size)])[:, None]
+    padded = [spec.key_len * (index + 1) // (spec.batch_size + 2) for index in range(spec.batch_size)]
+    lengths = torch.tensor([max(1, spec.key_len - number) for number in padded])[:, None]
     return positions < lengths if spec.padding == "right" else positions >= spec.key_len - lengths
 
 
 def derived_seed(seed: int, name: str) -> int:
-    """A seed of its own for every probe, so that adding a probe changes no other."""
+    """A separate seed for every probe, so that adding a probe changes no other."""
     return int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:6], "little")

@@ -1,7 +1,7 @@
-"""The shapes of probes: which there are, the most telling ones first.
+"""The shapes of the probes, the most telling ones first.
 
-They are chosen so that coincidences cannot hide a bug: three examples with a mask each, more than one head, a length
-that differs from the head dimension, and padding that leaves no two rows of the batch alike.
+They are chosen so that no two formulas coincide: three examples with a padding each (the first one too), 3 or 5 heads,
+48 or 64 dimensions a head, and a length that differs from both.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class ProbeSpec:
     name: str
     title: str
     batch_size: int = 3
-    num_heads: int = 4
+    num_heads: int = 5
     query_len: int = 10
     key_len: int = 10
     head_dim: int = 64
@@ -39,12 +39,18 @@ class ProbeSpec:
 PROBE_SPECS: tuple[ProbeSpec, ...] = (
     ProbeSpec("basic", "three examples of 10 tokens, padded right", gradients=True),
     ProbeSpec("left-padding", "three examples of 10 tokens, padded left", padding="left"),
-    ProbeSpec("unpadded", "three examples of 10 tokens", padding="none"),
-    ProbeSpec("single", "one example", batch_size=1, padding="none", gradients=True),
-    ProbeSpec("one-token", "one token", query_len=1, key_len=1, padding="none"),
+    ProbeSpec("unpadded", "three examples of 10 tokens", head_dim=48, padding="none", gradients=True),
+    ProbeSpec("single", "one example", batch_size=1, num_heads=3, head_dim=48, padding="none", gradients=True),
+    ProbeSpec("one-token", "one token", num_heads=3, query_len=1, key_len=1, padding="none"),
     ProbeSpec("square", "as many tokens as the head has dimensions", query_len=64, key_len=64, gradients=True),
     ProbeSpec(
-        "long", "more tokens than the head has dimensions", batch_size=1, query_len=97, key_len=97, padding="none"
+        "long",
+        "more tokens than the head has dimensions",
+        batch_size=1,
+        num_heads=3,
+        query_len=97,
+        key_len=97,
+        padding="none",
     ),
     ProbeSpec("narrow", "heads of 16 dimensions", query_len=7, key_len=7, head_dim=16, gradients=True),
     ProbeSpec("decode", "one new token after nine (a cache in use)", query_len=1, padding="none"),
@@ -54,6 +60,25 @@ PROBE_SPECS: tuple[ProbeSpec, ...] = (
     ProbeSpec("float16", "float16 tensors", dtype=torch.float16),
 )
 SPEC_BY_NAME: Mapping[str, ProbeSpec] = {spec.name: spec for spec in PROBE_SPECS}
+_LONG = SPEC_BY_NAME["long"].key_len
+# Two blocks of 128 or 256 and a part of a third: for functions, which have no longest text of their own.
+BLOCKS_LEN = 541
+
+
+def probe_length(name: str, limit: int) -> int | None:
+    """The length, in tokens, of a probe whose length depends on the model; None for the others.
+
+    Args:
+        limit: the longest text that the model takes, in tokens.
+    """
+    between = max(0, limit - _LONG) // 3
+    lengths = {
+        "between-1": min(limit, _LONG) + between,
+        "between-2": min(limit, _LONG) + 2 * between,
+        "limit": limit,
+        "blocks": BLOCKS_LEN,
+    }
+    return lengths.get(name)
 
 
 def at_length(spec: ProbeSpec, length: int) -> ProbeSpec:

@@ -39,7 +39,7 @@ def test_a_record_holds_values_and_gradients() -> None:
 
 
 def test_without_upstream_there_are_no_gradients() -> None:
-    record = run_probe(plain, basic("unpadded"))
+    record = run_probe(plain, basic("left-padding"))
     assert record.gradients == {}
     assert record.output_requires_grad is False
 

@@ -11,8 +11,9 @@ from tests.attention.probes.samples import basic
 
 
 def real_length(spec: ProbeSpec, example: int) -> int:
-    """Full, two thirds, a third: how many tokens of an example are no padding."""
-    return spec.key_len if spec.padding == "none" else max(1, spec.key_len - spec.key_len * example // 3)
+    """How many tokens of an example are real: a fifth less with every example."""
+    padded = spec.key_len * (example + 1) // (spec.batch_size + 2)
+    return spec.key_len if spec.padding == "none" else max(1, spec.key_len - padded)
 
 
 @pytest.mark.parametrize("spec", PROBE_SPECS, ids=lambda spec: spec.name)
@@ -54,8 +55,10 @@ def test_every_judged_row_may_attend_to_something(spec: ProbeSpec) -> None:
 
 
 @pytest.mark.parametrize("name", ["basic", "left-padding"])
-def test_no_two_examples_are_padded_alike(name: str) -> None:
-    assert len({tuple(rows) for rows in basic(name).real_rows.tolist()}) == 3
+def test_every_example_is_padded_each_differently(name: str) -> None:
+    rows = basic(name).real_rows
+    assert len({tuple(row) for row in rows.tolist()}) == 3
+    assert not rows.all(-1).any()
 
 
 def test_padded_rows_get_no_gradient_from_above() -> None:
@@ -104,8 +107,8 @@ def test_building_leaves_the_global_generator_alone() -> None:
 
 
 def test_shape_text() -> None:
-    assert basic().shape_text == "batch 3, 4 heads, 10 tokens, head_dim 64"
-    assert basic("chunk").shape_text == "batch 3, 4 heads, 4 of 10 tokens, head_dim 64"
+    assert basic().shape_text == "batch 3, 5 heads, 10 tokens, head_dim 64"
+    assert basic("chunk").shape_text == "batch 3, 5 heads, 4 of 10 tokens, head_dim 64"
 
 
 def test_in_a_class_a_probe_is_built_once() -> None:

@@ -98,7 +98,7 @@ def test_the_last_queries_ask_the_same_as_in_the_whole_text(query_len: int) -> N
     last = last_queries(probe, query_len)
     whole, _ = reference_attention(probe.query, probe.key, probe.value, probe.keep_mask)
     part, _ = reference_attention(last.query, last.key, last.value, last.keep_mask)
-    assert tuple(last.query.shape) == (3, 4, query_len, 64)
+    assert tuple(last.query.shape) == (3, 5, query_len, 48)
     assert tuple(last.real_rows.shape) == (3, query_len)
     torch.testing.assert_close(part, whole[..., -query_len:, :])
     assert last.query.is_contiguous()
