@@ -115,7 +115,9 @@ def _elementwise(query: Tensor, key: Tensor, value: Tensor, keep_mask: Tensor, *
     # In blocks of queries: a product of a thousand queries and keys would take half a gigabyte.
     blocks = [
         _elementwise_block(some_queries, key, value, some_rows)
-        for some_queries, some_rows in zip(query.split(_QUERIES, -2), keep_mask.split(_QUERIES, -2), strict=True)
+        for some_queries, some_rows in zip(
+            torch.split(query, _QUERIES, -2), torch.split(keep_mask, _QUERIES, -2), strict=True
+        )
     ]
     return torch.cat([output for output, _ in blocks], -2), torch.cat([weights for _, weights in blocks], -2)
 

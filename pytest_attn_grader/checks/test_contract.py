@@ -1,4 +1,4 @@
-"""Does it import, is there something to grade, does it answer?"""
+"""Checks that the submission imports, has something to grade and answers a call."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_target(attn_session: GradingSession, attn_evidence: Evidence) -> None:
     id="contract.call", title="it answers a first call", category="contract", needs=("contract.target",)
 )
 def test_call(attn_session: GradingSession, attn_evidence: Evidence, attn_observe: Observe) -> None:
-    attn_evidence.require_answer(attn_session.call_failure, expected="an answer to tensors (3, 4, 10, 64) and a mask")
+    attn_evidence.require_answer(attn_session.call_failure, expected="an answer to tensors (3, 5, 10, 64) and a mask")
     observation = attn_observe("basic")
     attn_evidence.record(
         seconds=observation.student.seconds,

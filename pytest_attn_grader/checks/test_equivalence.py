@@ -1,4 +1,4 @@
-"""Is it the same function as the reference? This decides; everything else explains."""
+"""Checks that outputs and weights equal the reference's. These decide; all others explain."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pytest_attn_grader.plugin.hooks import Observe
 
 OTHER_PROBES = ["single", "one-token", "square", "long", "narrow", "large-scores", "bfloat16"]
+LENGTHS = ["between-1", "between-2", "limit", "blocks"]
 
 
 @pytest.mark.attn_check(
@@ -36,6 +37,23 @@ def _basic(session: GradingSession, observe: Observe) -> Observation:
     id="equivalence", title="equals the reference: {probe}", category="equivalence", needs=("equivalence.basic",)
 )
 def test_other_probes(attn_session: GradingSession, attn_observe: Observe, attn_evidence: Evidence, probe: str) -> None:
+    _judge(attn_observe(probe), attn_evidence)
+
+
+@pytest.mark.parametrize("probe", LENGTHS)
+@pytest.mark.attn_check(
+    id="equivalence.length",
+    title="equals the reference on long texts: {probe}",
+    category="equivalence",
+    needs=("equivalence.basic",),
+)
+def test_lengths(attn_session: GradingSession, attn_observe: Observe, attn_evidence: Evidence, probe: str) -> None:
+    if probe == "blocks":
+        if attn_session.contract.kind != "function":
+            attn_evidence.not_applicable("it is made for the longest text of the model, which is compared elsewhere")
+        observation = attn_observe(probe, tolerate_failure=True)
+        if observation.student.failure is not None:
+            attn_evidence.not_applicable("it gives no answer for a text longer than the model takes")
     _judge(attn_observe(probe), attn_evidence)
 
 
@@ -78,6 +96,13 @@ def _judge(observation: Observation, evidence: Evidence) -> None:
         )
         if error > tolerance
     ]
+    returned, expected_dtype = observation.attn_output.dtype, observation.probe.query.dtype
+    evidence.check(
+        returned == expected_dtype,
+        expected=f"attn_output in the dtype of the query, {expected_dtype}",
+        actual=f"attn_output in {returned}",
+        hint="tensors created without dtype=query.dtype, softmax(dtype=...), and .float() without .to(query.dtype)",
+    )
     weights_right = weights_error <= weights_tolerance
     evidence.check(
         right,

@@ -1,4 +1,4 @@
-"""Would it learn? Gradients for query, key and value, one by one and through the whole model."""
+"""Checks of the gradients of query, key and value, one by one and through the whole model."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 
 if TYPE_CHECKING:
     from pytest_attn_grader.grading.evidence import Evidence
+    from pytest_attn_grader.grading.observation import Observation
     from pytest_attn_grader.grading.session import GradingSession
     from pytest_attn_grader.plugin.hooks import Observe
 
@@ -55,17 +56,33 @@ def test_flow(attn_observe: Observe, attn_evidence: Evidence, tensor: str) -> No
     category="gradients",
     needs=("equivalence.basic", "gradients.flow"),
 )
-def test_equal(attn_observe: Observe, attn_evidence: Evidence, tensor: str) -> None:
-    observation = attn_observe("single")
-    gradient, reference = observation.gradient(tensor).double(), observation.reference_gradient(tensor)
-    error = float((gradient - reference).abs().max())
-    relative = float((gradient - reference).norm() / reference.norm())
+def test_equal(attn_session: GradingSession, attn_observe: Observe, attn_evidence: Evidence, tensor: str) -> None:
+    # A function that takes no mask cannot know what is padding.
+    padded = [] if attn_session.contract.mask_convention == "none" else ["basic"]
+    for name in ["single", "unpadded", *padded]:
+        observation = attn_observe(name)
+        if observation.output_error <= observation.tolerance.tolerance["attn_output"]:
+            _check_gradient(observation, tensor, attn_evidence)
+
+
+def _check_gradient(observation: Observation, tensor: str, evidence: Evidence) -> None:
+    """Example by example: a part of a batch may be cut off from the graph, or scaled."""
+    evidence.require_answer(observation.student.gradient_failure, expected="a backward pass through your attention")
+    gradient, reference = observation.student.gradients.get(tensor), observation.reference_gradient(tensor)
+    infinity = float("inf")
+    difference = reference.new_full(reference.shape, infinity) if gradient is None else gradient.double() - reference
+    by_example = difference.abs().nan_to_num(infinity, infinity).flatten(1).amax(1)
+    error, example = float(by_example.max()), int(by_example.argmax())
     tolerance = observation.tolerance.tolerance[tensor]
-    attn_evidence.record(max_abs_error=error, tolerance=tolerance, relative_error=relative)
-    attn_evidence.check(
+    evidence.record(
+        probe=observation.probe.name, max_abs_error=error, tolerance=tolerance, error_by_example=by_example.tolist()
+    )
+    others_right = len(by_example) > 1 and int((by_example > tolerance).sum()) < len(by_example)
+    evidence.check(
         error <= tolerance,
-        expected=f"the gradient of {tensor} that the formula has",
-        actual=f"it differs by up to {error:.3g} (relative {relative:.2g}; allowed: {tolerance:.1g})",
+        expected=f"the gradient of {tensor} that the formula has, for {observation.probe.title}",
+        actual=f"it differs by up to {error:.3g} (allowed: {tolerance:.1g})"
+        + (f", in example {example} but not in every one" if others_right else ""),
         hint="the output is right, so a part of the computation is cut off from the graph (detach, data, no_grad)",
     )
 

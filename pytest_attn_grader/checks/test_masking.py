@@ -1,8 +1,8 @@
-"""Does a token look at others, at none that come later, and is padding left alone?
+"""Checks of the mask: a token attends to others, to none that come later, and not to padding.
 
-Each check compares the student with itself, on inputs that differ only where it must not look: so a mistake elsewhere,
-in the scaling say, does not fail here. What looks nowhere, such as zeros, would pass all of that: the first check asks
-for the opposite, and the others need it.
+Each check compares the student with itself, on inputs that differ only where it must not look, so that a mistake
+elsewhere, in the scaling for example, does not fail here. An output of zeros would pass them all; the first check
+fails for it, and the others need that check.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+
+from pytest_attn_grader.checks.outputs import check_same_output
 
 if TYPE_CHECKING:
     from pytest_attn_grader.grading.evidence import Evidence
@@ -74,13 +76,14 @@ def test_future_changes_nothing(attn_session: GradingSession, attn_observe: Obse
     before = attn_observe("unpadded")
     after = attn_observe("unpadded", variant="other-future")
     first = after.probe.first_changed or 0
-    change = before.error_between(after.attn_output, before.attn_output, until=first)
-    tolerance = before.tolerance.tolerance["attn_output"]
-    attn_evidence.record(largest_change=change, tolerance=tolerance, first_changed_token=first)
-    attn_evidence.check(
-        change <= tolerance,
+    attn_evidence.record(first_changed_token=first)
+    check_same_output(
+        attn_evidence,
+        before,
+        after,
+        until=first,
         expected=f"the same output for tokens 0 to {first - 1} when tokens {first} and later are replaced",
-        actual=f"earlier outputs moved by up to {change:.3g}",
+        actual="earlier outputs moved by up to {change:.3g}",
         hint="the mask, the axis of softmax, and every view or reshape that could mix positions",
     )
 

@@ -1,4 +1,4 @@
-"""Same question, same answer; and hands off the caller's tensors."""
+"""Checks of repeated calls, of inputs that must stay as they are, and of dropout."""
 
 from __future__ import annotations
 
@@ -6,13 +6,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_attn_grader.checks.outputs import check_same_output
+
 if TYPE_CHECKING:
     from pytest_attn_grader.grading.evidence import Evidence
+    from pytest_attn_grader.grading.experiments import TrainingRun
+    from pytest_attn_grader.grading.observation import Observation
     from pytest_attn_grader.grading.session import GradingSession
     from pytest_attn_grader.plugin.hooks import Observe
 
 NEEDS = ("contract.call", "shape[basic]")
-DROPOUT_P = 0.5  # as in the variant "dropout-off"
+# p, 1 - p, 1 / p and 1 / (1 - p) of both are eight different numbers.
+DROPOUT_PS = (0.1, 0.3)
 
 
 @pytest.mark.attn_check(
@@ -38,15 +43,12 @@ def test_inputs_unchanged(attn_observe: Observe, attn_evidence: Evidence) -> Non
 )
 def test_repeatable(attn_observe: Observe, attn_evidence: Evidence) -> None:
     first = attn_observe("basic")
-    again = attn_observe("basic", variant="again", expected="an answer to the same question a second time")
-    same_shape = again.attn_output.shape == first.attn_output.shape
-    change = first.error_between(again.attn_output, first.attn_output) if same_shape else float("inf")
-    tolerance = first.tolerance.tolerance["attn_output"]
-    attn_evidence.record(largest_change=change, tolerance=tolerance)
-    attn_evidence.check(
-        change <= tolerance,
+    again = attn_observe("basic", variant="again", expected="an answer to the same call a second time")
+    check_same_output(
+        attn_evidence,
+        first,
+        again,
         expected="the same output for the same input outside of training",
-        actual=f"the output moved by {change:.3g}",
         hint="dropout that is always on, memory that was never filled (torch.empty), and state kept between calls",
     )
 
@@ -60,17 +62,21 @@ def test_repeatable(attn_observe: Observe, attn_evidence: Evidence) -> None:
 def test_dropout_off(attn_session: GradingSession, attn_observe: Observe, attn_evidence: Evidence) -> None:
     if not attn_session.student.takes_dropout:
         attn_evidence.not_applicable("it has no dropout parameter")
-    if attn_session.contract.kind == "function" and "training" not in attn_session.contract.roles:
-        attn_evidence.not_applicable("it has no parameter that switches training off")
+    contract = attn_session.contract
+    has_switch = contract.kind != "function" or "training" in contract.roles
+    if not has_switch and not contract.default_dropout_p:
+        attn_evidence.not_applicable("it has no parameter that switches training off, and drops nothing by default")
+    variant = "dropout-off" if has_switch else f"dropout-default-{contract.default_dropout_p:g}"
     without = attn_observe("basic")
-    switched_off = attn_observe("basic", variant="dropout-off", expected="an answer outside of training")
-    change = without.error_between(switched_off.attn_output, without.attn_output)
-    tolerance = without.tolerance.tolerance["attn_output"]
-    attn_evidence.record(largest_change=change, tolerance=tolerance)
-    attn_evidence.check(
-        change <= tolerance,
-        expected=f"outside of training the same output with dropout {DROPOUT_P} as without any",
-        actual=f"the output moved by {change:.3g}",
+    switched_off = attn_observe("basic", variant=variant, expected="an answer outside of training")
+    dropout_p = switched_off.probe.dropout_p
+    check_same_output(
+        attn_evidence,
+        without,
+        switched_off,
+        expected=f"outside of training the same output with dropout {dropout_p:g} as without any"
+        if has_switch
+        else f"no dropout in a call that asks for none (the default is {dropout_p:g})",
         hint="F.dropout(attn_weights, p=dropout_p, training=training): without `training` it drops always",
     )
 
@@ -86,30 +92,69 @@ def test_dropout(attn_session: GradingSession, attn_observe: Observe, attn_evide
         attn_evidence.not_applicable("it has no dropout parameter")
     # A function that takes no mask cannot know what is padding.
     evaluated = attn_observe("unpadded" if attn_session.contract.mask_convention == "none" else "basic")
-    report = attn_session.observe_training(evaluated.probe, DROPOUT_P, first_changed=5)
-    attn_evidence.require_answer(report.failure, expected=f"an answer in training with dropout {DROPOUT_P}")
-    attn_evidence.record(
-        change_between_calls=report.change_between_calls, leak=report.leak, drops_weights=report.drops_weights
-    )
+    for dropout_p in DROPOUT_PS:
+        run = attn_session.observe_training(evaluated.probe, dropout_p, first_changed=5)
+        attn_evidence.require_answer(run.failure, expected=f"an answer in training with dropout {dropout_p:g}")
+        _check_training(run, dropout_p, evaluated, attn_evidence)
+        _check_dropped_weights(run, dropout_p, attn_evidence, is_module=attn_session.contract.kind == "module")
+
+
+def _check_training(run: TrainingRun, dropout_p: float, evaluated: Observation, evidence: Evidence) -> None:
+    """Something is dropped, another part at each call, and nothing of the future comes in."""
     tolerance = evaluated.tolerance.tolerance["attn_output"]
-    attn_evidence.check(
-        report.change_between_calls > tolerance,
-        expected=f"other outputs at each call in training with dropout_p={DROPOUT_P}",
-        actual="two calls gave the same output: nothing was dropped",
-        hint="F.dropout(attn_weights, p=dropout_p, training=training), between softmax and the product with value",
+    evidence.record(
+        dropout_p=dropout_p,
+        change_in_training=run.change_in_training,
+        change_between_calls=run.change_between_calls,
+        leak=run.leak,
     )
-    attn_evidence.check(
-        report.leak <= tolerance,
+    evidence.check(
+        run.change_between_calls > tolerance,
+        expected=f"other outputs at each call in training with dropout_p={dropout_p:g}",
+        actual="two calls gave the same output: nothing was dropped"
+        if run.change_in_training <= tolerance
+        else "two calls dropped the same weights",
+        hint="F.dropout(attn_weights, p=dropout_p, training=training), between softmax and the product with value"
+        if run.change_in_training <= tolerance
+        else "a seed that is set inside the function, or a mask that is drawn once and kept",
+    )
+    evidence.check(
+        run.leak <= tolerance,
         expected="no influence of later tokens in training either",
-        actual=f"earlier outputs moved by {report.leak:.3g} when later tokens were replaced",
+        actual=f"earlier outputs moved by {run.leak:.3g} when later tokens were replaced",
         hint="dropout on scores: a masked score that is dropped becomes 0, and 0 is not masked",
     )
-    # A module may drop its output besides, which hides what became of the weights; wrong weights are told elsewhere.
-    right_without = evaluated.weights_error <= evaluated.tolerance.tolerance["attn_weights"]
-    if attn_session.contract.kind != "module" and right_without:
-        attn_evidence.check(
-            report.drops_weights,
-            expected="in training some weights set to 0 and the others divided by (1 - dropout_p)",
-            actual="an output that is no sum of such weights times value",
-            hint="which tensor goes through dropout: the weights after softmax, not the scores and not the output",
-        )
+
+
+def _check_dropped_weights(run: TrainingRun, dropout_p: float, evidence: Evidence, *, is_module: bool) -> None:
+    """A share dropout_p of the weights is 0 and the others are divided by 1 - dropout_p."""
+    dropout = run.dropout
+    # Wrong weights are reported elsewhere, and a module may drop its output only.
+    if not run.is_weighted_sum or (is_module and dropout is None):
+        return
+    expected = (
+        f"with dropout_p={dropout_p:g} about {dropout_p:.0%} of the weights set to 0 at random, "
+        f"and the others divided by 1 - {dropout_p:g}"
+    )
+    hint = "F.dropout(attn_weights, p=dropout_p, training=training): the weights after softmax, not scores or output"
+    evidence.check(
+        dropout is not None and (is_module or dropout.output_share == 0),
+        expected=expected,
+        actual="an output that is no sum of such weights times value",
+        hint=hint,
+    )
+    if dropout is None:
+        return
+    evidence.record(dropped_share=dropout.share, factor=dropout.factor)
+    evidence.check(
+        dropout.matches(dropout_p),
+        expected=expected,
+        actual=f"{dropout.share:.0%} of the weights were set to 0, the others multiplied by {dropout.factor:.4g}",
+        hint=hint,
+    )
+    evidence.check(
+        not dropout.shared_by,
+        expected="random numbers for every weight",
+        actual=f"all {' and all '.join(dropout.shared_by)} drop the same positions",
+        hint="the shape of the tensor that goes through dropout, or of the random mask that it is multiplied with",
+    )

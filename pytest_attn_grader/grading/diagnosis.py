@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from pytest_attn_grader._utils.fork_cache import once
-from pytest_attn_grader.attention.probes import Probe, ProbeResult, diagnosis_probes
+from pytest_attn_grader.attention.probes import TRAIN_DROPOUT_P, Capabilities, Probe, ProbeResult, diagnosis_probes
 from pytest_attn_grader.misconceptions.diagnose import diagnose
 from pytest_attn_grader.misconceptions.mismatches import PredictionCache
 from pytest_attn_grader.submission.function_attention import RANKS, FunctionAttention
@@ -65,15 +65,15 @@ def run_diagnosis(
         seconds: wall clock that may be spent on asking it.
     """
     contract = attention.contract
-    probes = diagnosis_probes(
-        seed,
+    has_switch = contract.kind != "function" or "training" in contract.roles
+    capabilities = Capabilities(
         max_len=max_len,
         takes_dropout=attention.takes_dropout,
-        takes_training="training" in contract.roles,
+        off_dropout_p=TRAIN_DROPOUT_P if attention.takes_dropout and has_switch else contract.default_dropout_p or None,
         takes_mask=contract.mask_convention != "none",
         is_bidirectional=is_bidirectional,
-        device=device,
     )
+    probes = diagnosis_probes(seed, capabilities, device=device)
     attempts = _rerun_probes(attention, probes, observed or {}, seconds)
     return diagnose(
         attempts,

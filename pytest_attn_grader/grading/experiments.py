@@ -11,8 +11,15 @@ from torch import Tensor
 from torch.autograd.gradcheck import GradcheckError
 
 from pytest_attn_grader._utils.fork_cache import once
-from pytest_attn_grader.attention.dropout import has_dropped_weights
-from pytest_attn_grader.attention.probes import Probe, in_train_mode, perturb_future
+from pytest_attn_grader.attention.dropout import MAX_RESIDUAL, Dropout, effective_weights, estimate_dropout
+from pytest_attn_grader.attention.probes import (
+    Probe,
+    ProbeResult,
+    in_train_mode,
+    perturb_future,
+    real_rows,
+    without_gradients,
+)
 from pytest_attn_grader.attention.reference import causal_keep_mask, reference_attention
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.grading.concurrency import run_concurrently
@@ -32,35 +39,55 @@ FLOAT64_ERROR = 1e-9
 @dataclass(frozen=True)
 class TrainingRun:
     """Attributes:
-    change_between_calls: largest difference between two calls in training; 0 when nothing is dropped.
+    change_between_calls: largest difference between two calls in training; 0 when both drop the same, or nothing.
+    change_in_training: largest difference between a call in training and one outside of it; 0 when nothing is dropped.
     leak: how far earlier outputs move when later tokens change, the dropped positions being the same.
-    drops_weights: whether the output is made of the right weights, some set to 0 and the others enlarged alike.
+    dropout: what became of the weights; None when the output is not made of its weights by dropout.
+    is_weighted_sum: whether the output outside of training is a weighted sum of the values, so that `dropout` counts.
     """
 
     change_between_calls: float = 0.0
+    change_in_training: float = 0.0
     leak: float = 0.0
-    drops_weights: bool = False
+    dropout: Dropout | None = None
+    is_weighted_sum: bool = False
     failure: Failure | None = None
 
 
 def run_training(student: StudentAttention, probe: Probe, dropout_p: float, first_changed: int) -> TrainingRun:
-    """Call the student in training: with two seeds, and once more with the first seed and another future."""
+    """Call the student outside of training, in training with two seeds, and with the first seed and another future."""
     training = in_train_mode(probe, dropout_p)
     other_seed = replace(training, seed=training.seed + 1)
     other_future = replace(perturb_future(training, first_changed), seed=training.seed)
-    records = [student.run_probe(each) for each in (training, other_seed, other_future)]
+    records = [student.run_probe(each) for each in (without_gradients(probe), training, other_seed, other_future)]
     failure = next((record.failure for record in records if record.failure is not None), None)
     if failure is not None:
         return TrainingRun(failure=failure)
-    first, second, future = (record.attn_output for record in records)
-    if first is None or second is None or future is None:
-        raise ValueError("a record without failure must hold an output")
-    observation = Observation(training, records[0])
+    evaluated, first, second, future = (_output_of(record) for record in records)
+    observation = Observation(training, records[1])
+    attn_weights = _effective_weights(evaluated, probe)
     return TrainingRun(
         change_between_calls=observation.error_between(first, second),
+        change_in_training=observation.error_between(evaluated, first),
         leak=observation.error_between(first, future, until=first_changed),
-        drops_weights=has_dropped_weights(first, observation.reference.attn_weights, training),
+        dropout=estimate_dropout(first, attn_weights, training),
+        is_weighted_sum=attn_weights is not None,
     )
+
+
+def _output_of(record: ProbeResult) -> Tensor:
+    if record.attn_output is None:
+        raise ValueError("a record without failure must hold an output")
+    return record.attn_output
+
+
+def _effective_weights(attn_output: Tensor, probe: Probe) -> Tensor | None:
+    """The weights that an output is made of; None when it is no weighted sum of the values."""
+    found = effective_weights(attn_output, probe)
+    if found is None or not real_rows(attn_output, probe).isfinite().all():
+        return None
+    attn_weights, residual = found
+    return attn_weights if float(real_rows(residual, probe).abs().max()) < MAX_RESIDUAL else None
 
 
 @dataclass(frozen=True)

@@ -105,13 +105,13 @@ class GradingSession(StudentUnderTest):
     # --- experiments --------------------------------------------------------------------------------------------------
 
     def observe(self, name: str, variant: str | None = None) -> Observation:
-        """Put the probe of this name, or a variant of it (`probes.VARIANTS`), to the student, once."""
+        """Put the probe of this name, or a variant of it (`probes.make_variant`), to the student, once."""
         key = name if variant is None else f"{name}:{variant}"
         if key not in self._observations:
-            from pytest_attn_grader.attention.probes import VARIANTS
+            from pytest_attn_grader.attention.probes import make_variant
 
             probe = self._probe(name)
-            self._observations[key] = self._observe(probe if variant is None else VARIANTS[variant](probe))
+            self._observations[key] = self._observe(probe if variant is None else make_variant(probe, variant))
         return self._observations[key]
 
     @property

@@ -10,7 +10,6 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from pytest_attn_grader.attention.dropout import MAX_RESIDUAL, has_dropped_weights, is_zero_or_enlarged, output_weights
 from pytest_attn_grader.attention.probes import Probe, ProbeResult, max_abs_error, real_rows
 from pytest_attn_grader.attention.reference import causal_keep_mask
 from pytest_attn_grader.attention.tolerances import ProbeTolerance
@@ -161,47 +160,6 @@ class SubmissionObservations:
             1.0, float(one.double().abs().nan_to_num().max())
         )
         return max_abs_error(one, other, probe) <= limit
-
-    def output_weights(self, name: str) -> tuple[Tensor, float] | None:
-        """The output's own weights, on judged rows, and how far it is from any weighted sum of the values."""
-        record = self.attempts.get(name)
-        output = None if record is None else record.attn_output
-        return None if output is None else output_weights(output, self.probes[name])
-
-    def weights_look_dropped(self, name: str, weights: Tensor | None = None) -> bool:
-        """Whether the output's own weights are these (the reference's), some set to 0 and the others enlarged."""
-        record = self.attempts.get(name)
-        if record is None or record.attn_output is None:
-            return False
-        before = self.references[name].attn_weights if weights is None else weights
-        return has_dropped_weights(record.attn_output, before, self.probes[name])
-
-    def looks_like_dropped_scores(self, name: str) -> bool:
-        """In training: a proper distribution over the keys, but another than outside of training; or NaN."""
-        before, after = self._output_rows("basic"), self._output_rows(name)
-        if before is None or after is None or not before.isfinite().all():
-            return False
-        if not after.isfinite().all():
-            return True
-        found = self.output_weights(name)
-        if found is None or self.equal(self.attempts[name], self.attempts["basic"]):
-            return False
-        weights, rest = found
-        return rest < MAX_RESIDUAL and float((weights.sum(-1) - 1).abs().max()) < 1e-3
-
-    def looks_like_dropped_output(self, name: str) -> bool:
-        """In training: the output outside of training, single numbers set to 0 and the others enlarged alike."""
-        before, after = self._output_rows("basic"), self._output_rows(name)
-        if before is None or after is None or before.shape != after.shape:
-            return False
-        return is_zero_or_enlarged(after[before.abs() > 1e-3] / before[before.abs() > 1e-3])
-
-    def _output_rows(self, name: str) -> Tensor | None:
-        """The judged rows of an output in float64; None when there is none of the right shape."""
-        record = self.attempts.get(name)
-        if record is None or record.attn_output is None or record.attn_output.shape != self.probes[name].query.shape:
-            return None
-        return real_rows(record.attn_output.double(), self.probes[name])
 
     def blocked_weight(self, name: str) -> float | None:
         """The weight that every blocked key has; None when it is not one number, or 0 as it should be."""

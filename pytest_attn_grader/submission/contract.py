@@ -62,6 +62,18 @@ class Contract:
             return any(is_dropout(parameter.name) for parameter in self.candidate.parameters)
         return "dropout_p" in self.roles
 
+    @property
+    def default_dropout_p(self) -> float:
+        """The probability of dropout of a call that says nothing of it; 0 where there is none."""
+        names = {slot.parameter for slot in self.slots if slot.role == "dropout_p"}
+        for parameter in self.candidate.parameters:
+            if self.kind == "function" and parameter.name in names and parameter.default is not None:
+                try:
+                    return float(parameter.default)
+                except ValueError:
+                    return 0.0
+        return 0.0
+
 
 def choose_candidate(candidates: Sequence[Candidate], wanted: str | None, typed: str) -> Candidate:
     """The one thing to grade.

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from pytest_attn_grader.attention.probes import ProbeResult, diagnosis_probes
+from pytest_attn_grader.attention.probes import Capabilities, ProbeResult, diagnosis_probes
 from pytest_attn_grader.grading import diagnosis as naming
 from pytest_attn_grader.grading.diagnosis import run_diagnosis
 from pytest_attn_grader.plugin.outcomes import is_diagnosable
@@ -22,7 +22,7 @@ SLOW = NO_SCALE.replace('    """The formula', '    import time; time.sleep(0.4)\
 
 def observed_of(attention: FunctionAttention) -> dict[str, ProbeResult]:
     """What the checks would have seen."""
-    return {probe.name: attention.run_probe(probe) for probe in diagnosis_probes(SEED, max_len=MAX_LEN)}
+    return {probe.name: attention.run_probe(probe) for probe in diagnosis_probes(SEED, Capabilities(max_len=MAX_LEN))}
 
 
 def diagnosed(attention: FunctionAttention, observed: dict[str, ProbeResult], seconds: float) -> Diagnosis | None:

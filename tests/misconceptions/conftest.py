@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pytest_attn_grader.attention.probes import Probe, ProbeResult, diagnosis_probes
+from pytest_attn_grader.attention.probes import TRAIN_DROPOUT_P, Capabilities, Probe, ProbeResult, diagnosis_probes
 from pytest_attn_grader.attention.tolerances import ProbeTolerance, derive_tolerance
 from pytest_attn_grader.misconceptions import PredictionCache, diagnose
 from pytest_attn_grader.misconceptions.matching import run_probe
@@ -20,7 +20,10 @@ SEED = 5
 
 @pytest.fixture(scope="session")
 def probes() -> dict[str, Probe]:
-    return {probe.name: probe for probe in diagnosis_probes(SEED, takes_dropout=True, takes_training=True)}
+    return {
+        probe.name: probe
+        for probe in diagnosis_probes(SEED, Capabilities(takes_dropout=True, off_dropout_p=TRAIN_DROPOUT_P))
+    }
 
 
 @pytest.fixture(scope="session")

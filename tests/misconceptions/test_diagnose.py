@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from pytest_attn_grader.attention.probes import INPUT_NAMES, ProbeResult, diagnosis_probes
+from pytest_attn_grader.attention.probes import INPUT_NAMES, Capabilities, ProbeResult, diagnosis_probes
 from pytest_attn_grader.misconceptions import (
     MISCONCEPTIONS,
     PredictionCache,
@@ -187,7 +187,7 @@ shapes = st.lists(st.integers(1, 5), min_size=1, max_size=5).map(tuple)
 @settings(max_examples=10, deadline=None)
 @given(output=shapes, weights=shapes, special=st.sampled_from([0.0, 1.0, float("nan"), float("inf"), -float("inf")]))
 def test_nothing_a_student_returns_breaks_the_diagnosis(output, weights, special):
-    probes = {probe.name: probe for probe in diagnosis_probes(1, takes_dropout=True)}
+    probes = {probe.name: probe for probe in diagnosis_probes(1, Capabilities(takes_dropout=True))}
     names = ("basic", "decode", "basic-again", "basic-train", "basic-train-again")
     attempts = {
         name: ProbeResult(

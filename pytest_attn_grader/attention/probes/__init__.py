@@ -3,18 +3,20 @@
 A probe is only inputs; a record is only what came back. Checks judge records, diagnosis matches them.
 """
 
-from pytest_attn_grader.attention.probes.diagnosis import diagnosis_probes
+from pytest_attn_grader.attention.probes.diagnosis import Capabilities, diagnosis_probes
 from pytest_attn_grader.attention.probes.local import AttentionFunction, InProcessAttention
 from pytest_attn_grader.attention.probes.probe import INPUT_NAMES, Probe, build_probe
 from pytest_attn_grader.attention.probes.record import Attention, ProbeResult
 from pytest_attn_grader.attention.probes.rows import max_abs, max_abs_error, real_rows
 from pytest_attn_grader.attention.probes.specs import PROBE_SPECS, SPEC_BY_NAME, ProbeSpec, at_length, probe_length
 from pytest_attn_grader.attention.probes.variants import (
+    LOW_DROPOUT_P,
     TRAIN_DROPOUT_P,
     VARIANTS,
     in_float64,
     in_train_mode,
     last_queries,
+    make_variant,
     perturb_future,
     perturb_padding,
     perturb_past,
@@ -24,6 +26,7 @@ from pytest_attn_grader.attention.probes.variants import (
 )
 
 __all__ = [
+    "Capabilities",
     "PROBE_SPECS",
     "SPEC_BY_NAME",
     "ProbeSpec",
@@ -36,12 +39,14 @@ __all__ = [
     "ProbeResult",
     "AttentionFunction",
     "InProcessAttention",
+    "LOW_DROPOUT_P",
     "TRAIN_DROPOUT_P",
     "VARIANTS",
     "with_new_seed",
     "in_float64",
     "in_train_mode",
     "last_queries",
+    "make_variant",
     "perturb_future",
     "perturb_padding",
     "perturb_past",

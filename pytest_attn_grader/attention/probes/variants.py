@@ -1,4 +1,4 @@
-"""The same probe in another form, for questions of the kind "does the answer change when it must not?"."""
+"""The same probe in another form, for checks that an output does not change when it must not."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from torch import Tensor
 
 from pytest_attn_grader.attention.probes.probe import Probe, derived_seed
 
-TRAIN_DROPOUT_P = 0.5
+# Of these p, 1 - p, 1 / p and 1 / (1 - p) all differ.
+TRAIN_DROPOUT_P = 0.3
+LOW_DROPOUT_P = 0.1
 
 
 def perturb_future(probe: Probe, first_changed: int) -> Probe:
@@ -67,7 +69,7 @@ def without_gradients(probe: Probe) -> Probe:
 
 
 def in_float64(probe: Probe) -> Probe:
-    """The same numbers in double precision, as the yardstick of all others."""
+    """The same numbers in double precision."""
     upstream = None if probe.upstream is None else probe.upstream.double()
     return replace(
         probe, query=probe.query.double(), key=probe.key.double(), value=probe.value.double(), upstream=upstream
@@ -84,12 +86,12 @@ def with_new_seed(probe: Probe) -> Probe:
     return replace(without_gradients(probe), seed=probe.seed + 1)
 
 
-def with_dropout_off(probe: Probe) -> Probe:
+def with_dropout_off(probe: Probe, dropout_p: float = TRAIN_DROPOUT_P) -> Probe:
     """The same inputs with a probability of dropout, outside of training: it must not matter."""
-    return replace(without_gradients(probe), name=f"{probe.name}-eval", dropout_p=TRAIN_DROPOUT_P)
+    return replace(without_gradients(probe), name=f"{probe.name}-eval", dropout_p=dropout_p)
 
 
-# What a check may ask for by name.
+# The variants that a check may ask for by name.
 VARIANTS: Mapping[str, Callable[[Probe], Probe]] = {
     "again": with_new_seed,
     "other-future": partial(perturb_future, first_changed=5),
@@ -99,3 +101,15 @@ VARIANTS: Mapping[str, Callable[[Probe], Probe]] = {
     "last-4": partial(last_queries, query_len=4),
     "dropout-off": with_dropout_off,
 }
+_DROPOUT_DEFAULT = "dropout-default-"
+
+
+def make_variant(probe: Probe, name: str) -> Probe:
+    """The variant of a probe by its name: a key of `VARIANTS`, or "dropout-default-0.1" for a submission's own default.
+
+    Raises:
+        KeyError: there is no variant of this name.
+    """
+    if name.startswith(_DROPOUT_DEFAULT):
+        return with_dropout_off(probe, float(name.removeprefix(_DROPOUT_DEFAULT)))
+    return VARIANTS[name](probe)

@@ -12,12 +12,17 @@ from torch.nn import functional as F
 from pytest_attn_grader.misconceptions.base import misconception
 from pytest_attn_grader.misconceptions.observations import Recognition, SubmissionObservations
 from pytest_attn_grader.misconceptions.stages import Inputs, drop_weights, unchanged
+from pytest_attn_grader.misconceptions.training import (
+    has_dropped_output,
+    has_dropped_scores,
+    is_dropped_outside_of_training,
+)
 
 
 def _drops_in_eval(case: SubmissionObservations) -> Recognition | None:
     # With a single key the only weight is 1 whatever the formula is: dropped, it says nothing about the rest.
     several_keys = [name for name in case.eval_probes() if case.probes[name].key.shape[-2] > 1]
-    found = [name for name in several_keys if case.weights_look_dropped(name)]
+    found = [name for name in several_keys if is_dropped_outside_of_training(case, name)]
     if not found:
         return None
     # Small probes may come through by luck, and gradients are those of the dropped weights.
@@ -96,7 +101,7 @@ def dropout_missing(attn_weights: Tensor, _: Inputs) -> Tensor:
 
 
 def _drops_scores(case: SubmissionObservations) -> Recognition | None:
-    names = [name for name in case.train_probes() if case.looks_like_dropped_scores(name)]
+    names = [name for name in case.train_probes() if has_dropped_scores(case, name)]
     if not names:
         return None
     return Recognition(
@@ -134,7 +139,7 @@ def dropout_before_softmax(attn_scores: Tensor, inputs: Inputs) -> Tensor:
 
 def _drops_output(case: SubmissionObservations) -> Recognition | None:
     names = case.train_probes()
-    if not names or not all(case.looks_like_dropped_output(name) for name in names):
+    if not names or not all(has_dropped_output(case, name) for name in names):
         return None
     return Recognition(case.all_of(*names), "in training single numbers of the output are 0, not whole keys")
 

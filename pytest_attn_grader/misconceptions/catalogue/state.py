@@ -9,6 +9,7 @@ from torch import Tensor
 from pytest_attn_grader.misconceptions.base import misconception
 from pytest_attn_grader.misconceptions.observations import Recognition, SubmissionObservations
 from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride, unchanged
+from pytest_attn_grader.misconceptions.training import is_dropped_outside_of_training
 
 
 def _scale_in_place(name: str) -> StageOverride:
@@ -144,7 +145,7 @@ def _remembers(case: SubmissionObservations) -> Recognition | None:
         return None
     if again.failure is not None:
         return Recognition(case.everything(), "the first call works, the same call again fails")
-    if case.equal(first, again) or case.weights_look_dropped("basic") or case.weights_look_dropped("basic-again"):
+    if case.equal(first, again) or any(is_dropped_outside_of_training(case, name) for name in ("basic", "basic-again")):
         return None
     # A first call of its kind is right; where chance is at work, none is.
     if not any(

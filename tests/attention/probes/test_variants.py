@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_attn_grader.attention.probes import (
+    TRAIN_DROPOUT_P,
     VARIANTS,
     InProcessAttention,
     Probe,
@@ -17,6 +18,7 @@ from pytest_attn_grader.attention.probes import (
     in_float64,
     in_train_mode,
     last_queries,
+    make_variant,
     max_abs_error,
     perturb_future,
     perturb_padding,
@@ -124,6 +126,9 @@ def test_variants_by_name() -> None:
     assert torch.equal(made["again"].query, probe.query)
     assert made["other-future"].first_changed == made["other-past"].first_kept == 5
     assert (made["last-1"].query.shape[-2], made["last-4"].query.shape[-2]) == (1, 4)
-    assert (made["dropout-off"].dropout_p, made["dropout-off"].training) == (0.5, False)
+    assert (made["dropout-off"].dropout_p, made["dropout-off"].training) == (TRAIN_DROPOUT_P, False)
+    own = make_variant(probe, "dropout-default-0.2")
+    assert (own.dropout_p, own.training) == (0.2, False)
+    assert torch.equal(make_variant(probe, "again").query, probe.query)
     assert torch.equal(made["dropout-off"].query, probe.query)
     assert set(made) == {"again", "other-future", "other-past", "other-padding", "last-1", "last-4", "dropout-off"}

@@ -3,7 +3,6 @@ from __future__ import annotations
 import pytest
 
 from pytest_attn_grader.checks import test_masking as masking
-from pytest_attn_grader.checks import test_purity as purity
 from pytest_attn_grader.plugin.outcomes import unmet_dependency
 from tests.support.checks import every_check
 
@@ -16,10 +15,9 @@ OWN_TRIANGLE = {
     "mask": "scores = scores.masked_fill(~torch.ones(scores.shape[-2:], dtype=torch.bool).tril(), float('-inf'))"
 }
 BY_ITSELF = {"signature": "def attention(query, key, value):", **OWN_TRIANGLE}
-DROPOUT = {"signature": "def attention(query, key, value, mask=None, dropout_p=0.0, training=False):"}
 
 
-# What looks nowhere never looks where it must not.
+# Outputs that depend on no other token.
 LOOKS_NOWHERE = {
     "zeros": {"output": "weights = weights * 0; output = query * 0"},
     "a constant": {"output": "output = torch.full_like(query, 0.5)"},
@@ -35,7 +33,7 @@ LOOKS_NOWHERE = {
         "answer": "return output, torch.eye(query.shape[-2]).expand(*query.shape[:3], -1).clone()",
     },
 }
-# The same with projections around it: as wide as the probe's four heads of 64, or narrower than one of them.
+# The same with projections around it: four heads of 64 wide, or narrower than one of them.
 OWN_VALUE_MODULE = """
 import torch
 
@@ -53,10 +51,6 @@ class Attention(torch.nn.Module):
         weights = torch.eye(x.shape[1]).expand(x.shape[0], self.num_heads, -1, -1).clone()
         return self.proj(self.value(x)), weights
 """
-
-
-def dropped(line: str) -> dict[str, str]:
-    return {**DROPOUT, "output": f"{line}\n    output = weights @ value"}
 
 
 def test_a_right_attention_masks(ask: Ask) -> None:
@@ -134,57 +128,3 @@ def test_the_first_examples_mask_for_all(ask: Ask) -> None:
 def test_a_triangle_of_the_query_length_breaks_with_a_cache(ask: Ask) -> None:
     assert "outputs that differ by" in (ask(masking.test_cache, new_tokens=1, **OWN_TRIANGLE) or "")
     assert "one new token at a time" in (ask(masking.test_cache, new_tokens=4, **BY_ITSELF) or "")
-
-
-def test_a_right_attention_is_pure(ask: Ask) -> None:
-    assert ask(purity.test_inputs_unchanged) is None
-    assert ask(purity.test_repeatable) is None
-    assert ask(purity.test_dropout) == "not applicable: it has no dropout parameter"
-    line = "weights = torch.nn.functional.dropout(weights, p=dropout_p, training=training)"
-    assert ask(purity.test_dropout, **dropped(line)) is None
-    assert ask(purity.test_dropout_off, **dropped(line)) is None
-
-
-def test_inputs_that_are_changed(ask: Ask) -> None:
-    one = "query.data.mul_(2); scale = 0.0625"
-    assert ask(purity.test_inputs_unchanged, scale=one) == "query changed during the call"
-    both = "key.data += 1; value.data[..., 0] = 0; scale = 1"
-    assert ask(purity.test_inputs_unchanged, scale=both) == "key and value changed during the call"
-
-
-@pytest.mark.parametrize(
-    "line",
-    ["output = torch.nn.functional.dropout(weights, 0.1) @ value", "output = weights @ value + torch.rand(1) / 100"],
-)
-def test_an_answer_that_is_another_each_time(line: str, ask: Ask) -> None:
-    assert "the output moved by" in (ask(purity.test_repeatable, output=line) or "")
-
-
-def test_dropout_that_drops_nothing_or_the_mask(ask: Ask) -> None:
-    assert "nothing was dropped" in (ask(purity.test_dropout, **DROPOUT) or "")
-    on_scores = "weights = torch.dropout(scores, dropout_p, training).nan_to_num(0).softmax(-1)"
-    assert "earlier outputs moved by" in (ask(purity.test_dropout, **{**DROPOUT, "softmax": on_scores}) or "")
-
-
-@pytest.mark.parametrize(
-    "lines",
-    [
-        {"output": "output = torch.dropout(weights @ value, dropout_p, training)"},
-        {"output": "output = weights.masked_fill(torch.rand_like(weights) < dropout_p * training, 0) @ value"},
-        {
-            "softmax": "lost = torch.rand_like(scores) < dropout_p * training; lost.diagonal(0, -2, -1).zero_()\n"
-            "    weights = scores.masked_fill(lost, float('-inf')).softmax(-1)"
-        },
-    ],
-    ids=["the output", "without enlarging the others", "keys before the softmax"],
-)
-def test_dropout_of_something_else(lines: dict[str, str], ask: Ask) -> None:
-    assert "no sum of such weights" in (ask(purity.test_dropout, **{**DROPOUT, **lines}) or "")
-
-
-def test_dropout_that_does_not_heed_the_switch(ask: Ask) -> None:
-    always = {**DROPOUT, "output": "output = torch.dropout(weights, dropout_p, True) @ value"}
-    assert ask(purity.test_repeatable, **always) is None
-    assert "the output moved by" in (ask(purity.test_dropout_off, **always) or "")
-    no_switch = {**always, "signature": "def attention(query, key, value, mask=None, dropout_p=0.0):"}
-    assert "no parameter that switches" in (ask(purity.test_dropout_off, **no_switch) or "")

@@ -1,0 +1,32 @@
+"""Compare two outputs of the student on inputs that must, or must not, make a difference."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pytest_attn_grader.grading.evidence import Evidence
+    from pytest_attn_grader.grading.observation import Observation
+
+
+def check_same_output(
+    evidence: Evidence,
+    before: Observation,
+    after: Observation,
+    *,
+    expected: str,
+    hint: str,
+    actual: str = "the output moved by {change:.3g}",
+    until: int | None = None,
+) -> None:
+    """Fail the check when the output of one probe differs from that of another by more than rounding.
+
+    Args:
+        actual: the message, with ``{change}`` for the largest difference.
+        until: compare the tokens before this one only.
+    """
+    same_shape = after.attn_output.shape == before.attn_output.shape
+    change = before.error_between(after.attn_output, before.attn_output, until=until) if same_shape else float("inf")
+    tolerance = before.tolerance.tolerance["attn_output"]
+    evidence.record(largest_change=change, tolerance=tolerance)
+    evidence.check(change <= tolerance, expected=expected, actual=actual.format(change=change), hint=hint)

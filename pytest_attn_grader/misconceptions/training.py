@@ -1,0 +1,82 @@
+"""Dropout as a submission's outputs show it, in training and outside of it."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from pytest_attn_grader.attention.dropout import (
+    MAX_RESIDUAL,
+    Dropout,
+    effective_weights,
+    estimate_dropout,
+    is_zero_or_scaled,
+    output_weights,
+)
+from pytest_attn_grader.attention.probes import real_rows
+from pytest_attn_grader.misconceptions.observations import SubmissionObservations
+
+_MIN_ENLARGEMENT = 1.001
+
+
+def find_dropout(case: SubmissionObservations, name: str) -> Dropout | None:
+    """What dropout did to the submission's own weights in training; None when the output is not made of them."""
+    evaluated, record = case.attempts.get("basic"), case.attempts.get(name)
+    if evaluated is None or record is None or evaluated.attn_output is None or record.attn_output is None:
+        return None
+    found = effective_weights(evaluated.attn_output, case.probes["basic"])
+    if found is None or not real_rows(evaluated.attn_output, case.probes["basic"]).isfinite().all():
+        return None
+    attn_weights, residual = found
+    if float(real_rows(residual, case.probes["basic"]).abs().max()) >= MAX_RESIDUAL:
+        return None
+    return estimate_dropout(record.attn_output, attn_weights, case.probes[name])
+
+
+def find_dropouts(case: SubmissionObservations) -> dict[float, Dropout] | None:
+    """What dropout did in training, by its probability; None unless every probe in training shows it."""
+    found = {name: find_dropout(case, name) for name in case.train_probes()}
+    if not found or any(dropout is None for dropout in found.values()):
+        return None
+    return {case.probes[name].dropout_p: dropout for name, dropout in found.items() if dropout is not None}
+
+
+def is_dropped_outside_of_training(case: SubmissionObservations, name: str) -> bool:
+    """Whether the output is made of the reference's weights, some set to 0 and the others enlarged."""
+    record = case.attempts.get(name)
+    if record is None or record.attn_output is None:
+        return False
+    dropout = estimate_dropout(record.attn_output, case.references[name].attn_weights, case.probes[name])
+    if dropout is None and name == "basic-eval":
+        dropout = find_dropout(case, name)
+    return dropout is not None and dropout.factor > _MIN_ENLARGEMENT
+
+
+def has_dropped_scores(case: SubmissionObservations, name: str) -> bool:
+    """Whether training gives another distribution over the keys than evaluation, or NaN."""
+    before, after = _output_rows(case, "basic"), _output_rows(case, name)
+    if before is None or after is None or not before.isfinite().all():
+        return False
+    if not after.isfinite().all():
+        return True
+    output = case.attempts[name].attn_output
+    found = None if output is None else output_weights(output, case.probes[name])
+    if found is None or case.equal(case.attempts[name], case.attempts["basic"]):
+        return False
+    weights, rest = found
+    return rest < MAX_RESIDUAL and float((weights.sum(-1) - 1).abs().max()) < 1e-3
+
+
+def has_dropped_output(case: SubmissionObservations, name: str) -> bool:
+    """Whether training gives the output of evaluation, single numbers set to 0 and the others scaled by one factor."""
+    before, after = _output_rows(case, "basic"), _output_rows(case, name)
+    if before is None or after is None or before.shape != after.shape:
+        return False
+    return is_zero_or_scaled(after[before.abs() > 1e-3] / before[before.abs() > 1e-3])
+
+
+def _output_rows(case: SubmissionObservations, name: str) -> Tensor | None:
+    """The real rows of an output in float64; None when there is none of the right shape."""
+    record = case.attempts.get(name)
+    if record is None or record.attn_output is None or record.attn_output.shape != case.probes[name].query.shape:
+        return None
+    return real_rows(record.attn_output.double(), case.probes[name])

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import pytest
+
+from pytest_attn_grader.checks import test_equivalence as equivalence
+
+from .conftest import Ask
+
+FREE_FORM = {"output": "output = torch.einsum('...qk,...kd->...qd', weights, value)"}
+NO_OVERFLOW_GUARD = {"softmax": "weights = scores.exp() / scores.exp().sum(-1, keepdim=True)"}
+
+
+@pytest.mark.parametrize("line", [{}, FREE_FORM], ids=["plain", "einsum"])
+def test_a_right_attention_is_the_references(line: dict[str, str], ask: Ask) -> None:
+    assert ask(equivalence.test_equivalence, **line) is None
+    for probe in equivalence.OTHER_PROBES:
+        assert ask(equivalence.test_other_probes, probe=probe, **line) is None
+    assert ask(equivalence.test_float16, **line) is None
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        {"scale": "scale = 1 / query.shape[-1]"},
+        {"scale": "scale = 1"},
+        {"scale": "scale = 1.001 / math.sqrt(query.shape[-1])"},
+        {"softmax": "weights = torch.softmax(scores, dim=-2)"},
+        {"output": "output = weights @ key"},
+        {"output": "output = weights @ value * 1.0002"},
+    ],
+)
+def test_another_formula(line: dict[str, str], ask: Ask) -> None:
+    assert "off by" in (ask(equivalence.test_equivalence, **line) or "")
+
+
+def test_the_scale_of_one_width_is_wrong_at_another(ask: Ask) -> None:
+    line = {"scale": "scale = 0.125"}
+    assert ask(equivalence.test_equivalence, **line) is None
+    assert "head_dim 16" in (ask(equivalence.test_other_probes, probe="narrow", **line) or "")
+
+
+def test_a_softmax_that_overflows(ask: Ask) -> None:
+    assert ask(equivalence.test_equivalence, **NO_OVERFLOW_GUARD) is None
+    assert "off by inf" in (ask(equivalence.test_other_probes, probe="large-scores", **NO_OVERFLOW_GUARD) or "")
+
+
+def test_a_fill_that_float16_does_not_hold_costs_nothing(ask: Ask) -> None:
+    line = {"mask": "scores = scores if mask is None else scores.masked_fill(~mask, -1e9)"}
+    assert ask(equivalence.test_float16, **line) is None
+    assert ask(equivalence.test_other_probes, probe="bfloat16", **line) is None
+
+
+@pytest.mark.parametrize("probe", equivalence.LENGTHS)
+def test_a_right_attention_is_the_references_on_long_texts(probe: str, ask: Ask) -> None:
+    assert ask(equivalence.test_lengths, probe=probe) is None
+
+
+@pytest.mark.parametrize(
+    ("output", "fails"),
+    [
+        (
+            "output = weights @ value * (torch.arange(weights.shape[-2]) < 200)[:, None]",
+            {"between-2", "limit", "blocks"},
+        ),
+        (
+            "output = weights @ value / (1 if weights.shape[-1] < 150 else 0)",
+            {"between-1", "between-2", "limit", "blocks"},
+        ),
+        ("output = weights[..., :512] @ value[..., :512, :]", {"blocks"}),
+    ],
+    ids=["zeros beyond 200", "not finite from 150 on", "two blocks of 256"],
+)
+def test_values_are_compared_at_every_length(output: str, fails: set[str], ask: Ask) -> None:
+    assert ask(equivalence.test_equivalence, output=output) is None
+    said = {probe for probe in equivalence.LENGTHS if ask(equivalence.test_lengths, probe=probe, output=output)}
+    assert said == fails
+
+
+def test_no_answer_beyond_the_models_longest_text_costs_nothing(ask: Ask) -> None:
+    limit = "assert query.shape[-2] <= 256; scale = 1 / math.sqrt(query.shape[-1])"
+    assert "longer than the model" in (ask(equivalence.test_lengths, probe="blocks", scale=limit) or "")
+    assert ask(equivalence.test_lengths, probe="limit", scale=limit) is None
+
+
+def test_float32_returned_for_bfloat16(ask: Ask) -> None:
+    line = {"output": "output = weights.float() @ value.float()"}
+    assert ask(equivalence.test_equivalence, **line) is None
+    assert ask(equivalence.test_other_probes, probe="bfloat16", **line) == "attn_output in torch.float32"
