@@ -207,7 +207,7 @@ def _repeats_itself(case: SubmissionObservations) -> Recognition | None:
     "dropout-same-every-call",
     replaces="drop",
     family="dropout",
-    probe="basic-train-again",
+    probe="basic-train",
     by_numbers=False,
     recognise=_repeats_itself,
 )
