@@ -1,20 +1,26 @@
-"""What the README shows: each example, graded as a student would, from the checkout with its own settings."""
+"""Each example, graded as a visitor would: from the checkout, with its settings."""
 
 from __future__ import annotations
 
+import csv
+import json
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from pytest_attn_grader.cli.app import app
 from tests.support.runs import Run, Warm
 
 REPOSITORY = Path(__file__).parents[1]
 SEED = 7
 # What a mistake does to the checks that decide. How far it reaches (similarity, behaviour) is the model's affair.
 FAILING = {
-    "starter": {
+    "student.starter": {
         "weights.rows-sum-to-one",
         "masking.sees-others",
         "equivalence.basic",
@@ -22,7 +28,7 @@ FAILING = {
         "gradients.flow[key]",
         "gradients.flow[value]",
     },
-    "wrong_axis": {
+    "student.wrong_axis": {
         "weights.rows-sum-to-one",
         "masking.future-changes-nothing",
         "masking.padding[right]",
@@ -31,18 +37,18 @@ FAILING = {
         "masking.cache[4]",
         "equivalence.basic",
     },
-    "wrong_gradient": {"gradients.flow[query]", "gradients.flow[key]"},
-    "wrong_mask": {
+    "student.wrong_gradient": {"gradients.flow[query]", "gradients.flow[key]"},
+    "student.wrong_mask": {
         "weights.rows-sum-to-one",
         "masking.future-changes-nothing",
         "masking.padding[right]",
         "masking.padding[left]",
         "equivalence.basic",
     },
-    "wrong_scale": {"equivalence.basic"},
+    "student.wrong_scale": {"equivalence.basic"},
 }
 # A run each, so two of them stand for all in the fast tests.
-QUICK = {"wrong_axis", "wrong_mask"}
+QUICK = {"student.wrong_axis", "student.wrong_mask"}
 WRONG = [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow]) for name in sorted(FAILING)]
 EXPLAINING = {"similarity", "behaviour", "coherence"}
 
@@ -67,9 +73,8 @@ def graded_example(warm: Warm) -> Callable[[str], Run]:
 
 
 def test_every_example_is_graded_here() -> None:
-    names = {path.stem for path in (REPOSITORY / "examples").glob("*.py")} - {"__init__"}
-    assert {"reference", *FAILING} <= names
-    assert {name for name in names if not name.startswith("test_")} == {"reference", *FAILING}
+    names = {f"student.{path.stem}" for path in (REPOSITORY / "examples" / "student").glob("[!_]*.py")}
+    assert names == set(FAILING)
 
 
 def test_the_reference_passes_every_check(graded_example: Callable[[str], Run]) -> None:
@@ -119,7 +124,7 @@ def test_a_wrong_example_fails_for_its_own_reason(name: str, graded_example: Cal
     assert run.report["score"]["earned"] < run.report["score"]["possible"] == 100
     assert f"{len(failed)} checks failed" in run.stdout
     for check_id in FAILING[name]:
-        # Under its id, the check is shown with what was asked, what came and where to look.
+        # Under its id, the check is shown with what was expected, the actual value and a hint.
         check = run.checks[check_id]
         assert f" {check_id} _" in run.stdout
         for line in ("title", "expected", "actual", "hint"):
@@ -143,3 +148,51 @@ def test_what_needs_a_failed_check_says_so(name: str, graded_example: Callable[[
 def test_the_last_lines_name_the_problem(name: str, graded_example: Callable[[str], Run]) -> None:
     summary = graded_example(name).stdout.partition("= attention grader =")[2]
     assert "diagnosis: " in summary or "first failure: " in summary
+
+
+@pytest.mark.slow
+def test_the_notebook_passes() -> None:
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--attn-model=mini"]
+    command += ["--attn-student=examples/notebook/week3.ipynb"]
+    run = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=240, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+@pytest.mark.slow
+def test_the_course_s_own_checks_points_and_conventions(tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--attn-student=examples.reference"]
+    command += ["--attn-model=mini", "-c", "examples/instructor/pytest.ini", f"--attn-report={report}"]
+    run = subprocess.run(
+        [*command, "examples/instructor"], cwd=REPOSITORY, capture_output=True, text=True, timeout=240, check=False
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    graded = json.loads(report.read_text())["attn_grader"]
+    assert graded["verdict"] == "passed"
+    points = {name: category["possible"] for name, category in graded["score"]["by_category"].items()}
+    assert (points["equivalence"], points["custom"], sum(points.values())) == (15, 5, 100)
+
+
+@pytest.mark.slow
+def test_one_command_grades_the_class(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pytest_attn_grader.cli.app", "grade", "--roster", "examples/class/roster.csv"]
+    command += ["--out", str(tmp_path / "graded"), "--model", "mini"]
+    run = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=400, check=False)
+    assert "2 passed, 4 failed" in run.stdout, run.stdout + run.stderr
+    with (tmp_path / "graded" / "gradebook.csv").open(encoding="utf-8") as file:
+        named = {row["id"]: row["diagnosis"] for row in csv.DictReader(file)}
+    assert named == {
+        "s01": "",
+        "s02": "no-scale",
+        "s03": "",
+        "s04": "softmax-query-axis",
+        "s05": "mask-inverted",
+        "s06": "undefined-name",
+    }
+
+
+def test_the_workflow_is_the_course_kit_s(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["init", str(tmp_path / "course")])
+    assert result.exit_code == 0, result.output
+    made = tmp_path / "course" / ".github" / "workflows" / "grade.yml"
+    assert (REPOSITORY / "examples" / "ci" / "grade.yml").read_text() == made.read_text(), "run: attn-grader init"

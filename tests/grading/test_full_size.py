@@ -55,7 +55,7 @@ def test_reference_passes_within_the_budget(hub: dict[str, str], tmp_path: Path)
 
 
 def test_wrong_one_fails_for_its_reason(hub: dict[str, str], tmp_path: Path) -> None:
-    exit_code, report, output = grade("wrong_scale", hub, tmp_path)
+    exit_code, report, output = grade("student.wrong_scale", hub, tmp_path)
     assert (exit_code, report["verdict"]) == (1, "failed"), output
     failed = [check["id"] for check in report["checks"] if check["outcome"] == "failed"]
     assert failed[0] == "equivalence.basic"

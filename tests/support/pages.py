@@ -125,7 +125,7 @@ SPEED = Speed(
 def shown_report(compared: Comparison | None = None, **more: Any) -> GradeReport:
     """A failing report with a diagnosis, a failed check and a comparison."""
     facts = RunData(
-        student=StudentInfo(target=more.pop("target", "examples.wrong_scale"), name="attention"),
+        student=StudentInfo(target=more.pop("target", "examples.student.wrong_scale"), name="attention"),
         model=ModelInfo(requested="mini", used="mini", num_layers=2, num_heads=2, head_dim=64, layer_idx=0),
         prompt=PromptInfo(text="The cat sat", ids=(1, 2, 3), tokens=more.pop("tokens", TOKENS)),
         comparison=comparison() if compared is None else compared,

@@ -101,7 +101,7 @@ def test_as_gradescope_runs_it(tmp_path: Path) -> None:
 
     code, results = gradescope.grade((ROOT / "examples/reference.py").read_text())
     assert (code, results["score"]) == (0, 100), results["output"]
-    code, results = gradescope.grade((ROOT / "examples/wrong_scale.py").read_text())
+    code, results = gradescope.grade((ROOT / "examples/student/wrong_scale.py").read_text())
     assert code == 0
     assert 0 < results["score"] < 100
     assert "divides the scores by head_dim" in results["output"]

@@ -37,7 +37,8 @@ def test_what_is_written(tmp_path: Path) -> None:
     assert starter.count("# TODO") == 3
     # The same work as the README's own example asks for.
     assert (
-        starter.partition("import torch")[2] == (ROOT / "examples/starter.py").read_text().partition("import torch")[2]
+        starter.partition("import torch")[2]
+        == (ROOT / "examples/student/starter.py").read_text().partition("import torch")[2]
     )
 
 

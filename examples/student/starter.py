@@ -1,4 +1,4 @@
-"""Start here: fill in the three TODOs, then run `pytest --attn-student=examples.starter`."""
+"""Start here: fill in the three TODOs, then run `pytest --attn-student=examples.student.starter`."""
 
 import torch
 

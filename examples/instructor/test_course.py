@@ -1,6 +1,6 @@
 """An instructor's own tests beside the grader's.
 
-    pytest --attn-student=examples.reference examples/test_instructor.py
+    pytest --attn-student=examples.reference -c examples/instructor/pytest.ini examples/instructor
 
 The fixtures come from the plugin. A marked test is a check with points of its own (category `custom`, worth what the
 ini file's `attn_points` gives it); an unmarked one just has to pass.
