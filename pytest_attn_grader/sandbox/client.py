@@ -6,11 +6,13 @@ through, and the checks judge it.
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import torch
@@ -75,6 +77,7 @@ class SandboxClient:
         self._trips: list[RoundTrip] = []
         self._recording = False
         self._spent_seconds = 0.0
+        self._first_request = 0.0
         self.unenforced: tuple[str, ...] = ()
         self.replacements = 0
 
@@ -247,7 +250,8 @@ class SandboxClient:
         return description
 
     def _call(self, worker: WorkerProcess, spec: CallSpec, tensors: Mapping[str, Tensor]) -> CallReply:
-        reply, received = self._request(worker, spec.to_json(), tensors, seconds=spec.seconds)
+        header = {**spec.to_json(), "seed": None if spec.seed is None else worker_seed(spec.seed)}
+        reply, received = self._request(worker, header, tensors, seconds=spec.seconds)
         device = next((tensor.device for tensor in tensors.values()), torch.device("cpu"))
         inputs = {name: tensors[name] for name in spec.requires_grad}
         with self._malformed_guard(worker):
@@ -271,6 +275,7 @@ class SandboxClient:
             # The first start is not charged to the submission; a later one is: the submission has ended its worker.
             worker.wait_until_ready()
         started = time.perf_counter()
+        self._first_request = self._first_request or started
         try:
             seconds = self._seconds_left(worker, worker.limits.call_seconds if seconds is None else seconds)
             reply = worker.request({**header, "release": handles} if handles else header, sent, seconds=seconds)
@@ -286,16 +291,22 @@ class SandboxClient:
         return reply
 
     def _seconds_left(self, worker: WorkerProcess, wanted_seconds: float) -> float:
+        """Return how long this request may take.
+
+        The limit of a run is on the clock, whatever a single call may take. But a run that is late for other reasons
+        than the submission goes on: until the submission has had half of the time for itself.
+        """
         limit = worker.limits.run_seconds
         if limit is None:
             return wanted_seconds
-        if self._spent_seconds >= limit:
+        left = max(limit - (time.perf_counter() - self._first_request), limit / 2 - self._spent_seconds)
+        if left <= 0:
             raise SubmissionError(
                 "timeout",
-                f"The submission has used up the {limit:g} s that all of its calls may take together.",
+                f"The submission has used up the {limit:g} s that the whole run may take.",
                 remedy="Make the single call faster: one matrix product instead of Python loops.",
             )
-        return min(wanted_seconds, limit - self._spent_seconds)
+        return min(wanted_seconds, left)
 
     def _take_released(self) -> list[tuple[WorkerProcess, int]]:
         taken = []
@@ -305,6 +316,16 @@ class SandboxClient:
 
     def _malformed_guard(self, worker: WorkerProcess | None = None) -> reply_validation.MalformedReplyGuard:
         return reply_validation.MalformedReplyGuard(worker or self._worker)
+
+
+@cache
+def worker_seed(seed: int) -> int:
+    """Derive the seed of the worker's random numbers: from it, the inputs of a probe cannot be drawn again.
+
+    Slow on purpose (milliseconds), so that nobody finds `seed` by trying all of them.
+    """
+    derived = hashlib.pbkdf2_hmac("sha256", str(seed).encode(), b"pytest-attn-grader worker", 10_000, 8)
+    return int.from_bytes(derived, "big") >> 1
 
 
 def _plain(tensor: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -37,6 +38,14 @@ SET_VARIABLES: Mapping[str, str] = {
     # The worker computes on the CPU; a submission that asks for CUDA finds none and falls back.
     "CUDA_VISIBLE_DEVICES": "",
     "HIP_VISIBLE_DEVICES": "",
+}
+
+
+_REMEDY = "free some memory or processes and try again"
+_REMEDIES = {
+    errno.EACCES: "let this user read and execute {} and enter the folders above it, or use another Python",
+    errno.EPERM: "let this user execute {}, or use another Python",
+    errno.ENOENT: "there is no {}: install Python again, or use another one",
 }
 
 
@@ -105,9 +114,8 @@ def spawn_worker(
             process, control = _spawn(root, config, theirs, in_namespaces=in_namespaces)
     except OSError as error:
         ours.close()
-        raise SandboxUnavailableError(
-            f"the worker process could not be started ({error}); free some memory or processes and try again"
-        ) from error
+        remedy = _REMEDIES.get(error.errno or 0, _REMEDY).format(sys.executable)
+        raise SandboxUnavailableError(f"the worker process could not be started ({error}); {remedy}") from error
     finally:
         theirs.close()
     return SpawnedWorker(process, ours, control)

@@ -76,8 +76,7 @@ class Student:
         return cls(
             target,
             call_seconds=settings.timeout_seconds,
-            # Twice the budget: a slow submission loses the budget's points only, and one that hangs cannot go on.
-            run_seconds=2 * settings.budget_seconds,
+            run_seconds=settings.budget_seconds,
             tier=settings.sandbox,
             required_tier=settings.require_sandbox,
         )

@@ -253,6 +253,19 @@ def test_namespaces_that_cannot_be_had_are_not_the_students_fault(
     assert not left_in(tmp_path)
 
 
+@both_tiers
+def test_no_descriptor_of_the_grader_is_in_the_sandbox(tier: str, tmp_path: Path) -> None:
+    """Python 3.11 does not close what `recv_fds` received; with the grader's pidfd a program could signal it."""
+    with make(tmp_path, tier) as worker:
+        worker.wait_until_ready()
+        assert isinstance(worker._process, ForkedProcess)
+        assert worker._process.pid is not None
+        below = psutil.Process(worker._process.pid).children(recursive=True)
+        held = [(each.name(), os.readlink(link)) for each in below for link in Path(f"/proc/{each.pid}/fd").iterdir()]
+    assert held
+    assert not [each for each in held if "pidfd" in each[1]]
+
+
 def test_it_costs_a_fork(warm: ForkServer, tmp_path: Path) -> None:
     with make(tmp_path, "process") as first:
         first.wait_until_ready()

@@ -6,12 +6,13 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import cast
 
 import pytest
 import torch
 
 from pytest_attn_grader.errors import SandboxUnavailableError, SubmissionError
-from pytest_attn_grader.sandbox import bubblewrap
+from pytest_attn_grader.sandbox import bubblewrap, client
 from pytest_attn_grader.sandbox.client import CallSpec, SandboxClient, TensorRef
 from pytest_attn_grader.sandbox.in_process import InProcessWorker
 from pytest_attn_grader.sandbox.tiers import choose_tier
@@ -265,3 +266,53 @@ def test_a_run_has_its_own_limit(tmp_path: Path) -> None:
             remote.call(CallSpec("fine", QUERY), {"query": torch.zeros(1)})
         assert caught.value.name == "timeout"
         assert remote.replacements == 1  # one that was not even asked
+
+
+class Clock:
+    """Stands in for the module `time` where the client looks at it."""
+
+    def __init__(self) -> None:
+        self.now = 1.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+
+class Sleepy:
+    """Stands in for a worker whose every call takes as long as `seconds`, or as it may."""
+
+    limits = Limits(call_seconds=10, run_seconds=90)
+    unenforced = ()
+    ended = False
+    usable = True
+
+    def __init__(self, clock: Clock, seconds: float) -> None:
+        self.clock, self.seconds = clock, seconds
+
+    def wait_until_ready(self) -> None:
+        pass
+
+    def request(
+        self, header: object, tensors: object, *, seconds: float
+    ) -> tuple[dict[str, object], dict[str, object]]:
+        self.clock.now += min(self.seconds, seconds)
+        return {}, {}
+
+
+@pytest.mark.parametrize(
+    ("call_seconds", "pause_seconds", "calls", "seconds"), [(8, 2, 9, 90), (8, 0, 12, 90), (1, 3, 45, 178)]
+)
+def test_sleeping_in_every_call_ends_with_the_budget(
+    call_seconds: float, pause_seconds: float, calls: int, seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run's clock ends it; but one that is late by the grader's work alone goes on until half of it is spent."""
+    clock = Clock()
+    monkeypatch.setattr(client, "time", clock)
+    worker = cast(WorkerProcess, Sleepy(clock, call_seconds))
+    remote = SandboxClient(lambda: worker)
+    for _ in range(calls):
+        remote._request(worker, {"op": "call"}, {})
+        clock.now += pause_seconds
+    with pytest.raises(SubmissionError, match="used up the 90 s"):
+        remote._request(worker, {"op": "call"}, {})
+    assert clock.now - 1.0 <= seconds + pause_seconds

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import socket
@@ -111,6 +112,21 @@ def test_a_spawn_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
         make_worker(tmp_path).start()
     after = psutil.Process().num_fds() if hasattr(psutil.Process, "num_fds") else 0
     assert after == before
+
+
+@posix_only
+@pytest.mark.parametrize(
+    ("number", "words"), [(errno.EACCES, "read and execute"), (errno.ENOENT, "install Python"), (errno.EAGAIN, "free")]
+)
+def test_the_remedy_follows_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, words: str
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    with pytest.raises(SandboxUnavailableError, match=words):
+        make_worker(tmp_path).start()
 
 
 @posix_only

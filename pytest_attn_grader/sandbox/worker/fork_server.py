@@ -46,8 +46,11 @@ def serve_forks(requests: int, bare_path: Sequence[str]) -> tuple[int, dict[str,
     gc.collect()
     gc.freeze()
     while True:
+        asked, descriptors, _, _ = socket.recv_fds(listening, 1, DESCRIPTORS)
         # Not to be inherited by bubblewrap: a process descriptor in a sandbox would be a way to signal the grader.
-        asked, descriptors, _, _ = socket.recv_fds(listening, 1, DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
+        # Python 3.11's recv_fds does not pass MSG_CMSG_CLOEXEC on.
+        for descriptor in descriptors:
+            os.set_inheritable(descriptor, False)
         if not asked:
             os._exit(0)
         # A grader whose socket is closed without an answer starts its worker in another way.

@@ -28,8 +28,7 @@ class Limits:
 
     Args:
         call_seconds: wall clock of one forward or backward.
-        run_seconds: wall clock of everything the submission does in one run, in all its workers; counted by the client
-            that replaces them.
+        run_seconds: wall clock of a run, from the first request to the last; counted by the client, in all workers.
         import_seconds: wall clock of importing the submission.
         start_seconds: wall clock until a fresh worker has loaded torch.
         cpu_seconds: processor time of the worker's whole life.

@@ -123,4 +123,6 @@ def _problem(tensor: Tensor) -> str | None:
     if tensor.is_nested or tensor.is_meta or tensor.is_quantized or dtype_name(tensor) not in ALLOWED_DTYPES:
         kind = "meta" if tensor.is_meta else "quantized" if tensor.is_quantized else dtype_name(tensor)
         return f"a {kind} tensor of {shape}"
+    if tensor.layout != torch.strided:
+        return f"a {str(tensor.layout).removeprefix('torch.')} tensor of {shape}, which is not dense"
     return f"a tensor of {tensor.dim()} dimensions" if tensor.dim() > MAX_DIMENSIONS else None

@@ -88,6 +88,18 @@ def odd_tensors(query, key, value, mask=None):
 def huge(query, key, value, mask=None):
     return torch.ones(1).expand(10**12)
 
+def sparse_rows(query, key, value, mask=None):
+    return torch.eye(3).to_sparse_csr()
+
+
+def mkldnn(query, key, value, mask=None):
+    return torch.eye(3).to_mkldnn() if torch.backends.mkldnn.is_available() else torch.eye(3).to_sparse()
+
+
+def initial_seed(query, key, value, mask=None):
+    return torch.tensor(torch.initial_seed())
+
+
 def huge_sparse(query, key, value, mask=None):
     return torch.sparse_coo_tensor([[0]], [1.0], (10**12,))
 
@@ -259,7 +271,7 @@ def test_odd_tensors_arrive_plain(remote: SandboxClient) -> None:
     found = dict(zip(call.structure.keys, call.structure.items, strict=True))
     values = {key: call.tensors[item.name] for key, item in found.items() if item.name is not None}
     assert all(type(tensor) is Tensor and tensor.is_contiguous() for tensor in call.tensors.values())
-    assert torch.equal(values["sparse"], torch.eye(3))
+    assert "sparse_coo tensor of shape (3, 3), which is not dense" in found["sparse"].text
     assert torch.equal(values["expanded"], torch.ones(4))
     assert torch.equal(values["transposed"], torch.arange(6).reshape(2, 3).T)
     assert values["nan"].isnan()
@@ -271,11 +283,23 @@ def test_odd_tensors_arrive_plain(remote: SandboxClient) -> None:
     assert call.tensors[found["7"].items[1].name or ""].shape == (0, 2)
 
 
-@pytest.mark.parametrize("target", ["huge", "huge_sparse"])
-def test_a_huge_claimed_result_is_refused(remote: SandboxClient, target: str) -> None:
+def test_a_huge_claimed_result_is_refused(remote: SandboxClient) -> None:
     with pytest.raises(SubmissionError, match="larger than") as caught:
-        remote.call(spec(target), make_inputs())
+        remote.call(spec("huge"), make_inputs())
     assert caught.value.name == "malformed-reply"
+
+
+@pytest.mark.parametrize("target", ["huge_sparse", "sparse_rows", "mkldnn"])
+def test_a_result_that_is_not_dense_does_not_cross(remote: SandboxClient, target: str) -> None:
+    call = remote.call(spec(target), make_inputs())
+    assert call.tensors == {}
+    assert "not dense" in call.structure.text
+
+
+def test_a_worker_cannot_tell_the_seed_of_its_inputs(remote: SandboxClient) -> None:
+    for seed in (1, 4711):
+        told = int(remote.call(spec("initial_seed", seed=seed), make_inputs()).tensors["result"])
+        assert told not in {seed, seed + 1, seed - 1}
 
 
 def test_values_and_keywords_arrive(remote: SandboxClient) -> None:
