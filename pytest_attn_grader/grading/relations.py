@@ -23,10 +23,6 @@ from pytest_attn_grader.results.comparison import (
 
 # Half of the text: maps of every layer are kept for a moment, and their size grows with its square.
 MAX_PROMPT_TOKENS = 64
-# A head that spends a third of its attention along a relation on average encodes it.
-ENCODING_THRESHOLD = 1 / 3
-# A relation is kept when the student's score is this close to the reference's.
-KEPT_WITHIN = 0.05
 # Two keys with weights closer than this are looked at alike: rounding decides which is the larger.
 TIE_TOLERANCE = 1e-3
 # Heads came back in another order when matching them explains most of a difference that can be seen.
@@ -88,8 +84,8 @@ def compare_relations(
         for head, (mine, yours) in enumerate(zip(scored[0][relation], scored[1][relation], strict=True))
     )
     strongest = strongest_relations(*prompt_maps, layer_idx)
-    encoded = [score for score in scores if score.layer == layer_idx and is_encoded(score)]
-    lost = [score for score in encoded if not is_kept(score)]
+    encoded = [score for score in scores if score.layer == layer_idx and score.encoded]
+    lost = [score for score in encoded if not score.kept]
     return Coherence(
         scores=scores,
         strongest_links=strongest,
@@ -97,16 +93,6 @@ def compare_relations(
         relations_kept=len(encoded) - len(lost),
         verdict=_in_words(encoded, lost, strongest, tokens),
     )
-
-
-def is_encoded(score: RelationScore) -> bool:
-    """The reference's head encodes this relation."""
-    return float(score.reference) >= ENCODING_THRESHOLD
-
-
-def is_kept(score: RelationScore) -> bool:
-    """The student's score is the reference's; NaN is not."""
-    return abs(float(score.student) - float(score.reference)) <= KEPT_WITHIN
 
 
 def strongest_relations(student: Tensor, reference: Tensor, layer: int) -> tuple[StrongestRelation, ...]:

@@ -46,47 +46,69 @@ def diagnosis_evidence(diagnosis: Diagnosis) -> str:
     return "An attention with this mistake gives your numbers" + diagnosis.message.removeprefix(headline)
 
 
+def submission_label(target: str) -> str:
+    """Return a short name of the submission: of an absolute path, the last two parts."""
+    path = target.replace("\\", "/")
+    if not re.match(r"/|[A-Za-z]:/", path):
+        return target
+    return "/".join(path.rstrip("/").split("/")[-2:])
+
+
 def token_text(token: str) -> str:
-    """A token as it can be read: a space is a raised box, what cannot be seen its code point."""
-    shown = "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in token)
+    """Return a readable token: a blank as ␣, a line break as ↵, other unprintable characters spelled out."""
+    shown = "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in token.replace("\n", "↵"))
     return shown.strip() or "␣"
 
 
-# A distance that is smaller comes from adding in another order.
+def visible_line_breaks(text: str) -> str:
+    """Mark each line break with ↵, so that a line of blanks or a trailing line break can be seen."""
+    return text.replace("\r\n", "\n").replace("\n", "↵\n")
+
+
+# Smaller differences come from another order of additions.
 ROUNDING = 1e-6
 
 
+def is_defined(value: Number | None) -> bool:
+    """Whether there is a number: None and NaN are not one."""
+    return value is not None and not math.isnan(float(value))
+
+
 def number(value: Number | None) -> str:
-    """Three digits; what rounding alone leaves is said as such."""
-    if value is None:
-        return DASH
-    if 0 < abs(float(value)) < ROUNDING:
-        return f"below {ROUNDING:g}"
-    return f"{float(value):.3g}" if math.isfinite(float(value)) else str(value)
+    """Format with three digits; a dash stands for a number that does not exist."""
+    return _format(value, ".3g")
 
 
-def signed(value: Number) -> str:
-    """Three digits, with a sign; what rounding alone leaves has none."""
-    if 0 < abs(float(value)) < ROUNDING:
-        return f"below {ROUNDING:g}"
-    return f"{float(value):+.3g}" if math.isfinite(float(value)) else str(value)
+def signed(value: Number | None) -> str:
+    """Format with three digits and a sign."""
+    return _format(value, "+.3g")
 
 
-def percent(value: Number) -> str:
-    """A share of one."""
+def percent(value: Number | None) -> str:
+    """Format a share of one as a percentage."""
+    if value is None or not math.isfinite(float(value)):
+        return _format(value, "")
     share = float(value)
-    if not math.isfinite(share):
-        return str(value)
     return f"{share:.1%}" if share == 0 or share >= 0.001 else "< 0.1%"
 
 
+def _format(value: Number | None, digits: str) -> str:
+    if value is None or math.isnan(float(value)):
+        return DASH
+    if math.isinf(float(value)):
+        return "∞" if float(value) > 0 else "-∞"
+    if 0 < abs(float(value)) < ROUNDING:
+        return f"below {ROUNDING:g}"
+    return format(float(value), digits)
+
+
 def milliseconds(timing: Timing | None) -> str:
-    """The median."""
+    """Format the median in milliseconds."""
     return DASH if timing is None else _in_milliseconds(timing.median)
 
 
 def spread(timing: Timing) -> str:
-    """The quartiles, or that there was one try only."""
+    """Format the quartiles in milliseconds, or say that there was one measurement."""
     if timing.repeats == 1:
         return "(once)"
     return f"({_in_milliseconds(timing.low)} to {_in_milliseconds(timing.high)})"

@@ -1,7 +1,7 @@
-"""The page: one self-contained HTML file that shows a report. It opens offline and asks no server for anything.
+"""Render the HTML page of a report: one self-contained file that opens offline and loads nothing.
 
-Everything that comes from a submission is escaped by the template, or travels in a JSON island that no markup can
-leave; and a content security policy lets no script run but the page's own, known by its hash.
+Text of a submission is escaped by the template, or put into a JSON element that no markup can leave. A content security
+policy lets only the page's own script run, known by its hash.
 """
 
 from __future__ import annotations
@@ -20,16 +20,20 @@ from pytest_attn_grader.reports import formatting
 from pytest_attn_grader.reports.escaping import escape_unprintable
 from pytest_attn_grader.reports.summary import format_speed, format_timing, points
 from pytest_attn_grader.results.base import Matrix, Number
-from pytest_attn_grader.results.comparison import AttentionMap, Comparison, HeadComparison
+from pytest_attn_grader.results.comparison import Comparison, HeadComparison
 from pytest_attn_grader.results.report import CheckResult, GradeReport
 
 TEMPLATES = Path(__file__).parent / "templates"
-# A map of more tokens cannot be read on a page, and would make it large; the JSON report has them all.
+# A larger map is not readable on a page, and would make the file large.
 MAX_TOKENS = 48
-# Weights travel as whole thousandths: what a page shows has two decimals.
+# Weights are embedded as whole thousandths: the page shows two decimals.
 THOUSAND = 1000
-# What rounding leaves of a sum of one in half precision; as `attention_rows` has it, which would load torch.
+# Rounding error of a row sum in half precision; the same as in `attention.validation`, which would import torch.
 ROW_SUM_TOLERANCE = 5e-3
+# Nats per token; a loss below the reference's by more than this is explained.
+LOWER_LOSS = 0.02
+FUTURE_CHECKS = ("masking.no-weight-on-future", "masking.future-changes-nothing")
+NOT_DEFINED = "This number does not exist, because your weights or the model's output contain NaN or infinity."
 
 
 def write_page(report: GradeReport, path: Path) -> None:
@@ -43,14 +47,17 @@ def write_page(report: GradeReport, path: Path) -> None:
 
 
 def render_page(report: GradeReport) -> str:
-    """The whole page as text."""
+    """Return the whole page as text."""
     script = (TEMPLATES / "page.js").read_text(encoding="utf-8")
     return (
         get_environment()
         .get_template("page.html.j2")
         .render(
             report=report,
+            label=formatting.submission_label(report.student.target),
             compared=report.comparison,
+            lower_loss=_explain_lower_loss(report),
+            not_defined=NOT_DEFINED,
             failed=[check for check in report.checks if check.outcome == "failed"],
             others=[check for check in report.checks if check.outcome != "failed"],
             speed=format_speed(report),
@@ -58,27 +65,29 @@ def render_page(report: GradeReport) -> str:
             style=(TEMPLATES / "page.css").read_text(encoding="utf-8"),
             script=script,
             script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-            island=_embedded_json(report),
+            embedded=_embedded_json(report),
         )
     )
 
 
 @cache
 def get_environment() -> Environment:
-    """Made once, with the compiled template: a class has a page for each."""
+    """Return the template environment, made once: a class needs a page for each submission."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
-        # Our own script and style come as markup; everything else may be a student's.
+        # The package's script and style are Markup; every plain string may be a student's.
         finalize=lambda value: escape_unprintable(value) if type(value) is str else value,
     )
     environment.filters.update(
         number=formatting.number,
         points=points,
         percent=formatting.percent,
+        is_defined=formatting.is_defined,
         token=formatting.token_text,
+        line_breaks=formatting.visible_line_breaks,
         milliseconds=formatting.milliseconds,
         spread=formatting.spread,
         format_timing=format_timing,
@@ -90,8 +99,23 @@ def get_environment() -> Environment:
     return environment
 
 
+def _explain_lower_loss(report: GradeReport) -> str:
+    """Explain a loss that is lower than the reference's; "" when it is not."""
+    if report.comparison is None:
+        return ""
+    predictions = report.comparison.predictions
+    if not float(predictions.reference_loss) - float(predictions.student_loss) > LOWER_LOSS:
+        return ""
+    if any(check.id in FUTURE_CHECKS and check.outcome == "failed" for check in report.checks):
+        return (
+            "A lower loss is no success here: your attention reads the future. The model sees the token that it has to "
+            "predict, so predicting it is easy, and when it generates text there is no future to read."
+        )
+    return "A lower loss is no success here: the model was trained with the reference's attention, not with yours."
+
+
 def _embedded_json(report: GradeReport) -> str:
-    """What the script draws, as JSON inside a script element: no character in it can end the element or start a tag."""
+    """Return the script's data as JSON for a script element: no character in it can end the element or start a tag."""
     text = json.dumps(_plot_data(report), allow_nan=False, separators=(",", ":"))
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
@@ -103,6 +127,7 @@ def _plot_data(report: GradeReport) -> dict[str, Any]:
     return {
         "tokens": [formatting.token_text(token) for token in report.prompt.tokens[:MAX_TOKENS]],
         "layer": compared.layer_idx,
+        "allLayers": report.model.all_layers,
         "head": compared.worst_head,
         "query": _most_different_row(compared),
         "maps": [
@@ -114,61 +139,71 @@ def _plot_data(report: GradeReport) -> dict[str, Any]:
             }
             for each in compared.maps
         ],
-        "figures": {f"{head.layer}.{head.head}": _in_words(head) for head in compared.heads},
-        "drift": [_plain(value) for value in compared.residual_drift],
+        "metrics": {f"{head.layer}.{head.head}": _describe_head(head) for head in compared.heads},
+        "drift": [_rounded(value) for value in compared.residual_drift],
     }
 
 
 def _most_different_row(compared: Comparison) -> int:
-    """The row in which both maps of the most different head differ most."""
-    chosen = next(each for each in compared.maps if _is_most_different(each, compared))
-    apart = [
-        sum(abs(float(mine) - float(yours)) for mine, yours in zip(*rows, strict=True))
-        for rows in zip(chosen.student[:MAX_TOKENS], chosen.reference[:MAX_TOKENS], strict=True)
+    """Return the row in which both maps of the most different head differ most."""
+    worst = (compared.layer_idx, compared.worst_head)
+    shown = next(each for each in compared.maps if (each.layer, each.head) == worst)
+    distances = [
+        sum(abs(float(student) - float(reference)) for student, reference in zip(*rows, strict=True))
+        for rows in zip(shown.student[:MAX_TOKENS], shown.reference[:MAX_TOKENS], strict=True)
     ]
-    if max(apart) < 1e-3:
-        return len(apart) - 1
-    return max(range(len(apart)), key=lambda row: math.inf if math.isnan(apart[row]) else apart[row])
+    if max(distances) < 1e-3:
+        return len(distances) - 1
+    return max(range(len(distances)), key=lambda row: math.inf if math.isnan(distances[row]) else distances[row])
 
 
-def _is_most_different(each: AttentionMap, compared: Comparison) -> bool:
-    return (each.layer, each.head) == (compared.layer_idx, compared.worst_head)
-
-
-def _in_words(head: HeadComparison) -> str:
-    """What is said under the maps; that the rows are no distributions before any distance between them."""
+def _describe_head(head: HeadComparison) -> dict[str, Any]:
+    """Return the metrics of a head for the script, with a note when the student's rows are not distributions."""
     number = formatting.number
-    rows = ""
-    if head.row_sum_error is not None and not float(head.row_sum_error) <= ROW_SUM_TOLERANCE:
-        rows = (
-            f"your rows do not sum to one (off by up to {number(head.row_sum_error)}), and what follows is of rows "
-            "divided by their sums: "
+    note = ""
+    if not formatting.is_defined(head.total_variation):
+        note = "A dash is a distance that does not exist: your weights in this head are NaN, infinite or empty."
+    elif head.row_sum_error is not None and not float(head.row_sum_error) <= ROW_SUM_TOLERANCE:
+        note = (
+            f"Your rows do not sum to one (off by up to {number(head.row_sum_error)}), so they were divided by their "
+            "sums before they were compared."
         )
-    return (
-        f"{rows}cosine {number(head.cosine)}, Jensen-Shannon {number(head.jensen_shannon)} nats, "
-        f"Earth Mover's {number(head.earth_movers)} tokens, total variation {number(head.total_variation)}, "
-        f"entropy {formatting.signed(head.entropy_difference)} nats, "
-        f"same favourite {formatting.percent(head.argmax_agreement)}"
-    )
+    return {
+        "note": note,
+        "values": [
+            ["cosine similarity", number(head.cosine)],
+            ["total variation", number(head.total_variation)],
+            ["Jensen-Shannon", _with_unit(number(head.jensen_shannon), "nats")],
+            ["Earth Mover's", _with_unit(number(head.earth_movers), "tokens")],
+            ["entropy difference", _with_unit(formatting.signed(head.entropy_difference), "nats")],
+            ["same strongest key", formatting.percent(head.argmax_agreement)],
+        ],
+    }
+
+
+def _with_unit(text: str, unit: str) -> str:
+    return text if text == formatting.DASH else f"{text} {unit}"
 
 
 def _thousandths(matrix: Matrix) -> list[list[int | None]]:
-    """Whole thousandths; None where a value is not finite."""
+    """Return whole thousandths; None where a value is not finite."""
     return [
         [round(float(value) * THOUSAND) if math.isfinite(float(value)) else None for value in row[:MAX_TOKENS]]
         for row in matrix[:MAX_TOKENS]
     ]
 
 
-def _plain(value: Number) -> float | None:
+def _rounded(value: Number) -> float | None:
     return round(float(value), 4) if math.isfinite(float(value)) else None
 
 
 def _evidence(check: CheckResult) -> list[tuple[str, str]]:
-    """The numbers of a check, named and short."""
+    """Return the evidence of a check as names and short texts."""
     return [(name.replace("_", " "), _short(value)) for name, value in check.evidence.items()]
 
 
 def _short(value: Any, max_chars: int = 200) -> str:
-    text = f"{value:.4g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float) or value in ("nan", "inf", "-inf"):
+        return formatting.number(value) if not math.isfinite(float(value)) else f"{value:.4g}"
+    text = ", ".join(_short(each) for each in value) if isinstance(value, list) else str(value)
     return text if len(text) <= max_chars else f"{text[:max_chars]}…"

@@ -92,6 +92,10 @@ class Continuation(FrozenModel):
 
 Relation = Literal["previous-token", "duplicate-token", "induction", "first-token"]
 RELATIONS: tuple[Relation, ...] = Relation.__args__  # type: ignore[attr-defined]
+# A head that spends a third of its attention along a relation on average encodes it.
+MIN_ENCODED_SCORE = 1 / 3
+# A relation is kept when the student's score is this close to the reference's.
+MAX_KEPT_DIFFERENCE = 0.05
 
 
 class RelationScore(FrozenModel):
@@ -102,6 +106,16 @@ class RelationScore(FrozenModel):
     relation: Relation
     reference: Number
     student: Number
+
+    @property
+    def encoded(self) -> bool:
+        """Whether the reference's head encodes this relation."""
+        return float(self.reference) >= MIN_ENCODED_SCORE
+
+    @property
+    def kept(self) -> bool:
+        """Whether the student's score is close to the reference's; NaN is not."""
+        return abs(float(self.student) - float(self.reference)) <= MAX_KEPT_DIFFERENCE
 
 
 class StrongestRelation(FrozenModel):

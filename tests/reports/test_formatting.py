@@ -3,18 +3,22 @@ from __future__ import annotations
 import pytest
 
 from pytest_attn_grader.reports.formatting import (
+    DASH,
     Paragraph,
     diagnosis_evidence,
     number,
     percent,
     render_emphasis,
+    signed,
     split_hint,
+    submission_label,
     token_text,
+    visible_line_breaks,
 )
 from pytest_attn_grader.results.report import Diagnosis
 
 
-@pytest.mark.parametrize(("token", "shown"), [(" cat", "cat"), (" ", "␣"), ("\n", r"\x0a"), ("é", "é")])
+@pytest.mark.parametrize(("token", "shown"), [(" cat", "cat"), (" ", "␣"), ("\n", "↵"), ("\x1b", r"\x1b"), ("é", "é")])
 def test_tokens_can_be_read(token: str, shown: str) -> None:
     assert token_text(token) == shown
 
@@ -51,5 +55,25 @@ def test_the_headline_is_not_said_twice() -> None:
 
 
 def test_numbers() -> None:
-    assert [number(value) for value in (0.12345, "nan", None)] == ["0.123", "nan", "–"]  # noqa: RUF001
-    assert [percent(value) for value in (0.5, 0.0, 0.0001, "nan")] == ["50.0%", "0.0%", "< 0.1%", "nan"]
+    values = (0.12345, 1e-9, "inf", "-inf", "nan", None)
+    assert [number(value) for value in values] == ["0.123", "below 1e-06", "∞", "-∞", DASH, DASH]
+    assert [signed(value) for value in (0.5, -0.25, "nan")] == ["+0.5", "-0.25", DASH]
+    assert [percent(value) for value in (0.5, 0.0, 0.0001, "nan")] == ["50.0%", "0.0%", "< 0.1%", DASH]
+
+
+@pytest.mark.parametrize(
+    ("target", "label"),
+    [
+        ("pkg.module:attention", "pkg.module:attention"),
+        ("week1/mine.py", "week1/mine.py"),
+        ("/srv/class/alice/attention.py:f", "alice/attention.py:f"),
+        ("C:\\class\\alice\\attention.py", "alice/attention.py"),
+        ("/attention.py", "/attention.py"),
+    ],
+)
+def test_a_label_has_no_path_from_the_root(target: str, label: str) -> None:
+    assert submission_label(target) == label
+
+
+def test_line_breaks_are_visible() -> None:
+    assert visible_line_breaks("a\r\n\nb") == "a↵\n↵\nb"

@@ -10,7 +10,7 @@ import pytest
 from pytest_attn_grader.attention.validation import ROW_SUM_TOLERANCE
 from pytest_attn_grader.reports import html_page as page_module
 from pytest_attn_grader.reports.html_page import MAX_TOKENS, render_page, write_page
-from pytest_attn_grader.results.comparison import AttentionMap, HeadMatching
+from pytest_attn_grader.results.comparison import AttentionMap, Continuation, HeadMatching
 from pytest_attn_grader.results.report import Diagnosis, GradeReport
 from tests.support.pages import NAN, comparison, shown_report
 from tests.support.reports import report_of
@@ -24,7 +24,7 @@ def text_of(page: str) -> str:
     return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", body)).split())
 
 
-def island_of(page: str) -> dict[str, object]:
+def embedded_of(page: str) -> dict[str, object]:
     return json.loads(re.search(r'id="data">(.*?)</script>', page, re.S)[1])
 
 
@@ -34,15 +34,16 @@ def test_says_what_is_wrong_and_why() -> None:
     assert "Your attention divides the scores by head_dim." in text
     assert "Hint. Think of the square root." in text
     assert "Expected softmax of scaled scores Actual weights off by 0.5 Hint the scale" in text
-    assert "2.5 → 3.75 nats a token" in text
+    assert "2.5 → 3.75 nats per token" in text
     assert "The cat sat mat mat mat" in text
     assert "it raised IndexError" in text
     assert "Loses 1 of 1 relation" in text
+    assert "head 1 induction 0.8 0.1 no" in text
 
 
 def test_without_a_diagnosis_the_first_failure_leads() -> None:
     text = text_of(render_page(shown_report(diagnosis=None)))
-    assert "went wrong weights off by 0.5 Expected softmax of scaled scores Check equals the" in text
+    assert "The first failure weights off by 0.5 Expected softmax of scaled scores Check equals the" in text
 
 
 def test_a_nudge_does_not_name_the_mistake_nor_deny_it() -> None:
@@ -66,7 +67,7 @@ def test_without_hints_the_report_has_none_and_the_page_neither() -> None:
     ("report", "words"),
     [
         (report_of(), "Passed"),
-        (report_of(reason="there is no model"), "Ungradable there is no model"),
+        (report_of(reason="there is no model"), "Why there is no verdict there is no model"),
     ],
 )
 def test_every_verdict_has_a_page(report: GradeReport, words: str) -> None:
@@ -74,29 +75,29 @@ def test_every_verdict_has_a_page(report: GradeReport, words: str) -> None:
 
 
 def test_maps_travel_as_thousandths_and_start_at_what_differs_most() -> None:
-    island = island_of(render_page(shown_report()))
-    assert (island["layer"], island["head"], island["query"]) == (0, 1, 1)
-    assert island["maps"][1]["reference"][1] == [250, 750, 0]
-    assert island["tokens"] == ["The", "cat", "sat"]
+    embedded = embedded_of(render_page(shown_report()))
+    assert (embedded["layer"], embedded["head"], embedded["query"]) == (0, 1, 1)
+    assert embedded["maps"][1]["reference"][1] == [250, 750, 0]
+    assert embedded["tokens"] == ["The", "cat", "sat"]
 
 
-def test_rows_that_do_not_sum_to_one_are_said_before_any_distance() -> None:
+def test_rows_that_do_not_sum_to_one_have_a_note() -> None:
     made = comparison()
     heads = tuple(
-        head.model_copy(update={"row_sum_error": error})
+        head.model_copy(update={"row_sum_error": error, "total_variation": "nan" if error == "inf" else 0.5})
         for head, error in zip(made.heads, (0.0, 0.75, "inf", None), strict=True)
     )
-    figures = island_of(render_page(shown_report(made.model_copy(update={"heads": heads}))))["figures"]
-    assert figures["0.0"].startswith("cosine")
-    assert figures["0.1"].startswith("your rows do not sum to one (off by up to 0.75), and what follows")
-    assert "(off by up to inf)" in figures["1.0"]
-    assert figures["1.1"].startswith("cosine")
-    assert page_module.ROW_SUM_TOLERANCE == ROW_SUM_TOLERANCE
+    metrics = embedded_of(render_page(shown_report(made.model_copy(update={"heads": heads}))))["metrics"]
+    assert [metrics[place]["note"] for place in ("0.0", "1.1")] == ["", ""]
+    assert "off by up to 0.75" in metrics["0.1"]["note"]
+    assert "does not exist" in metrics["1.0"]["note"]
+    assert metrics["0.0"]["values"][0] == ["cosine similarity", "0.9"]
+    assert ROW_SUM_TOLERANCE == page_module.ROW_SUM_TOLERANCE
 
 
 def test_speed_and_further_texts_are_shown() -> None:
     text = text_of(render_page(shown_report()))
-    assert "How fast it is 2 times the reference's time on 64 tokens, grows as tokens^1.9" in text
+    assert "Speed 2 times the reference's time on 64 tokens, grows as tokens^1.9" in text
     assert "64 0.20 (0.15 to 0.30) 0.10 (once) – –" in text  # noqa: RUF001  # a dash, as in print
     assert "She had the flour 12.5% 50.0% 75.0%" in text
 
@@ -107,11 +108,77 @@ def test_heads_in_another_order_are_named() -> None:
     assert "reference's heads 0 to 1 are your heads 1, 0" in text
 
 
-def test_numbers_that_are_none() -> None:
+def test_a_number_that_does_not_exist_is_a_dash_with_a_reason() -> None:
     broken = [[NAN, 0.0, 0.0], [float("inf"), 1.0, 0.0], [0.0, 0.0, 1.0]]
-    page = render_page(shown_report(comparison(broken, residual_drift=(0.0, NAN))))
-    assert island_of(page)["maps"][1]["student"][:2] == [[None, 0, 0], [None, 1000, 0]]
-    assert island_of(page)["drift"] == [0.0, None]
+    made = comparison(broken, residual_drift=(0.0, NAN))
+    undefined = dict.fromkeys(("kl_divergence", "student_loss"), NAN)
+    tokens = tuple(each.model_copy(update={"probability": "nan"}) for each in made.predictions.student)
+    metrics = dict.fromkeys(("cosine", "jensen_shannon", "earth_movers", "total_variation", "argmax_agreement"), "nan")
+    assert made.coherence is not None
+    scores = tuple(score.model_copy(update={"student": "nan"}) for score in made.coherence.scores)
+    made = made.model_copy(
+        update={
+            "predictions": made.predictions.model_copy(update={**undefined, "student": tokens}),
+            "heads": tuple(head.model_copy(update={**metrics, "entropy_difference": "nan"}) for head in made.heads),
+            "held_out": tuple(text.model_copy(update={**metrics, "kl_divergence": "nan"}) for text in made.held_out),
+            "coherence": made.coherence.model_copy(update={"scores": scores}),
+        }
+    )
+    report = shown_report(made)
+    evidence = {"loss": "nan", "all": ["nan", 1.0], "most": "inf"}
+    checks = tuple(each.model_copy(update={"evidence": evidence}) for each in report.checks)
+    page = render_page(report.model_copy(update={"checks": checks}))
+    embedded = embedded_of(page)
+    assert embedded["maps"][1]["student"][:2] == [[None, 0, 0], [None, 1000, 0]]
+    assert embedded["drift"] == [0.0, None]
+    assert {value for _, value in embedded["metrics"]["0.1"]["values"]} == {"–"}  # noqa: RUF001  # a dash, as in print
+    text = text_of(page)
+    assert not re.search(r"\b(nan|inf)\b", text)
+    assert "2.5 → – nats per token" in text  # noqa: RUF001
+    assert "loss – all –, 1 most ∞" in text  # noqa: RUF001
+    assert text.count("does not exist") == 4
+
+
+@pytest.mark.parametrize(
+    ("loss", "failed_check", "word"),
+    [
+        (1.0, "masking.future-changes-nothing", "reads the future"),
+        (1.0, "shape.x", "was trained"),
+        (2.49, "", ""),
+    ],
+)
+def test_a_lower_loss_is_explained(loss: float, failed_check: str, word: str) -> None:
+    made = comparison()
+    made = made.model_copy(update={"predictions": made.predictions.model_copy(update={"student_loss": loss})})
+    report = shown_report(made)
+    checks = tuple(
+        each.model_copy(update={"id": failed_check}) if each.outcome == "failed" else each for each in report.checks
+    )
+    text = text_of(render_page(report.model_copy(update={"checks": checks})))
+    assert ("no success" in text) == bool(word)
+    assert word in text
+
+
+def test_line_breaks_of_a_continuation_are_visible() -> None:
+    said = Continuation(cached=False, reference="\nThe", student="\n\n")
+    page = render_page(shown_report(comparison(continuations=(said,))))
+    assert "<b>↵\nThe</b>" in page
+    assert "<b>↵\n↵\n</b>" in page
+
+
+def test_the_title_is_the_submission_and_not_a_path_of_this_machine() -> None:
+    page = render_page(shown_report(target="/srv/classes/week1/alice/attention.py"))
+    assert "<title>alice/attention.py: failed</title>" in page
+    assert "<h1>alice/attention.py</h1>" in page
+
+
+def test_an_ungradable_run_shows_no_points() -> None:
+    """Also when checks have been run: a part of the points is not a result."""
+    report = shown_report().model_copy(update={"verdict": "ungradable", "reason": "partial: 2 of 56 checks"})
+    text = text_of(render_page(report))
+    assert "partial: 2 of 56 checks No points were given or taken" in text
+    assert "of 20 points" not in text
+    assert "20 / 20" not in text
 
 
 def test_everything_from_the_submission_is_escaped() -> None:
@@ -144,7 +211,7 @@ def test_a_long_prompt_is_cut_and_the_page_stays_small() -> None:
     report = shown_report(comparison(heads=12, maps=maps), tokens=("word",) * size)
     page = render_page(report)
     assert len(page.encode()) < 1_000_000
-    assert len(island_of(page)["maps"][0]["reference"]) == MAX_TOKENS
+    assert len(embedded_of(page)["maps"][0]["reference"]) == MAX_TOKENS
 
 
 def test_distilgpt2_s_size_stays_below_three_megabytes() -> None:

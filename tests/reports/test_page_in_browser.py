@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 from collections.abc import Iterator
@@ -99,11 +100,11 @@ def test_a_query_that_is_clicked_shows_both_rows(opened: Opened) -> None:
 
 
 def test_heads_and_layers_can_be_chosen(opened: Opened) -> None:
-    assert opened.text("#figures").startswith("Layer 0, head 1")
+    assert opened.page.get_attribute("#metrics", "aria-label") == "Metrics of layer 0, head 1"
     opened.page.click("#heads button:first-child")
-    assert opened.text("#figures").startswith("Layer 0, head 0")
+    assert opened.page.get_attribute("#metrics", "aria-label") == "Metrics of layer 0, head 0"
     opened.page.select_option("#layer", "1")
-    assert opened.text("#figures").startswith("Layer 1, head 0")
+    assert opened.page.get_attribute("#metrics", "aria-label") == "Metrics of layer 1, head 0"
     assert opened.page.get_attribute("#heads button:first-child", "aria-pressed") == "true"
 
 
@@ -166,11 +167,33 @@ def test_prints(browser: Any, file: Path) -> None:
     assert opened.page.pdf(format="A4").startswith(b"%PDF")
 
 
-def test_what_is_no_number_is_said(browser: Any, tmp_path: Path) -> None:
+def test_a_number_that_does_not_exist_is_a_dash(browser: Any, tmp_path: Path) -> None:
     broken = [["nan", 0.0, 0.0], [0.5, 0.5, 0.0], [0.0, 0.0, 1.0]]
     path = tmp_path / "page.html"
     write_page(shown_report(comparison(broken, residual_drift=(0.0, "nan", "nan"))), path)
     opened = Opened(browser, path)
     opened.page.hover('#map-difference td[data-query="0"][data-key="0"]')
-    assert opened.text("#reading") == "The → The: reference 1.00, yours not a number, difference not a number"
+    reading = opened.text("#reading")
+    assert reading.startswith("The → The: reference 1.00, yours –, difference –")  # noqa: RUF001  # a dash, as in print
+    assert "NaN" in reading
+    assert opened.page.locator("#drift circle").count() == 1
+    assert "no distance" in opened.text("#drift .note")
+    assert opened.complaints == []
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_a_deep_model_is_readable(width: int, browser: Any, tmp_path: Path) -> None:
+    """30 layers of 9 heads: every fourth layer has a label, and no two labels overlap."""
+    path = tmp_path / "page.html"
+    drift = tuple(layer / 40 for layer in range(31))
+    write_page(shown_report(comparison(layers=30, heads=9, residual_drift=drift)), path)
+    opened = Opened(browser, path, viewport={"width": width, "height": 740})
+    assert opened.page.locator("#layer option").count() == 30
+    assert opened.page.locator("#heads button").count() == 9
+    assert opened.page.locator("#drift circle").count() == 31
+    names = opened.page.locator("#drift text:not(.value)").all()
+    assert [name.text_content() for name in names] == ["embed.", "3", "7", "11", "15", "19", "23", "output"]
+    boxes = [name.bounding_box() for name in names]
+    assert all(left["x"] + left["width"] <= right["x"] for left, right in itertools.pairwise(boxes))
+    assert opened.page.evaluate("document.documentElement.scrollWidth") <= width
     assert opened.complaints == []

@@ -19,6 +19,8 @@ from pytest_attn_grader.reports.plots.style import (
     token_label,
 )
 
+MAX_LAYER_LABELS = 6
+
 
 def plot_next_tokens(
     reference: Sequence[tuple[str, float]], student: Sequence[tuple[str, float]], *, title: str = ""
@@ -73,8 +75,11 @@ def plot_drift(drift: Sequence[Any], *, layer_idx: int, title: str = "") -> Figu
         fontsize=FONT_SIZE - 1,
         color=TEXT_COLOUR,
     )
-    labels = [f"before layer {layer}" for layer in range(len(values) - 1)] + ["output"]
-    axes.set_xticks(range(len(values)), labels)
+    last = len(values) - 1
+    step = -(-last // MAX_LAYER_LABELS)
+    # The last label is always drawn, so the one before it must not be near.
+    labelled = [at for at in range(last) if at % step == 0 and last - at >= step] + [last]
+    axes.set_xticks(labelled, ["output" if at == last else f"before layer {at}" for at in labelled])
     axes.set_ylim(bottom=0, top=None if (values > 0).any() else 1)
     axes.set_ylabel("distance / length", fontsize=FONT_SIZE)
     _tidy(axes, grid="y")

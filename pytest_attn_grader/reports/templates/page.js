@@ -9,13 +9,14 @@
     element.textContent = text;
     return element;
   };
-  const show = (value) => (value === null ? "not a number" : (value / 1000).toFixed(2));
+  const DASH = "–";
+  const show = (value) => (value === null ? DASH : (value / 1000).toFixed(2));
   const tokens = data.tokens;
   const chosen = { layer: data.layer, head: data.head, query: data.query };
   const layers = [...new Set(data.maps.map((map) => map.layer))];
   const headsOf = (layer) => data.maps.filter((map) => map.layer === layer).map((map) => map.head);
   const current = () => data.maps.find((map) => map.layer === chosen.layer && map.head === chosen.head);
-  const minus = (mine, yours) => (mine === null || yours === null ? null : mine - yours);
+  const minus = (student, reference) => (student === null || reference === null ? null : student - reference);
 
   const drawMap = (place, matrix, name, signed) => {
     const table = make("table", { "aria-label": `${name}: attention of each token (rows) to each token (columns)` });
@@ -46,8 +47,9 @@
 
   const read = (query, key) => {
     const map = current();
-    const [yours, mine] = [map.reference[query][key], map.student[query][key]];
-    byId("reading").textContent = `${tokens[query]} → ${tokens[key]}: reference ${show(yours)}, yours ${show(mine)}, difference ${show(minus(mine, yours))}`;
+    const [reference, student] = [map.reference[query][key], map.student[query][key]];
+    const reason = student === null ? " (your weight is NaN or infinite)" : "";
+    byId("reading").textContent = `${tokens[query]} → ${tokens[key]}: reference ${show(reference)}, yours ${show(student)}, difference ${show(minus(student, reference))}${reason}`;
   };
 
   const drawRows = () => {
@@ -68,28 +70,43 @@
     }));
   };
 
+  const drawMetrics = () => {
+    const metrics = data.metrics[`${chosen.layer}.${chosen.head}`];
+    byId("map-note").textContent = metrics.note;
+    byId("metrics").replaceChildren(...metrics.values.map(([name, value]) => {
+      const item = make("div");
+      item.append(make("dt", {}, name), make("dd", {}, value));
+      return item;
+    }));
+    byId("metrics").setAttribute("aria-label", `Metrics of layer ${chosen.layer}, head ${chosen.head}`);
+  };
+
   const draw = () => {
     const map = current();
     const difference = map.student.map((row, query) => row.map((value, key) => minus(value, map.reference[query][key])));
     drawMap(byId("map-reference"), map.reference, "Reference", false);
     drawMap(byId("map-student"), map.student, "Yours", false);
     drawMap(byId("map-difference"), difference, "Difference", true);
-    byId("figures").textContent = `Layer ${chosen.layer}, head ${chosen.head}: ${data.figures[`${chosen.layer}.${chosen.head}`]}`;
+    drawMetrics();
     byId("heads").replaceChildren(...headsOf(chosen.layer).map((head) =>
       make("button", { type: "button", "data-head": head, "aria-pressed": String(head === chosen.head) }, `Head ${head}`)));
     drawRows();
     const apart = difference[chosen.query].map((value) => (value === null ? 1000 : Math.abs(value)));
-    // Where nothing differs, the strongest key is worth a word.
-    const telling = Math.max(...apart) < 5 ? map.reference[chosen.query] : apart;
-    read(chosen.query, telling.indexOf(Math.max(...telling)));
+    // Where the maps agree, the strongest key is shown.
+    const shown = Math.max(...apart) < 5 ? map.reference[chosen.query] : apart;
+    read(chosen.query, shown.indexOf(Math.max(...shown)));
   };
 
   const drawDrift = () => {
     const place = byId("drift");
     if (!place) return;
-    const values = data.drift.map((value) => value ?? 0);
-    const [width, height, top] = [440, 150, Math.max(...values, 0.01)];
-    const x = (at) => 24 + (at * (width - 60)) / (values.length - 1);
+    const values = data.drift;
+    const last = values.length - 1;
+    const step = Math.ceil(last / 8);
+    // The last label is always shown, so the one before it must not be near.
+    const labelled = (at) => at === last || (at % step === 0 && last - at >= step);
+    const [width, height, top] = [440, 150, Math.max(...values.map((value) => value ?? 0), 0.01)];
+    const x = (at) => 24 + (at * (width - 60)) / last;
     const y = (value) => height - 28 - (value / top) * (height - 56);
     const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
     const add = (tag, attributes, text = "") => {
@@ -98,18 +115,23 @@
       element.textContent = text;
       svg.append(element);
     };
+    const percent = (value) => (value === null ? DASH : `${Math.round(value * 100)}%`);
+    const nameOf = (at) => (at === last ? "output" : step === 1 ? (at ? `layer ${at - 1}` : "embeddings") : at ? `${at - 1}` : "embed.");
     svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
     svg.setAttribute("role", "img");
-    svg.setAttribute("aria-label", `Relative distance from the reference before each layer: ${values.map((value) => value.toFixed(2)).join(", ")}`);
+    svg.setAttribute("aria-label", `Distance from the reference's hidden states after the embeddings and after each layer: ${values.map(percent).join(", ")}`);
     add("line", { x1: 0, x2: width, y1: y(0), y2: y(0), stroke: "var(--line)" });
-    add("polyline", { points: values.map((value, at) => `${x(at)},${y(value)}`).join(" "), fill: "none", stroke: "var(--student)", "stroke-width": 2.5 });
+    const points = values.map((value, at) => (value === null ? "" : `${x(at)},${y(value)}`)).filter(Boolean).join(" ");
+    add("polyline", { points, fill: "none", stroke: "var(--student)", "stroke-width": 2.5 });
     values.forEach((value, at) => {
-      const name = at === 0 ? "embeddings" : at === values.length - 1 ? "output" : `layer ${at - 1}`;
-      add("circle", { cx: x(at), cy: y(value), r: 4.5, fill: "var(--student)" });
-      add("text", { x: x(at), y: y(value) - 11, "text-anchor": "middle", class: "value" }, `${Math.round(value * 100)}%`);
-      add("text", { x: x(at), y: height - 8, "text-anchor": at ? "middle" : "start", dx: at ? 0 : -24 }, name);
+      if (value !== null) add("circle", { cx: x(at), cy: y(value), r: step === 1 ? 4.5 : 3, fill: "var(--student)" });
+      if (!labelled(at)) return;
+      add("text", { x: x(at), y: y(value ?? 0) - 11, "text-anchor": "middle", class: "value" }, percent(value));
+      add("text", { x: x(at), y: height - 8, "text-anchor": at ? "middle" : "start", dx: at ? 0 : -24 }, nameOf(at));
     });
     place.append(svg);
+    if (step > 1) place.append(make("p", { class: "quiet" }, `After every ${step === 2 ? "second" : `${step}th`} of ${last} layers.`));
+    if (values.includes(null)) place.append(make("p", { class: "note" }, "– From here on the hidden states contain NaN or infinity, so there is no distance."));
   };
 
   const choose = (change, focus) => {
@@ -119,7 +141,7 @@
   };
   const target = (event, selector) => (event.target instanceof Element ? event.target.closest(selector) : null);
   const select = byId("layer");
-  select.append(...layers.map((layer) => make("option", { value: layer }, layer === data.layer ? `${layer} (yours)` : `${layer}`)));
+  select.append(...layers.map((layer) => make("option", { value: layer }, layer === data.layer && !data.allLayers ? `${layer} (graded)` : `${layer}`)));
   select.value = String(chosen.layer);
   select.addEventListener("change", () => choose({ layer: Number(select.value) }));
   byId("heads").addEventListener("click", (event) => {
@@ -149,6 +171,7 @@
       if (next) { cell.tabIndex = -1; next.tabIndex = 0; next.focus(); }
     });
   }
+  if (tokens.length > 16) document.querySelector(".maps").classList.add("many");
   draw();
   drawDrift();
 })();

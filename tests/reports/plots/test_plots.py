@@ -93,6 +93,15 @@ def test_token_labels(token: str, label: str) -> None:
     assert token_label(token) == label
 
 
+@pytest.mark.parametrize(
+    ("layers", "labelled"), [(2, [0, 1, 2]), (30, [0, 5, 10, 15, 20, 25, 30]), (48, list(range(0, 49, 8)))]
+)
+def test_every_k_th_layer_of_a_deep_model_is_labelled(layers: int, labelled: list[int]) -> None:
+    axes = plot_drift([0.1] * (layers + 1), layer_idx=0).axes[0]
+    assert list(axes.get_xticks()) == labelled
+    assert axes.get_xticklabels()[-1].get_text() == "output"
+
+
 def test_maps_of_any_kind() -> None:
     assert as_map(torch.ones(1, 2)).tolist() == as_map([[1, 1.0]]).tolist() == [[1.0, 1.0]]
 
