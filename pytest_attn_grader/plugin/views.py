@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from pytest_attn_grader._utils.imports import fast_imports
+from pytest_attn_grader.reports.escaping import for_path
 from pytest_attn_grader.reports.formats import files
 from pytest_attn_grader.results.report import GradeReport
 from pytest_attn_grader.settings import Settings
@@ -27,6 +28,6 @@ def write_views(report: GradeReport, config: pytest.Config, settings: Settings) 
 
             write_plots(report, settings.plots)
     except OSError as error:
-        sys.stderr.write(f"attn-grader: {error.filename} could not be written: {error.strerror}\n")
+        sys.stderr.write(f"attn-grader: {for_path(error.filename)} could not be written: {error.strerror}\n")
         return False
     return files.write(report, settings.formats)

@@ -6,6 +6,7 @@ output, and also the names of files, of zip members and of functions. Standard l
 
 from __future__ import annotations
 
+import os
 import re
 import string
 from typing import Any
@@ -17,6 +18,7 @@ _COMMAND = re.compile(r"^(\s*)(?=::|##)", re.MULTILINE)
 _INLINE_COMMAND = re.compile(r"##(?=\[)")
 _ENTITIES = {ord(char): f"&#{ord(char)};" for char in string.punctuation}
 _KEPT = frozenset("\n\t")
+MAX_PATH_CHARS = 4096
 
 
 def escape_unprintable(text: str) -> str:
@@ -28,6 +30,11 @@ def for_terminal(text: str, max_chars: int = 500) -> str:
     """Return one printable line of bounded length, for a terminal."""
     cleaned = "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)
     return cleaned if len(cleaned) <= max_chars else f"{cleaned[:max_chars]}… ({len(cleaned)} characters)"
+
+
+def for_path(path: str | os.PathLike[str]) -> str:
+    """Return the name of a file in one printable line; a name can contain line breaks, escapes and invalid UTF-8."""
+    return for_terminal(os.fspath(path), MAX_PATH_CHARS)
 
 
 def for_log(text: str, max_chars: int | None = None) -> str:

@@ -13,7 +13,7 @@ import pytest
 
 from pytest_attn_grader.errors import UsageError
 from pytest_attn_grader.reports.atomic_write import write_text_atomically
-from pytest_attn_grader.reports.escaping import for_json
+from pytest_attn_grader.reports.escaping import for_json, for_path, for_terminal
 from pytest_attn_grader.results.base import encode_non_finite
 from pytest_attn_grader.results.report import GradeReport
 from pytest_attn_grader.settings import Settings
@@ -41,8 +41,8 @@ def write_placeholder(report: GradeReport, settings: Settings) -> None:
         _write_atomically(settings.report, _document(report, None))
     except OSError as error:
         raise UsageError(
-            f"--attn-report={settings.report} cannot be written ({error.strerror}). Choose a file in an existing "
-            "folder that you may write to."
+            f"--attn-report={for_path(settings.report)} cannot be written ({error.strerror}). Choose a file "
+            "in an existing folder that you may write to."
         ) from error
 
 
@@ -55,7 +55,9 @@ def write(report: GradeReport, config: pytest.Config, settings: Settings) -> boo
         _write_atomically(settings.report, _document(report, collected))
     except OSError as error:
         # The terminal may be captured or closed; a batch system keeps stderr.
-        sys.stderr.write(f"attn-grader: the report {settings.report} could not be written: {error.strerror}\n")
+        sys.stderr.write(
+            f"attn-grader: the report {for_path(settings.report)} could not be written: {error.strerror}\n"
+        )
         return False
     return True
 
@@ -76,7 +78,7 @@ def load_report(path: Path) -> GradeReport:
     try:
         return parse_report(path.read_bytes(), path)
     except OSError as error:
-        raise UsageError(f"{path} cannot be read ({error.strerror}).") from error
+        raise UsageError(f"{for_path(path)} cannot be read ({error.strerror}).") from error
 
 
 def parse_report(content: bytes, path: Path) -> GradeReport:
@@ -88,8 +90,8 @@ def parse_report(content: bytes, path: Path) -> GradeReport:
     try:
         return GradeReport.model_validate(json.loads(content.decode("utf-8"))[KEY])
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        why = str(error).partition("\n")[0]
-        raise UsageError(f"{path} is not a report that this version can read: {why}") from error
+        why = for_terminal(str(error).partition("\n")[0])
+        raise UsageError(f"{for_path(path)} is not a report that this version can read: {why}") from error
 
 
 def _document(report: GradeReport, collected: dict[str, Any] | None) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 import pytest
 
 from pytest_attn_grader.reports.atomic_write import write_text_atomically
-from pytest_attn_grader.reports.escaping import for_log
+from pytest_attn_grader.reports.escaping import for_log, for_path, for_terminal
 from pytest_attn_grader.results.report import CheckResult, GradeReport
 
 _ID = "attn_id"
@@ -38,7 +38,7 @@ def add_properties(report: GradeReport, config: pytest.Config) -> None:
         _extend(tree.getroot(), report)
         write_text_atomically(path, ElementTree.tostring(tree.getroot(), encoding="unicode", xml_declaration=True))
     except (OSError, ElementTree.ParseError) as error:
-        sys.stderr.write(f"attn-grader: no points were added to {typed}: {error}\n")
+        sys.stderr.write(f"attn-grader: no points were added to {for_path(typed)}: {for_terminal(str(error))}\n")
 
 
 def _extend(root: ElementTree.Element, report: GradeReport) -> None:

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, AwareDatetime, Field, NonNegativeFloat, PositiveInt, ValidationError
 
 from pytest_attn_grader.reports.atomic_write import write_text_atomically
-from pytest_attn_grader.reports.escaping import for_log
+from pytest_attn_grader.reports.escaping import for_log, for_path
 from pytest_attn_grader.results.base import FrozenModel
 from pytest_attn_grader.results.report import GradeReport
 
@@ -119,6 +119,7 @@ def record(report: GradeReport, path: Path, *, whole: bool) -> str:
         return f"progress: no attempt counted, {why}"
     from filelock import FileLock, Timeout
 
+    shown = for_path(path)
     attempt, lesson = _attempt(report), lesson_name(report.student.target)
     try:
         with FileLock(path.with_name(f".{path.name}.lock"), timeout=LOCK_SECONDS):
@@ -126,9 +127,9 @@ def record(report: GradeReport, path: Path, *, whole: bool) -> str:
             progress = progress.with_attempt(lesson, attempt)
             write_text_atomically(path, progress.model_dump_json(indent=1) + "\n")
     except Timeout as error:
-        raise ProgressError(f"{path} has been locked for {LOCK_SECONDS:g} s; this attempt was not added") from error
+        raise ProgressError(f"{shown} has been locked for {LOCK_SECONDS:g} s; this attempt was not added") from error
     except OSError as error:
-        raise ProgressError(f"{path} could not be updated ({error.strerror}); this attempt was not added") from error
+        raise ProgressError(f"{shown} could not be updated ({error.strerror}); this attempt was not added") from error
     kept = progress.lessons[lesson]
     return f"progress: {for_log(lesson, MAX_CHARS)}, attempt {kept.attempts}, best {kept.best_score:.0%}{note}"
 
@@ -176,13 +177,13 @@ def _load(path: Path, now: datetime) -> tuple[Progress, str]:
         document: Any = json.loads(text)
         if isinstance(document, dict) and document.get("schema_version", PROGRESS_VERSION) != PROGRESS_VERSION:
             raise ProgressError(
-                f"{path} has version {for_log(str(document['schema_version']), 20)}, which this grader does not know "
-                f"(it writes {PROGRESS_VERSION}); this attempt was not added"
+                f"{for_path(path)} has version {for_log(str(document['schema_version']), 20)}, which this grader does "
+                f"not know (it writes {PROGRESS_VERSION}); this attempt was not added"
             )
         return Progress.model_validate_json(text), ""
     except (ValueError, ValidationError, RecursionError):
         aside = _rename_damaged(path, now)
-        return Progress(), f" (the old file is damaged and was renamed to {aside.name})"
+        return Progress(), f" (the old file is damaged and was renamed to {for_path(aside.name)})"
 
 
 def _rename_damaged(path: Path, now: datetime) -> Path:

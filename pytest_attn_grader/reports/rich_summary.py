@@ -13,6 +13,7 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
+from pytest_attn_grader.reports.escaping import for_path
 from pytest_attn_grader.reports.summary import CategoryPoints, Line, Summary, points
 
 COLOURS = {"passed": "green", "failed": "red", "ungradable": "yellow"}
@@ -33,7 +34,9 @@ def render_summary(summary: Summary, *, width: int) -> str:
     console.print(_labelled(summary.notes, "dim"))
     if not summary.output_files:
         return screen.getvalue()
-    links = [(what, Text(str(path), style=Style(link=path.absolute().as_uri()))) for what, path in summary.output_files]
+    links = [
+        (what, Text(for_path(path), style=Style(link=path.absolute().as_uri()))) for what, path in summary.output_files
+    ]
     console.print(_grid(links, "dim"))
     return screen.getvalue()
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pytest_attn_grader.reports.escaping import for_log
 from pytest_attn_grader.reports.escaping import for_terminal as printable
 from pytest_attn_grader.results.comparison import LengthTiming
 from pytest_attn_grader.results.report import CheckResult, GradeReport, Phase
@@ -164,4 +165,4 @@ def points(value: float) -> str:
 
 def _lines(text: str) -> str:
     """Make each line printable; a hint can have lines of code."""
-    return "\n".join(printable(line) for line in text.splitlines())
+    return "\n".join(for_log(printable(line)) for line in text.splitlines())

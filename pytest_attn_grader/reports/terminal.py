@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from typing import Protocol
 
+from pytest_attn_grader.reports.escaping import for_path
 from pytest_attn_grader.reports.escaping import for_terminal as printable
 from pytest_attn_grader.reports.summary import CategoryPoints, Summary, points, summarize
 from pytest_attn_grader.results.report import GradeReport
@@ -77,7 +78,7 @@ def _lines(summary: Summary) -> Iterator[tuple[str, tuple[str, ...]]]:
     for line in summary.notes:
         yield f"{line.label}: {line.text}", ("yellow",) if line.label == "note" else ()
     for what, path in summary.output_files:
-        yield f"{what}: {path}", ()
+        yield f"{what}: {for_path(path)}", ()
 
 
 def _bar(row: CategoryPoints) -> str:

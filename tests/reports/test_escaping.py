@@ -16,6 +16,7 @@ from pytest_attn_grader.reports.escaping import (
     for_json,
     for_log,
     for_markdown,
+    for_path,
     for_terminal,
 )
 
@@ -38,6 +39,12 @@ def test_no_line_of_a_log_is_an_order(text: str) -> None:
     assert all(line.isprintable() for line in shown.replace("\t", " ").split("\n"))
     assert not any(line.strip().startswith(("::", "##")) for line in shown.splitlines())
     assert "##[" not in shown
+
+
+@given(texts)
+def test_a_file_name_is_one_printable_line(name: str) -> None:
+    assert for_path(name).isprintable()
+    assert for_path("/a b/ü.py") == "/a b/ü.py"
 
 
 def test_what_is_harmless_stays_as_it_is() -> None:

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from pytest_attn_grader.grading.assemble import RunData
 from pytest_attn_grader.reports.terminal import BAR_WIDTH, write_summary
@@ -141,6 +145,20 @@ def test_where_the_report_lies(tmp_path: Path) -> None:
     assert shown(report_of(check()), report=tmp_path / "r.json").lines[-1] == f"report: {tmp_path / 'r.json'}"
     assert "report:" not in shown(report_of(check())).text
     assert "page:" not in shown(report_of(check()), html=tmp_path / "none.html").text, "what is not there is not named"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no such names")
+@pytest.mark.parametrize("name", ["\x1b]0;title\x07.html", "a\n::error::b.html", "x\udcff.html", "\u202egpj.html"])
+def test_the_name_of_a_file_does_nothing_on_a_terminal(name: str, tmp_path: Path) -> None:
+    page = tmp_path / name
+    page.touch()
+    for isatty in (False, True):
+        screen = Screen(isatty=isatty)
+        write_summary(report_of(check()), screen, Settings(student=name, html=page))
+        text = re.sub(r"\x1b\[[0-9;]*m|\x1b\]8;[^\x1b]*\x1b\\", "", screen.text)
+        assert all(line.isprintable() for line in text.split("\n"))
+        assert not any(line.lstrip().startswith("::") for line in text.split("\n"))
+        text.encode("utf-8")
 
 
 def test_categories_that_are_worth_nothing_are_left_out() -> None:

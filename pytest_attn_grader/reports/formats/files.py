@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pytest_attn_grader.errors import UsageError
 from pytest_attn_grader.reports.atomic_write import write_text_atomically
+from pytest_attn_grader.reports.escaping import for_path
 from pytest_attn_grader.reports.formats import find_format
 from pytest_attn_grader.reports.formats.rows import Format
 from pytest_attn_grader.results.report import GradeReport
@@ -33,8 +34,8 @@ def write_placeholders(report: GradeReport, outputs: Outputs) -> None:
                 write_text_atomically(path, chosen.render(report))
         except OSError as error:
             raise UsageError(
-                f"--attn-format={name}:{path} cannot be written ({error.strerror}). Choose a file in an existing "
-                "folder that you may write to."
+                f"--attn-format={name}:{for_path(path)} cannot be written ({error.strerror}). "
+                "Choose a file in an existing folder that you may write to."
             ) from error
 
 
@@ -45,7 +46,7 @@ def write(report: GradeReport, outputs: Outputs) -> bool:
         try:
             write_format(report, find_format(name), path)
         except OSError as error:
-            sys.stderr.write(f"attn-grader: {name} could not be written to {path}: {error.strerror}\n")
+            sys.stderr.write(f"attn-grader: {name} could not be written to {for_path(path)}: {error.strerror}\n")
             written = False
     return written
 

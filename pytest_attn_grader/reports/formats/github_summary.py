@@ -15,6 +15,7 @@ from pytest_attn_grader.reports.formats.rows import (
     rows,
     verdict_line,
 )
+from pytest_attn_grader.reports.formatting import submission_label
 from pytest_attn_grader.results.report import GradeReport
 
 # Half of GitHub's limit: a step can write more than one summary into the file.
@@ -32,10 +33,9 @@ def _lines(report: GradeReport, max_chars: int | None) -> Iterator[str]:
     """Yield the lines of the summary; `max_chars` None leaves out the list of checks."""
     yield f"## Attention: {for_markdown(verdict_line(report))}"
     yield ""
-    where = (
-        "" if report.model.used is None else f" in layer {report.model.layer_idx} of {for_markdown(report.model.used)}"
-    )
-    yield f"{for_markdown(report.student.target, 500)}{where}"
+    layers = "all layers" if report.model.all_layers else f"layer {report.model.layer_idx}"
+    where = "" if report.model.used is None else f" in {layers} of {for_markdown(report.model.used)}"
+    yield f"{for_markdown(submission_label(report.student.target), 500)}{where}"
     if report.model.fallback_reason:
         yield f"<br>Graded in the embedded model, because {for_markdown(report.model.fallback_reason, 500)}"
     yield ""
