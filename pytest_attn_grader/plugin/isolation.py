@@ -23,8 +23,8 @@ from pytest_attn_grader.submission.target import Target, find_target
 # drawn (0.1 s, and 0.5 s without bytecode); none of the checks is a test of its.
 _OF_OTHER_TESTS = ("hypothesispytest",)
 # Pytest's own for log records: three times a test it visits every logger, and transformers brings hundreds.
-# The checks log nothing.
-_LOG_RECORDS = "logging-plugin"
+# The checks log nothing. Left out whole: what it would open at the start, a plugin that is only blocked leaves open.
+_LOG_RECORDS = "logging"
 _ABOUT_LOG_RECORDS = ("log_cli", "log_cli_level", "log_level", "log_file", "log_file_level")
 
 
@@ -49,7 +49,7 @@ def enter(early_config: pytest.Config, parser: pytest.Parser, args: list[str]) -
             if early_config.pluginmanager.hasplugin(name):
                 early_config.pluginmanager.unregister(name=name)
         if not _asks_for_logs(early_config):
-            early_config.pluginmanager.set_blocked(_LOG_RECORDS)
+            early_config.pluginmanager.unregister(name=_LOG_RECORDS)
 
 
 def _asks_for_logs(config: pytest.Config) -> bool:
