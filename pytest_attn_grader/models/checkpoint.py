@@ -80,7 +80,7 @@ def check_checkpoint(folder: Path, *, remedy: str) -> dict[str, Any]:
             "A model folder is what model.save_pretrained(folder) and tokenizer.save_pretrained(folder) write.",
         )
     try:
-        config = _read_config(folder / CONFIG, remedy=remedy)
+        config = read_config(folder / CONFIG, remedy=remedy)
         check_language_model(config, folder)
         for weights in weight_files(folder):
             _check_safetensors(weights, remedy=remedy)
@@ -153,7 +153,8 @@ def _check_safetensors(path: Path, *, remedy: str) -> None:
         raise ModelSourceError(why, remedy) from None
 
 
-def _read_config(path: Path, *, remedy: str) -> dict[str, Any]:
+def read_config(path: Path, *, remedy: str) -> dict[str, Any]:
+    """Read a config.json that says which type of model it is; raises ModelSourceError when it does not."""
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:

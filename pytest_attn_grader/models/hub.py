@@ -1,7 +1,7 @@
-"""A model from a hub, or from the cache that huggingface_hub keeps of it.
+"""Load a model from a hub, or from the cache that huggingface_hub keeps of it.
 
-The cache is asked first: what lies there whole is taken without a word to the network, so that a class is graded on one
-and the same model. To get a newer one, name its revision or delete the folder in the cache.
+A complete cached snapshot is used without contacting the hub, so that a class is graded on one and the same model. To
+get a newer one, name its revision or delete the folder in the cache.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Hub:
         return None
 
     def resolve_repo(self, name: str) -> str:
-        """Give the hub id behind a short name of ours; any other name is a hub id already."""
+        """Return the hub id of a pinned model's short name; any other name is a hub id already."""
         return next((pin.repo for pin in self.pins if name == pin.name), name)
 
 
@@ -103,14 +103,14 @@ def load_hub_model(name: str, revision: str | None, *, hub: Hub, progress: bool)
     pin = hub.find_pin(name, revision)
     repo = hub.resolve_repo(name)
     wanted = pin.revision if pin else revision or "main"
-    # Who has loaded a pinned model by its short name with transformers has it in the cache under that name.
+    # transformers caches a pinned model that was loaded by its short name under that name.
     known_as = (pin.repo, pin.name) if pin else (repo,)
     folder = next(filter(None, (cached_snapshot(hub, one, wanted) for one in known_as)), None)
     source: ModelSource = "cache"
     if folder is None:
         if hub.offline:
             raise ModelSourceError(
-                f"it is not in the cache ({hub.cache_dir}) and HF_HUB_OFFLINE forbids to ask the hub",
+                f"it is not in the cache ({hub.cache_dir}) and HF_HUB_OFFLINE forbids asking the hub",
                 "Unset HF_HUB_OFFLINE to download it, or work offline with --attn-model=mini.",
             )
         folder = fetch_snapshot(
@@ -122,7 +122,7 @@ def load_hub_model(name: str, revision: str | None, *, hub: Hub, progress: bool)
             progress=progress,
         )
         source = "hub"
-    remedy = f"Delete the folder {folder.parents[1]} and run again to download it anew."
+    remedy = f"Delete the folder {folder.parents[1]} and run again to download it again."
     if pin:
         _check_size(folder / WEIGHTS, pin, remedy)
     model, tokenizer, sha256 = load_folder(folder, remedy=remedy, checksums=_known_checksums(folder, pin))
@@ -142,7 +142,7 @@ def cached_snapshot(hub: Hub, repo: str, revision: str) -> Path | None:
 
 
 def _check_size(weights: Path, pin: PinnedModel, remedy: str) -> None:
-    # Said before the checksum is: "half of it is missing" helps more than two hexadecimal numbers.
+    # Before the checksum: "half of it is missing" helps more than two hexadecimal numbers.
     size = weights.stat().st_size if weights.is_file() else 0
     if size != pin.size_bytes:
         raise ModelSourceError(f"{weights} is damaged: it has {size} of {pin.size_bytes} bytes", remedy)

@@ -1,7 +1,6 @@
-"""The process that talks to the hub: the only code here that uses the network. Started by ``fetch``, see there why.
+"""The child process that talks to the hub: the only code here that uses the network. Started by `hub_download`.
 
-It is given one JSON object and answers in JSON lines: ``started`` (imports done), ``answered`` (the hub has told what
-the model consists of and handed out its configuration), ``done`` with the folder, or ``failed`` with the reason.
+It writes one JSON object to stdout: the folder of the snapshot, or why there is none and what to do.
 """
 
 from __future__ import annotations
@@ -11,90 +10,91 @@ import os
 import signal
 import sys
 import threading
-from typing import Any, TextIO
+import time
+from pathlib import Path
 
-from pytest_attn_grader.models.checkpoint import CONFIG, TOKENIZER_SETS, WEIGHTS, WEIGHTS_INDEX, WEIGHTS_SHARDS
-from pytest_attn_grader.models.hub_download import OFFLINE_REMEDY, DownloadRequest
+from pytest_attn_grader.models.checkpoint import (
+    CONFIG,
+    TOKENIZER_SETS,
+    WEIGHTS,
+    WEIGHTS_INDEX,
+    WEIGHTS_SHARDS,
+    check_language_model,
+    read_config,
+)
+from pytest_attn_grader.models.hub_download import EXIT_LATE, OFFLINE_REMEDY, DownloadRequest
 from pytest_attn_grader.models.types import ModelSourceError
 
 _REQUEST_SECONDS = 5.0
-_MAX_RESUMES = 5
+_WATCH_SECONDS = 0.2
 _TOKENIZER_EXTRAS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 _HTTP_LIBRARIES = ("httpx", "httpx2")  # huggingface_hub 1 and 2; before that requests, whose errors are OSErrors
 
 
-def main(order: str) -> None:
-    """Carry out one order and say on stdout how it went."""
-    # Whatever a library prints must not get between our lines.
-    answers, sys.stdout = sys.stdout, sys.stderr
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches both of us; the parent says what it means
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+def main(arguments: str) -> None:
+    """Carry out one request and write the result to stdout."""
+    stdout, sys.stdout = sys.stdout, sys.stderr  # what a library prints does not belong to the result
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches both processes; the parent ends this one
     try:
-        download(DownloadRequest(**json.loads(order)), answers)
+        result = {"folder": download(DownloadRequest(**json.loads(arguments)))}
     except ModelSourceError as problem:
-        _emit(answers, "failed", why=problem.why, remedy=problem.remedy)
+        result = {"why": problem.why, "remedy": problem.remedy}
+    json.dump(result, stdout)
+    stdout.flush()
 
 
-def download(order: DownloadRequest, answers: TextIO) -> None:
-    """Download the configuration, tokenizer and weights of one revision into the cache.
+def download(request: DownloadRequest) -> str:
+    """Download the configuration, tokenizer and weights of one revision into the cache, and return their folder.
 
     Raises:
-        ModelSourceError: the hub cannot be reached, does not have it, or the cache cannot be written.
+        ModelSourceError: the hub cannot be reached, does not have it, it is not a language model, or the cache cannot
+            be written.
     """
-    from huggingface_hub import HfApi, hf_hub_download
+    from huggingface_hub import HfApi, hf_hub_download, snapshot_download
 
-    _emit(answers, "started")
-    failed = f"the hub at {order.endpoint} cannot be reached"
+    answered = threading.Event()
+    threading.Thread(target=_watch, args=(request, answered), daemon=True).start()
+    failed = f"the hub at {request.endpoint} cannot be reached"
     try:
         try:
-            info = HfApi(endpoint=order.endpoint).model_info(
-                order.repo, revision=order.revision, timeout=_REQUEST_SECONDS
+            info = HfApi(endpoint=request.endpoint).model_info(
+                request.repo, revision=request.revision, timeout=_REQUEST_SECONDS
             )
         except (ValueError, KeyError, TypeError) as error:
             raise ModelSourceError(
-                f"what answers at {order.endpoint} is not a model hub (perhaps the login page of this network)",
+                f"what answers at {request.endpoint} is not a model hub (perhaps the login page of this network)",
                 OFFLINE_REMEDY,
             ) from error
-        _check_names([file.rfilename for file in info.siblings or ()], order.repo)
-        hf_hub_download(
-            order.repo,
+        _check_names([file.rfilename for file in info.siblings or ()], request.repo)
+        config = hf_hub_download(
+            request.repo,
             CONFIG,
             revision=info.sha,
-            cache_dir=order.cache_dir,
-            endpoint=order.endpoint,
+            cache_dir=request.cache_dir,
+            endpoint=request.endpoint,
             etag_timeout=_REQUEST_SECONDS,
         )
-        _emit(answers, "answered")
-        failed = f"the download from {order.endpoint} broke off"
-        _emit(answers, "done", folder=_download_snapshot(order))
-    except _network_errors() as error:
-        raise _explain(error, order, failed) from error
-
-
-def _download_snapshot(order: DownloadRequest, *, cuts_left: int = _MAX_RESUMES) -> str:
-    from huggingface_hub import snapshot_download
-
-    try:
+        answered.set()
+        check_language_model(read_config(Path(config), remedy="Choose another model."), f"{request.repo} on the hub")
+        failed = f"the download from {request.endpoint} broke off"
         return snapshot_download(
-            order.repo,
-            revision=order.revision,
-            cache_dir=order.cache_dir,
-            endpoint=order.endpoint,
+            request.repo,
+            revision=request.revision,
+            cache_dir=request.cache_dir,
+            endpoint=request.endpoint,
             etag_timeout=_REQUEST_SECONDS,
             allow_patterns=list(wanted_files()),
         )
     except _network_errors() as error:
-        # huggingface_hub resumes by itself after every fault, but before 1.0 not after this one; a new call does.
-        requests = sys.modules.get("requests")
-        if not cuts_left or requests is None or not isinstance(error, requests.exceptions.ChunkedEncodingError):
-            raise
-    return _download_snapshot(order, cuts_left=cuts_left - 1)
+        raise _explain(error, request, failed) from error
 
 
-def _end_with_parent() -> None:
-    """Nobody waits for a download any more once the other end of stdin is closed."""
-    while os.read(0, 1):  # not sys.stdin, whose lock a waiting thread would hold when Python shuts down
-        pass
+def _watch(request: DownloadRequest, answered: threading.Event) -> None:
+    """End this process when the hub does not answer in time, or when the process that waits for it is gone."""
+    if not answered.wait(request.answer_seconds):
+        os._exit(EXIT_LATE)
+    while os.getppid() == request.parent_pid:
+        time.sleep(_WATCH_SECONDS)
     os._exit(1)
 
 
@@ -118,28 +118,31 @@ def _network_errors() -> tuple[type[Exception], ...]:
     return (OSError, *(sys.modules[name].HTTPError for name in _HTTP_LIBRARIES if name in sys.modules))
 
 
-def _explain(error: Exception, order: DownloadRequest, failed: str) -> ModelSourceError:
+def _explain(error: Exception, request: DownloadRequest, failed: str) -> ModelSourceError:
     from huggingface_hub import errors
 
     response = getattr(error, "response", None)
     status = None if response is None else response.status_code
     if isinstance(error, errors.GatedRepoError):
         why, remedy = (
-            f"{order.repo} may only be downloaded by those who have accepted its terms",
+            f"{request.repo} may only be downloaded by those who have accepted its terms",
             "Log in with 'hf auth login'.",
         )
     elif isinstance(error, errors.RepositoryNotFoundError):
-        why = f"the hub at {order.endpoint} has no model {order.repo} (or it is private)"
+        why = f"the hub at {request.endpoint} has no model {request.repo} (or it is private)"
         remedy = "Check the spelling; a private model needs 'hf auth login'."
     elif isinstance(error, errors.RevisionNotFoundError):
-        why, remedy = f"{order.repo} on the hub has no revision {order.revision!r}", "Check what follows the '@'."
+        why, remedy = f"{request.repo} on the hub has no revision {request.revision!r}", "Check what follows the '@'."
     elif status is not None:
-        why, remedy = f"the hub at {order.endpoint} answered with status {status}", f"Try again later. {OFFLINE_REMEDY}"
+        why, remedy = (
+            f"the hub at {request.endpoint} answered with status {status}",
+            f"Try again later. {OFFLINE_REMEDY}",
+        )
     elif isinstance(error, OSError) and error.errno and not isinstance(error, ConnectionError | TimeoutError):
-        why = f"the cache {order.cache_dir} cannot be written: {error.strerror}"
+        why = f"the cache {request.cache_dir} cannot be written: {error.strerror}"
         remedy = "Make room, or let HF_HOME point to a folder that can be written."
     elif "Consistency check" in str(error):
-        why = f"the hub at {order.endpoint} sent an incomplete file: {_first_line(error)}"
+        why = f"the hub at {request.endpoint} sent an incomplete file: {_first_line(error)}"
         remedy = "Try again later; if it happens again the file on the hub is damaged."
     else:
         why, remedy = f"{failed}: {_first_line(_root(error))}", OFFLINE_REMEDY
@@ -156,7 +159,3 @@ def _root(error: BaseException) -> BaseException:
 def _first_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
-
-
-def _emit(answers: TextIO, event: str, **details: Any) -> None:
-    print(json.dumps({"event": event, **details}), file=answers, flush=True)

@@ -92,8 +92,8 @@ def test_offline_without_cache(offline: Hub, server: HubServer) -> None:
     with pytest.raises(ModelUnavailableError) as caught:
         load_model("distilgpt2", hub=offline)
     assert str(caught.value) == (
-        f"Model 'distilgpt2' cannot be had: it is not in the cache ({offline.cache_dir}) and HF_HUB_OFFLINE forbids to "
-        "ask the hub. Unset HF_HUB_OFFLINE to download it, or work offline with --attn-model=mini."
+        f"Model 'distilgpt2' cannot be had: it is not in the cache ({offline.cache_dir}) and HF_HUB_OFFLINE forbids "
+        "asking the hub. Unset HF_HUB_OFFLINE to download it, or work offline with --attn-model=mini."
     )
     assert server.requests == []
 

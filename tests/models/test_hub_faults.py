@@ -99,6 +99,15 @@ def test_not_for_us(without: str, why: str, hub: Hub, server: HubServer, copy_ch
     assert not any(line.startswith("GET /cdn") for line in server.requests)
 
 
+def test_not_a_language_model(hub: Hub, server: HubServer, copy_checkpoint: Callable[..., Path]) -> None:
+    folder = copy_checkpoint()
+    (folder / "config.json").write_text('{"model_type": "vit", "architectures": ["ViTModel"]}')
+    server.repos["attn-tests/other"] = Repo(folder, "6" * 40)
+    message = refusal("attn-tests/other", hub, within_seconds=10)
+    assert "attn-tests/other on the hub has no language modelling head: its configuration names 'ViTModel'" in message
+    assert server.downloads(_WEIGHTS) == []
+
+
 def test_truncated_on_the_hub(hub: Hub, server: HubServer) -> None:
     server.faults.cut_to = {_WEIGHTS: 100_000}
     message = refusal("distilgpt2", hub, within_seconds=20)
@@ -116,7 +125,7 @@ def test_truncated_in_the_cache(name: str, hub: Hub, offline: Hub) -> None:
         file.truncate(5000)
     message = refusal(name, offline, within_seconds=10)
     assert f"has 5000 of {whole} bytes" in message or "has 5000 bytes and is truncated" in message
-    assert message.endswith(f"Delete the folder {folder} and run again to download it anew.")
+    assert message.endswith(f"Delete the folder {folder} and run again to download it again.")
 
 
 @pytest.mark.parametrize("name", ["distilgpt2", SMALL])
@@ -128,7 +137,7 @@ def test_wrong_checksum(name: str, hub: Hub, server: HubServer) -> None:
     expected = server.repos[repo].files[_WEIGHTS].sha256
     assert message.startswith(f"Model {name!r} cannot be had: {weights} is damaged: its sha256 is ")
     assert f" and should be {expected}. " in message
-    assert message.endswith(f"Delete the folder {cache_folder(hub, repo)} and run again to download it anew.")
+    assert message.endswith(f"Delete the folder {cache_folder(hub, repo)} and run again to download it again.")
 
 
 def test_other_weights_than_the_pinned_ones(hub: Hub) -> None:

@@ -27,7 +27,7 @@ def test_auto_falls_back_offline(offline: Hub, embedded: tuple[object, object]) 
     assert (loaded.model, loaded.tokenizer) == embedded
     assert (loaded.revision, loaded.sha256) == (None, "its checksum")
     assert loaded.fallback_reason == (
-        f"distilgpt2 cannot be had: it is not in the cache ({offline.cache_dir}) and HF_HUB_OFFLINE forbids to ask the "
+        f"distilgpt2 cannot be had: it is not in the cache ({offline.cache_dir}) and HF_HUB_OFFLINE forbids asking the "
         "hub"
     )
 
