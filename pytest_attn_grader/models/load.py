@@ -1,4 +1,4 @@
-"""Load the model that ``--attn-model`` asks for, or say why it cannot be had."""
+"""Load the model that ``--attn-model`` names."""
 
 from __future__ import annotations
 
@@ -30,8 +30,9 @@ def load_model(
     """Load a pretrained transformer and its tokenizer.
 
     Args:
-        request: ``auto`` (distilgpt2 when it is cached or the hub gives it, else the embedded model), ``mini`` (the
-            embedded model), a hub id (``distilgpt2``, ``owner/name``, ``owner/name@revision``) or the path of a folder.
+        request: ``auto`` (distilgpt2 when it is cached or the hub gives it, else ``mini``), ``mini`` or ``mini-llama``
+            (in this package), a hub id (``distilgpt2``, ``owner/name``, ``owner/name@revision``) or the path of a
+            folder.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
         progress: show the progress bar of a download on stderr; without it nothing is printed at all.
         hub: which hub and cache to use; by default what huggingface_hub's environment variables say.
@@ -72,8 +73,8 @@ def load_model(
 
 
 def _find(wanted: ModelRequest, hub: Hub, progress: bool) -> LoadedFiles:
-    if wanted.kind == "mini":
-        return _load_embedded()
+    if wanted.kind == "embedded":
+        return _load_embedded(wanted.name)
     if wanted.kind == "path":
         return load_path(wanted.name)
     if wanted.kind == "hub":
@@ -81,13 +82,13 @@ def _find(wanted: ModelRequest, hub: Hub, progress: bool) -> LoadedFiles:
     try:
         return load_hub_model(AUTO_MODEL, None, hub=hub, progress=progress)
     except ModelSourceError as problem:
-        return _load_embedded(fallback_reason=f"{AUTO_MODEL} cannot be had: {problem.why}")
+        return _load_embedded("mini", fallback_reason=f"{AUTO_MODEL} cannot be had: {problem.why}")
 
 
-def _load_embedded(*, fallback_reason: str | None = None) -> LoadedFiles:
+def _load_embedded(name: str, *, fallback_reason: str | None = None) -> LoadedFiles:
     from pytest_attn_grader.models.mini import load_mini, mini_checksum
 
-    model, tokenizer = load_mini()
+    model, tokenizer = load_mini(name)
     return LoadedFiles(
-        model, tokenizer, used="mini", source="embedded", sha256=mini_checksum(), fallback_reason=fallback_reason
+        model, tokenizer, used=name, source="embedded", sha256=mini_checksum(name), fallback_reason=fallback_reason
     )

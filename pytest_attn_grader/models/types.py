@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 ModelSource = Literal["hub", "cache", "path", "embedded"]
 
+# The models in this package: a GPT-2 and a Llama.
+EMBEDDED_MODELS = ("mini", "mini-llama")
+
 # A hub id is `name` or `owner/name` of at most 96 characters: letters, digits and, inside a name, "-", "_" and ".".
 _NAME = r"[A-Za-z0-9](?:[\w.-]*[A-Za-z0-9_])?"
 _HUB_ID = re.compile(rf"(?P<repo>{_NAME}(?:/{_NAME})?)(?:@(?P<revision>[\w./-]+))?", re.ASCII)
@@ -28,11 +31,11 @@ class ModelRequest:
     Args:
         kind: which source has to answer.
         value: the request as it was typed.
-        name: hub id without its revision, or the path as typed; equal to `value` for ``auto`` and ``mini``.
+        name: hub id without its revision, or the path as typed; equal to `value` for ``auto`` and the embedded models.
         revision: what followed the ``@`` of a hub id.
     """
 
-    kind: Literal["auto", "mini", "path", "hub"]
+    kind: Literal["auto", "embedded", "path", "hub"]
     value: str
     name: str
     revision: str | None = None
@@ -48,15 +51,16 @@ def parse_model_request(value: str) -> ModelRequest:
     """
     if value == "auto":
         return ModelRequest("auto", value, value)
-    if value == "mini":
-        return ModelRequest("mini", value, value)
+    if value in EMBEDDED_MODELS:
+        return ModelRequest("embedded", value, value)
     if _looks_like_path(value):
         return ModelRequest("path", value, value)
     hub_id = _HUB_ID.fullmatch(value)
     if hub_id is None or len(hub_id["repo"]) > 96 or ".." in value or "--" in hub_id["repo"]:
         raise UsageError(
-            f"{value!r} is not the name of a model: it has to be 'auto', 'mini', a hub id such as 'distilgpt2' or "
-            "'owner/name' (with '@revision' if need be), or the path of a folder, which starts with './', '~' or '/'."
+            f"{value!r} is not the name of a model: it has to be 'auto', 'mini', 'mini-llama', a hub id such as "
+            "'distilgpt2' or 'owner/name' (with '@revision' if need be), or the path of a folder, which starts with "
+            "'./', '~' or '/'."
         )
     return ModelRequest("hub", value, hub_id["repo"], hub_id["revision"])
 
@@ -86,7 +90,7 @@ class LoadedModel:
         model: the transformer; its parameters still require gradients.
         tokenizer: the tokenizer that belongs to it.
         requested: what was typed.
-        used: what was loaded: ``mini``, ``distilgpt2``, a hub id or a path.
+        used: what was loaded: ``mini``, ``mini-llama``, ``distilgpt2``, a hub id or a path.
         revision: the commit of a hub model, None for the others.
         sha256: of the weights file, computed from its bytes; None when the weights lie in several files.
         fallback_reason: why ``auto`` took the embedded model, None when it did not have to.

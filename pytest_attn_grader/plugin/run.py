@@ -122,7 +122,7 @@ class GradedRun:
             return None
         try:
             # A download shows a progress of its own, which ours would write over.
-            local = self.settings.model == "mini" or Path(self.settings.model).exists()
+            local = self.settings.model.startswith("mini") or Path(self.settings.model).exists()
             with collection.capture_disabled(self.config), self.progress.during("loading the model", unless=not local):
                 self.session.prepare()
         except UsageError as error:

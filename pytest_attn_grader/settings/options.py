@@ -51,7 +51,7 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "student", "grade this submission: a module (pkg.module) or a file (path.py), either with :NAME", None, "TARGET"
     ),
-    Option("model", "auto, mini, distilgpt2, any hub id or a local folder", "auto", "NAME"),
+    Option("model", "auto, mini, mini-llama, distilgpt2, any hub id or a local folder", "auto", "NAME"),
     Option("layer", "the layer whose attention is replaced, counted from 0, or all", "0", "N"),
     Option("prompt", "the text both attentions are compared on", PROMPT_EXAMPLE, "TEXT"),
     Option("device", "auto, cpu, cuda, cuda:N", "auto", "DEVICE"),

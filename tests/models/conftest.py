@@ -86,6 +86,6 @@ def embedded(monkeypatch: pytest.MonkeyPatch) -> tuple[object, object]:
     sizes = {"n_layer": 1, "n_head": 1, "n_embd": 64, "vocab_size": 8, "n_positions": 8}
     model = GPT2LMHeadModel(GPT2Config(**sizes, bos_token_id=0, eos_token_id=0)).eval()
     module = ModuleType("pytest_attn_grader.models.mini")
-    vars(module).update(load_mini=lambda: (model, "its tokenizer"), mini_checksum=lambda: "its checksum")
+    vars(module).update(load_mini=lambda name: (model, "its tokenizer"), mini_checksum=lambda name: "its checksum")
     monkeypatch.setitem(sys.modules, module.__name__, module)
     return model, "its tokenizer"

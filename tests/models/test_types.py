@@ -12,7 +12,8 @@ from pytest_attn_grader.models.types import ModelRequest, parse_model_request
     ("value", "kind", "name", "revision"),
     [
         ("auto", "auto", "auto", None),
-        ("mini", "mini", "mini", None),
+        ("mini", "embedded", "mini", None),
+        ("mini-llama", "embedded", "mini-llama", None),
         ("distilgpt2", "hub", "distilgpt2", None),
         ("distilbert/distilgpt2", "hub", "distilbert/distilgpt2", None),
         ("distilgpt2@main", "hub", "distilgpt2", "main"),
@@ -35,11 +36,13 @@ def test_existing_folder_is_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert parse_model_request("owner/other").kind == "hub"
 
 
-@pytest.mark.parametrize("name", ["auto", "mini"])
-def test_a_folder_does_not_hide_a_word_of_ours(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("name", "kind"), [("auto", "auto"), ("mini", "embedded"), ("mini-llama", "embedded")])
+def test_a_folder_does_not_hide_a_model_of_this_package(
+    name: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / name).mkdir()
     monkeypatch.chdir(tmp_path)
-    assert parse_model_request(name).kind == name
+    assert parse_model_request(name).kind == kind
 
 
 @pytest.mark.parametrize(
@@ -65,7 +68,6 @@ def test_a_folder_does_not_hide_a_word_of_ours(name: str, tmp_path: Path, monkey
 def test_refuses_what_can_be_no_model(value: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse_model_request(value)
-    assert str(caught.value) == (
-        f"{value!r} is not the name of a model: it has to be 'auto', 'mini', a hub id such as 'distilgpt2' or "
-        "'owner/name' (with '@revision' if need be), or the path of a folder, which starts with './', '~' or '/'."
-    )
+    assert str(caught.value).startswith(f"{value!r} is not the name of a model: ")
+    for name in ("'auto'", "'mini'", "'mini-llama'", "'distilgpt2'", "'owner/name'", "'@revision'", "folder"):
+        assert name in str(caught.value)

@@ -16,23 +16,28 @@ if TYPE_CHECKING:
 
     from .model import MiniModel
 
-__all__ = ["load_mini", "mini_checksum", "read_held_out_passages"]
+__all__ = ["get_folder", "load_mini", "mini_checksum", "read_held_out_passages"]
 
 FOLDER = Path(__file__).parent
 
 
-def load_mini() -> tuple[MiniModel, PreTrainedTokenizerFast]:
-    """Load `mini` and its tokenizer: float32, eager attention, eval mode, no network."""
+def get_folder(name: str = "mini") -> Path:
+    """Return the folder that holds the weights of `mini` or `mini-llama`."""
+    return {"mini": FOLDER, "mini-llama": FOLDER / "llama"}[name]
+
+
+def load_mini(name: str = "mini") -> tuple[MiniModel, PreTrainedTokenizerFast]:
+    """Load an embedded model and its tokenizer: float32, eager attention, eval mode, no network."""
     from .model import load_model, load_tokenizer
 
-    return load_model(FOLDER), load_tokenizer(FOLDER)
+    return load_model(get_folder(name)), load_tokenizer(FOLDER)
 
 
-def mini_checksum() -> str:
-    """Return the sha256 of the weights of `mini`, in hexadecimal."""
+def mini_checksum(name: str = "mini") -> str:
+    """Return the sha256 of an embedded model's weights, in hexadecimal."""
     from .model import WEIGHTS_FILE
 
-    return hashlib.sha256((FOLDER / WEIGHTS_FILE).read_bytes()).hexdigest()
+    return hashlib.sha256((get_folder(name) / WEIGHTS_FILE).read_bytes()).hexdigest()
 
 
 def read_held_out_passages() -> tuple[str, ...]:

@@ -6,13 +6,15 @@ import hashlib
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import torch
 
-from pytest_attn_grader.models.mini import FOLDER, mini_checksum
+from pytest_attn_grader.models.architectures import HeadConfig, find_architecture
+from pytest_attn_grader.models.mini import FOLDER, get_folder, load_mini, mini_checksum
 from pytest_attn_grader.models.mini.model import (
     WEIGHTS_FILE,
     ModelSize,
@@ -21,12 +23,16 @@ from pytest_attn_grader.models.mini.model import (
     load_tokenizer,
     write_model,
 )
+from pytest_attn_grader.models.types import EMBEDDED_MODELS
+from pytest_attn_grader.settings import PROMPT_EXAMPLE
 
 if TYPE_CHECKING:
-    from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
     from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
 
+    from pytest_attn_grader.models.mini.model import MiniModel
+
 TINY = ModelSize(vocabulary_size=300, positions=16, hidden_size=128, num_layers=1, num_heads=2, intermediate_size=32)
+TINY_LLAMA = replace(TINY, model_type="llama", num_key_value_heads=1)
 # Refuses every connection, then loads and says what it loaded.
 OFFLINE_SCRIPT = """
 import socket, sys
@@ -39,31 +45,61 @@ print(sorted(heavy), model.num_parameters(), len(tokenizer))
 """
 
 
-def test_it_is_a_small_gpt2(model: GPT2LMHeadModel) -> None:
-    config = model.config
+@pytest.fixture(scope="module", params=EMBEDDED_MODELS)
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
-    assert type(model).__name__ == "GPT2LMHeadModel"
-    assert config.n_embd // config.n_head == 64
+
+@pytest.fixture(scope="module")
+def shipped(name: str) -> tuple[MiniModel, PreTrainedTokenizerFast]:
+    return load_mini(name)
+
+
+def test_it_is_small_eager_and_in_evaluation_mode(model: MiniModel) -> None:
     assert model.num_parameters() < 4_000_000
-    assert config._attn_implementation == "eager"
+    assert model.config._attn_implementation == "eager"
     assert not model.training
 
 
-def test_it_is_stored_as_float16_below_8_megabytes_and_loaded_as_float32(model: GPT2LMHeadModel) -> None:
+def test_mini_is_a_gpt2_of_heads_of_64() -> None:
+    model, _ = load_mini()
+
+    assert type(model).__name__ == "GPT2LMHeadModel"
+    assert find_architecture(model).get_head_config(model) == HeadConfig(4, 4, 64)
+
+
+def test_mini_llama_is_a_llama_of_four_heads_on_two() -> None:
+    model, _ = load_mini("mini-llama")
+    architecture = find_architecture(model)
+
+    assert type(model).__name__ == "LlamaForCausalLM"
+    assert architecture.get_head_config(model) == HeadConfig(4, 2, 64)
+    assert architecture.rotary
+
+
+def test_both_read_the_same_tokens() -> None:
+    assert load_mini("mini")[1].get_vocab() == load_mini("mini-llama")[1].get_vocab()
+
+
+def test_the_prompt_is_one_token_a_word(tokenizer: PreTrainedTokenizerFast) -> None:
+    assert len(tokenizer(PROMPT_EXAMPLE)["input_ids"]) == 6
+
+
+def test_it_is_stored_as_float16_below_8_megabytes_and_loaded_as_float32(name: str, model: MiniModel) -> None:
     from safetensors.torch import load_file
 
-    path = FOLDER / WEIGHTS_FILE
+    path = get_folder(name) / WEIGHTS_FILE
     assert path.stat().st_size < 8_000_000
     assert {tensor.dtype for tensor in load_file(path).values()} == {torch.float16}
     assert {tensor.dtype for tensor in model.parameters()} == {torch.float32}
 
 
-def test_the_output_matrix_is_the_embedding(model: GPT2LMHeadModel) -> None:
-    assert model.lm_head.weight is model.transformer.wte.weight
+def test_the_output_matrix_is_the_embedding(model: MiniModel) -> None:
+    assert model.lm_head.weight is model.get_input_embeddings().weight
 
 
-def test_the_checksum_is_that_of_the_weights_file() -> None:
-    assert mini_checksum() == hashlib.sha256((FOLDER / WEIGHTS_FILE).read_bytes()).hexdigest()
+def test_the_checksum_is_that_of_the_weights_file(name: str) -> None:
+    assert mini_checksum(name) == hashlib.sha256((get_folder(name) / WEIGHTS_FILE).read_bytes()).hexdigest()
 
 
 def test_it_loads_without_a_network_and_imports_nothing_heavy_before() -> None:
@@ -77,11 +113,11 @@ def test_it_loads_without_a_network_and_imports_nothing_heavy_before() -> None:
 
 
 def test_transformers_own_loaders_read_the_folder_alike(
-    model: GPT2LMHeadModel, tokenizer: PreTrainedTokenizerFast, capfd: pytest.CaptureFixture[str]
+    name: str, model: MiniModel, tokenizer: PreTrainedTokenizerFast, capfd: pytest.CaptureFixture[str]
 ) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    theirs = AutoModelForCausalLM.from_pretrained(FOLDER, dtype=torch.float32, local_files_only=True)
+    theirs = AutoModelForCausalLM.from_pretrained(get_folder(name), dtype=torch.float32, local_files_only=True)
     their_tokenizer = AutoTokenizer.from_pretrained(FOLDER, local_files_only=True)
 
     assert {name: tensor.sum().item() for name, tensor in theirs.state_dict().items()} == {
@@ -94,7 +130,7 @@ def test_transformers_own_loaders_read_the_folder_alike(
 
 
 def test_padding_on_the_right_leaves_the_last_real_prediction(
-    model: GPT2LMHeadModel, tokenizer: PreTrainedTokenizerFast
+    model: MiniModel, tokenizer: PreTrainedTokenizerFast
 ) -> None:
     with torch.inference_mode():
         alone = model(torch.tensor([tokenizer.encode("The cat sat")])).logits[0, -1]
@@ -104,9 +140,12 @@ def test_padding_on_the_right_leaves_the_last_real_prediction(
     torch.testing.assert_close(padded, alone, atol=1e-4, rtol=1e-4)
 
 
-def test_what_is_written_is_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "size", [TINY, replace(TINY, model_type="llama", num_key_value_heads=1)], ids=["gpt2", "llama"]
+)
+def test_what_is_written_is_read(tmp_path: Path, size: ModelSize) -> None:
     torch.manual_seed(0)
-    written = build_model(TINY)
+    written = build_model(size)
     write_model(written, tmp_path)
     read = load_model(tmp_path)
 

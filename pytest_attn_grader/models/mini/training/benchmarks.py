@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+# where figures and showcases of the shipped models are, by the model's name
+MEASUREMENTS = Path(__file__).parent / "measurements"
 FIGURES_FILE = "figures.json"
 
 

@@ -1,4 +1,4 @@
-"""Measure a model: `python -m pytest_attn_grader.models.mini.training.measure [--model DIR]` prints the card's table.
+"""Measure a model: `python -m pytest_attn_grader.models.mini.training.measure [--model NAME]` prints the card's table.
 
 Everything is measured on held-out text and from fixed seeds, so the same weights give the same figures. With `--write`
 the figures, the showcase and the card are written into the model's folder.
@@ -19,9 +19,11 @@ import torch
 from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
 
 from pytest_attn_grader.attention.head_scores import previous_token_score
+from pytest_attn_grader.models.mini import FOLDER, get_folder
 from pytest_attn_grader.models.mini.model import WEIGHTS_FILE, MiniModel, load_model, load_tokenizer
 
-from .benchmarks import Figure, render_table, write_figures
+from .benchmarks import MEASUREMENTS, Figure, render_table, write_figures
+from .curriculum import RECIPES, Recipe
 from .interventions import attend_uniformly, break_first_layer, patch_layer
 from .model_card import write_card
 from .predictions import encode_answers, encode_prompts, measure_loss, predict_next, share_equal
@@ -42,11 +44,13 @@ LOAD_RUNS = 5
 LOAD_SCRIPT = """
 import sys, time
 from pathlib import Path
-import torch, transformers.models.gpt2.modeling_gpt2, transformers.tokenization_utils_fast
+import torch, transformers.models.gpt2.modeling_gpt2, transformers.models.llama.modeling_llama
+import transformers.tokenization_utils_fast
 from pytest_attn_grader.attention.head_scores import previous_token_score
+from pytest_attn_grader.models.mini import FOLDER
 from pytest_attn_grader.models.mini.model import load_model, load_tokenizer
 started = time.perf_counter()
-load_model(Path(sys.argv[1])), load_tokenizer(Path(sys.argv[1]))
+load_model(Path(sys.argv[1])), load_tokenizer(FOLDER)
 print(time.perf_counter() - started)
 """
 ACCURACY_BARS = {"binding": 0.90, "list copying": 0.95, "repeated string": 0.90}
@@ -198,7 +202,7 @@ def measure_heads(model: MiniModel, rows: torch.Tensor) -> list[Figure]:
 
 def measure_model(folder: Path) -> list[Figure]:
     """Every figure of the card."""
-    model, tokenizer = load_model(folder), load_tokenizer(folder)
+    model, tokenizer = load_model(folder), load_tokenizer(FOLDER)
     questions = read_questions(tokenizer, PROMPTS_PER_KIND)
     rows = read_held_out_rows(tokenizer, LOSS_ROWS)
     accuracies = measure_accuracies(model, questions)
@@ -212,23 +216,27 @@ def measure_model(folder: Path) -> list[Figure]:
     ]
 
 
-def write_measurements(folder: Path) -> list[Figure]:
-    """Measure, and write figures, showcase and card into the model's folder."""
+def write_measurements(recipe: Recipe, folder: Path, measurements: Path) -> list[Figure]:
+    """Measure the model in a folder, write its card there, and its figures and showcase into another folder."""
     figures = measure_model(folder)
-    write_figures(figures, folder)
-    write_showcase(load_model(folder), load_tokenizer(folder), folder)
-    write_card(folder, trigram_documents=TRIGRAM_DOCUMENTS)
+    write_figures(figures, measurements)
+    write_showcase(load_model(folder), load_tokenizer(FOLDER), measurements)
+    write_card(recipe, folder, measurements, trigram_documents=TRIGRAM_DOCUMENTS)
     return figures
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description="Measure the embedded model on held-out text.")
-    parser.add_argument("--model", type=Path, default=Path(__file__).parent, help="folder of the model")
-    parser.add_argument("--write", action="store_true", help="write figures, showcase and card into that folder")
+    parser = argparse.ArgumentParser(description="Measure an embedded model on held-out text.")
+    parser.add_argument("--model", choices=tuple(RECIPES), default="mini", help="which of the embedded models")
+    parser.add_argument("--write", action="store_true", help="write figures, showcase and card")
     options = parser.parse_args(arguments)
-    measure = write_measurements if options.write else measure_model
-    print(render_table(measure(options.model)))
+    folder = get_folder(options.model)
+    if options.write:
+        figures = write_measurements(RECIPES[options.model], folder, MEASUREMENTS / options.model)
+    else:
+        figures = measure_model(folder)
+    print(render_table(figures))
 
 
 if __name__ == "__main__":

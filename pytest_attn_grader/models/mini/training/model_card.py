@@ -8,17 +8,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pytest_attn_grader.models.mini.model import CONFIG_FILE
-
 from .benchmarks import Figure, load_figures, render_table
 from .curriculum import (
     DECAY_STEPS,
     MATRIX_LEARNING_RATE,
-    MINI,
     NUDGED_STEPS,
     OTHER_LEARNING_RATE,
     SEED,
     WARMUP_STEPS,
+    Recipe,
 )
 from .showcase import SHOWCASE_FILE
 from .text import DEFAULT_MIX
@@ -46,13 +44,13 @@ REASONS = {
 }
 
 
-def render_phases() -> str:
-    """The curriculum as a Markdown table, equal phases joined."""
+def render_phases(recipe: Recipe) -> str:
+    """The phases of a recipe as a Markdown table, equal phases joined."""
     lines = [
         "| steps | rows a step | tokens a row | random rows | told | drawn to sentence | to answer | documents |",
         "|---:|---:|---:|---:|---:|---:|---:|---|",
     ]
-    for phase, equal in itertools.groupby(MINI.phases):
+    for phase, equal in itertools.groupby(recipe.phases):
         steps, mix = phase.steps * len(list(equal)), render_mix(phase.mix)
         cells = (
             f"{steps:,}",
@@ -89,33 +87,48 @@ def render_showcase(showcase: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def render_card(folder: Path, *, trigram_documents: int) -> str:
-    """The card of the model in a folder that holds its config, figures and showcase."""
-    config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
-    figures = list(load_figures(folder).values())
+def render_card(recipe: Recipe, measurements: Path, *, trigram_documents: int) -> str:
+    """The card of a model whose figures and showcase are in a folder."""
+    figures = list(load_figures(measurements).values())
+    texts = Path(__file__).parent / "card_texts" / recipe.name
     template = (Path(__file__).parent / TEMPLATE_FILE).read_text(encoding="utf-8")
+    size = recipe.size
     return template.format(
-        num_layers=config["n_layer"],
-        num_heads=config["n_head"],
-        hidden_size=config["n_embd"],
-        inner_size=config["n_inner"],
-        positions=config["n_positions"],
-        vocabulary_size=config["vocab_size"],
+        name=recipe.name,
+        introduction=(texts / "introduction.md").read_text(encoding="utf-8").strip(),
+        on_purpose=(texts / "on_purpose.md").read_text(encoding="utf-8").strip(),
+        history=(texts / "history.md").read_text(encoding="utf-8").strip(),
+        num_layers=size.num_layers,
+        num_heads=size.num_heads,
+        num_key_value_heads=size.num_key_value_heads,
+        hidden_size=size.hidden_size,
+        intermediate_size=size.intermediate_size,
+        positions=size.positions,
+        vocabulary_size=size.vocabulary_size,
         mix=render_mix(DEFAULT_MIX),
         seed=SEED,
         matrix_learning_rate=MATRIX_LEARNING_RATE,
         other_learning_rate=OTHER_LEARNING_RATE,
         warmup_steps=WARMUP_STEPS,
         decay_steps=f"{DECAY_STEPS:,}",
+        sentence_head=render_head(recipe.sentence_head),
+        answer_heads=" and ".join(render_head(head) for head in recipe.answer_heads),
         nudged_steps=NUDGED_STEPS,
-        phases=render_phases(),
+        phases=render_phases(recipe),
         table=render_table(figures),
         trigram_documents=f"{trigram_documents:,}",
         missed=render_missed(figures),
-        showcase=render_showcase(json.loads((folder / SHOWCASE_FILE).read_text(encoding="utf-8"))),
+        showcase=render_showcase(json.loads((measurements / SHOWCASE_FILE).read_text(encoding="utf-8"))),
     )
 
 
-def write_card(folder: Path, *, trigram_documents: int) -> None:
+def render_head(head: tuple[int, int]) -> str:
+    """A (layer, head) in words."""
+    layer_idx, head_idx = head
+    return f"head {head_idx} of layer {layer_idx}"
+
+
+def write_card(recipe: Recipe, folder: Path, measurements: Path, *, trigram_documents: int) -> None:
     """Write the card into its model's folder."""
-    (folder / CARD_FILE).write_text(render_card(folder, trigram_documents=trigram_documents), encoding="utf-8")
+    card = render_card(recipe, measurements, trigram_documents=trigram_documents)
+    (folder / CARD_FILE).write_text(card, encoding="utf-8")

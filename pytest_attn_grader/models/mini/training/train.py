@@ -291,8 +291,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         torch.set_num_threads(options.threads)
     # Here and not in train(): it changes the arithmetic of the whole process, which is the caller's.
     torch.set_flush_denormal(True)
-    train(options.out, recipe=RECIPES[options.model])
-    print(render_table(write_measurements(options.out)))
+    recipe = RECIPES[options.model]
+    train(options.out, recipe=recipe)
+    print(render_table(write_measurements(recipe, options.out, options.out)))
 
 
 if __name__ == "__main__":

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from pytest_attn_grader.models.mini import FOLDER
-from pytest_attn_grader.models.mini.training.benchmarks import Figure, load_figures, render_table
+from pytest_attn_grader.models.mini import get_folder, load_mini
+from pytest_attn_grader.models.mini.training.benchmarks import MEASUREMENTS, Figure, load_figures
+from pytest_attn_grader.models.mini.training.curriculum import RECIPES
 from pytest_attn_grader.models.mini.training.measure import (
     LOSS_ROWS,
     PROMPTS_PER_KIND,
+    TRIGRAM_DOCUMENTS,
     HeadScore,
     Questions,
     best_head,
@@ -30,60 +32,74 @@ from pytest_attn_grader.models.mini.training.measure import (
     read_questions,
     train_trigram,
 )
-from pytest_attn_grader.models.mini.training.model_card import CARD_FILE
+from pytest_attn_grader.models.mini.training.model_card import CARD_FILE, render_card
 from pytest_attn_grader.models.mini.training.text import PROMPT_KINDS
+from pytest_attn_grader.models.types import EMBEDDED_MODELS
 
 if TYPE_CHECKING:
-    from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
     from transformers.tokenization_utils_fast import PreTrainedTokenizerFast
+
+    from pytest_attn_grader.models.mini.model import MiniModel
 
 MARGIN = 0.02
 PERIOD = 4
 ROWS_MEASURED_AGAIN = 16
 
 
-@pytest.fixture(scope="module")
-def figures() -> dict[str, Figure]:
-    return load_figures(FOLDER)
+@pytest.fixture(scope="module", params=EMBEDDED_MODELS)
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 @pytest.fixture(scope="module")
-def questions(shipped: tuple[GPT2LMHeadModel, PreTrainedTokenizerFast]) -> dict[str, Questions]:
+def shipped(name: str) -> tuple[MiniModel, PreTrainedTokenizerFast]:
+    return load_mini(name)
+
+
+@pytest.fixture(scope="module")
+def figures(name: str) -> dict[str, Figure]:
+    return load_figures(MEASUREMENTS / name)
+
+
+@pytest.fixture(scope="module")
+def card(name: str) -> str:
+    return (get_folder(name) / CARD_FILE).read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def questions(shipped: tuple[MiniModel, PreTrainedTokenizerFast]) -> dict[str, Questions]:
     return read_questions(shipped[1], PROMPTS_PER_KIND)
 
 
-def test_every_bar_is_met_or_the_card_says_why(figures: dict[str, Figure]) -> None:
-    card = (FOLDER / CARD_FILE).read_text(encoding="utf-8")
+def test_every_bar_is_met_or_the_card_says_why(figures: dict[str, Figure], card: str) -> None:
     missed = [figure.name for figure in figures.values() if not figure.is_met]
 
     assert [name for name in missed if f"**{name}**" not in card] == []
 
 
-def test_the_card_holds_the_table_of_the_figures_and_no_other_measurement(figures: dict[str, Figure]) -> None:
-    card = (FOLDER / CARD_FILE).read_text(encoding="utf-8")
-
-    assert render_table(list(figures.values())) in card
+def test_the_card_is_made_of_the_recipe_and_the_figures(name: str, card: str) -> None:
+    assert card == render_card(RECIPES[name], MEASUREMENTS / name, trigram_documents=TRIGRAM_DOCUMENTS)
 
 
-def test_accuracies(model: GPT2LMHeadModel, questions: dict[str, Questions], figures: dict[str, Figure]) -> None:
+def test_accuracies(model: MiniModel, questions: dict[str, Questions], figures: dict[str, Figure]) -> None:
     for kind, accuracy in measure_accuracies(model, questions).items():
         assert accuracy == pytest.approx(figures[f"{kind} right"].value, abs=MARGIN)
 
 
 @pytest.mark.slow
-def test_mistakes(model: GPT2LMHeadModel, questions: dict[str, Questions], figures: dict[str, Figure]) -> None:
+def test_mistakes(model: MiniModel, questions: dict[str, Questions], figures: dict[str, Figure]) -> None:
     for figure in measure_mistakes(model, questions):
         assert figure.value == pytest.approx(figures[figure.name].value, abs=MARGIN)
 
 
-def test_heads(model: GPT2LMHeadModel, tokenizer: PreTrainedTokenizerFast, figures: dict[str, Figure]) -> None:
+def test_heads(model: MiniModel, tokenizer: PreTrainedTokenizerFast, figures: dict[str, Figure]) -> None:
     for figure in measure_heads(model, read_held_out_rows(tokenizer, ROWS_MEASURED_AGAIN)):
         assert figure.value == pytest.approx(figures[figure.name].value, abs=MARGIN)
         assert figure.note == figures[figure.name].note
 
 
 def test_broken_layers_on_fewer_rows_raise_the_loss_by_what_they_must(
-    model: GPT2LMHeadModel, tokenizer: PreTrainedTokenizerFast, questions: dict[str, Questions]
+    model: MiniModel, tokenizer: PreTrainedTokenizerFast, questions: dict[str, Questions]
 ) -> None:
     for figure in measure_layers(model, questions, read_held_out_rows(tokenizer, ROWS_MEASURED_AGAIN)):
         assert figure.is_met, figure
@@ -91,7 +107,7 @@ def test_broken_layers_on_fewer_rows_raise_the_loss_by_what_they_must(
 
 @pytest.mark.slow
 def test_losses_and_broken_layers_in_full(
-    model: GPT2LMHeadModel,
+    model: MiniModel,
     tokenizer: PreTrainedTokenizerFast,
     questions: dict[str, Questions],
     figures: dict[str, Figure],

@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from pytest_attn_grader.models.mini import FOLDER
+import pytest
+
+from pytest_attn_grader.models.mini import load_mini
+from pytest_attn_grader.models.mini.training.benchmarks import MEASUREMENTS
 from pytest_attn_grader.models.mini.training.interventions import attend_uniformly, patch_layer
 from pytest_attn_grader.models.mini.training.predictions import continue_greedily
 from pytest_attn_grader.models.mini.training.showcase import SHOWCASE_FILE, SHOWCASE_PROMPTS
+from pytest_attn_grader.models.types import EMBEDDED_MODELS
 
 if TYPE_CHECKING:
     from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
@@ -24,8 +28,10 @@ def test_every_prompt_goes_on_rightly_and_wrongly_when_layer_0_is_uniform(
         assert not continue_greedily(uniform, tokenizer, text).startswith(right)
 
 
-def test_the_file_says_what_the_model_says(model: GPT2LMHeadModel, tokenizer: PreTrainedTokenizerFast) -> None:
-    showcase = json.loads((FOLDER / SHOWCASE_FILE).read_text(encoding="utf-8"))
+@pytest.mark.parametrize("name", EMBEDDED_MODELS)
+def test_the_file_says_what_the_model_says(name: str) -> None:
+    model, tokenizer = load_mini(name)
+    showcase = json.loads((MEASUREMENTS / name / SHOWCASE_FILE).read_text(encoding="utf-8"))
 
     assert {entry["prompt"]: entry["right"] for entry in showcase} == SHOWCASE_PROMPTS
     for entry in showcase:
