@@ -89,11 +89,14 @@ def schema(
 def init(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder, or one without these files.")],
     grader: GraderRequirement = "",
+    notebook: Annotated[bool, typer.Option(help="Also write a notebook that explains attention and grades itself.")] = (
+        False
+    ),
 ) -> None:
     """Write a repository for students: starter code, and a workflow that grades every pull request."""
     from pytest_attn_grader.cli.init.repository import write_repository
 
-    for path in write_repository(folder, grader=grader):
+    for path in write_repository(folder, grader=grader, notebook=notebook):
         typer.echo(path)
 
 

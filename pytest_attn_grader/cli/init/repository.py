@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pytest_attn_grader.cli.init.templates import current_requirement, render_template
+from pytest_attn_grader.cli.init.templates import TEMPLATES, current_requirement, render_template
 from pytest_attn_grader.errors import UsageError
 from pytest_attn_grader.models.hub import PINNED_MODELS
 
@@ -18,12 +18,15 @@ FILES = {
     "grade.yml": ".github/workflows/grade.yml",
 }
 
+NOTEBOOK = "attention.ipynb"
 
-def write_repository(folder: Path, *, grader: str = "") -> tuple[Path, ...]:
+
+def write_repository(folder: Path, *, grader: str = "", notebook: bool = False) -> tuple[Path, ...]:
     """Write the files and return their paths.
 
     Args:
         grader: the requirement that installs the grader; this version when empty.
+        notebook: also write a notebook that explains attention and grades itself.
 
     Raises:
         UsageError: one of the files exists; nothing has been written.
@@ -31,6 +34,8 @@ def write_repository(folder: Path, *, grader: str = "") -> tuple[Path, ...]:
     """
     values = {"GRADER": grader or current_requirement(), "REVISION": PINNED_MODELS[0].revision}
     texts = {folder / place: render_template(f"repository/{template}", values) for template, place in FILES.items()}
+    if notebook:
+        texts[folder / NOTEBOOK] = (TEMPLATES / "notebook" / NOTEBOOK).read_text(encoding="utf-8")
     existing = [path.relative_to(folder).as_posix() for path in texts if path.exists() or path.is_symlink()]
     if existing:
         raise UsageError(f"{folder} has {', '.join(existing)} already; nothing was written. Name a new folder.")
