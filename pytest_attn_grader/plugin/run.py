@@ -22,6 +22,7 @@ from pytest_attn_grader.plugin.run_state import RunState
 from pytest_attn_grader.plugin.sigterm import GracefulTermination
 from pytest_attn_grader.plugin.stash import EVIDENCE_KEY, LIVE_KEY, SESSION_KEY
 from pytest_attn_grader.reports import junit, terminal
+from pytest_attn_grader.sandbox.grader_process import protect_grader
 from pytest_attn_grader.settings import Settings, read_settings
 
 
@@ -64,7 +65,9 @@ class GradedRun:
             self._ending.begin()
         session = GradingSession(self.settings, self.config.stash.get(LIVE_KEY, None))
         isolation.reject_imported_student_modules(session.target, self.config)
-        if not collection.is_xdist_controller(self.config):
+        if collection.is_xdist_controller(self.config):
+            protect_grader()  # the report is written here
+        else:
             self.session = session
             self.config.stash[SESSION_KEY] = session
         if self.session is not None and not collection.is_xdist_worker(self.config):

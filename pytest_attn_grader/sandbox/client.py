@@ -6,13 +6,11 @@ through, and the checks judge it.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cache
 from typing import Any
 
 import torch
@@ -25,32 +23,16 @@ from pytest_attn_grader.sandbox.messages import (
     Argument,
     CallReply,
     CallSpec,
-    ConfigObject,
     Constructed,
     Description,
-    LiteralArgument,
     RemoteModule,
     RemoteParameter,
     TensorMeta,
-    TensorRef,
-    TupleArgument,
 )
 from pytest_attn_grader.sandbox.round_trips import RoundTrip, sizes_of, worker_seconds
+from pytest_attn_grader.sandbox.run_clock import RunClock
+from pytest_attn_grader.sandbox.seeds import worker_seed
 from pytest_attn_grader.sandbox.worker_process import WorkerProcess
-
-__all__ = [
-    "CallReply",
-    "CallSpec",
-    "ConfigObject",
-    "Constructed",
-    "Description",
-    "SandboxClient",
-    "RemoteModule",
-    "RemoteParameter",
-    "TupleArgument",
-    "TensorRef",
-    "LiteralArgument",
-]
 
 
 class SandboxClient:
@@ -76,8 +58,7 @@ class SandboxClient:
         self._closed = False
         self._trips: list[RoundTrip] = []
         self._recording = False
-        self._spent_seconds = 0.0
-        self._first_request = 0.0
+        self._clock = RunClock()
         self.unenforced: tuple[str, ...] = ()
         self.replacements = 0
 
@@ -95,7 +76,7 @@ class SandboxClient:
     @property
     def spent_seconds(self) -> float:
         """Wall clock of all requests so far, in all its workers."""
-        return self._spent_seconds
+        return self._clock.spent_seconds
 
     @property
     def peak_rss_bytes(self) -> int | None:
@@ -275,38 +256,20 @@ class SandboxClient:
             # The first start is not charged to the submission; a later one is: the submission has ended its worker.
             worker.wait_until_ready()
         started = time.perf_counter()
-        self._first_request = self._first_request or started
         try:
-            seconds = self._seconds_left(worker, worker.limits.call_seconds if seconds is None else seconds)
+            wanted = worker.limits.call_seconds if seconds is None else seconds
+            seconds = self._clock.limit(wanted, worker.limits.run_seconds)
             reply = worker.request({**header, "release": handles} if handles else header, sent, seconds=seconds)
         except SubmissionError as error:
             self._last_failure = error
             raise
         finally:
-            self._spent_seconds += time.perf_counter() - started
+            self._clock.spent_seconds += time.perf_counter() - started
         if self._recording:
             seconds = time.perf_counter() - started
             inside = worker_seconds(reply[0], seconds)
             self._trips.append(RoundTrip(header["op"], sizes_of(sent), sizes_of(reply[1]), seconds, inside))
         return reply
-
-    def _seconds_left(self, worker: WorkerProcess, wanted_seconds: float) -> float:
-        """Return how long this request may take.
-
-        The limit of a run is on the clock, whatever a single call may take. But a run that is late for other reasons
-        than the submission goes on: until the submission has had half of the time for itself.
-        """
-        limit = worker.limits.run_seconds
-        if limit is None:
-            return wanted_seconds
-        left = max(limit - (time.perf_counter() - self._first_request), limit / 2 - self._spent_seconds)
-        if left <= 0:
-            raise SubmissionError(
-                "timeout",
-                f"The submission has used up the {limit:g} s that the whole run may take.",
-                remedy="Make the single call faster: one matrix product instead of Python loops.",
-            )
-        return min(wanted_seconds, left)
 
     def _take_released(self) -> list[tuple[WorkerProcess, int]]:
         taken = []
@@ -316,16 +279,6 @@ class SandboxClient:
 
     def _malformed_guard(self, worker: WorkerProcess | None = None) -> reply_validation.MalformedReplyGuard:
         return reply_validation.MalformedReplyGuard(worker or self._worker)
-
-
-@cache
-def worker_seed(seed: int) -> int:
-    """Derive the seed of the worker's random numbers: from it, the inputs of a probe cannot be drawn again.
-
-    Slow on purpose (milliseconds), so that nobody finds `seed` by trying all of them.
-    """
-    derived = hashlib.pbkdf2_hmac("sha256", str(seed).encode(), b"pytest-attn-grader worker", 10_000, 8)
-    return int.from_bytes(derived, "big") >> 1
 
 
 def _plain(tensor: Tensor) -> Tensor:

@@ -1,12 +1,82 @@
-"""Kill processes from the grader: the children of a worker and process groups. Needs psutil outside Linux."""
+"""End workers and process groups from the grader: every function here that kills. Needs psutil outside Linux."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import signal
+import socket
+import subprocess
+import sys
+import time
 
-from pytest_attn_grader.sandbox.worker.process_tree import check_number
+from pytest_attn_grader.sandbox.fork_server import ForkedProcess
+from pytest_attn_grader.sandbox.worker.process_tree import check_number, is_stopped, kill_orphans, kill_process_tree
+
+# The supervisor needs a few milliseconds, and longer only for hundreds of processes.
+_END_SECONDS = 10.0
+_STOPPED_SECONDS = 1.0
+_UNSUPERVISED_SECONDS = 2.0
+
+
+def end_worker(
+    process: subprocess.Popen[bytes] | ForkedProcess, control: socket.socket | None, *, supervised: bool
+) -> None:
+    """End a worker and everything that it has started.
+
+    On Linux its supervisor is asked to; one that does not answer is killed from here. Elsewhere the worker is killed
+    with its children and its process group.
+
+    Args:
+        process: the supervisor; without one, the worker.
+        control: the grader's end of the supervisor's standard input.
+        supervised: whether a supervisor listens there.
+    """
+    with contextlib.suppress(OSError):
+        if control is not None:
+            # In this direction only: what the supervisor still writes is read.
+            control.shutdown(socket.SHUT_WR)
+        elif process.stdin is not None:
+            process.stdin.close()
+    if sys.platform.startswith("linux"):
+        _end_supervisor(process, _END_SECONDS if supervised else _UNSUPERVISED_SECONDS)
+    else:
+        assert isinstance(process, subprocess.Popen)
+        kill_children(process.pid)
+        if sys.platform != "win32":
+            kill_group(process.pid, parent=os.getpid())
+        process.kill()
+        process.wait()
+
+
+def _end_supervisor(process: subprocess.Popen[bytes] | ForkedProcess, seconds: float) -> None:
+    # A supervisor without a known number is not signalled. If it starts later, it finds its standard input closed and
+    # ends by itself.
+    if not wait_unless_stopped(process, seconds) and process.pid is not None:
+        with contextlib.suppress(ValueError):  # it has ended meanwhile
+            kill_process_tree(process.pid, owner=_owner_of(process))
+        process.kill()
+        process.wait()
+    owner = _owner_of(process)
+    if owner is not None:
+        kill_orphans(owner)
+
+
+def wait_unless_stopped(process: subprocess.Popen[bytes] | ForkedProcess, seconds: float = _END_SECONDS) -> bool:
+    """Wait for the end of a supervisor; False when it has not ended in time, or is stopped and never will."""
+    give_up = time.monotonic() + seconds
+    while time.monotonic() < give_up:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_STOPPED_SECONDS)
+            return True
+        if process.pid is not None and is_stopped(process.pid):
+            return False
+    return False
+
+
+def _owner_of(process: subprocess.Popen[bytes] | ForkedProcess) -> int | None:
+    """Return the process whose child a supervisor is; None when that one has ended."""
+    return process.parent if isinstance(process, ForkedProcess) else os.getpid()
 
 
 def kill_children(pid: int) -> None:

@@ -7,10 +7,8 @@ report; after a timeout, a crash, a flood or a malformed reply the worker and ev
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -30,17 +28,13 @@ from pytest_attn_grader.sandbox.fork_server import ForkedProcess
 from pytest_attn_grader.sandbox.grader_process import protect_grader, unprotect_grader
 from pytest_attn_grader.sandbox.launch import SpawnedWorker, spawn_worker
 from pytest_attn_grader.sandbox.output_reader import OutputReader
-from pytest_attn_grader.sandbox.signals import kill_children, kill_group
+from pytest_attn_grader.sandbox.signals import end_worker, wait_unless_stopped
 from pytest_attn_grader.sandbox.worker import process_tree, protocol
 from pytest_attn_grader.sandbox.worker.limits import Limits
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-# The supervisor needs a few milliseconds, and longer only for hundreds of processes.
-_END_SECONDS = 10.0
-_STOPPED_SECONDS = 1.0
-_UNSUPERVISED_SECONDS = 2.0
 _SIGNALLED = 128
 _GREETING_SECONDS = 1.0
 
@@ -185,7 +179,9 @@ class WorkerProcess:
             if self._process is None or self._connection is None:
                 return
             self._sample_memory()
-            self._end_process(self._process)
+            # Before its greeting nothing of the student's has run; and without a supervisor nothing listens.
+            supervised = self.hello is not None and self.hello["pid"] != self._process.pid
+            end_worker(self._process, self._control, supervised=supervised)
             unprotect_grader()
             self._connection.close()
             self._connection = None
@@ -278,7 +274,7 @@ class WorkerProcess:
         assert self._process is not None
         if error.fault == "closed":
             # The supervisor passes the status on once it has cleaned up below the worker.
-            _wait_unless_stopped(self._process, _END_SECONDS)
+            wait_unless_stopped(self._process)
         status = self._process.poll()
         note = self._spawned.read_note() if self._spawned is not None and status is not None else ""
         flooded = self._output is not None and self._output.flooded
@@ -297,53 +293,3 @@ class WorkerProcess:
                 status = _SIGNALLED - status  # bubblewrap passes a signal on as a shell does
             return from_supervisor_note(note, doing, self.limits) or from_exit_status(status, doing, self.limits)
         return make_failure("malformed-reply", f"What came back from {doing} cannot be read: {error}.", WIRE_REMEDY)
-
-    def _end_process(self, process: subprocess.Popen[bytes] | ForkedProcess) -> None:
-        """Ask the supervisor to end everything; where there is none, or it does not answer, do it from here."""
-        with contextlib.suppress(OSError):
-            if self._control is not None:
-                # In this direction only: what it still has to say is read.
-                self._control.shutdown(socket.SHUT_WR)
-            elif process.stdin is not None:
-                process.stdin.close()
-        if sys.platform.startswith("linux"):
-            self._end_supervisor(process)
-        else:
-            assert isinstance(process, subprocess.Popen)
-            kill_children(process.pid)
-            if sys.platform != "win32":
-                kill_group(process.pid, parent=os.getpid())
-            process.kill()
-            process.wait()
-
-    def _end_supervisor(self, process: subprocess.Popen[bytes] | ForkedProcess) -> None:
-        # Before its greeting nothing of the student's has run; and without a supervisor nothing listens.
-        supervised = self.hello is not None and self.hello["pid"] != process.pid
-        ended = _wait_unless_stopped(process, _END_SECONDS if supervised else _UNSUPERVISED_SECONDS)
-        # A supervisor without a known number is not signalled. If it starts later, it finds its standard input closed
-        # and ends by itself.
-        if not ended and process.pid is not None:
-            with contextlib.suppress(ValueError):  # it has ended meanwhile
-                process_tree.kill_process_tree(process.pid, owner=_owner_of(process))
-            process.kill()
-            process.wait()
-        owner = _owner_of(process)
-        if owner is not None:
-            process_tree.kill_orphans(owner)
-
-
-def _owner_of(process: subprocess.Popen[bytes] | ForkedProcess) -> int | None:
-    """Return the process whose child a supervisor is; None when that one has ended."""
-    return process.parent if isinstance(process, ForkedProcess) else os.getpid()
-
-
-def _wait_unless_stopped(process: subprocess.Popen[bytes] | ForkedProcess, seconds: float) -> bool:
-    """Wait for the end of a supervisor; False when it has not ended in time, or is stopped and never will."""
-    give_up = time.monotonic() + seconds
-    while time.monotonic() < give_up:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(_STOPPED_SECONDS)
-            return True
-        if process.pid is not None and process_tree.is_stopped(process.pid):
-            return False
-    return False

@@ -27,15 +27,15 @@ from pytest_attn_grader.submission.target import Target, hash_sources
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from pytest_attn_grader.sandbox.client import (
+    from pytest_attn_grader.sandbox.client import SandboxClient
+    from pytest_attn_grader.sandbox.messages import (
         CallReply,
         CallSpec,
+        Candidate,
         Constructed,
         Description,
         RemoteModule,
-        SandboxClient,
     )
-    from pytest_attn_grader.sandbox.messages import Candidate
     from pytest_attn_grader.settings import Settings
     from pytest_attn_grader.submission.projections.custom_loader import LoaderMap
 

@@ -17,8 +17,9 @@ import torch
 
 from pytest_attn_grader.errors import SandboxUnavailableError, SubmissionError
 from pytest_attn_grader.sandbox import fork_server, launch
-from pytest_attn_grader.sandbox.client import CallSpec, SandboxClient, TensorRef
+from pytest_attn_grader.sandbox.client import SandboxClient
 from pytest_attn_grader.sandbox.fork_server import ForkedProcess, ForkServer, ForkServerUnavailableError
+from pytest_attn_grader.sandbox.messages import CallSpec, TensorRef
 from pytest_attn_grader.sandbox.worker.limits import Limits
 from pytest_attn_grader.sandbox.worker_process import WorkerProcess
 from tests.support.sandboxes import TRIED, left_in, needs_bwrap

@@ -17,7 +17,7 @@ import torch
 
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.sandbox import grader_process
-from pytest_attn_grader.sandbox.client import CallSpec, TensorRef
+from pytest_attn_grader.sandbox.messages import CallSpec, TensorRef
 from pytest_attn_grader.sandbox.worker import process_tree
 from tests.support.sandboxes import left_in
 

@@ -12,9 +12,10 @@ import pytest
 import torch
 
 from pytest_attn_grader.errors import SandboxUnavailableError, SubmissionError
-from pytest_attn_grader.sandbox import bubblewrap, client
-from pytest_attn_grader.sandbox.client import CallSpec, SandboxClient, TensorRef
+from pytest_attn_grader.sandbox import bubblewrap, client, run_clock
+from pytest_attn_grader.sandbox.client import SandboxClient
 from pytest_attn_grader.sandbox.in_process import InProcessWorker
+from pytest_attn_grader.sandbox.messages import CallSpec, TensorRef
 from pytest_attn_grader.sandbox.tiers import choose_tier
 from pytest_attn_grader.sandbox.worker.limits import Limits
 from pytest_attn_grader.sandbox.worker_process import WorkerProcess
@@ -308,6 +309,7 @@ def test_sleeping_in_every_call_ends_with_the_budget(
     """The run's clock ends it; but one that is late by the grader's work alone goes on until half of it is spent."""
     clock = Clock()
     monkeypatch.setattr(client, "time", clock)
+    monkeypatch.setattr(run_clock, "time", clock)
     worker = cast(WorkerProcess, Sleepy(clock, call_seconds))
     remote = SandboxClient(lambda: worker)
     for _ in range(calls):

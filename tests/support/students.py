@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pytest_attn_grader.sandbox.client import Description, SandboxClient
+from pytest_attn_grader.sandbox.client import SandboxClient
+from pytest_attn_grader.sandbox.messages import Description
 from pytest_attn_grader.sandbox.worker.limits import Limits
 from pytest_attn_grader.sandbox.worker_process import WorkerProcess
 from pytest_attn_grader.submission.function_attention import FunctionAttention, fit_function

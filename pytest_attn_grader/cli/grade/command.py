@@ -50,6 +50,9 @@ def grade(
     from pytest_attn_grader.cli.grade.grade import ClassSettings, default_processes, grade_class
     from pytest_attn_grader.cli.grade.gradebook import CSV_FILE, PAGE_FILE, write_gradebook
     from pytest_attn_grader.cli.grade.submissions import find_submissions
+    from pytest_attn_grader.sandbox.grader_process import protect_grader
+
+    protect_grader()  # the gradebook is written here
 
     arguments = pytest_arguments(run_options, option or ())
     run = read_run_settings(arguments)

@@ -24,6 +24,7 @@ from pytest_attn_grader.cli.grade.warmup import run_warmup
 from pytest_attn_grader.errors import SandboxUnavailableError
 from pytest_attn_grader.sandbox import bubblewrap, fork_server
 from pytest_attn_grader.sandbox.fork_server import ForkServer, ForkServerUnavailableError
+from pytest_attn_grader.sandbox.grader_process import protect_grader
 from pytest_attn_grader.sandbox.launch import start_fork_server
 from pytest_attn_grader.sandbox.worker.limits import Limits
 from pytest_attn_grader.sandbox.worker.supervisor import die_with_parent
@@ -49,6 +50,7 @@ EXIT_CRASHED = 70
 def main() -> None:
     """Serve jobs until stdin ends."""
     _die_with_parent()
+    protect_grader()  # and every run that is forked from here
     answers = os.fdopen(os.dup(1), "w")
     prepare(sys.argv[1], sys.argv[2])
     print("ready", file=answers, flush=True)

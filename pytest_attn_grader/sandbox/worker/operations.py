@@ -59,7 +59,7 @@ class Caller:
             given = {name: tensor.clone() if name in leaves else tensor for name, tensor in tensors.items()}
             slices = list(_slices(given, int(header.get("rank", 4))))
             called = _with_parameters(target, header, given)
-            raw, seconds, library_calls = _call_each(called, header, slices)
+            raw, seconds, library_calls = _call_each(target, called, header, slices)
             combined = serialization.combine(raw, *_leading_sizes(given, int(header.get("rank", 4))))
         structure, named = serialization.describe_result(combined, "result")
         sent = {name: serialization.to_plain_tensor(tensor, self._reply_bytes) for name, tensor in named.items()}
@@ -231,16 +231,16 @@ def _surroundings(module: torch.nn.Module) -> dict[str, Any]:
 
 
 def _call_each(
-    target: Callable[..., Any], header: Header, slices: list[dict[str, Tensor]]
+    target: object, called: Callable[..., Any], header: Header, slices: list[dict[str, Tensor]]
 ) -> tuple[list[Any], float, dict[str, int]]:
     raw = []
     seconds = 0.0
-    with LibraryCalls() as library_calls:
+    with LibraryCalls(target) as library_calls:
         for tensors in slices:
             positional = [_argument(item, tensors) for _, item in header.get("arguments", [])]
             keywords = {name: _argument(item, tensors) for name, item in header.get("keywords", {}).items()}
             started = time.perf_counter()
-            result = target(*positional, **keywords)
+            result = called(*positional, **keywords)
             seconds += time.perf_counter() - started
             raw.append(serialization.unwrap_dataclass(result))
     return raw, seconds, library_calls.counts

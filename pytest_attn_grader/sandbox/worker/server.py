@@ -19,7 +19,7 @@ started = time.perf_counter()
 import safetensors.torch  # noqa: E402, F401 - loaded now, so that no student's file of that name can be found first
 import torch  # noqa: E402
 
-from . import echo, failures, limits, protocol  # noqa: E402
+from . import echo, failures, library_calls, limits, protocol  # noqa: E402
 from .operations import Caller  # noqa: E402
 from .submission import Submission  # noqa: E402
 
@@ -49,6 +49,7 @@ def serve(descriptor: int, config: dict[str, Any]) -> None:
     root = Path(config["root"])
     warm_up()
     unenforced = [*limits.apply_limits(own_limits), *config["unenforced"]]
+    library_calls.count_in_threads()
     # Last: what is imported from here on may be a file of the student's.
     _add_submission_to_path(root)
     flush = _make_flush()

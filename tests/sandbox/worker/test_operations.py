@@ -12,11 +12,14 @@ import torch
 from torch import Tensor
 
 from pytest_attn_grader.errors import SubmissionError
-from pytest_attn_grader.sandbox.client import CallSpec, LiteralArgument, SandboxClient, TensorRef
+from pytest_attn_grader.sandbox.client import SandboxClient
+from pytest_attn_grader.sandbox.messages import CallSpec, LiteralArgument, TensorRef
 from tests.sandbox.conftest import make_worker
 
 SOURCE = """
+import concurrent.futures
 import math
+import threading
 import traceback
 import torch
 import torch.nn.functional as F
@@ -100,6 +103,32 @@ def initial_seed(query, key, value, mask=None):
     return torch.tensor(torch.initial_seed())
 
 
+def library_in_thread(query, key, value):
+    kept = []
+    thread = threading.Thread(target=lambda: kept.append(F.scaled_dot_product_attention(query, key, value)))
+    thread.start()
+    thread.join()
+    return kept[0]
+
+
+POOL = concurrent.futures.ThreadPoolExecutor(1)
+
+
+def library_in_pool(query, key, value):
+    return POOL.submit(F.scaled_dot_product_attention, query, key, value).result()
+
+
+def library_in_generator(query, key, value):
+    return next(F.scaled_dot_product_attention(query, key, value) for _ in range(1))
+
+
+@torch.jit.script
+def library_scripted(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor):
+    if query.size(0) > 0:
+        return F.scaled_dot_product_attention(query, key, value)
+    return query
+
+
 def huge_sparse(query, key, value, mask=None):
     return torch.sparse_coo_tensor([[0]], [1.0], (10**12,))
 
@@ -150,7 +179,7 @@ def make_inputs(
 ) -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(7)
     shape = (batch_size, num_heads, 10, 64)
-    inputs = {name: torch.randn(shape, generator=generator).to(dtype) for name in NAMES[:3]}
+    inputs = {name: torch.randn(shape, generator=generator).to(dtype) for name in NAMES}
     keep = torch.rand(*mask_shape, 10, 10, generator=generator) > 0.3
     return inputs | {"mask": keep | torch.eye(10, dtype=torch.bool)}
 
@@ -263,6 +292,12 @@ def test_ready_made_attention_is_counted_through_an_alias(remote: SandboxClient)
     assert call.library_calls == {"torch.nn.functional.scaled_dot_product_attention": 1}
     call = remote.call(spec("library_module"), make_inputs())
     assert call.library_calls["torch.nn.MultiheadAttention"] == 1
+
+
+@pytest.mark.parametrize("target", ["library_in_thread", "library_in_pool", "library_in_generator", "library_scripted"])
+def test_ready_made_attention_is_counted_wherever_it_is_called(remote: SandboxClient, target: str) -> None:
+    call = remote.call(CallSpec(target, ARGUMENTS[:3]), {name: make_inputs()[name] for name in NAMES[:3]})
+    assert call.library_calls == {"torch.nn.functional.scaled_dot_product_attention": 1}
 
 
 def test_odd_tensors_arrive_plain(remote: SandboxClient) -> None:

@@ -71,7 +71,8 @@ import ctypes, os, sys
 from pathlib import Path
 import torch
 from pytest_attn_grader.sandbox import fork_server, launch
-from pytest_attn_grader.sandbox.client import CallSpec, SandboxClient, TensorRef
+from pytest_attn_grader.sandbox.client import SandboxClient
+from pytest_attn_grader.sandbox.messages import CallSpec, TensorRef
 from pytest_attn_grader.sandbox.worker.limits import Limits
 from pytest_attn_grader.sandbox.worker_process import WorkerProcess
 

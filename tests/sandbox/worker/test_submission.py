@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from pytest_attn_grader.errors import SubmissionError
-from pytest_attn_grader.sandbox.client import CallSpec, Description, SandboxClient, TensorRef
+from pytest_attn_grader.sandbox.client import SandboxClient
+from pytest_attn_grader.sandbox.messages import CallSpec, Description, TensorRef
 from tests.sandbox.conftest import MakeRemote, make_worker
 
 SOURCE = '''
