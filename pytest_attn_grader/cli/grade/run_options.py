@@ -74,7 +74,9 @@ def read_run_settings(arguments: Sequence[str]) -> RunSettings:
 
     before = [*sys.path]
     try:
-        config = _prepareconfig([*arguments, "--noconftest", "--capture=no", "-p", "no:cacheprovider"])
+        # This package is imported already, which pytest warns of: an error where the ini file makes errors of warnings.
+        extra = ("-W", "ignore::pytest.PytestAssertRewriteWarning", "--noconftest", "--capture=no")
+        config = _prepareconfig([*arguments, *extra, "-p", "no:cacheprovider"])
         try:
             # Only a run with a student has settings; the submissions are named later.
             config.option.attn_student = "submission"
