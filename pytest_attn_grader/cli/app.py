@@ -59,8 +59,17 @@ def explain(
     name: Annotated[
         str, typer.Argument(metavar="[ID]", help="An id or a slug, such as AG801 or dropout-eval. Default: list all.")
     ] = "",
+    html: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write all mistakes as static pages, with measurements.")
+    ] = None,
+    model: Annotated[str, typer.Option(help="The model that --html measures in, as for --attn-model.")] = "mini",
 ) -> None:
     """Explain a mistake that the grader recognizes: what it is, why it matters, wrong and right code."""
+    if html is not None:
+        from pytest_attn_grader.cli.explain.command import write_catalogue
+
+        write_catalogue(html, model, write_line=typer.echo)
+        return
     from pytest_attn_grader.misconceptions import MISCONCEPTIONS
     from pytest_attn_grader.misconceptions import explain as explain_misconception
 

@@ -1,0 +1,1 @@
+"""The catalogue of mistakes as a static site: `attn-grader explain --html OUT`."""
