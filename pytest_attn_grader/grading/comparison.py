@@ -15,17 +15,17 @@ from torch import Tensor
 from pytest_attn_grader._utils.fork_cache import once
 from pytest_attn_grader.attention import metrics
 from pytest_attn_grader.attention.probes import max_abs
+from pytest_attn_grader.grading.changed_prediction import find_changed_prediction, top_tokens
 from pytest_attn_grader.grading.concurrency import run_concurrently
 from pytest_attn_grader.grading.experiments import next_token_loss
 from pytest_attn_grader.grading.held_out_text import held_out_passages
+from pytest_attn_grader.grading.map_selection import select_maps
 from pytest_attn_grader.grading.relations import compare_relations, match_permuted_heads, repeat_prompt
 from pytest_attn_grader.model_utils import run_inference_comparison
 from pytest_attn_grader.results.comparison import (
-    AttentionMap,
     Comparison,
     HeadComparison,
     HeldOutComparison,
-    NextToken,
     Predictions,
     most_different,
 )
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from pytest_attn_grader.models.types import LoadedModel
 
 TOP_K = 10
-# A long prompt has large maps: then only the graded layer's are written down.
-MAX_TOKENS_FOR_ALL_LAYERS = 32
 # Texts beside the prompt, of which only figures are kept.
 FURTHER_TEXTS = 3
 SHOWN_CHARACTERS = 80
@@ -57,8 +55,8 @@ def compare_on_prompt(
     """
     figures = run_inference_comparison(loaded.model, student_model, prompt.text)
     reference_maps, student_maps = figures["reference_attentions"], figures["student_attentions"]
-    num_layers, _, query_len, _ = reference_maps.shape
-    layers = range(num_layers) if query_len <= MAX_TOKENS_FOR_ALL_LAYERS else [layer_idx]
+    num_layers = reference_maps.shape[0]
+    maps, left_out = select_maps(reference_maps, student_maps, layer_idx)
     losses, held_out = _compare_held_out(loaded, student_model, layer_idx)
     twice = repeat_prompt(prompt.input_ids, int(loaded.model.config.max_position_embeddings))
     reference, student = run_concurrently(
@@ -77,11 +75,7 @@ def compare_on_prompt(
             for layer in range(num_layers)
             for comparison in compare_heads(student_maps[layer], reference_maps[layer], layer)
         ),
-        maps=tuple(
-            AttentionMap(layer=layer, head=head, reference=reference.tolist(), student=student.tolist())
-            for layer in layers
-            for head, (reference, student) in enumerate(zip(reference_maps[layer], student_maps[layer], strict=True))
-        ),
+        maps=maps,
         row_sum_error=max_abs(figures["student_row_sum_error"]),
         predictions=_predictions(loaded, figures, reference_loss=losses.reference, student_loss=losses.student),
         reference_seconds=float(figures["reference_seconds"]),
@@ -100,6 +94,7 @@ def compare_on_prompt(
             for mine, yours in zip(student.residual_stream, reference.residual_stream, strict=True)
         ),
         held_out=held_out,
+        left_out=left_out,
     )
 
 
@@ -169,20 +164,12 @@ def _predictions(
     reference_logits, student_logits = figures["reference_logits"][-1], figures["student_logits"][-1]
     finite = bool(student_logits.isfinite().all())
     return Predictions(
-        reference=_top_tokens(loaded.tokenizer, reference_logits),
-        student=_top_tokens(loaded.tokenizer, student_logits),
+        reference=top_tokens(loaded.tokenizer, reference_logits, TOP_K),
+        student=top_tokens(loaded.tokenizer, student_logits, TOP_K),
         kl_divergence=float(metrics.kl_divergence(student_logits, reference_logits)) if finite else float("nan"),
         top_k_agreement=float(metrics.top_k_agreement(student_logits, reference_logits, k=TOP_K)) if finite else 0.0,
         reference_loss=reference_loss,
         student_loss=student_loss,
-    )
-
-
-def _top_tokens(tokenizer: Any, logits: Tensor) -> tuple[NextToken, ...]:
-    probabilities, ids = logits.double().softmax(dim=-1).topk(TOP_K)
-    return tuple(
-        NextToken(token=tokenizer.decode([token_id]), id=token_id, probability=probability)
-        for token_id, probability in zip(ids.tolist(), probabilities.tolist(), strict=True)
     )
 
 
@@ -278,6 +265,7 @@ def _compare_reading(
         worst_total_variation=worst.total_variation,
         kl_divergence=_mean_kl(student.logits, reference.logits) if finite else math.nan,
         next_token_agreement=float(same.double().mean()) if finite else 0.0,
+        changed_prediction=find_changed_prediction(tokenizer, student.input_ids[0], student.logits, reference.logits),
     )
 
 

@@ -99,7 +99,7 @@ def _format(value: Number | None, digits: str) -> str:
         return "∞" if float(value) > 0 else "-∞"
     if 0 < abs(float(value)) < ROUNDING:
         return f"below {ROUNDING:g}"
-    return format(float(value), digits)
+    return format(float(value), digits) if value else "0"
 
 
 def milliseconds(timing: Timing | None) -> str:

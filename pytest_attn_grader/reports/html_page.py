@@ -20,7 +20,7 @@ from pytest_attn_grader.reports import formatting
 from pytest_attn_grader.reports.escaping import escape_unprintable
 from pytest_attn_grader.reports.summary import format_speed, format_timing, points
 from pytest_attn_grader.results.base import Matrix, Number
-from pytest_attn_grader.results.comparison import Comparison, HeadComparison
+from pytest_attn_grader.results.comparison import ChangedPrediction, Comparison, HeadComparison
 from pytest_attn_grader.results.report import CheckResult, GradeReport
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -57,6 +57,8 @@ def render_page(report: GradeReport) -> str:
             label=formatting.submission_label(report.student.target),
             compared=report.comparison,
             lower_loss=_explain_lower_loss(report),
+            changed=_clearest_change(report.comparison),
+            shown_tokens=_shown_tokens(report.comparison),
             not_defined=NOT_DEFINED,
             failed=[check for check in report.checks if check.outcome == "failed"],
             others=[check for check in report.checks if check.outcome != "failed"],
@@ -99,6 +101,17 @@ def get_environment() -> Environment:
     return environment
 
 
+def _clearest_change(compared: Comparison | None) -> ChangedPrediction | None:
+    """Return the changed prediction of which the reference is most certain."""
+    found = [text.changed_prediction for text in compared.held_out if text.changed_prediction] if compared else []
+    return max(found, key=lambda each: float(each.reference[0].probability), default=None)
+
+
+def _shown_tokens(compared: Comparison | None) -> int:
+    """Return how many tokens of the prompt the maps show."""
+    return min(MAX_TOKENS, len(compared.maps[0].reference)) if compared and compared.maps else MAX_TOKENS
+
+
 def _explain_lower_loss(report: GradeReport) -> str:
     """Explain a loss that is lower than the reference's; "" when it is not."""
     if report.comparison is None:
@@ -125,7 +138,7 @@ def _plot_data(report: GradeReport) -> dict[str, Any]:
     if compared is None:
         return {"maps": []}
     return {
-        "tokens": [formatting.token_text(token) for token in report.prompt.tokens[:MAX_TOKENS]],
+        "tokens": [formatting.token_text(token) for token in report.prompt.tokens[: _shown_tokens(compared)]],
         "layer": compared.layer_idx,
         "allLayers": report.model.all_layers,
         "head": compared.worst_head,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import sys
 import time
 from pathlib import Path
@@ -19,6 +20,7 @@ from pytest_attn_grader.results.report import GradeReport
 from pytest_attn_grader.settings import Settings
 
 KEY = "attn_grader"
+_NUMBERS = re.compile(r"\[\n([\s\d.,e+-]+)\]")
 
 
 def enable_json_report(config: pytest.Config) -> None:
@@ -112,4 +114,6 @@ def _document(report: GradeReport, collected: dict[str, Any] | None) -> dict[str
 
 
 def _write_atomically(path: Path, document: dict[str, Any]) -> None:
-    write_text_atomically(path, json.dumps(document, default=str, skipkeys=True, allow_nan=False, indent=1))
+    text = json.dumps(document, default=str, skipkeys=True, allow_nan=False, indent=1)
+    # A row of a matrix in one line: the file is a third smaller and can be read. No string contains a line break.
+    write_text_atomically(path, _NUMBERS.sub(lambda row: f"[{' '.join(row[1].split())}]", text))

@@ -43,7 +43,7 @@ class Attempt(FrozenModel):
 
 
 class Mistake(FrozenModel):
-    """How often a named mistake was made."""
+    """Number of times that a named mistake was made."""
 
     times: PositiveInt
     last: AwareDatetime

@@ -40,11 +40,32 @@ class AttentionMap(FrozenModel):
     student: Matrix
 
 
+class NextToken(FrozenModel):
+    """One predicted token and its probability."""
+
+    token: str
+    id: int
+    probability: Number
+
+
+class ChangedPrediction(FrozenModel):
+    """A position of a held-out text at which the reference predicts the right next token and the student does not.
+
+    `context` is the end of the text up to `position`, and `next_token` is what follows it in the text.
+    """
+
+    position: int
+    context: str
+    next_token: str
+    reference: tuple[NextToken, ...]
+    student: tuple[NextToken, ...]
+
+
 class HeldOutComparison(FrozenModel):
     """Metrics on one held-out text, as means over the heads of the graded layer.
 
     `worst_head` is the head with the largest total variation. `next_token_agreement` is the share of positions at which
-    both models predict the same next token.
+    both models predict the same next token. `changed_prediction` is the clearest position at which they do not.
     """
 
     text: str
@@ -60,14 +81,7 @@ class HeldOutComparison(FrozenModel):
     worst_total_variation: Number
     kl_divergence: Number
     next_token_agreement: Number
-
-
-class NextToken(FrozenModel):
-    """One predicted token and its probability."""
-
-    token: str
-    id: int
-    probability: Number
+    changed_prediction: ChangedPrediction | None = None
 
 
 class Predictions(FrozenModel):
@@ -161,7 +175,8 @@ class Comparison(FrozenModel):
     """Reference and student on the prompt, in every layer: a change in one layer reaches all later ones.
 
     `residual_drift` is the distance of the student's residual stream from the reference's, relative to its norm, before
-    each layer and, last, where the output layer reads it. `held_out` has the held-out texts.
+    each layer and, last, where the output layer reads it. `held_out` has the held-out texts. `left_out` says which
+    attention maps the report does not have.
     """
 
     layer_idx: int
@@ -176,6 +191,7 @@ class Comparison(FrozenModel):
     residual_drift: tuple[Number, ...] = ()
     held_out: tuple[HeldOutComparison, ...] = ()
     continuations: tuple[Continuation, ...] = ()
+    left_out: str = ""
 
     @property
     def heads_of_layer(self) -> tuple[HeadComparison, ...]:

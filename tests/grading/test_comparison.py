@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pytest_attn_grader.attention.reference import reference_attention
 from pytest_attn_grader.errors import SubmissionError
-from pytest_attn_grader.grading import comparison as comparison_module
+from pytest_attn_grader.grading import map_selection
 from pytest_attn_grader.grading.comparison import (
     FURTHER_TEXTS,
     METRICS,
@@ -159,11 +159,12 @@ def test_a_student_of_nan_gives_figures_of_nan(compare: Compare) -> None:
     assert Comparison.model_validate_json(made.model_dump_json()) == made
 
 
-def test_a_long_prompt_shows_the_maps_of_its_layer_only(compare: Compare, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(comparison_module, "MAX_TOKENS_FOR_ALL_LAYERS", 5)
+def test_what_a_long_prompt_leaves_out_is_said(compare: Compare, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(map_selection, "MAX_WEIGHTS", 300)
     made = compare(right)
     assert {each.layer for each in made.maps} == {LAYER}
     assert len({head.layer for head in made.heads}) > 1
+    assert "layers other than" in made.left_out
 
 
 def test_a_student_that_fails_in_the_model(compare: Compare) -> None:

@@ -57,7 +57,7 @@ def test_the_headline_is_not_said_twice() -> None:
 def test_numbers() -> None:
     values = (0.12345, 1e-9, "inf", "-inf", "nan", None)
     assert [number(value) for value in values] == ["0.123", "below 1e-06", "∞", "-∞", DASH, DASH]
-    assert [signed(value) for value in (0.5, -0.25, "nan")] == ["+0.5", "-0.25", DASH]
+    assert [signed(value) for value in (0.5, -0.25, 0.0, "nan")] == ["+0.5", "-0.25", "0", DASH]
     assert [percent(value) for value in (0.5, 0.0, 0.0001, "nan")] == ["50.0%", "0.0%", "< 0.1%", DASH]
 
 

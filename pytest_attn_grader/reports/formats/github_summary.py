@@ -45,6 +45,8 @@ def _lines(report: GradeReport, max_chars: int | None) -> Iterator[str]:
         if report.diagnosis.hint:
             yield f"**Hint.** {for_markdown(report.diagnosis.hint, 2000)}"
             yield ""
+    if report.verdict == "ungradable":
+        return
     if report.score.by_category:
         yield from _categories(report)
     if max_chars is not None and report.checks:

@@ -31,8 +31,9 @@ def draw_figures(report: GradeReport) -> dict[str, Figure]:
     compared = report.comparison
     if compared is None:
         return {}
-    layer, tokens = compared.layer_idx, report.prompt.tokens
+    layer = compared.layer_idx
     maps = [each for each in compared.maps if each.layer == layer]
+    tokens = report.prompt.tokens[: len(maps[0].reference)]
     chosen = compared.worst_head
     figures = {
         "heads": plot_head_grid(

@@ -39,6 +39,11 @@ def ungradable(words: str = "the model cannot be had") -> GradeReport:
     return report_of(check(), failing(words), facts=facts(words), reason=words)
 
 
+def partial() -> GradeReport:
+    """A run of two checks of many, one of them passed: a part of the points is not a result."""
+    return report_of(check(), failing(), facts=facts(), reason="partial: 2 of 56 checks")
+
+
 def broken_import(words: str = "there is no module numpyy") -> GradeReport:
     failure = Failure(name="import-error", message=words, remedy="install it", where="mine.py:1", traceback="line 1")
     came = check("failed", "contract", failure=failure, expected="an import", actual=words, hint="the name")
@@ -66,7 +71,7 @@ def facts(words: str = "off by 0.5") -> RunData:
 
 
 def hostile() -> list[GradeReport]:
-    return [failed(HOSTILE), ungradable(HOSTILE), broken_import(HOSTILE), passed(), with_own_tests()]
+    return [failed(HOSTILE), ungradable(HOSTILE), broken_import(HOSTILE), passed(), partial(), with_own_tests()]
 
 
 def without_hints() -> GradeReport:

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import base64
+import html
+import json
+
 import pytest
 
 from pytest_attn_grader.errors import UsageError
@@ -25,6 +29,20 @@ def test_every_format_takes_every_report_and_lets_nothing_through(chosen) -> Non
         assert text.endswith("\n")
         text.encode("utf-8")
         assert not set(text) & {"\x1b", "\x00", "\r", "\u202e"}
+
+
+def test_a_partial_run_is_ungradable_in_every_format() -> None:
+    texts = {chosen.name: chosen.render(samples.partial()) for chosen in FORMATS}
+    assert not {"score", "tests"} & set(json.loads(texts["gradescope"]))
+    assert json.loads(texts["prairielearn"])["gradable"] is False
+    assert json.loads(texts["exercism"])["status"] == "error"
+    classroom = json.loads(base64.b64decode(texts["classroom"].partition("=")[2]))
+    assert (classroom["status"], classroom["max_score"], classroom["tests"]) == ("error", 0, [])
+    assert "points |" not in texts["github"]
+    assert texts["github-annotations"].startswith("::warning ")
+    for name, text in texts.items():
+        if name != "classroom":
+            assert "2 of 56 checks" in html.unescape(text), name
 
 
 def test_points_are_on_the_scale_of_the_whole_assignment() -> None:
