@@ -250,7 +250,7 @@ class SandboxClient:
         seconds: float | None = None,
     ) -> tuple[dict[str, Any], dict[str, Tensor]]:
         handles = [handle for owner, handle in self._take_released() if owner is worker]
-        # Always cloned: contiguous, of their own memory, without a graph, and safetensors refuses to share.
+        # Always cloned: contiguous, without a graph, and sharing no memory, which safetensors refuses.
         sent = {name: _plain(tensor) for name, tensor in tensors.items()}
         if self.replacements == 0:
             # The first start is not charged to the submission; a later one is: the submission has ended its worker.

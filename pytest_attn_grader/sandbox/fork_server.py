@@ -56,21 +56,23 @@ class ForkServer:
             program = _copy_program(sys.executable)
         except OSError as error:
             raise ForkServerUnavailableError(f"this Python cannot be copied: {error}") from error
-        # One message is one request, whoever of several processes sends it.
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        # One message is one request, also when several processes send.
+        grader_end, server_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
-            self._process = start_process(f"/proc/self/fd/{program}", (program, theirs.fileno()), theirs.fileno())
+            self._process = start_process(
+                f"/proc/self/fd/{program}", (program, server_end.fileno()), server_end.fileno()
+            )
             self._descriptor = os.pidfd_open(self._process.pid)
-            self._requests = ours
+            self._requests = grader_end
         except OSError as error:
-            ours.close()
+            grader_end.close()
             raise ForkServerUnavailableError(str(error)) from error
         finally:
-            theirs.close()
+            server_end.close()
             os.close(program)
 
     def close(self) -> None:
-        """End it; whoever was forked from here may call this as well, and ends nothing. Its workers go on."""
+        """End it; in a process forked from the one that started it, only close the socket. Its workers go on."""
         if self._requests is not None:
             self._requests.close()
             self._requests = None
@@ -235,7 +237,7 @@ def _copy_program(executable: str) -> int:
     """Return a descriptor of a sealed copy of this Python.
 
     A worker can reach the program that it was forked as through /proc, past the read-only file system of its namespaces
-    that does not hold for files opened outside: so that program is one that nobody can write.
+    that does not hold for files opened outside: so that program cannot be written.
     """
     descriptor = os.memfd_create("python", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:

@@ -93,7 +93,7 @@ def spawn_worker(
     """
     if not root.is_dir():
         raise SandboxUnavailableError(f"the submission's folder {str(root)!r} is not there, so nothing can run in it")
-    ours, theirs = socket.socketpair()
+    grader_end, worker_end = socket.socketpair()
     config: dict[str, Any] = {
         "limits": limits.to_json(),
         "root": str(root),
@@ -105,20 +105,20 @@ def spawn_worker(
     control: socket.socket | None = None
     process: subprocess.Popen[bytes] | ForkedProcess
     try:
-        forked = _fork(root, config, theirs, in_namespaces=in_namespaces)
+        forked = _fork(root, config, worker_end, in_namespaces=in_namespaces)
         if forked is not None:
             process, control = forked
         elif sys.platform == "win32":
-            process = _spawn_on_windows(root, config, theirs)
+            process = _spawn_on_windows(root, config, worker_end)
         else:
-            process, control = _spawn(root, config, theirs, in_namespaces=in_namespaces)
+            process, control = _spawn(root, config, worker_end, in_namespaces=in_namespaces)
     except OSError as error:
-        ours.close()
+        grader_end.close()
         remedy = _REMEDIES.get(error.errno or 0, _REMEDY).format(sys.executable)
         raise SandboxUnavailableError(f"the worker process could not be started ({error}); {remedy}") from error
     finally:
-        theirs.close()
-    return SpawnedWorker(process, ours, control)
+        worker_end.close()
+    return SpawnedWorker(process, grader_end, control)
 
 
 def start_fork_server(import_paths: Sequence[str]) -> ForkServer:
@@ -147,7 +147,7 @@ def start_fork_server(import_paths: Sequence[str]) -> ForkServer:
 
 
 def _fork(
-    root: Path, config: Mapping[str, Any], theirs: socket.socket, *, in_namespaces: bool
+    root: Path, config: Mapping[str, Any], worker_end: socket.socket, *, in_namespaces: bool
 ) -> tuple[ForkedProcess, socket.socket] | None:
     """Have the fork server fork a worker; None where there is none that can do this."""
     kept = fork_server.get_fork_server()
@@ -163,7 +163,7 @@ def _fork(
     control, handle = socket.socketpair()
     with handle:
         try:
-            return kept.fork_worker(wanted, theirs, control, handle), control
+            return kept.fork_worker(wanted, worker_end, control, handle), control
         except ForkServerUnavailableError:
             control.close()
             return None
@@ -176,9 +176,9 @@ def _command(config: Mapping[str, object], executable: str) -> list[str]:
 
 
 def _spawn(
-    root: Path, config: dict[str, Any], theirs: socket.socket, *, in_namespaces: bool
+    root: Path, config: dict[str, Any], worker_end: socket.socket, *, in_namespaces: bool
 ) -> tuple[subprocess.Popen[bytes], socket.socket]:
-    config["descriptor"] = theirs.fileno()
+    config["descriptor"] = worker_end.fileno()
     if in_namespaces:
         # The supervisor stays outside and starts the rest inside; there is no second one in there.
         inside = _command({**config, "supervised": True}, sys.executable)
@@ -192,7 +192,7 @@ def _spawn(
             stderr=subprocess.STDOUT,
             cwd=root,
             env=clean_environment(os.environ),
-            pass_fds=[theirs.fileno()],
+            pass_fds=[worker_end.fileno()],
             start_new_session=True,
             bufsize=0,
         )
@@ -204,7 +204,7 @@ def _spawn(
     return process, control
 
 
-def _spawn_on_windows(root: Path, config: dict[str, object], theirs: socket.socket) -> subprocess.Popen[bytes]:
+def _spawn_on_windows(root: Path, config: dict[str, object], worker_end: socket.socket) -> subprocess.Popen[bytes]:
     # A virtual environment's python.exe starts another process, whose id we could not know: start that one directly and
     # tell it where its environment is, as multiprocessing does.
     executable = getattr(sys, "_base_executable", sys.executable)
@@ -223,7 +223,7 @@ def _spawn_on_windows(root: Path, config: dict[str, object], theirs: socket.sock
         bufsize=0,
     )
     assert process.stdin is not None
-    share = getattr(theirs, "share")(process.pid)  # noqa: B009 - the attribute exists on Windows only
+    share = getattr(worker_end, "share")(process.pid)  # noqa: B009 - the attribute exists on Windows only
     config["share_bytes"] = len(share)
     process.stdin.write(share)
     return process

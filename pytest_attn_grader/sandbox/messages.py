@@ -150,7 +150,7 @@ class CallReply:
 
     Attributes:
         structure: of the returned value; tensors are named ``result`` (a bare tensor) or ``result.0``, ``result.1`` …
-        tensors: by those names; plain, contiguous, of their own memory.
+        tensors: by those names; plain, contiguous, sharing no memory.
         inputs_after: the inputs as the call left them, when asked for.
         handle: of the graph in the worker, when there is one.
         seconds: the student's code alone, as the worker measured it.

@@ -80,7 +80,7 @@ def _owner_of(process: subprocess.Popen[bytes] | ForkedProcess) -> int | None:
 
 
 def kill_children(pid: int) -> None:
-    """Kill what is still below a process, where nobody else does; what has got itself another parent stays.
+    """Kill the children of a process and their children; re-parented processes are not found.
 
     Raises:
         ValueError: it is neither this process nor below it.

@@ -44,7 +44,7 @@ class WorkerProcess:
 
     Args:
         root: the submission's folder; working directory and first entry of ``sys.path`` there.
-        import_paths: where torch and other libraries are found, besides the interpreter's own places (``sys.path``).
+        import_paths: where torch and other libraries are found, beyond the interpreter's own places (``sys.path``).
         limits: what the student's code may use.
         in_namespaces: put it into new namespaces (bubblewrap), which must work here.
     """
@@ -65,7 +65,7 @@ class WorkerProcess:
         self._peak_rss_bytes: int | None = None
         self._started = 0.0
         self._number = 0
-        # Autograd may call from a thread of its own.
+        # Autograd may call from another thread.
         self._lock = threading.RLock()
 
     def __enter__(self) -> WorkerProcess:

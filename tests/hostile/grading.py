@@ -1,4 +1,4 @@
-"""Grade one hostile submission as a run does, in a worker of its own, with as many checks as it takes to judge it."""
+"""Grade one hostile submission as a run does, in a new worker, with as many checks as it takes to judge it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a class adds: hostile submissions in workers that are forked from one warm sandbox, one after the other."""
+"""What a class adds: hostile submissions in workers that are forked from one fork server, one after the other."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a warm sandbox needs Linux"),
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a fork server needs Linux"),
 ]
 # Those that reach for what is around them; what a submission does to itself is the same in every worker.
 NAMES = (

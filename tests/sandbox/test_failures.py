@@ -266,7 +266,7 @@ def test_killing_the_supervisor_ends_the_worker(remote: SandboxClient) -> None:
     started = time.monotonic()
     with pytest.raises(SubmissionError) as caught:
         remote.call(spec("kills_its_parent"), {"query": torch.zeros(2)})
-    # In namespaces of its own there is nobody above that could be killed.
+    # In new namespaces there is no process above that could be killed.
     assert caught.value.name in {"crashed", "timeout"}
     assert time.monotonic() - started < CALL_SECONDS + 2
     check_the_next_call_works(remote)

@@ -1,4 +1,4 @@
-"""Workers forked from a warm sandbox keep every promise that started ones keep."""
+"""Workers forked from a fork server keep every promise that started ones keep."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.support.sandboxes import TRIED, left_in, needs_bwrap
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a warm sandbox needs Linux"),
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a fork server needs Linux"),
 ]
 QUERY = (("query", TensorRef("query")),)
 both_tiers = pytest.mark.parametrize("tier", ["process", pytest.param("bwrap", marks=needs_bwrap)])
@@ -109,7 +109,7 @@ def test_it_sees_what_a_started_one_sees(tier: str, tmp_path: Path, tmp_path_fac
     started = look_around(tmp_path, tier, outside)
     assert forked.pop("drawn") != started.pop("drawn")
     if tier == "bwrap":
-        # What holds the namespaces open is one more; and the program is one that nobody can write in another way.
+        # What holds the namespaces open is one more; and the program is one that cannot be written, in another way.
         assert (forked.pop("processes"), started.pop("processes")) == (3, 2)
         assert forked["rights"] == [0] * 5
         assert forked["new rights"] == 1

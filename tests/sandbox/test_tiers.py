@@ -204,7 +204,7 @@ GREEDY = """
 import mmap, os, time, torch
 
 def forks_and_forks(query):
-    for _ in range(10):  # a thousand, should nobody stop it
+    for _ in range(10):  # a thousand, if it is not stopped
         os.fork()
     time.sleep(100)
 

@@ -49,7 +49,7 @@ def _add_import_paths(config: dict[str, Any]) -> None:
 def _serve(descriptor: int, config: dict[str, Any]) -> None:
     from _attn_sandbox import privileges  # type: ignore[import-not-found,unused-ignore]
 
-    # As root, a submission's folder may belong to somebody else; in namespaces no capability is needed for it.
+    # As root, a submission's folder may belong to another user; in namespaces no capability is needed for it.
     keep = 0 if config["in_namespaces"] else privileges.CAP_DAC_OVERRIDE
     # Now, while there is one thread: these hold for a thread and all that it starts.
     config["unenforced"] = privileges.drop_privileges(keep=keep)

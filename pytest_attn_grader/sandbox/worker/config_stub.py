@@ -1,6 +1,6 @@
 """A stub of the configuration object of a submission's constructor. Part of the worker.
 
-Courses pass sizes in an object of their own (a dataclass, a dict, a SimpleNamespace) that the submission may not even
+Courses pass sizes in a configuration object (a dataclass, a dict, a SimpleNamespace) that the submission may not even
 define. This one answers to all the usual names, by attribute and by key, and remembers which were asked for.
 """
 

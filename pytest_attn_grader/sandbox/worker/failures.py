@@ -80,7 +80,7 @@ def with_article(noun: str) -> str:
 def is_student_file(file: str, root: Path) -> bool:
     """Tell whether a file is the student's: below the root, and not in an environment installed there."""
     if os.path.normcase(root.name) not in os.path.normcase(file):
-        return False  # as most of a few thousand modules are, told without taking their paths apart
+        return False  # as most of a few thousand modules are, found without taking their paths apart
     # Generated code ("<frozen …>", "<string>") and torch's own pseudo-modules have no absolute path.
     path = Path(file)
     if not path.is_absolute() or not path.is_relative_to(root) or path.is_relative_to(_STANDARD_LIBRARY):

@@ -107,7 +107,7 @@ def scripted_calls(target: object) -> list[str]:
     found = []
     for each in modules:
         if isinstance(each, (torch.jit.ScriptFunction, torch.jit.ScriptModule)):
-            # Found by text: a call inside a branch or a loop is in a block of its own.
+            # Found by text: a call inside a branch or a loop is in another block.
             operators = re.findall(r"aten::(\w+)", str(getattr(each, "inlined_graph", each.graph)))
             found += [name for name in map(library_name, operators) if name is not None]
     return found

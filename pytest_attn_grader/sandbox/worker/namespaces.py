@@ -31,7 +31,7 @@ _SECONDS = 10.0
 
 
 def fork_worker_inside(command: Sequence[str]) -> int:
-    """Fork as `supervisor.fork_worker` does, with the child in namespaces of its own; in the parent, its number here.
+    """Fork as `supervisor.fork_worker` does, with the child in new namespaces; return its number here in the parent.
 
     Ends this process when it cannot be done, after saying why on the standard error.
 
@@ -48,23 +48,23 @@ def fork_worker_inside(command: Sequence[str]) -> int:
 
 def _start_holder(command: Sequence[str]) -> int:
     """Return the number of a program that runs inside; it ends with this process, and everything inside with it."""
-    ours, theirs = socket.socketpair()
+    own_end, holder_end = socket.socketpair()
     outside = os.fork()
     if outside == 0:
-        os.dup2(theirs.fileno(), 0)
-        os.dup2(theirs.fileno(), 1)
+        os.dup2(holder_end.fileno(), 0)
+        os.dup2(holder_end.fileno(), 1)
         try:
             os.execv(command[0], [*command])
         except OSError as error:
             sys.stderr.write(f"{command[0]}: {error}\n")
             os._exit(1)
-    theirs.close()
-    ours.settimeout(_SECONDS)
-    ours.sendall(b"\n")
-    if ours.recv(1) != b"\n":
+    holder_end.close()
+    own_end.settimeout(_SECONDS)
+    own_end.sendall(b"\n")
+    if own_end.recv(1) != b"\n":
         raise OSError("bubblewrap did not come up")
     # Kept open as long as this process lives.
-    ours.detach()
+    own_end.detach()
     return iter_descendants(outside)[-1]
 
 
@@ -84,10 +84,10 @@ def _fork_into(holder: int) -> int:
         return 0
     its_gate.close()
     _, status = os.waitpid(between, 0)
-    # The worker has lost its parent: it is ours now, for we adopt orphans.
+    # The worker has lost its parent, so it is a child of this process, which is a subreaper.
     said = gate.recv(32)
     if status != 0 or not said.endswith(b"\n"):
-        raise OSError("bubblewrap's namespaces let nobody in")
+        raise OSError("bubblewrap's namespaces cannot be joined")
     gate.sendall(b"\n")
     gate.detach()
     return int(said)
@@ -110,7 +110,7 @@ def _begin_inside(gate: socket.socket) -> None:
 def _setns(holder: int) -> None:
     different = {kind for kind in _KINDS if _name(holder, kind) != _name(os.getpid(), kind)}
     if not different >= _NEEDED:
-        raise OSError(f"no namespace of its own for {', '.join(sorted(_NEEDED - different))}")
+        raise OSError(f"no new namespace for {', '.join(sorted(_NEEDED - different))}")
     flags = sum(_KINDS[kind] for kind in different)
     descriptor = os.pidfd_open(holder)
     library = ctypes.CDLL(None, use_errno=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor
 from . import serialization
 from .config_stub import Config, read_keys
 from .failures import WorkerError, truncate
+from .head_loop import inputs_after, leading_sizes, split_inputs
 from .library_calls import LibraryCalls
 from .submission import Submission
 
@@ -57,10 +58,10 @@ class Caller:
         with torch.enable_grad() if grad else torch.no_grad():
             # In a model the inputs are not leaves either: writing into a leaf raises where writing into these does not.
             given = {name: tensor.clone() if name in leaves else tensor for name, tensor in tensors.items()}
-            slices = list(_slices(given, int(header.get("rank", 4))))
+            slices = list(split_inputs(given, int(header.get("rank", 4))))
             called = _with_parameters(target, header, given)
             raw, seconds, library_calls = _call_each(target, called, header, slices)
-            combined = serialization.combine(raw, *_leading_sizes(given, int(header.get("rank", 4))))
+            combined = serialization.combine(raw, *leading_sizes(given, int(header.get("rank", 4))))
         structure, named = serialization.describe_result(combined, "result")
         sent = {name: serialization.to_plain_tensor(tensor, self._reply_bytes) for name, tensor in named.items()}
         reply: Header = {
@@ -71,7 +72,7 @@ class Caller:
             "handle": None,
         }
         if header.get("echo_inputs"):
-            after = _after(given, slices, int(header.get("rank", 4)))
+            after = inputs_after(given, slices, int(header.get("rank", 4)))
             sent.update(
                 {f"input.{name}": serialization.to_plain_tensor(after[name], self._reply_bytes) for name in after}
             )
@@ -190,7 +191,7 @@ def _with_parameters(target: Any, header: Header, given: Mapping[str, Tensor]) -
     """Return what is called: a method, or the module with the values that were sent in place of its parameters.
 
     In place of them and not copied into them: so the caller's gradients reach the values, and nothing is kept that a
-    replaced worker would have to be told again.
+    replaced worker would have to be sent again.
     """
     if header.get("method") is not None:
         method: Callable[..., Any] = getattr(target, header["method"])
@@ -263,49 +264,3 @@ def _seed(seed: int | None) -> None:
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.manual_seed_all(seed)
     random.seed(seed)
-
-
-def _leading_sizes(tensors: Mapping[str, Tensor], rank: int) -> tuple[int | None, int | None]:
-    """Return (batch, heads) as the loops run over them: None for an axis that the student's code sees itself."""
-    whole = [tensor for tensor in tensors.values() if tensor.dim() == 4]
-    if rank == 4 or not whole:
-        return None, None
-    num_heads = max(tensor.size(1) for tensor in whole)
-    return (max(tensor.size(0) for tensor in whole) if rank == 2 else None), num_heads
-
-
-def _slices(tensors: Mapping[str, Tensor], rank: int) -> Iterator[dict[str, Tensor]]:
-    """Yield the inputs of each call; an axis of size 1 is broadcast over, tensors of other ranks go as they are."""
-    batch_size, num_heads = _leading_sizes(tensors, rank)
-    if num_heads is None:
-        yield dict(tensors)
-        return
-    full_batch = max(tensor.size(0) for tensor in tensors.values() if tensor.dim() == 4)
-    for row in range(batch_size) if batch_size is not None else [None]:
-        for head in range(num_heads):
-            yield {name: _slice(tensor, row, head, full_batch) for name, tensor in tensors.items()}
-
-
-def _slice(tensor: Tensor, row: int | None, head: int, full_batch: int) -> Tensor:
-    if tensor.dim() != 4:
-        return tensor
-    one_head = tensor[:, head if tensor.size(1) > 1 else 0]  # (batch or 1, rows, columns)
-    if row is not None:
-        one_head = one_head[row if tensor.size(0) > 1 else 0]
-    elif tensor.size(0) == 1:
-        one_head = one_head.expand(full_batch, -1, -1)
-    return one_head.contiguous()
-
-
-def _after(given: Mapping[str, Tensor], slices: list[dict[str, Tensor]], rank: int) -> dict[str, Tensor]:
-    """Return the inputs as the calls left them; looped over, a shared one comes back as large as the loops made it."""
-    batch_size, num_heads = _leading_sizes(given, rank)
-    if num_heads is None:
-        return dict(given)
-    with torch.no_grad():
-        return {
-            name: serialization.combine([each[name].detach() for each in slices], batch_size, num_heads)
-            if tensor.dim() == 4
-            else tensor
-            for name, tensor in given.items()
-        }

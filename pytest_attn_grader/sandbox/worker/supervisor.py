@@ -41,7 +41,7 @@ def supervise(close_in_parent: Sequence[int], max_processes: int | None, max_byt
     Args:
         close_in_parent: descriptors that are the worker's alone.
         max_processes: that may run below the worker; None for any number.
-        max_bytes: of memory that all of them may take together, besides the libraries.
+        max_bytes: of memory that all of them may take together, above the libraries.
     """
     if not become_subreaper():
         redirect_stdin_to_devnull()
@@ -66,7 +66,7 @@ def become_subreaper() -> bool:
 
 
 def fork_worker() -> int:
-    """Fork; the child (0) dies with this process, and has a session of its own and nothing to read."""
+    """Fork; the child (0) dies with this process, and has a new session and nothing to read."""
     supervisor_pid = os.getpid()
     _raise_priority()
     worker_pid = os.fork()

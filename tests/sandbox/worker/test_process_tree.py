@@ -116,7 +116,7 @@ def test_a_tree_is_killed() -> None:
 def test_a_supervisor_that_does_not_say_who_it_is_is_never_signalled(
     said: bytes, sent: Sent, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """What a worker does that stops the warm sandbox: the supervisor is never heard of."""
+    """What a worker does that stops the fork server: the supervisor is never heard of."""
     monkeypatch.setattr("pytest_attn_grader.sandbox.fork_server._PID_SECONDS", 0.05)
     monkeypatch.setattr("pytest_attn_grader.sandbox.worker_process._UNSUPERVISED_SECONDS", 0.05)
     control, other = socket.socketpair()
