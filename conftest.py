@@ -12,6 +12,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
     """Run the tests of the whole repository on two processes, unless `-n` says otherwise."""
+    if hasattr(config, "workerinput"):
+        return  # one of the two: it would start two more, and so would they
     whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS and not config.getoption("attn_student", None)
     if whole and config.getoption("numprocesses", None) is None and not config.option.usepdb:
         config.option.numprocesses = min(2, os.cpu_count() or 1)

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.sandbox import reply_validation
 from pytest_attn_grader.sandbox.exit_reasons import student_failure
-from pytest_attn_grader.sandbox.messages import Shape
+from pytest_attn_grader.sandbox.messages import TensorMeta
 from pytest_attn_grader.sandbox.worker import protocol
 
 FRAMES = 10_000
@@ -138,7 +138,7 @@ def read(data: bytes) -> str:
             return error.fault
     seen = 0
     refusals: list[SubmissionError] = []
-    inputs = {"query": Shape.of(torch.zeros(2))}
+    inputs = {"query": TensorMeta.of(torch.zeros(2))}
     for reader in (
         lambda: reply_validation.read_call(header, tensors, ("query",)),
         lambda: reply_validation.read_description(header),
