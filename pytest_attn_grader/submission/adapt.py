@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 from pytest_attn_grader.attention.reference import causal_keep_mask
 from pytest_attn_grader.errors import SubmissionError
@@ -26,6 +27,7 @@ from pytest_attn_grader.submission.projected_student import (
     ProjectedStudent,
 )
 from pytest_attn_grader.submission.projections.layouts import DEFAULT_LAYOUT, layouts_for
+from pytest_attn_grader.submission.rotary import find_rotation
 from pytest_attn_grader.submission.student_attention import StudentAttention
 
 if TYPE_CHECKING:
@@ -90,7 +92,7 @@ def fit_hidden_states(student: Student, contract: Contract, *, seed: int) -> Mod
     # the most usual one.
     best = settled or returns_value or answered
     if best is not None:
-        return _with_notes(best, best.oracle.shape_for(*_TRIAL_SIZES))
+        return _with_notes(_with_rotation(best, seed), best.oracle.shape_for(*_TRIAL_SIZES))
     assert first_failure is not None  # there is at least one way to ask
     raise first_failure
 
@@ -150,6 +152,23 @@ def _answers(attention: ModuleAttention, seed: int) -> bool:
     return attn_weights is not None
 
 
+def _with_rotation(attention: ModuleAttention, seed: int) -> ModuleAttention:
+    """The same attention, given query and key in such a way that it may rotate them by their positions."""
+
+    def attend(query: Tensor, key: Tensor, value: Tensor, keep_mask: Tensor) -> Tensor:
+        return attention.heads.attend(query, key, value, keep_mask, CallStats())[0]
+
+    shape = attention.oracle.shape_for(*_TRIAL_SIZES)
+    if shape.head_dim != _TRIAL_HEAD_DIM:
+        return attention
+    try:
+        rotation = find_rotation(attend, *_TRIAL_SIZES, seed)
+    except SubmissionError:
+        return attention  # the checks will meet the same failure, and say what it is
+    conventions = replace(attention.oracle.conventions, rotation=rotation)
+    return replace(attention, oracle=replace(attention.oracle, conventions=conventions))
+
+
 def _with_notes(attention: ModuleAttention, shape: InstanceSizes) -> ModuleAttention:
     contract, conventions = attention.contract, attention.oracle.conventions
     notes = [Adaptation(name=name, why=why) for name, why in contract.notes]
@@ -165,6 +184,8 @@ def _with_notes(attention: ModuleAttention, shape: InstanceSizes) -> ModuleAtten
                     why=f"its width is fixed at {shape.width}: hidden states and projections are brought to that width",
                 )
             )
+    if conventions.rotation is not None:
+        notes.append(Adaptation(name="rotary", why=str(conventions.rotation)))
     if conventions.layout != DEFAULT_LAYOUT:
         notes.append(Adaptation(name="layout", why=str(conventions.layout)))
     if contract.mask_convention != "none" and conventions.mask_style != BATCH_1:

@@ -23,6 +23,7 @@ from pytest_attn_grader.submission.projections.matrices import (
     one_hot_projections,
 )
 from pytest_attn_grader.submission.projections.widths import fit_head_dim, fit_width, group_heads, reduce_head_dim
+from pytest_attn_grader.submission.rotary import Rotation, rotate
 
 
 @dataclass
@@ -41,10 +42,15 @@ class CallStats:
 
 @dataclass(frozen=True)
 class HeadAdapter:
-    """Heads of an oracle of any sizes: groups of heads, other head dimensions, other widths, all put back together."""
+    """Heads of an oracle of any sizes: groups of heads, other head dimensions, other widths, all put back together.
+
+    Attributes:
+        rotation: what the oracle does to query and key by their positions; it is undone before they are handed over.
+    """
 
     oracle: ProjectedAttention
     layout: Layout = DEFAULT_LAYOUT
+    rotation: Rotation | None = None
 
     def attend(
         self,
@@ -77,12 +83,21 @@ class HeadAdapter:
                 output, attn_weights = self._attend_low_rank(shape, query, key, padded, keep_mask, stats, **how)
                 outputs.append(output[..., :width])
                 continue
-            query_states, key_states, projections = one_hot_projections(query, key, padded)
+            query_states, key_states, projections = one_hot_projections(*self._unrotated(query, key), padded)
             output, attn_weights = self.attend_hidden(
                 shape, query_states, key_states, projections, keep_mask, stats, **how
             )
             outputs.append(output[..., :width])
         return torch.cat(outputs, dim=-1), attn_weights
+
+    def _unrotated(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
+        if self.rotation is None:
+            return query, key
+        past = key.shape[-2] - query.shape[-2]
+        return (
+            rotate(query, self.rotation, backwards=True, first_position=past),
+            rotate(key, self.rotation, backwards=True),
+        )
 
     def _attend_low_rank(
         self,
@@ -98,7 +113,9 @@ class HeadAdapter:
         outputs, weights = [], []
         for start in range(0, query.shape[1], shape.num_heads):
             group = slice(start, start + shape.num_heads)
-            states, projections = concatenated_projections(query[:, group], key[:, group], value[:, group])
+            states, projections = concatenated_projections(
+                *self._unrotated(query[:, group], key[:, group]), value[:, group]
+            )
             output, attn_weights = self.attend_hidden(shape, states, states, projections, keep_mask, stats, **how)
             outputs.append(output)
             if attn_weights is not None:

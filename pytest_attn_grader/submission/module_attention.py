@@ -45,7 +45,7 @@ class ModuleAttention(StudentAttention):
 
     @property
     def heads(self) -> HeadAdapter:
-        return HeadAdapter(self.oracle, self.oracle.conventions.layout)
+        return HeadAdapter(self.oracle, self.oracle.conventions.layout, self.oracle.conventions.rotation)
 
     @property
     def keeps_cache(self) -> bool:

@@ -18,6 +18,7 @@ from pytest_attn_grader.submission.masks import to_mask_convention
 from pytest_attn_grader.submission.projected import InstanceSizes, ProjectedInputs, ProjectedOutputs
 from pytest_attn_grader.submission.projections.layouts import DEFAULT_LAYOUT, Layout, pack
 from pytest_attn_grader.submission.return_values import parse_result
+from pytest_attn_grader.submission.rotary import Rotation
 from pytest_attn_grader.submission.signatures import Slot
 
 if TYPE_CHECKING:
@@ -54,11 +55,13 @@ class CallConventions:
     Attributes:
         mask_style: the shape of the masks, one of `MASK_STYLES`.
         one_at_a_time: hidden states are ``(seq, features)``, an example a call.
+        rotation: what the module does to query and key by their positions.
     """
 
     layout: Layout = DEFAULT_LAYOUT
     mask_style: str = BATCH_1
     one_at_a_time: bool = False
+    rotation: Rotation | None = None
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from .config_stub import Config, read_keys
 from .failures import WorkerError, truncate
 from .head_loop import inputs_after, leading_sizes, split_inputs
 from .library_calls import LibraryCalls
+from .module_dtype import convert
 from .submission import Submission
 
 Reply = tuple[dict[str, Any], dict[str, Tensor]]
@@ -164,7 +165,7 @@ class Caller:
             if header.get("training") is not None:
                 target.train(header["training"])
             if header.get("dtype") is not None:
-                target.to(getattr(torch, header["dtype"]))
+                convert(target, getattr(torch, header["dtype"]))
         return target
 
     def _target(self, target: str | int) -> Any:

@@ -1,0 +1,106 @@
+"""Rotary positions inside a submission: which rotation a module applies to query and key, found by trial.
+
+A module that rotates query and key by their positions computes the attention of the rotated ones. Rotations can be
+undone, so such a module is given query and key rotated backwards: what it rotates are then the probe's own, and the
+reference, the checks and the models with rotary positions need not know. Source: Su et al., "RoFormer", 2021.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from pytest_attn_grader.attention.reference import causal_keep_mask
+
+# The base of the embedded model, of the paper and of most code; and others that are in use.
+BASE = 10_000.0
+_BASES = (BASE, 500_000.0, 1_000_000.0, 100_000.0)
+_TOKENS, _BATCH = 6, 2
+_SAME = 1e-3
+
+Attend = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Rotation:
+    """How query and key are rotated.
+
+    Args:
+        pairing: ``halves``: dimension i turns with i + head_dim / 2, as transformers pairs them; ``neighbours``:
+            2 i turns with 2 i + 1, as in the paper.
+        base: pair i turns by position * base ** (-2 i / head_dim).
+    """
+
+    pairing: Literal["halves", "neighbours"]
+    base: float
+
+    def __str__(self) -> str:
+        pairs = "dimension i with i + head_dim / 2" if self.pairing == "halves" else "dimension 2 i with 2 i + 1"
+        return f"it rotates query and key by their positions, {pairs}, base {self.base:g}"
+
+
+_ROTATIONS = tuple(Rotation(pairing, base) for base in _BASES for pairing in ("halves", "neighbours"))
+
+
+def rotate(states: Tensor, rotation: Rotation, *, backwards: bool = False, first_position: int = 0) -> Tensor:
+    """Rotate query or key by its positions.
+
+    Args:
+        states: ``(..., seq_len, head_dim)``, head_dim even.
+        rotation: pairing and base.
+        backwards: undo the rotation instead.
+        first_position: of the first token.
+
+    Returns:
+        The same shape and dtype; differentiable.
+    """
+    seq_len, head_dim = states.shape[-2:]
+    positions = torch.arange(first_position, first_position + seq_len, device=states.device, dtype=torch.float64)
+    exponents = torch.arange(0, head_dim, 2, device=states.device, dtype=torch.float64) / head_dim
+    angles = positions[:, None] * rotation.base**-exponents  # (seq_len, head_dim / 2)
+    cos, sin = angles.cos().to(states.dtype), angles.sin().to(states.dtype)
+    if backwards:
+        sin = -sin
+    if rotation.pairing == "halves":
+        first, second = states.chunk(2, dim=-1)
+        return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
+    first, second = states[..., 0::2], states[..., 1::2]
+    return torch.stack([first * cos - second * sin, second * cos + first * sin], dim=-1).flatten(-2)
+
+
+def find_rotation(attend: Attend, num_heads: int, head_dim: int, seed: int) -> Rotation | None:
+    """Find the rotation that a submission applies to query and key.
+
+    All tokens get the same query and the same key, rotated backwards. With the right rotation all scores are equal, so
+    the output is that of scores of zero, whatever the submission does with its scores: scaling, mask and softmax may be
+    wrong.
+
+    Args:
+        attend: the submission as ``attend(query, key, value, keep_mask) -> attn_output``.
+        num_heads, head_dim: sizes that it is asked at.
+        seed: of the random query, key and value.
+
+    Returns:
+        None when the tokens' positions change nothing, or when no known rotation explains what they change.
+    """
+    if head_dim % 2:
+        return None
+    generator = torch.Generator().manual_seed(seed)
+    query, key, value = (torch.randn(_BATCH, num_heads, _TOKENS, head_dim, generator=generator) for _ in range(3))
+    query, key = (tensor[:, :, :1].expand_as(tensor).contiguous() for tensor in (query, key))
+    keep_mask = causal_keep_mask(_TOKENS).expand(_BATCH, 1, -1, -1).contiguous()
+    flat = attend(torch.zeros_like(query), torch.zeros_like(key), value, keep_mask)
+
+    def is_flat(query: Tensor, key: Tensor) -> bool:
+        return bool((attend(query, key, value, keep_mask) - flat).abs().max() <= _SAME * value.abs().max())
+
+    if is_flat(query, key):
+        return None
+    for rotation in _ROTATIONS:
+        if is_flat(rotate(query, rotation, backwards=True), rotate(key, rotation, backwards=True)):
+            return rotation
+    return None
