@@ -1,7 +1,8 @@
-"""The model of one run. Whoever imports this has imported nothing heavy yet: that is part of loading."""
+"""Load the model of one run; the import of torch and transformers is part of it."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pytest_attn_grader._utils.imports import fast_imports, import_heavy_modules
@@ -11,10 +12,14 @@ from pytest_attn_grader.settings import Settings
 
 if TYPE_CHECKING:
     from pytest_attn_grader.models.types import LoadedModel
+    from pytest_attn_grader.submission.target import Target
 
 
-def load_session_model(settings: Settings, clock: PhaseClock) -> LoadedModel:
-    """The model that was asked for, its tokenizer and where they came from.
+ROTARY_MODEL = "mini-llama"
+
+
+def load_session_model(settings: Settings, clock: PhaseClock, target: Target) -> LoadedModel:
+    """Load the model of a run and its tokenizer; ``auto`` takes a rotary model for a submission with rotary positions.
 
     Raises:
         UngradableError: the model cannot be had.
@@ -24,12 +29,17 @@ def load_session_model(settings: Settings, clock: PhaseClock) -> LoadedModel:
         import_heavy_modules()
     from pytest_attn_grader.model_utils import attach_tokenizer
     from pytest_attn_grader.models.devices import limit_threads
-    from pytest_attn_grader.models.load import load_model
+    from pytest_attn_grader.models.load import AUTO_MODEL, load_model
     from pytest_attn_grader.models.preloaded import find_preloaded
+    from pytest_attn_grader.submission.rotary import mentions_rotary_positions
 
     with clock.phase("load model"), fast_imports():
         model, device = settings.model, settings.device
-        loaded = find_preloaded(model, device) or load_model(model, device=device, progress=True)
+        if model == "auto" and mentions_rotary_positions(target.path.read_text(encoding="utf-8", errors="replace")):
+            reason = f"the submission has rotary positions, and {AUTO_MODEL} has none"
+            loaded = replace(load_model(ROTARY_MODEL, device=device), requested=model, fallback_reason=reason)
+        else:
+            loaded = find_preloaded(model, device) or load_model(model, device=device, progress=True)
     limit_threads(loaded.model)
     attach_tokenizer(loaded.model, loaded.tokenizer)
     num_layers = int(loaded.model.config.num_hidden_layers)

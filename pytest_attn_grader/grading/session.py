@@ -66,7 +66,7 @@ class GradingSession(StudentUnderTest):
             UngradableError: the model cannot be had.
             UsageError: the layer is out of range.
         """
-        return load_session_model(self.settings, self.clock)
+        return load_session_model(self.settings, self.clock, self.target)
 
     @cached_property
     def is_causal(self) -> bool:
@@ -74,6 +74,13 @@ class GradingSession(StudentUnderTest):
         from pytest_attn_grader.models.architectures import is_causal_model
 
         return is_causal_model(self.loaded.model)
+
+    @property
+    def rotary_base(self) -> float | None:
+        """Base of the model's rotary positions, None without; UngradableError when its architecture is not known."""
+        from pytest_attn_grader.models.architectures import find_architecture
+
+        return find_architecture(self.loaded.model).rotary_base if self.is_causal else None
 
     @property
     def is_bidirectional(self) -> bool:

@@ -67,7 +67,12 @@ class StudentUnderTest:
         """
         from pytest_attn_grader.submission.adapt import fit
 
-        return fit(self.student_process, self.contract, seed=self.settings.seed)
+        return fit(self.student_process, self.contract, seed=self.settings.seed, rotary_base=self.rotary_base)
+
+    @property
+    def rotary_base(self) -> float | None:
+        """Base of the rotary positions of the graded model; None when it has none."""
+        return None
 
     @property
     def student_seconds(self) -> float:

@@ -75,7 +75,8 @@ class Architecture:
             calls the attention.
         heads: for each layer its heads.
         causal: whether a query sees only the past.
-        rotary: whether query and key are rotated by their positions between projection and attention.
+        rotary_base: base of the rotary positions by which query and key are rotated between projection and attention;
+            None where they are not.
         projection_names: None where no row of `PROJECTION_NAMES` holds.
     """
 
@@ -83,8 +84,13 @@ class Architecture:
     attention_names: tuple[str, ...]
     heads: tuple[HeadConfig, ...]
     causal: bool
-    rotary: bool
+    rotary_base: float | None
     projection_names: ProjectionNames | None
+
+    @property
+    def rotary(self) -> bool:
+        """Whether query and key are rotated by their positions."""
+        return self.rotary_base is not None
 
     @property
     def num_layers(self) -> int:
@@ -173,9 +179,16 @@ def _derive(model: nn.Module) -> Architecture:
         attention_names=tuple(layer.name for layer in layers),
         heads=tuple(_count_heads(layer) for layer in layers),
         causal=all(layer.causal for layer in layers),
-        rotary=any("position_embeddings" in inspect.signature(type(module).forward).parameters for module in modules),
+        rotary_base=_read_rotary_base(model, modules),
         projection_names=_find_projection_names(model, layers),
     )
+
+
+def _read_rotary_base(model: Any, modules: list[nn.Module]) -> float | None:
+    if not any("position_embeddings" in inspect.signature(type(module).forward).parameters for module in modules):
+        return None
+    parameters = getattr(model.config, "rope_parameters", None) or {}
+    return float(parameters.get("rope_theta") or getattr(model.config, "rope_theta", None) or 10_000.0)
 
 
 def _count_heads(layer: RecordedLayer) -> HeadConfig:

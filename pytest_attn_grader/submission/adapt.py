@@ -27,7 +27,7 @@ from pytest_attn_grader.submission.projected_student import (
     ProjectedStudent,
 )
 from pytest_attn_grader.submission.projections.layouts import DEFAULT_LAYOUT, layouts_for
-from pytest_attn_grader.submission.rotary import find_rotation
+from pytest_attn_grader.submission.rotary import BASE, find_rotation
 from pytest_attn_grader.submission.student_attention import StudentAttention
 
 if TYPE_CHECKING:
@@ -39,11 +39,15 @@ _TRIAL_SIZES = _TRIAL_HEADS, _TRIAL_HEAD_DIM
 _SAME = 1e-3
 
 
-def fit(student: Student, contract: Contract, *, seed: int) -> StudentAttention:
+def fit(student: Student, contract: Contract, *, seed: int, rotary_base: float | None = BASE) -> StudentAttention:
     """The submission as an attention on query, key and value.
 
+    Args:
+        rotary_base: base of the graded model's rotary positions; None when it has none.
+
     Raises:
-        SubmissionError: it gives no answer in any of the ways that were tried; the failure is that of the usual one.
+        SubmissionError: it gives no answer in any of the ways that were tried; the failure is that of the usual one. Or
+            it rotates by positions and the model does not.
     """
     if contract.kind == "function":
         return fit_function(student, contract, seed=seed)
@@ -51,7 +55,15 @@ def fit(student: Student, contract: Contract, *, seed: int) -> StudentAttention:
         target = _has_no_parameters(student, contract)
         if target:
             return fit_function(student, replace(contract, kind="function"), seed=seed)
-    return fit_hidden_states(student, contract, seed=seed)
+    attention = fit_hidden_states(student, contract, seed=seed, rotary_base=rotary_base)
+    rotation = attention.oracle.conventions.rotation
+    if rotation is not None and rotary_base is None:
+        raise SubmissionError(
+            "malformed-reply",
+            f"{contract.candidate.name} has rotary positions ({rotation}), and this model adds positions itself.",
+            remedy="Grade it in a model with rotary positions: --attn-model=mini-llama.",
+        )
+    return attention
 
 
 def _has_no_parameters(student: Student, contract: Contract) -> bool:
@@ -60,7 +72,9 @@ def _has_no_parameters(student: Student, contract: Contract) -> bool:
     return not module.parameters and not module.unregistered
 
 
-def fit_hidden_states(student: Student, contract: Contract, *, seed: int) -> ModuleAttention:
+def fit_hidden_states(
+    student: Student, contract: Contract, *, seed: int, rotary_base: float | None = BASE
+) -> ModuleAttention:
     """Find masks and layouts with which a single token comes back as its value.
 
     With one token there is nothing to attend to: the output is the value through the output projection, whatever the
@@ -92,7 +106,9 @@ def fit_hidden_states(student: Student, contract: Contract, *, seed: int) -> Mod
     # the most usual one.
     best = settled or returns_value or answered
     if best is not None:
-        return _with_notes(_with_rotation(best, seed), best.oracle.shape_for(*_TRIAL_SIZES))
+        return _with_notes(
+            _with_rotation(best, seed, {BASE, rotary_base or BASE}), best.oracle.shape_for(*_TRIAL_SIZES)
+        )
     assert first_failure is not None  # there is at least one way to ask
     raise first_failure
 
@@ -152,7 +168,7 @@ def _answers(attention: ModuleAttention, seed: int) -> bool:
     return attn_weights is not None
 
 
-def _with_rotation(attention: ModuleAttention, seed: int) -> ModuleAttention:
+def _with_rotation(attention: ModuleAttention, seed: int, bases: set[float]) -> ModuleAttention:
     """The same attention, given query and key in such a way that it may rotate them by their positions."""
 
     def attend(query: Tensor, key: Tensor, value: Tensor, keep_mask: Tensor) -> Tensor:
@@ -162,7 +178,7 @@ def _with_rotation(attention: ModuleAttention, seed: int) -> ModuleAttention:
     if shape.head_dim != _TRIAL_HEAD_DIM:
         return attention
     try:
-        rotation = find_rotation(attend, *_TRIAL_SIZES, seed)
+        rotation = find_rotation(attend, *_TRIAL_SIZES, seed, bases=sorted(bases))
     except SubmissionError:
         return attention  # the checks will meet the same failure, and say what it is
     conventions = replace(attention.oracle.conventions, rotation=rotation)

@@ -7,7 +7,8 @@ reference, the checks and the models with rotary positions need not know. Source
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,12 +17,12 @@ from torch import Tensor
 
 from pytest_attn_grader.attention.reference import causal_keep_mask
 
-# The base of the embedded model, of the paper and of most code; and others that are in use.
+# The base of the embedded model, of the paper and of most code.
 BASE = 10_000.0
-_BASES = (BASE, 500_000.0, 1_000_000.0, 100_000.0)
 _TOKENS, _BATCH = 6, 2
 _SAME = 1e-3
 
+Pairing = Literal["halves", "neighbours"]
 Attend = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
@@ -35,7 +36,7 @@ class Rotation:
         base: pair i turns by position * base ** (-2 i / head_dim).
     """
 
-    pairing: Literal["halves", "neighbours"]
+    pairing: Pairing
     base: float
 
     def __str__(self) -> str:
@@ -43,7 +44,16 @@ class Rotation:
         return f"it rotates query and key by their positions, {pairs}, base {self.base:g}"
 
 
-_ROTATIONS = tuple(Rotation(pairing, base) for base in _BASES for pairing in ("halves", "neighbours"))
+# Names of rotary positions in code, as whole words between underscores and capitals: "rope" is not part of "Europe".
+_ROTARY_WORDS = re.compile(
+    r"(?<![a-z])rope(?![a-z])|RoPE|[Rr]otary|(?<![a-z])freqs_(cis|complex|cos)|\binv_freqs?\b|\bcos\s*,\s*sin\b"
+)
+
+
+def mentions_rotary_positions(source: str) -> bool:
+    """Whether the code of a submission, comments left aside, names rotary positions."""
+    code = "\n".join(line.partition("#")[0] for line in source.splitlines())
+    return _ROTARY_WORDS.search(code) is not None
 
 
 def rotate(states: Tensor, rotation: Rotation, *, backwards: bool = False, first_position: int = 0) -> Tensor:
@@ -72,7 +82,9 @@ def rotate(states: Tensor, rotation: Rotation, *, backwards: bool = False, first
     return torch.stack([first * cos - second * sin, second * cos + first * sin], dim=-1).flatten(-2)
 
 
-def find_rotation(attend: Attend, num_heads: int, head_dim: int, seed: int) -> Rotation | None:
+def find_rotation(
+    attend: Attend, num_heads: int, head_dim: int, seed: int, *, bases: Sequence[float] = (BASE,)
+) -> Rotation | None:
     """Find the rotation that a submission applies to query and key.
 
     All tokens get the same query and the same key, rotated backwards. With the right rotation all scores are equal, so
@@ -83,9 +95,11 @@ def find_rotation(attend: Attend, num_heads: int, head_dim: int, seed: int) -> R
         attend: the submission as ``attend(query, key, value, keep_mask) -> attn_output``.
         num_heads, head_dim: sizes that it is asked at.
         seed: of the random query, key and value.
+        bases: those that are right in the graded model.
 
     Returns:
-        None when the tokens' positions change nothing, or when no known rotation explains what they change.
+        The rotation of the keys: whether the queries are rotated alike shows when the submission is compared with the
+        reference. None when the positions change nothing, or when no known rotation explains what they change.
     """
     if head_dim % 2:
         return None
@@ -100,7 +114,8 @@ def find_rotation(attend: Attend, num_heads: int, head_dim: int, seed: int) -> R
 
     if is_flat(query, key):
         return None
-    for rotation in _ROTATIONS:
+    pairings: tuple[Pairing, ...] = ("halves", "neighbours")
+    for rotation in (Rotation(pairing, base) for base in bases for pairing in pairings):
         if is_flat(rotate(query, rotation, backwards=True), rotate(key, rotation, backwards=True)):
             return rotation
     return None
