@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pytest_attn_grader.cli.grade.runners import Outcome
 
 SEED_FILE = "seed.json"
+MAX_LINE_CHARACTERS = 1000
 
 
 @with_run_options
@@ -29,13 +30,19 @@ def grade(
     submissions: Annotated[list[str] | None, typer.Argument(help="Files, folders, glob patterns or zip files.")] = None,
     *,
     out: Annotated[Path, typer.Option(help="Folder for reports, pages, logs and the gradebook.")],
-    roster: Annotated[Path | None, typer.Option(help="CSV file with the columns id, path and optionally name.")] = None,
+    roster: Annotated[Path | None, typer.Option(help="CSV file: a column of ids, optionally paths and names.")] = None,
+    name: Annotated[str | None, typer.Option(help="The function or class to grade in every submission.")] = None,
     processes: Annotated[
         int, typer.Option(min=0, help="Number of submissions graded at the same time. 0: one for each core.")
     ] = 0,
     scheduler: Annotated[str, typer.Option(metavar="ADDRESS", help="Grade on a Dask cluster.")] = "",
     resume: Annotated[bool, typer.Option("--resume", help="Skip submissions that are graded and unchanged.")] = False,
     pages: Annotated[bool, typer.Option("--pages/--no-pages", help="Write an HTML page for each submission.")] = True,
+    plots: Annotated[bool, typer.Option("--plots", help="Write pictures (PNG and SVG) for each submission.")] = False,
+    formats: Annotated[
+        list[str] | None,
+        typer.Option("--format", metavar="NAME", help="Also write this format for each submission. May be repeated."),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the last line.")] = False,
     option: Annotated[list[str] | None, typer.Option(help="A further option for pytest. May be repeated.")] = None,
     **run_options: str | None,
@@ -47,17 +54,23 @@ def grade(
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from pytest_attn_grader.cli.grade.discovery import find_submissions
     from pytest_attn_grader.cli.grade.grade import ClassSettings, default_processes, grade_class
     from pytest_attn_grader.cli.grade.gradebook import CSV_FILE, PAGE_FILE, write_gradebook
-    from pytest_attn_grader.cli.grade.submissions import find_submissions
+    from pytest_attn_grader.reports.escaping import for_log, for_terminal
+    from pytest_attn_grader.reports.formats import find_format
     from pytest_attn_grader.sandbox.grader_process import protect_grader
 
     protect_grader()  # the gradebook is written here
 
+    for each in formats or ():
+        find_format(each)
+    if name is not None and not name.isidentifier():
+        raise UsageError(f"--name {name}: this is not a Python name. Write --name attention.")
     arguments = pytest_arguments(run_options, option or ())
     run = read_run_settings(arguments)
     out = out.resolve()
-    found = find_submissions(submissions or (), roster=roster, unpack_into=out / "unpacked")
+    found = find_submissions(submissions or (), roster=roster, name=name, unpack_into=out / "unpacked")
     settings = ClassSettings(
         model=run.settings.model,
         device=run.settings.device,
@@ -67,6 +80,8 @@ def grade(
         options=arguments,
         run_settings=run.settings.as_json(),
         pages=pages,
+        plots=plots,
+        formats=tuple(dict.fromkeys(formats or ())),
     )
     counts: Counter[str] = Counter()
     columns = (
@@ -81,10 +96,11 @@ def grade(
 
         def show_outcome(outcome: Outcome, graded_now: bool) -> None:
             counts[outcome.verdict] += 1
-            counts["already graded"] += not graded_now
+            counts["already graded"] += not graded_now and outcome.verdict != "ungradable"
             progress.update(task, advance=1, counts=_format_counts(counts))
             if outcome.verdict == "ungradable":
-                progress.console.print(f"{outcome.id}: ungradable: {outcome.reason}", markup=False, highlight=False)
+                line = for_terminal(f"{outcome.id}: ungradable: {outcome.reason}", MAX_LINE_CHARACTERS)
+                progress.console.print(for_log(line), markup=False, highlight=False)
 
         try:
             with _executor(scheduler, out) as executor:

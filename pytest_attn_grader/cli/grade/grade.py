@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, ThreadPoolExecutor, wait
@@ -14,12 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from pytest_attn_grader import __version__
+from pytest_attn_grader.cli.grade.archives import MACHINE_ERRORS
+from pytest_attn_grader.cli.grade.class_list import write_class_list
+from pytest_attn_grader.cli.grade.copies import copy_to_own_folder, needs_copy
+from pytest_attn_grader.cli.grade.folders import UnusableSubmissionError
+from pytest_attn_grader.cli.grade.identifiers import make_file_stem
 from pytest_attn_grader.cli.grade.journal import Entry, Journal
 from pytest_attn_grader.cli.grade.runners import GRACE_SECONDS, RUNNERS, Job, Outcome, run_job
-from pytest_attn_grader.cli.grade.submissions import Submission
+from pytest_attn_grader.cli.grade.submissions import Submission, describe_error
 
 JOURNAL_FILE = "class.jsonl"
-REPORTS, PAGES, LOGS, COPIES = "reports", "pages", "logs", "copies"
+REPORTS, PAGES, LOGS, PLOTS, COPIES = "reports", "pages", "logs", "plots", "copies"
 # For each process: a warm-up costs about as much as it saves on ten submissions.
 WARMUP_MIN_SUBMISSIONS = 10
 
@@ -33,7 +37,8 @@ class ClassSettings:
         folder: the working directory of each run; its ini file applies, as for a single run.
         options: the options of pytest as typed.
         run_settings: all settings of a run, also from the environment and the ini file; a change means grading again.
-        pages: whether an HTML page is written for each submission.
+        pages, plots: whether an HTML page, or pictures, are written for each submission.
+        formats: names of other formats to write for each submission.
     """
 
     model: str
@@ -44,6 +49,8 @@ class ClassSettings:
     options: tuple[str, ...] = ()
     run_settings: Mapping[str, Any] = field(default_factory=dict)
     pages: bool = True
+    plots: bool = False
+    formats: tuple[str, ...] = ()
 
     @property
     def fingerprint(self) -> str:
@@ -52,14 +59,9 @@ class ClassSettings:
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
-def make_job(submission: Submission, settings: ClassSettings, out: Path, *, warmed_up: bool = False) -> Job:
-    """Build the job that grades one submission.
-
-    Args:
-        warmed_up: whether the fork server grades samples before its first job.
-    """
-    report = out / REPORTS / f"{submission.id}.json"
-    common = (
+def _common_args(settings: ClassSettings) -> tuple[str, ...]:
+    """The arguments that all runs share."""
+    return (
         *settings.options,
         f"--attn-model={settings.model}",
         f"--attn-device={settings.device}",
@@ -69,32 +71,30 @@ def make_job(submission: Submission, settings: ClassSettings, out: Path, *, warm
         "no:cacheprovider",
         "--color=no",
     )
+
+
+def make_job(submission: Submission, settings: ClassSettings, out: Path) -> Job:
+    """Build the job that grades one submission."""
+    stem = submission.file_stem or make_file_stem(submission.id)
+    report = out / REPORTS / f"{stem}.json"
     args = [
         f"--attn-student={submission.target}",
         f"--attn-report={report}",
-        *([f"--attn-html={out / PAGES / submission.id}.html"] if settings.pages else []),
-        *common,
+        *([f"--attn-html={out / PAGES / stem}.html"] if settings.pages else []),
+        *([f"--attn-plots={out / PLOTS / stem}"] if settings.plots else []),
+        *(f"--attn-format={name}:{out / name / stem}.txt" for name in settings.formats),
+        *_common_args(settings),
     ]
     return Job(
         id=submission.id,
         args=tuple(args),
         folder=str(settings.folder),
         report=str(report),
-        log=str(out / LOGS / f"{submission.id}.txt"),
+        log=str(out / LOGS / f"{stem}.txt"),
         model=settings.model,
         device=settings.device,
         seconds=settings.budget_seconds * 2 + GRACE_SECONDS,
-        warmup_args=common if warmed_up else (),
     )
-
-
-def copy_to_own_folder(submission: Submission, copies: Path) -> Submission:
-    """Copy a file out of a folder that it shares with other students: a submission can read its folder."""
-    folder = copies / submission.id
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    copied = Path(shutil.copy(submission.path, folder))
-    return replace(submission, path=copied, folder=copied)
 
 
 def grade_class(
@@ -121,25 +121,51 @@ def grade_class(
     Raises:
         KeyboardInterrupt: after an interrupt; finished outcomes are kept for `resume`.
     """
-    for name in (REPORTS, PAGES, LOGS):
+    for name in (REPORTS, PAGES, LOGS, *settings.formats):
         (out / name).mkdir(parents=True, exist_ok=True)
     journal = Journal(out / JOURNAL_FILE)
-    contents = {submission.id: submission.hash_content() for submission in submissions}
-    files_in_folder = Counter(submission.path.parent for submission in submissions)
-    todo = []
+    files_in_folder = Counter(each.path.parent for each in submissions if each.path is not None)
+    hashes: dict[str, str] = {}
+    members, jobs, skipped = [], [], []
     for submission in submissions:
-        job = make_job(submission, settings, out, warmed_up=len(submissions) >= WARMUP_MIN_SUBMISSIONS * processes)
-        if resume and journal.is_done(submission.id, contents[submission.id], settings.fingerprint, Path(job.report)):
-            on_outcome(journal.entries[submission.id].outcome, False)
-        elif files_in_folder[submission.path.parent] > 1:
-            own = copy_to_own_folder(submission, out / COPIES)
-            todo.append(make_job(own, settings, out, warmed_up=bool(job.warmup_args)))
-        else:
-            todo.append(job)
-    for outcome in _run_all(todo, processes, executor):
-        journal.append(Entry(outcome, contents[outcome.id], settings.fingerprint))
+        try:
+            if submission.problem:
+                raise UnusableSubmissionError(submission.problem)
+            hashes[submission.id] = submission.hash_content()
+            job = make_job(submission, settings, out)
+            if resume and journal.is_done(submission.id, hashes[submission.id], settings.fingerprint, Path(job.report)):
+                skipped.append(journal.entries[submission.id].outcome)
+            else:
+                assert submission.path is not None
+                if files_in_folder[submission.path.parent] > 1 or needs_copy(submission):
+                    job = make_job(copy_to_own_folder(submission, out / COPIES), settings, out)
+                jobs.append(job)
+            members.append(submission)
+        except (UnusableSubmissionError, OSError) as error:
+            if isinstance(error, OSError) and error.errno in MACHINE_ERRORS:
+                raise
+            problem = describe_error(error)
+            members.append(replace(submission, problem=problem))
+            skipped.append(Outcome(submission.id, "ungradable", -1, reason=problem))
+            _remove_outputs(submission, out)
+    write_class_list(out, members)
+    for outcome in skipped:
+        on_outcome(outcome, False)
+    if len(jobs) >= WARMUP_MIN_SUBMISSIONS * processes:
+        jobs = [replace(job, warmup_args=_common_args(settings)) for job in jobs]
+    outcomes = {outcome.id: outcome for outcome in skipped}
+    for outcome in _run_all(jobs, processes, executor):
+        journal.append(Entry(outcome, hashes[outcome.id], settings.fingerprint))
+        outcomes[outcome.id] = outcome
         on_outcome(outcome, True)
-    return [journal.entries[submission.id].outcome for submission in submissions]
+    return [outcomes[submission.id] for submission in submissions]
+
+
+def _remove_outputs(submission: Submission, out: Path) -> None:
+    """Remove what an earlier version of a submission left, so that it is not taken for this one's."""
+    stem = submission.file_stem or make_file_stem(submission.id)
+    for folder, suffix in ((REPORTS, "json"), (PAGES, "html"), (LOGS, "txt")):
+        (out / folder / f"{stem}.{suffix}").unlink(missing_ok=True)
 
 
 def _run_all(jobs: Sequence[Job], processes: int, executor: Executor | None) -> Iterator[Outcome]:

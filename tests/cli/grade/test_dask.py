@@ -15,9 +15,9 @@ from typer.testing import CliRunner
 
 from pytest_attn_grader.cli.app import app
 from pytest_attn_grader.cli.grade.dask import dask_executor
+from pytest_attn_grader.cli.grade.discovery import find_submissions
 from pytest_attn_grader.cli.grade.grade import ClassSettings, grade_class
 from pytest_attn_grader.cli.grade.runners import Outcome
-from pytest_attn_grader.cli.grade.submissions import find_submissions
 from pytest_attn_grader.errors import UsageError
 from tests.support.students import REFERENCE
 

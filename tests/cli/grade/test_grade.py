@@ -15,9 +15,11 @@ import psutil
 import pytest
 
 from pytest_attn_grader.cli.grade import grade
+from pytest_attn_grader.cli.grade.copies import copy_to_own_folder
+from pytest_attn_grader.cli.grade.discovery import find_submissions
 from pytest_attn_grader.cli.grade.grade import ClassSettings, grade_class, make_job
 from pytest_attn_grader.cli.grade.runners import RUNNERS, Job, Outcome, SubprocessRunner, run_job
-from pytest_attn_grader.cli.grade.submissions import Submission, find_submissions
+from pytest_attn_grader.cli.grade.submissions import Submission
 from tests.support.students import REFERENCE
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -83,7 +85,7 @@ def test_each_gets_what_a_run_of_its_own_gives(
     assert all((tmp_path / "out" / "pages" / f"{name}.html").is_file() for name in CLASS)
     alike = [each for each in submissions if each.id in {"good", "unscaled", "leaves"}]
     for submission in alike if rehearsed_from == 0 else alike[:1]:
-        job = make_job(grade.copy_to_own_folder(submission, tmp_path / "own"), settings, tmp_path / "out")
+        job = make_job(copy_to_own_folder(submission, tmp_path / "own"), settings, tmp_path / "out")
         alone = tmp_path / f"{submission.id}.json"
         args = tuple(arg.replace(job.report, str(alone)) for arg in job.args)
         SubprocessRunner().run(Job(**{**vars(job), "args": args, "log": str(tmp_path / "alone.txt")}))

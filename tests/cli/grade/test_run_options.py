@@ -17,7 +17,8 @@ def test_an_option_is_offered_or_set_for_each_submission() -> None:
     printed = CliRunner().invoke(app, ["grade", "--help"]).stdout
     for option in OPTIONS:
         flag = f"--{option.noun.replace('_', '-')} "
-        assert (flag in printed) != (option.noun in SET_BY_GRADE), option.noun
+        assert flag in printed or option.noun in SET_BY_GRADE, option.noun
+    assert {option.noun for option in RUN_OPTIONS} | SET_BY_GRADE == {option.noun for option in OPTIONS}
 
 
 @pytest.mark.parametrize(
