@@ -1,18 +1,16 @@
-"""The gradebook of a class: a CSV to import, and a page to look at. Both are views of the reports in a folder."""
+"""The gradebook of a class: a CSV to import, and a page to read. Both are views of the reports in a folder."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
+from pytest_attn_grader.cli.grade.class_list import ClassMember, read_class_list
 from pytest_attn_grader.cli.grade.grade import PAGES, REPORTS
+from pytest_attn_grader.cli.grade.identifiers import natural_key
 from pytest_attn_grader.errors import UsageError
 from pytest_attn_grader.reports.atomic_write import write_text_atomically
 from pytest_attn_grader.reports.escaping import escape_unprintable
@@ -21,28 +19,29 @@ from pytest_attn_grader.results.assessment import is_assessment
 from pytest_attn_grader.results.report import CATEGORIES, GradeReport
 
 CSV_FILE, PAGE_FILE = "gradebook.csv", "gradebook.html"
-TEMPLATES = Path(__file__).parent / "templates"
-# Evidence that is a number of the submission's own making: two that share all of them to six digits behave alike.
-FINGERPRINT = ("output_error", "weights_error")
-FINGERPRINT_DIGITS = 6
-SLOWEST = 5
 # A spreadsheet takes a cell that begins like this for a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
+# Failures of ordinary mistakes; the others may be attacks on the grader.
+_ORDINARY_FAILURES = frozenset({"raised", "import-error", "no-target"})
 
 
 @dataclass(frozen=True)
-class Row:
-    """One student's line.
+class GradebookRow:
+    """One row of the gradebook.
 
     Attributes:
-        report: None when the file cannot be read; `flags` says so.
-        page: where the page is, from the folder of the gradebook; None when there is none.
+        report: None when there is none; `flags` says why.
+        flags: why an instructor should look at the submission; none of it is a verdict.
+        notes: other facts, such as a late submission.
+        page: the path of its page from the folder of the gradebook; None when there is none.
     """
 
     id: str
     report: GradeReport | None
     flags: tuple[str, ...]
     page: str | None
+    student: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def verdict(self) -> str:
@@ -50,157 +49,118 @@ class Row:
 
     @property
     def share(self) -> float | None:
-        """Points earned as a share of 1; None when there is no verdict."""
+        """Points earned as a share of 1; None without a verdict."""
         if self.report is None or self.report.verdict == "ungradable" or not self.report.score.possible:
             return None
         return self.report.score.earned / self.report.score.possible
 
     @property
     def mistakes(self) -> tuple[str, ...]:
+        """The slugs of the diagnosis."""
         found = None if self.report is None else self.report.diagnosis
         return () if found is None else found.slugs
 
     @property
+    def adaptations(self) -> tuple[str, ...]:
+        """The names of what was adapted so that the submission fits."""
+        return () if self.report is None else tuple(each.name for each in self.report.student.adaptations)
+
+    @property
     def seconds(self) -> float:
+        """How long the run took."""
         return 0.0 if self.report is None else sum(phase.seconds for phase in self.report.timing)
 
 
-def read_class(folder: Path) -> list[Row]:
-    """Every report below the folder, by id.
+def read_class(folder: Path) -> list[GradebookRow]:
+    """A row for every member of the class list, or for every report where there is no list; in natural order of ids.
 
     Raises:
-        UsageError: there is none.
+        UsageError: there is neither a list nor a report.
     """
-    # Assessments lie beside the reports they are about.
-    files = [file for file in sorted((folder / REPORTS).glob("*.json")) if not is_assessment(file)]
-    if not files:
+    members = read_class_list(folder)
+    if members is None:
+        # Assessments are beside the reports they are about.
+        files = [file for file in (folder / REPORTS).glob("*.json") if not is_assessment(file)]
+        members = [ClassMember(file.stem, file.stem) for file in files]
+    if not members:
         raise UsageError(f"{folder} holds no {REPORTS}/*.json. Make them with: attn-grader grade … --out {folder}")
-    return [_read_row(file, folder) for file in files]
+    return [_read_row(member, folder) for member in sorted(members, key=lambda each: natural_key(each.id))]
 
 
-def _read_row(file: Path, folder: Path) -> Row:
-    page = f"{PAGES}/{file.stem}.html"
+def _read_row(member: ClassMember, folder: Path) -> GradebookRow:
+    if member.problem:
+        flags = (f"ungradable: {member.problem}",)
+        return GradebookRow(member.id, None, flags, None, member.student, member.notes)
+    page = f"{PAGES}/{member.file_stem}.html"
     linked = page if (folder / page).is_file() else None
+    report_file = folder / REPORTS / f"{member.file_stem}.json"
+    if not report_file.exists():
+        return GradebookRow(member.id, None, ("not graded yet",), linked, member.student, member.notes)
     try:
-        report = load_report(file)
+        report = load_report(report_file)
     except UsageError as error:
-        return Row(file.stem, None, (f"unreadable report: {error}",), linked)
-    return Row(file.stem, report, tuple(_flags(report)), linked)
+        return GradebookRow(member.id, None, (f"unreadable report: {error}",), linked, member.student, member.notes)
+    return GradebookRow(member.id, report, tuple(_flags(report)), linked, member.student, member.notes)
 
 
 def _flags(report: GradeReport) -> Iterable[str]:
-    """What a human should look at; none of it is a verdict."""
     if report.verdict == "ungradable":
         yield f"ungradable: {report.reason}"
     for name, times in sorted(report.student.library_calls.items()):
         yield f"calls {name} ({times} times)"
     failures = {check.failure.name for check in report.checks if check.failure is not None}
-    yield from sorted(failures - {"raised", "import-error", "no-target"})
+    yield from sorted(failures - _ORDINARY_FAILURES)
+    if report.verdict == "failed" and not failures and (report.diagnosis is None or not report.diagnosis.slugs):
+        yield "no known mistake"
 
 
-def write_gradebook(folder: Path) -> list[Row]:
+def write_gradebook(folder: Path) -> list[GradebookRow]:
     """Write the CSV and the page beside the reports.
 
     Raises:
         UsageError: there are no reports.
         OSError: the folder cannot be written.
     """
+    from pytest_attn_grader.cli.grade.gradebook_page import render_page
+
     rows = read_class(folder)
     write_text_atomically(folder / CSV_FILE, render_csv(rows))
-    write_text_atomically(folder / PAGE_FILE, render_overview(rows))
+    write_text_atomically(folder / PAGE_FILE, render_page(rows))
     return rows
 
 
-def render_csv(rows: Sequence[Row]) -> str:
-    """One row a student; a missing score is empty, never 0."""
+def render_csv(rows: Sequence[GradebookRow]) -> str:
+    """One line a row. A missing score is empty, never 0."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")  # RFC 4180
-    writer.writerow(["id", "verdict", "earned", "possible", *CATEGORIES, "diagnosis", "flags", "seconds"])
+    columns = ["id", "name", "verdict", "earned", "possible", *CATEGORIES]
+    writer.writerow([*columns, "diagnosis", "adapted", "flags", "notes", "seconds"])
     for row in rows:
-        scores = {} if row.report is None or row.share is None else row.report.score.by_category
-        known = row.report is not None and row.share is not None
+        score = None if row.report is None or row.share is None else row.report.score
+        by_category = {} if score is None else score.by_category
         writer.writerow(
             [
-                _cell(row.id),
+                _escape_cell(row.id),
+                _escape_cell(row.student),
                 row.verdict,
-                _points(row.report.score.earned) if row.report is not None and known else "",
-                _points(row.report.score.possible) if row.report is not None and known else "",
-                *(_points(scores[name].earned) if name in scores else "" for name in CATEGORIES),
-                _cell(" ".join(row.mistakes)),
-                _cell("; ".join(row.flags)),
+                "" if score is None else _format_points(score.earned),
+                "" if score is None else _format_points(score.possible),
+                *(_format_points(by_category[name].earned) if name in by_category else "" for name in CATEGORIES),
+                _escape_cell(" ".join(row.mistakes)),
+                _escape_cell(" ".join(row.adaptations)),
+                _escape_cell("; ".join(row.flags)),
+                _escape_cell("; ".join(row.notes)),
                 f"{row.seconds:.2f}",
             ]
         )
     return out.getvalue()
 
 
-def _points(value: float) -> str:
+def _format_points(value: float) -> str:
     return f"{value:.2f}".rstrip("0").rstrip(".")
 
 
-def _cell(text: str) -> str:
-    """A student's words as a spreadsheet may have them: one line, and no formula."""
+def _escape_cell(text: str) -> str:
+    """A text as a spreadsheet can take it: one line, and never a formula."""
     plain = " ".join(escape_unprintable(text).split())
     return f"'{plain}" if plain.startswith(_FORMULA) else plain
-
-
-def look_alikes(rows: Sequence[Row]) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
-    """Wrong submissions whose errors are the same on the same inputs: their ids, and the mistakes that have a name.
-
-    A common mistake makes the same numbers for everybody, so groups without a name come first. It is a pointer for a
-    human, never a verdict.
-    """
-    groups: dict[tuple[object, ...], list[Row]] = defaultdict(list)
-    for row in rows:
-        fingerprint = _fingerprint(row)
-        if fingerprint is not None:
-            groups[fingerprint].append(row)
-    found = [
-        (tuple(row.id for row in group), tuple(dict.fromkeys(slug for row in group for slug in row.mistakes)))
-        for group in groups.values()
-        if len(group) > 1
-    ]
-    return sorted(found, key=lambda each: (bool(each[1]), each[0]))
-
-
-def _fingerprint(row: Row) -> tuple[object, ...] | None:
-    """The errors of every check that failed with one, and the seeds they belong to; None when there are too few."""
-    if row.report is None or row.report.verdict != "failed":
-        return None
-    numbers = tuple(
-        (check.id, name, f"{value:.{FINGERPRINT_DIGITS - 1}e}")
-        for check in row.report.checks
-        if check.outcome == "failed"
-        for name in FINGERPRINT
-        if isinstance(value := check.evidence.get(name), float)
-    )
-    return (*sorted(row.report.seeds.items()), *numbers) if numbers else None
-
-
-def render_overview(rows: Sequence[Row]) -> str:
-    """The page: how the class did, which mistakes are common, what needs a human, and a line for each."""
-    shares = [row.share for row in rows if row.share is not None]
-    bins = Counter(min(int(share * 10), 9) for share in shares)
-    mistakes: dict[str, list[Row]] = defaultdict(list)
-    for row in rows:
-        for slug in row.mistakes:
-            mistakes[slug].append(row)
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=lambda value: escape_unprintable(value) if type(value) is str else value,
-    )
-    return environment.get_template("gradebook.html.j2").render(
-        rows=rows,
-        by_id={row.id: row for row in rows},
-        verdicts=Counter(row.verdict for row in rows),
-        median=median(shares) if shares else None,
-        bins=[bins[number] for number in range(10)],
-        mistakes=sorted(mistakes.items(), key=lambda each: (-len(each[1]), each[0])),
-        slowest=sorted(rows, key=lambda row: -row.seconds)[:SLOWEST],
-        alike=look_alikes(rows),
-        ungradable=[row for row in rows if row.verdict == "ungradable"],
-    )

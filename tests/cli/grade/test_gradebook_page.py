@@ -1,0 +1,153 @@
+"""The gradebook's page: what it shows, what it escapes, and its search and sorting in a real browser."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_attn_grader.cli.grade.class_list import write_class_list
+from pytest_attn_grader.cli.grade.gradebook import read_class, write_gradebook
+from pytest_attn_grader.cli.grade.gradebook_page import render_page
+from pytest_attn_grader.cli.grade.submissions import Submission
+from pytest_attn_grader.results.submission import Adaptation
+from tests.cli.grade.conftest import SCRIPT, write_report_file, wrong
+from tests.support.reports import check, report_of
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+HOSTILE = f"evil\u202e\x1b[2J{SCRIPT}\" onload='x'"
+
+
+class Tags(HTMLParser):
+    """The tags, links and ids of a page."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.links: list[str] = []
+        self.ids: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        self.tags.append(tag)
+        self.links += [values["href"] or ""] if "href" in values else []
+        self.ids += [values["id"] or ""] if "id" in values else []
+        assert not any(name.startswith("on") for name in values)
+
+
+def test_rows_with_a_flag_come_first_in_natural_order(folder: Path) -> None:
+    html = render_page(read_class(folder))
+    shown = re.findall(r'<td class="id" title="(\w+)"', html)
+    assert shown == ["dan", "eve", "fay", "gus", "ann", "bob", "cleo"]
+
+
+def test_mistakes_have_titles_explanations_and_links(folder: Path) -> None:
+    html = render_page(read_class(folder))
+    page = Tags(html)
+    assert page.links.count("#no-scale") == 2
+    assert "no-scale" in page.ids
+    assert "Bad:" in html
+    assert "Good:" in html
+
+
+def test_a_mistake_that_this_version_does_not_know_is_still_listed(tmp_path: Path) -> None:
+    write_report_file(tmp_path, "ann", wrong(0.1, "from-the-future"))
+    assert "from-the-future" in Tags(render_page(read_class(tmp_path))).ids
+
+
+def test_adaptations_and_notes_have_columns(tmp_path: Path) -> None:
+    report = report_of(check())
+    adapted = report.student.model_copy(update={"adaptations": (Adaptation(name="loop-heads", why="it is 3-D"),)})
+    write_report_file(tmp_path, "ann", report.model_copy(update={"student": adapted}))
+    write_class_list(tmp_path, [Submission("ann", file_stem="ann", student="Ann Lee", notes=("late",))])
+    html = render_page(read_class(tmp_path))
+    assert all(text in html for text in ("loop-heads", "it is 3-D", "Ann Lee", "late"))
+
+
+def test_names_are_escaped_and_only_the_pages_own_script_runs(tmp_path: Path) -> None:
+    write_class_list(tmp_path, [Submission(HOSTILE, file_stem="x", student=HOSTILE, notes=(HOSTILE,), problem=HOSTILE)])
+    html = render_page(read_class(tmp_path))
+    assert Tags(html).tags.count("script") == 1
+    (script,) = re.findall(r"<script>(.*)</script>", html, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in html
+    assert "\u202e" not in html
+    assert "\x1b" not in html
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    if CHROMIUM is None and "CI" not in os.environ:
+        pytest.skip("needs chromium (apt-get install chromium)")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def large_class(tmp_path: Path) -> Path:
+    """Twelve students with ids of different lengths."""
+    members = []
+    for number in range(1, 12):
+        stem = f"student{number}"
+        write_report_file(tmp_path, stem, wrong(number / 10, "no-scale") if number % 2 else report_of(check()))
+        members.append(Submission(stem, file_stem=stem, student=f"Name {number}"))
+    members.append(Submission("a.very.long.id.of.a.student@students.university.example", problem="the folder is empty"))
+    write_class_list(tmp_path, members)
+    write_gradebook(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.slow
+def test_search_sorting_and_links_in_a_browser(large_class: Path, browser: Any) -> None:
+    page = browser.new_context(viewport={"width": 1200, "height": 800}).new_page()
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto((large_class / "gradebook.html").as_uri())
+
+    def ids() -> list[str]:
+        return [text.strip() for text in page.locator("td.id:visible").all_inner_texts()]
+
+    assert len(ids()) == 12
+    assert ids()[0].startswith("a.very")
+    page.get_by_role("button", name="points").click()
+    assert page.locator("th[aria-sort=ascending]").inner_text().startswith("points")
+    page.locator("th button").first.click()
+    assert ids()[1:4] == ["student1", "student2", "student3"]
+    page.locator("th button").first.click()
+    assert ids()[0] == "student11"
+    page.fill("#search", "name 1 no-scale")
+    assert ids() == ["student11", "student1"]
+    assert page.inner_text("#shown") == "2 of 12 shown"
+    page.fill("#search", "")
+    page.locator("td a[href='#no-scale']").first.click()
+    assert page.locator("details#no-scale").get_attribute("open") is not None
+    assert not complaints
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_fits_the_window(width: int, scheme: str, large_class: Path, browser: Any) -> None:
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page = context.new_page()
+    page.goto((large_class / "gradebook.html").as_uri())
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    heights = page.locator("td.id").evaluate_all("cells => cells.map(cell => cell.clientHeight)")
+    assert max(heights) < 80, "an id wraps over many lines"
+    folder = os.environ.get("ATTN_TEST_SCREENSHOTS")
+    if folder:
+        page.screenshot(path=str(Path(folder) / f"gradebook-{width}-{scheme}.png"), full_page=True)
