@@ -12,7 +12,7 @@ from statistics import median
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from pytest_attn_grader.cli.grade.gradebook import GradebookRow
+from pytest_attn_grader.cli.grade.gradebook_rows import GradebookRow
 from pytest_attn_grader.cli.grade.look_alikes import find_look_alikes
 from pytest_attn_grader.errors import UsageError
 from pytest_attn_grader.reports.escaping import escape_unprintable
@@ -51,6 +51,7 @@ def render_page(rows: Sequence[GradebookRow]) -> str:
         natural_place={row.id: place for place, row in enumerate(rows)},
         flagged=sum(bool(row.flags) for row in rows),
         has_names=any(row.student for row in rows),
+        has_notes=any(row.notes for row in rows),
         verdicts=Counter(row.verdict for row in rows),
         median=median(shares) if shares else None,
         bins=[bins[number] for number in range(_BINS)],

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pytest_attn_grader.cli.grade.gradebook import GradebookRow
+from pytest_attn_grader.cli.grade.gradebook_rows import GradebookRow
 
 # Evidence that depends on the submission alone: two that share all of it to six digits behave the same.
 FINGERPRINT = ("output_error", "weights_error")

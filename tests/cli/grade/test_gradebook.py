@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from pytest_attn_grader.cli.grade.class_list import write_class_list
-from pytest_attn_grader.cli.grade.gradebook import read_class, write_gradebook
+from pytest_attn_grader.cli.grade.gradebook import write_gradebook
+from pytest_attn_grader.cli.grade.gradebook_rows import read_class
 from pytest_attn_grader.cli.grade.submissions import Submission
 from pytest_attn_grader.errors import UsageError
 from tests.cli.grade.conftest import write_report_file

@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from pytest_attn_grader.cli.grade.class_list import write_class_list
-from pytest_attn_grader.cli.grade.gradebook import read_class, write_gradebook
+from pytest_attn_grader.cli.grade.gradebook import write_gradebook
 from pytest_attn_grader.cli.grade.gradebook_page import render_page
+from pytest_attn_grader.cli.grade.gradebook_rows import read_class
 from pytest_attn_grader.cli.grade.submissions import Submission
 from pytest_attn_grader.results.submission import Adaptation
 from tests.cli.grade.conftest import SCRIPT, write_report_file, wrong

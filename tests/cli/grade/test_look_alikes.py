@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pytest_attn_grader.cli.grade.gradebook import read_class
+from pytest_attn_grader.cli.grade.gradebook_rows import read_class
 from pytest_attn_grader.cli.grade.look_alikes import find_look_alikes
 from tests.cli.grade.conftest import write_report_file, wrong
 
