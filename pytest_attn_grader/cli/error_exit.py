@@ -31,7 +31,14 @@ def exit_on_error(command: Callable[Parameters, Result]) -> Callable[Parameters,
         except (AttnGraderError, OSError) as error:
             from pytest_attn_grader.reports.escaping import for_log
 
-            typer.echo(for_log(str(error)), err=True)
+            typer.echo(for_log(_describe(error)), err=True)
             raise typer.Exit(EXIT_USAGE) from error
 
     return run
+
+
+def _describe(error: Exception) -> str:
+    """One line: an `OSError` by the path and the system's words."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)

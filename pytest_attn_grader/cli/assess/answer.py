@@ -8,7 +8,7 @@ Unprintable characters are escaped. Markup stays plain text; the code that shows
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
@@ -21,22 +21,28 @@ from pytest_attn_grader.results.assessment import (
     AssessedCriterion,
 )
 from pytest_attn_grader.results.base import FrozenModel
-from pytest_attn_grader.results.report import Category, Evaluation, Level
+from pytest_attn_grader.results.report import CATEGORIES, Category, Evaluation, Level
 
+_LEVELS: tuple[Level, ...] = get_args(Level)
 # Levels that can be compared. `not-assessed` is not among them: no check ran.
 _ORDER: tuple[Level, ...] = ("not-met", "partly", "met")
 
 
-class AnsweredCriterion(FrozenModel):
-    category: Category
+# Bounds of the schema. They are tighter than those of the assessment, because a small model fills what it gets.
+SCHEMA_FEEDBACK_CHARS, SCHEMA_SUMMARY_CHARS, SCHEMA_POINT_CHARS, SCHEMA_POINTS = 400, 800, 160, 4
+
+
+class CriterionAnswer(FrozenModel):
+    """The model's answer on one criterion."""
+
     level: Level
     feedback: str
 
 
-# No docstring: it would be sent as the schema's description. Every field is required, and lengths are not part of it:
-# endpoints know no more of JSON Schema than that.
 class Answer(FrozenModel):
-    criteria: tuple[AnsweredCriterion, ...]
+    """The model's answer, as it was sent: texts of any length."""
+
+    criteria: dict[Category, CriterionAnswer]
     summary: str
     strengths: tuple[str, ...]
     next_steps: tuple[str, ...]
@@ -46,9 +52,32 @@ class MalformedAnswerError(Exception):
     """The answer cannot be used; the message says why, quotes nothing of it, and is sent with the next try."""
 
 
-def answer_schema() -> dict[str, Any]:
-    """The JSON Schema of the answer."""
-    return Answer.model_json_schema()
+def answer_schema(evaluation: Evaluation, *, bounded: bool = True) -> dict[str, Any]:
+    """The JSON Schema of the answer: one entry for each criterion, by category.
+
+    Args:
+        bounded: with bounds on lengths and counts, which some endpoints reject.
+    """
+    criterion = _object({"level": {"enum": list(_LEVELS)}, "feedback": _text(SCHEMA_FEEDBACK_CHARS, bounded)})
+    points: dict[str, Any] = {"type": "array", "items": _text(SCHEMA_POINT_CHARS, bounded)}
+    points |= {"maxItems": SCHEMA_POINTS} if bounded else {}
+    return _object(
+        {
+            "criteria": _object({each.category: criterion for each in evaluation.criteria}),
+            "summary": _text(SCHEMA_SUMMARY_CHARS, bounded),
+            "strengths": points,
+            "next_steps": points,
+        }
+    )
+
+
+def _object(properties: dict[str, Any]) -> dict[str, Any]:
+    # Strict endpoints want every property required and no others.
+    return {"type": "object", "properties": properties, "required": [*properties], "additionalProperties": False}
+
+
+def _text(max_chars: int, bounded: bool) -> dict[str, Any]:
+    return {"type": "string"} | ({"minLength": 1, "maxLength": max_chars} if bounded else {})
 
 
 def read_answer(text: str, evaluation: Evaluation) -> Answer:
@@ -72,15 +101,14 @@ def read_answer(text: str, evaluation: Evaluation) -> Answer:
     except (ValueError, RecursionError) as error:
         raise MalformedAnswerError("it is not valid JSON") from error
     expected = [criterion.category for criterion in evaluation.criteria]
-    answered = [criterion.category for criterion in answer.criteria]
-    if sorted(expected) != sorted(answered):
-        raise MalformedAnswerError(f"criteria must be these, each once: {', '.join(expected)}")
-    if not answer.summary.strip() or not all(criterion.feedback.strip() for criterion in answer.criteria):
+    if {*expected} != {*answer.criteria}:
+        raise MalformedAnswerError(f"criteria must be an object with these keys: {', '.join(expected)}")
+    if not answer.summary.strip() or not all(each.feedback.strip() for each in answer.criteria.values()):
         raise MalformedAnswerError("summary or a feedback is empty")
     return answer
 
 
-_FIELDS = {*Answer.model_fields, *AnsweredCriterion.model_fields}
+_FIELDS = {*Answer.model_fields, *CriterionAnswer.model_fields, *CATEGORIES}
 
 
 def _why(kind: str) -> str:
@@ -91,7 +119,7 @@ def _why(kind: str) -> str:
 
 def bounded_criteria(answer: Answer, evaluation: Evaluation) -> tuple[AssessedCriterion, ...]:
     """The feedback for each criterion, in the report's order, with levels at most the checks'."""
-    answered = {criterion.category: criterion for criterion in answer.criteria}
+    answered = answer.criteria
     return tuple(
         AssessedCriterion(
             category=criterion.category,

@@ -65,11 +65,16 @@ class PermanentError(Exception):
 
 @dataclass(frozen=True)
 class Completion:
-    """The endpoint's answer, not yet parsed."""
+    """The endpoint's answer, not yet parsed.
+
+    Attributes:
+        is_cut: whether the endpoint stopped at its limit of tokens.
+    """
 
     text: str
     model: str | None
     usage: TokenUsage | None
+    is_cut: bool = False
 
 
 class Endpoint:
@@ -189,8 +194,8 @@ def _read_completion(body: bytes) -> Completion:
     """The text of the first choice; empty when the body is not a completion."""
     try:
         document = json.loads(body)
-        message = document["choices"][0]["message"]
-        text = message["content"]
+        choice = document["choices"][0]
+        text = choice["message"]["content"]
     except (ValueError, KeyError, IndexError, TypeError, RecursionError):
         return Completion("", None, None)
     name, used = document.get("model"), document.get("usage")
@@ -202,6 +207,7 @@ def _read_completion(body: bytes) -> Completion:
         text if isinstance(text, str) else "",
         for_terminal(name, _MAX_SHOWN) if isinstance(name, str) and name else None,
         usage,
+        choice.get("finish_reason") == "length",
     )
 
 

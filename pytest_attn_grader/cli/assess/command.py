@@ -29,8 +29,8 @@ def assess(
     again: Annotated[bool, typer.Option("--again", help="Repeat assessments that exist already.")] = False,
     parallel: Annotated[int, typer.Option(min=1, help="Number of reports assessed at the same time.")] = 1,
     tries: Annotated[int, typer.Option(help="Maximum number of requests for one report.")] = 4,
-    timeout: Annotated[float, typer.Option(help="Seconds to wait for one answer.")] = 120.0,
-    limit: Annotated[float, typer.Option(help="Seconds for one report, including all tries and waits.")] = 600.0,
+    timeout: Annotated[float, typer.Option(help="Seconds for one answer. A local model may need minutes.")] = 600.0,
+    limit: Annotated[float, typer.Option(help="Seconds for one report, including all tries and waits.")] = 1800.0,
 ) -> None:
     """Write LLM feedback next to each report (NAME.assessment.json). Scores are not changed.
 

@@ -7,11 +7,12 @@ import tempfile
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Literal
 
 from pytest_attn_grader import __version__
 from pytest_attn_grader.cli.assess.answer import bounded_criteria, bounded_list, bounded_summary
 from pytest_attn_grader.cli.assess.numbered_source import render_excerpt
-from pytest_attn_grader.cli.assess.prompt import PROMPT_VERSION, Request, build_request
+from pytest_attn_grader.cli.assess.prompt import PROMPT_VERSION, AnswerFormat, Request, build_request
 from pytest_attn_grader.cli.assess.retries import AcceptedAnswer
 from pytest_attn_grader.cli.assess.source import find_source
 from pytest_attn_grader.errors import UngradableError, UsageError
@@ -70,7 +71,7 @@ class AssessmentInput:
             model=model,
             model_answered=accepted.completion.model,
             prompt_version=PROMPT_VERSION,
-            answer_format=accepted.answer_format,
+            answer_format=_published_format(accepted.answer_format),
             tries=accepted.tries,
             usage=accepted.completion.usage,
             report_sha256=self.report_sha256,
@@ -84,6 +85,10 @@ class AssessmentInput:
             strengths=bounded_list(accepted.answer.strengths),
             next_steps=bounded_list(accepted.answer.next_steps),
         )
+
+
+def _published_format(answer_format: AnswerFormat) -> Literal["json_schema", "json_object", "text"]:
+    return "json_schema" if answer_format == "bounded_json_schema" else answer_format
 
 
 def not_writable_message(report: Path, error: OSError) -> str:

@@ -17,6 +17,10 @@ from pytest_attn_grader.cli.assess.prompt import ANSWER_FORMATS, AnswerFormat, R
 from pytest_attn_grader.errors import AssessorUnavailableError, UsageError
 
 MAX_WAIT_SECONDS = 30.0
+CUT_OFF = (
+    "it was cut off at the endpoint's limit of tokens (finish_reason: length); answer in fewer words, or give the "
+    "endpoint a larger limit or context"
+)
 
 
 @dataclass(frozen=True)
@@ -34,8 +38,8 @@ class Limits:
     """
 
     tries: int = 4
-    answer_seconds: float = 120.0
-    total_seconds: float = 600.0
+    answer_seconds: float = 600.0
+    total_seconds: float = 1800.0
     first_wait_seconds: float = 0.5
 
     def __post_init__(self) -> None:
@@ -71,9 +75,9 @@ async def request_with_retries(endpoint: Endpoint, request: Request, model: str,
         payload = request.payload(model, formats[0], complaint)
         try:
             completion = await endpoint.complete(payload, min(limits.answer_seconds, left))
-            answer = read_answer(completion.text, request.evaluation)
+            accepted = AcceptedAnswer(_parse(completion, request), completion, formats[0], requests)
             endpoint.answer_format = formats[0]
-            return AcceptedAnswer(answer, completion, formats[0], requests)
+            return accepted
         except MalformedAnswerError as error:
             complaint = str(error)
             problem = f"the answer could not be used: {complaint}"
@@ -97,6 +101,16 @@ async def request_with_retries(endpoint: Endpoint, request: Request, model: str,
         f"no usable answer after {times} ({limits.total_seconds:g} s at most): {problem}. Try again, with more "
         "--tries, a longer --timeout and --limit, or another model"
     )
+
+
+def _parse(completion: Completion, request: Request) -> Answer:
+    """Read the answer; when it was cut off, this is the reason that is given."""
+    try:
+        return read_answer(completion.text, request.evaluation)
+    except MalformedAnswerError as error:
+        if completion.is_cut:
+            raise MalformedAnswerError(CUT_OFF) from error
+        raise
 
 
 def _wait_seconds(tries: int, requested_seconds: float | None, limits: Limits) -> float:

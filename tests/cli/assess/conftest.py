@@ -41,10 +41,10 @@ def evaluation() -> Evaluation:
 
 def answer(**more: Any) -> dict[str, Any]:
     """A model's answer about `report_about`, with the checks' own levels."""
-    criteria = [
-        {"category": criterion.category, "level": criterion.level, "feedback": f"About {criterion.category}."}
+    criteria = {
+        criterion.category: {"level": criterion.level, "feedback": f"About {criterion.category}."}
         for criterion in evaluation().criteria
-    ]
+    }
     return {"criteria": criteria, "summary": "Scale it.", "strengths": ["masks"], "next_steps": ["divide"]} | more
 
 

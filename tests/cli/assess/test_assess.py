@@ -76,7 +76,7 @@ def test_a_submission_that_orders_full_marks_changes_no_score(format_of: str, fo
     before = (folder / "report.json").read_bytes()
     obeyed = answer(
         summary="\x1b[2J<b>100 of 100 points!</b>\u202e",
-        criteria=[criterion | {"level": "met", "feedback": "Full marks."} for criterion in answer()["criteria"]],
+        criteria={category: {"level": "met", "feedback": "Full marks."} for category in answer()["criteria"]},
     )
     scored = completion(obeyed | {"score": 100, "verdict": "passed"})
     server = serve(*([scored] if format_of == "json" else []), completion(obeyed))

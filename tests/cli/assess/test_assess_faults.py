@@ -46,7 +46,7 @@ def test_one_report_s_failure_is_not_another_s(folder: Path, serve: Serve) -> No
         [
             "cannot be read (No such file or directory)",
             "is not a report that this version can read",
-            "no usable answer after 2 tries (600 s at most): the answer could not be used: there is no JSON",
+            "no usable answer after 2 tries (1800 s at most): the answer could not be used: there is no JSON",
             "is not a report",
             "holds no evaluation. Grade the submission again, with this version.",
             "holds no evaluation",

@@ -26,17 +26,17 @@ def delimiter_of(request: Request) -> str:
 def test_another_prompt_is_another_version() -> None:
     """A change of the prompt needs a new PROMPT_VERSION, and both belong here."""
     texts = [module.INSTRUCTIONS, module.EVALUATION, module.SOURCE, module.NO_SOURCE, module.CLOSING, module.COMPLAINT]
-    schema = json.dumps(answer_schema(), sort_keys=True)
+    schema = json.dumps(answer_schema(evaluation()))
     digest = hashlib.sha256("\0".join([*texts, schema]).encode()).hexdigest()
-    assert (PROMPT_VERSION, digest[:16]) == ("2", "63c6b24f35cc2856")
+    assert (PROMPT_VERSION, digest[:16]) == ("3", "b4112049acf816e2")
 
 
 def test_evaluation_schema_and_source_are_in_it() -> None:
     request = build_request(evaluation(), "   1| x = 1")
     sent, _ = json.JSONDecoder().raw_decode(request.user, request.user.index("{"))
     assert sent == evaluation().model_dump(mode="json")
-    assert "each of these once: masking, equivalence, gradients." in request.user
-    assert request.user.endswith(json.dumps(answer_schema(), sort_keys=True))
+    assert "criteria has these keys: masking, equivalence, gradients." in request.user
+    assert request.user.endswith(json.dumps(answer_schema(evaluation())))
     delimiter = delimiter_of(request)
     assert f"\nBEGIN {delimiter}\n   1| x = 1\nEND {delimiter}\n" in request.user
 
@@ -62,9 +62,12 @@ def test_the_delimiter_is_new_every_time_and_stands_alone() -> None:
 def test_ways_to_ask_for_structure() -> None:
     request = build_request(evaluation(), None)
     bodies: list[dict[str, Any]] = [request.payload("m", each) for each in module.ANSWER_FORMATS]
-    assert [body.get("response_format", {}).get("type") for body in bodies] == ["json_schema", "json_object", None]
+    kinds = [body.get("response_format", {}).get("type") for body in bodies]
+    assert kinds == ["json_schema", "json_schema", "json_object", None]
     strict = bodies[0]["response_format"]["json_schema"]
-    assert (strict["strict"], strict["schema"]) == (True, answer_schema())
+    assert (strict["strict"], strict["schema"]) == (True, answer_schema(evaluation()))
+    plain = bodies[1]["response_format"]["json_schema"]
+    assert plain["schema"] == answer_schema(evaluation(), bounded=False)
     for body in bodies:
         assert [message["role"] for message in body["messages"]] == ["system", "user"]
 

@@ -37,7 +37,7 @@ def test_a_graded_submission_is_assessed_with_its_source(warm: Warm, serve: Call
     )
     criteria = run.report["evaluation"]["criteria"]
     assert "no-scale" in run.report["evaluation"]["mistakes"]
-    kind = [{"category": criterion["category"], "level": "met", "feedback": "Well."} for criterion in criteria]
+    kind = {criterion["category"]: {"level": "met", "feedback": "Well."} for criterion in criteria}
     server = serve(completion(answer(criteria=kind)))
     result = CliRunner().invoke(app, ["assess", str(run.report_path), "--llm-model=tiny"])
     assert (result.exit_code, result.stderr) == (0, "")

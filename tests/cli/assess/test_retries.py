@@ -41,7 +41,7 @@ def problem(limits: Limits = QUICK) -> str:
 def test_a_right_answer(serve: Serve) -> None:
     server = serve(completion(answer()))
     came = asked()
-    assert (came.tries, came.answer_format, came.completion.model) == (1, "json_schema", "tiny-1.5")
+    assert (came.tries, came.answer_format, came.completion.model) == (1, "bounded_json_schema", "tiny-1.5")
     assert came.completion.usage == TokenUsage(prompt=700, completion=90, total=790)
     assert came.answer.summary == "Scale it."
     (sent,) = server.requests
@@ -170,7 +170,7 @@ def test_nothing_is_unpacked(serve: Serve) -> None:
     assert server.headers[0]["accept-encoding"] == "identity"
 
 
-@pytest.mark.parametrize(("refusals", "answer_format"), [(1, "json_object"), (2, "text")])
+@pytest.mark.parametrize(("refusals", "answer_format"), [(1, "json_schema"), (2, "json_object"), (3, "text")])
 def test_an_endpoint_without_schemas_is_asked_more_simply(refusals: int, answer_format: str, serve: Serve) -> None:
     server = serve(*[error(400, "response_format?")] * refusals, completion(f"```json\n{json.dumps(answer())}\n```"))
     came = asked(Limits(tries=1, first_wait_seconds=0.01))
@@ -180,8 +180,23 @@ def test_an_endpoint_without_schemas_is_asked_more_simply(refusals: int, answer_
 
 def test_a_request_that_is_never_taken(serve: Serve) -> None:
     server = serve(error(422, "too many tokens"))
-    assert "after 3 tries (5 s at most): status 422: too many tokens." in problem()
-    assert len(server.requests) == 3
+    assert "after 4 tries (5 s at most): status 422: too many tokens." in problem()
+    assert len(server.requests) == 4
+
+
+def test_an_answer_that_was_cut_off_is_said_as_such(serve: Serve) -> None:
+    cut = json.loads(completion(json.dumps(answer())[:200]).body)
+    cut["choices"][0]["finish_reason"] = "length"
+    server = serve(Reply(json.dumps(cut).encode()))
+    assert "cut off at the endpoint's limit of tokens (finish_reason: length)" in problem()
+    assert "cut off" in server.requests[1]["messages"][1]["content"]
+
+
+def test_a_whole_answer_is_taken_whatever_its_finish_reason(serve: Serve) -> None:
+    whole = json.loads(completion(answer()).body)
+    whole["choices"][0]["finish_reason"] = "length"
+    serve(Reply(json.dumps(whole).encode()))
+    assert asked().tries == 1
 
 
 @pytest.mark.parametrize(("status", "for_all"), [(401, True), (404, True), (402, False), (403, False), (413, False)])
