@@ -9,11 +9,16 @@ from pathlib import Path
 
 
 def write_text_atomically(path: Path, text: str) -> None:
-    """Write a temporary file next to the target, then rename it.
+    """Write a temporary file next to the target, then rename it. Links are written through, pipes are written to.
 
     Raises:
         OSError: the file cannot be written; the target is unchanged.
     """
+    path = Path(os.path.realpath(path))
+    if path.exists() and not path.is_file():
+        # A pipe or a device cannot be replaced.
+        path.write_text(text, encoding="utf-8")
+        return
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
