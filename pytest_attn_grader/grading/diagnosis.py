@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ from pytest_attn_grader.attention.probes import TRAIN_DROPOUT_P, Capabilities, P
 from pytest_attn_grader.misconceptions.diagnose import diagnose
 from pytest_attn_grader.misconceptions.mismatches import PredictionCache
 from pytest_attn_grader.submission.function_attention import RANKS, FunctionAttention
+from pytest_attn_grader.submission.target import read_sources
 
 if TYPE_CHECKING:
     import torch
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from pytest_attn_grader.submission.contract import Contract
     from pytest_attn_grader.submission.student import Student
     from pytest_attn_grader.submission.student_attention import StudentAttention
+    from pytest_attn_grader.submission.target import Target
 
 # After one of these the next probe would only cost its time limit too.
 _FATAL_FAILURES = frozenset({"timeout", "out-of-memory", "crashed", "exited", "output-flood"})
@@ -42,6 +45,20 @@ def unfitted_attention(student: Student, contract: Contract, failure: Failure) -
     return FunctionAttention(student, contract, RANKS[0])
 
 
+def read_source_text(target: Target) -> str:
+    """The text of the target's file, of a notebook the code without magics; empty where it cannot be read."""
+    path = target.path
+    text = read_sources(target).get(path, b"").decode("utf-8", "replace")
+    if path.suffix != ".ipynb":
+        return text
+    try:
+        cells = [cell for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
+        lines = [line for cell in cells for line in "".join(cell["source"]).splitlines()]
+    except (ValueError, KeyError, TypeError):
+        return ""
+    return "\n".join(line for line in lines if not line.lstrip().startswith(("%", "!")))
+
+
 def run_diagnosis(
     attention: StudentAttention,
     *,
@@ -53,6 +70,7 @@ def run_diagnosis(
     predictions: PredictionCache | None = None,
     observed: Mapping[str, ProbeResult] | None = None,
     seconds: float = math.inf,
+    source: str = "",
 ) -> Diagnosis | None:
     """Ask a fresh instance of the submission, because what earlier calls left behind may be the very mistake.
 
@@ -62,6 +80,7 @@ def run_diagnosis(
         sees_all: whether every token is to see every other; see `build_probe`.
         predictions: what the catalogue answers to these probes, shared among submissions.
         observed: what it answered to probes of the same names and inputs before; good enough when there is no time.
+        source: its text; see `diagnose`.
         seconds: wall clock that may be spent on asking it.
     """
     contract = attention.contract
@@ -80,6 +99,7 @@ def run_diagnosis(
         {probe.name: probe for probe in probes if probe.name in attempts},
         mask_convention=contract.mask_convention,
         hints=hints,
+        source=source,
         predictions=predictions
         or once(lambda: ("predictions", *(probe.fingerprint for probe in probes)), PredictionCache),
     )

@@ -233,17 +233,19 @@ class GradingSession(StudentUnderTest):
 
     def diagnosis(self, predictions: PredictionCache | None = None) -> Diagnosis | None:
         """Which known mistake the submission makes; None when none of its answers is wrong, or hints are off."""
-        from pytest_attn_grader.grading.diagnosis import run_diagnosis, unfitted_attention
+        from pytest_attn_grader.grading.diagnosis import read_source_text, run_diagnosis, unfitted_attention
         from pytest_attn_grader.misconceptions.diagnose import diagnose_failure
 
         with self.clock.phase("diagnosis"):
+            source = read_source_text(self.target)
             attention: StudentAttention | None = None
             if self.call_failure is None:
                 attention = self.student
             elif self.contract_failure is None:
                 attention = unfitted_attention(self.student_process, self.contract, self.call_failure)
             if attention is None:
-                return diagnose_failure(self.call_failure, hints=self.settings.hints) if self.call_failure else None
+                failure, hints = self.call_failure, self.settings.hints
+                return None if failure is None else diagnose_failure(failure, hints=hints, source=source)
             return run_diagnosis(
                 attention,
                 seed=self.settings.seed,
@@ -254,6 +256,7 @@ class GradingSession(StudentUnderTest):
                 predictions=predictions,
                 observed={name: each.student for name, each in self._observations.items()},
                 seconds=self.seconds_left - REPORT_RESERVE_SECONDS,
+                source=source,
             )
 
     @property

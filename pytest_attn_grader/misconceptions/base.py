@@ -29,8 +29,10 @@ from pytest_attn_grader.misconceptions.stages import StagedAttention, StageOverr
 
 if TYPE_CHECKING:
     from pytest_attn_grader.misconceptions.observations import Recognition, SubmissionObservations
+    from pytest_attn_grader.misconceptions.source import SubmissionSource
 
 Recogniser = Callable[["SubmissionObservations"], "Recognition | None"]
+SourceTest = Callable[["SubmissionSource"], bool]
 ParameterFitter = Callable[["SubmissionObservations"], tuple[StageOverride, ...]]
 
 FAMILIES: Mapping[str, str] = {
@@ -77,6 +79,7 @@ class Misconception:
         calls).
         fit: variants with a constant that is read off the student's numbers.
         by_numbers: whether running `changes` on the student's probes and comparing numbers can show it.
+        shown_by: whether the source shows it, which decides between mistakes whose numbers are the same.
         counted: False for what is worth knowing but is no fault.
     """
 
@@ -96,6 +99,7 @@ class Misconception:
     fit: ParameterFitter | None = None
     by_numbers: bool = True
     counted: bool = True
+    shown_by: SourceTest | None = None
 
     @property
     def attention(self) -> StagedAttention:
@@ -118,6 +122,7 @@ def misconception(
     fit: ParameterFitter | None = None,
     by_numbers: bool = True,
     counted: bool = True,
+    shown_by: SourceTest | None = None,
 ) -> Callable[[Callable[..., Any]], Misconception]:
     """Turn a wrong stage and its docstring into a `Misconception`.
 
@@ -150,6 +155,7 @@ def misconception(
             fit=fit,
             by_numbers=by_numbers,
             counted=counted,
+            shown_by=shown_by,
         )
 
     return make

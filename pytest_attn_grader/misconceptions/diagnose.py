@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pytest_attn_grader.attention.probes import Probe, ProbeResult
+from pytest_attn_grader.attention.probes import INPUT_NAMES, Probe, ProbeResult
 from pytest_attn_grader.attention.tolerances import ProbeTolerance, derive_tolerance
 from pytest_attn_grader.misconceptions.base import FAMILIES, Misconception
 from pytest_attn_grader.misconceptions.catalogue.registry import MISCONCEPTIONS
@@ -13,6 +13,7 @@ from pytest_attn_grader.misconceptions.explanation import Explanation
 from pytest_attn_grader.misconceptions.mismatches import PredictionCache
 from pytest_attn_grader.misconceptions.observations import SubmissionObservations
 from pytest_attn_grader.misconceptions.search import Search
+from pytest_attn_grader.misconceptions.source import SubmissionSource
 from pytest_attn_grader.results.report import Diagnosis
 from pytest_attn_grader.results.submission import Failure
 
@@ -26,6 +27,7 @@ def diagnose(
     mask_convention: str = "keep",
     hints: str = "explain",
     predictions: PredictionCache | None = None,
+    source: str = "",
 ) -> Diagnosis | None:
     """Name the mistake in a submission, or say honestly that it is none of the known ones.
 
@@ -36,6 +38,7 @@ def diagnose(
         tolerances: tolerances by probe; those that are missing are worked out.
         mask_convention: "keep", "additive", "blocked", or "none" for a submission that masks by itself.
         hints: "none" (no diagnosis), "nudge" (where to look), "explain" (what and why), "fix" (what to write instead).
+        source: the text of the submission, which decides between mistakes whose numbers are the same.
         predictions: shared among submissions that get the same probes, so that mistakes are run once.
 
     Returns:
@@ -43,17 +46,19 @@ def diagnose(
     """
     if hints == "none":
         return None
-    case = _case(attempts, probes, references or {}, tolerances or {}, mask_convention)
+    case = _case(attempts, probes, references or {}, tolerances or {}, mask_convention, source)
     explanation = Search(case, predictions).run()
     return None if explanation is None else _worded(explanation, case, hints)
 
 
-def diagnose_failure(failure: Failure, *, hints: str = "explain") -> Diagnosis | None:
+def diagnose_failure(failure: Failure, *, hints: str = "explain", source: str = "") -> Diagnosis | None:
     """The same for a submission that never got as far as a probe: it does not import, or has no target."""
     if hints == "none":
         return None
     record = ProbeResult(probe="import", failure=failure)
-    case = SubmissionObservations(attempts={"import": record}, probes={}, references={}, tolerances={})
+    case = SubmissionObservations(
+        attempts={"import": record}, probes={}, references={}, tolerances={}, source=SubmissionSource(source)
+    )
     for known in MISCONCEPTIONS:
         finding = known.recognise(case) if known.family in {"broken", "dtype"} and known.recognise is not None else None
         if finding is not None:
@@ -67,12 +72,15 @@ def _case(
     references: Mapping[str, ProbeResult],
     tolerances: Mapping[str, ProbeTolerance],
     mask_convention: str,
+    source: str,
 ) -> SubmissionObservations:
     all_references, all_tolerances = dict(references), dict(tolerances)
     for name in attempts:
         if name not in all_references or name not in all_tolerances:
             all_references[name], all_tolerances[name] = derive_tolerance(probes[name])
-    return SubmissionObservations(dict(attempts), dict(probes), all_references, all_tolerances, mask_convention)
+    return SubmissionObservations(
+        dict(attempts), dict(probes), all_references, all_tolerances, mask_convention, SubmissionSource(source)
+    )
 
 
 def _worded(explanation: Explanation, case: SubmissionObservations, hints: str) -> Diagnosis:
@@ -88,7 +96,7 @@ def _worded(explanation: Explanation, case: SubmissionObservations, hints: str) 
         )
         message += f" The same numbers come from one that {others}."
     if explanation.unexplained:
-        message += f" Something else is wrong besides: {'; '.join(describe_evidence(case)[-1:])}."
+        message += f" Something else is wrong: {_unexplained(explanation, case)}."
     diagnosis = _named(explanation.mistakes, message, hints)
     by_numbers = len(explanation.findings) < len(explanation.mistakes)
     return diagnosis.model_copy(
@@ -117,6 +125,17 @@ def _message(explanation: Explanation) -> str:
     return f"Your attention has {len(explanation.mistakes)} mistakes, the most fundamental first: {listed}." + (
         f" An attention that makes them gives your numbers ({agreement})." if by_numbers else ""
     )
+
+
+def _unexplained(explanation: Explanation, case: SubmissionObservations) -> str:
+    """What is left, by what differs: "the gradient of key with one example, heads of 16 dimensions"."""
+    words = {"answer": "an exception, or another one,", "backward": "the backward pass", "output": "the output"}
+    words |= {"weights": "the weights", **{name: f"the gradient of {name}" for name in INPUT_NAMES}}
+    by_aspect: dict[str, list[str]] = {}
+    for name, aspect in sorted(explanation.unexplained, key=lambda fault: [*case.attempts].index(fault[0])):
+        text = words.get(aspect, f"{aspect.removesuffix(' after')} is changed")
+        by_aspect.setdefault(text, []).append(case.probes[name].title)
+    return "; ".join(f"{text} with {', '.join(titles[:3])}" for text, titles in by_aspect.items())
 
 
 def _evidence_for(mistake: Misconception, explanation: Explanation) -> str:

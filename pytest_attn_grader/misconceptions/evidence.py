@@ -1,4 +1,4 @@
-"""The best evidence when no known mistake fits: what is right, what is not, and where it begins."""
+"""The evidence when no known mistake fits: what is right, what is wrong, and from which probe on."""
 
 from __future__ import annotations
 
@@ -40,6 +40,8 @@ def _failures(case: SubmissionObservations) -> Iterator[str]:
     message = "" if failure is None else failure.message.partition("\n")[0]
     where = "every probe" if len(failed) == len(case.attempts) else f"{len(failed)} of {len(case.attempts)} probes"
     yield f"no answer on {where}, first with {case.probes[failed[0]].title}: {message}"
+    if case.source.imports("numpy") and not case.source.calls("softmax", "masked_fill"):
+        yield "it computes with numpy; query, key and value are torch tensors with gradients, so use torch's functions"
 
 
 def _right(case: SubmissionObservations, name: str) -> bool:
@@ -60,6 +62,9 @@ def _shapes(case: SubmissionObservations, name: str) -> Iterator[str]:
     output, probe = case.attempts[name].attn_output, case.probes[name]
     if output is None or output.shape == probe.query.shape:
         return
+    weights_shape = (*probe.query.shape[:-1], probe.key.shape[-2])
+    if output.shape == weights_shape:
+        yield f"the first value that is returned has the shape of the weights, {weights_shape}; return the output first"
     yield f"the output has the shape {tuple(output.shape)} instead of {tuple(probe.query.shape)}"
     exact = case.references[name].attn_output
     if exact is None:

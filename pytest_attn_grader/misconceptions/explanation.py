@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from pytest_attn_grader.misconceptions.base import Misconception
-from pytest_attn_grader.misconceptions.catalogue.registry import MISCONCEPTIONS
+from pytest_attn_grader.misconceptions.catalogue.registry import MISCONCEPTIONS, find_misconception
 from pytest_attn_grader.misconceptions.hypotheses import Hypothesis
 from pytest_attn_grader.misconceptions.mismatches import Fault, MismatchFinder
 from pytest_attn_grader.misconceptions.observations import Recognition
@@ -57,6 +57,9 @@ class ExplanationRanker:
         twins = [
             mistake.slug for explanation in fitting for mistake in explanation.mistakes if mistake.slug not in named
         ]
+        if len(best.mistakes) == 1 and self._is_shown(best.mistakes[0]) > 0:
+            # The source has decided.
+            twins = [slug for slug in twins if self._is_shown(find_misconception(slug)) > 0]
         twins += [slug for mistake in best.mistakes if len(best.mistakes) > 1 for slug in self._twins(mistake)]
         return replace(best, look_alikes=tuple(dict.fromkeys(slug for slug in twins if slug not in named)))
 
@@ -67,7 +70,19 @@ class ExplanationRanker:
             for mistake in explanation.mistakes
             if mistake.slug in {"additive-as-bool", "mask-inverted"}
         ]
-        return (explanation.fitted, sum(odd), [MISCONCEPTIONS.index(mistake) for mistake in explanation.mistakes])
+        shown = sum(self._is_shown(mistake) for mistake in explanation.mistakes)
+        return (
+            explanation.fitted,
+            sum(odd),
+            -shown,
+            [MISCONCEPTIONS.index(mistake) for mistake in explanation.mistakes],
+        )
+
+    def _is_shown(self, mistake: Misconception) -> int:
+        """1 where the source shows the mistake, -1 where it could and does not, 0 where it says nothing."""
+        if mistake.shown_by is None or not self._case.source.is_known:
+            return 0
+        return 1 if mistake.shown_by(self._case.source) else -1
 
     def _twins(self, mistake: Misconception) -> Iterator[str]:
         """Look-alikes that were left out of the search for pairs, because their numbers are the same."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cached_property
 
 import torch
 
@@ -73,6 +74,9 @@ class MismatchFinder:
 
     def explains_all(self, hypothesis: Hypothesis) -> bool:
         """Whether nothing is left unexplained; stops at the first probe that does not fit, the doubtful ones first."""
+        if not self._has_finite_numbers and not (hypothesis is CORRECT or hypothesis.is_catalogued):
+            # What is NaN everywhere equals nothing that was put together for it.
+            return False
         if hypothesis in self._faults:
             return not self.unexplained(self._faults[hypothesis])
         if hypothesis not in self._refuted:
@@ -83,6 +87,13 @@ class MismatchFinder:
                     self._refuted.add(hypothesis)
                     break
         return hypothesis not in self._refuted
+
+    @cached_property
+    def _has_finite_numbers(self) -> bool:
+        """Whether some output is finite somewhere, or there is none at all to compare."""
+        outputs = [record.attn_output for name, record in self.case.attempts.items() if name in self.names]
+        numbers = [output for output in outputs if output is not None]
+        return not numbers or any(bool(output.isfinite().any()) for output in numbers)
 
     def fits_first(self, hypothesis: Hypothesis) -> bool:
         """Whether the forward pass of the first probe fits, which rules most candidates out cheaply."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
@@ -13,7 +13,9 @@ from torch import Tensor
 from pytest_attn_grader.attention.probes import Probe, ProbeResult, max_abs_error, real_rows
 from pytest_attn_grader.attention.reference import causal_keep_mask
 from pytest_attn_grader.attention.tolerances import ProbeTolerance
+from pytest_attn_grader.misconceptions.source import SubmissionSource
 
+_LINE = re.compile(r":(\d+)$")
 _SIZE = re.compile(r"\((\d+)\)|size (\d+)|\b(\d+)\b")
 
 
@@ -43,6 +45,7 @@ class SubmissionObservations:
         attempts: what the student did, by probe, in the order in which it was asked.
         references: the float64 reference on each of those probes (without dropout).
         mask_convention: "keep", "additive", "blocked", or "none" when the submission masks by itself.
+        source: its text, where it is known.
     """
 
     attempts: Mapping[str, ProbeResult]
@@ -50,6 +53,7 @@ class SubmissionObservations:
     references: Mapping[str, ProbeResult]
     tolerances: Mapping[str, ProbeTolerance]
     mask_convention: str = "keep"
+    source: SubmissionSource = field(default_factory=SubmissionSource)
 
     @cached_property
     def candidate_probes(self) -> Mapping[str, Probe]:
@@ -92,6 +96,13 @@ class SubmissionObservations:
         record = self.attempts[name]
         failure = record.failure or record.gradient_failure
         return "" if failure is None else f"{failure.message}\n{failure.traceback}"
+
+    def failing_line(self, name: str) -> str:
+        """The line of the source at which a probe failed; empty where there is none."""
+        failure = self.attempts[name].failure or self.attempts[name].gradient_failure
+        number = _LINE.search(failure.where or "") if failure is not None else None
+        lines = self.source.text.splitlines()
+        return lines[int(number[1]) - 1].strip() if number and 0 < int(number[1]) <= len(lines) else ""
 
     def failure_mentions(self, name: str, words: Sequence[str]) -> bool:
         message = self.failure_message(name).lower()
@@ -180,20 +191,48 @@ class SubmissionObservations:
         found = self._implied_scores(name)
         return None if found is None else _one_number((found[0] - found[1])[~found[2]])
 
-    def score_factor(self, name: str) -> float | None:
-        """The factor on all scores that turns the reference's weights into the student's; None when there is none."""
+    def score_factor(self, name: str, scores: Tensor | None = None) -> float | None:
+        """The one factor on the scores that explains every weight of the student; None when there is none.
+
+        Args:
+            scores: ``(batch, num_heads, query_len, key_len)``; None means the right ones.
+        """
         found = self._implied_scores(name)
         if found is None:
             return None
         implied, exact, keep = found
         usable = keep & implied.isfinite()
+        if scores is not None:
+            exact = real_rows(scores, self.probes[name])
         reference_scores, student_scores = _centred(exact, usable), _centred(implied, usable)
-        norm = float(reference_scores.square().sum())
-        if norm == 0:
+        norm, size = float(reference_scores.square().sum()), float(student_scores.abs().max())
+        if norm == 0 or size == 0:
             return None
         factor = float((reference_scores * student_scores).sum()) / norm
-        rest = float((student_scores - factor * reference_scores).abs().max())
-        return factor if rest < 1e-2 * max(1.0, abs(factor)) and abs(factor - 1) > 1e-3 else None
+        residual = float((student_scores - factor * reference_scores).abs().max())
+        return factor if residual < 1e-3 * size and abs(factor - 1) > 1e-3 else None
+
+    def kept_weights(self, name: str) -> Tensor | None:
+        """The student's whole weights on a probe, if they are finite and of the right shape."""
+        record = self.attempts.get(name)
+        if record is None or record.attn_weights is None:
+            return None
+        probe = self.probes[name]
+        right_shape = record.attn_weights.shape == (*probe.query.shape[:-1], probe.key.shape[-2])
+        return record.attn_weights if right_shape and bool(record.attn_weights.isfinite().all()) else None
+
+    def distance_slopes(self, name: str) -> Tensor | None:
+        """By how much each head's scores fall with every token of distance; None unless that explains all of them."""
+        found = self._implied_scores(name)
+        if found is None:
+            return None
+        implied, exact, keep = found  # (rows, num_heads, key_len)
+        usable = keep & implied.isfinite()
+        positions = torch.arange(implied.shape[-1], dtype=torch.float64).expand_as(implied)
+        difference, position = _centred(implied - exact, usable), _centred(positions, usable)
+        slopes = (difference * position).sum((0, 2)) / position.square().sum((0, 2)).clamp_min(1e-12)  # (num_heads,)
+        residual = (difference - slopes[:, None] * position).abs().max()
+        return slopes if float(residual) < 1e-3 * max(1.0, float(difference.abs().max())) else None
 
     def _implied_scores(self, name: str) -> tuple[Tensor, Tensor, Tensor] | None:
         """Scores that give the student's weights, the right scores, and which keys are kept; on judged rows.

@@ -1,31 +1,64 @@
-"""Code that gives no answer at all: it does not parse, a name is missing, nothing is returned."""
+"""Code that gives no output at all: it does not parse or import, a name is missing, nothing is returned."""
 
 from __future__ import annotations
 
+import re
+import sys
 from typing import NoReturn
 
 from pytest_attn_grader.misconceptions.base import misconception
 from pytest_attn_grader.misconceptions.observations import Recognition, SubmissionObservations
 from pytest_attn_grader.misconceptions.stages import Inputs
 
+_MARKERS = ("<<<<<<<", ">>>>>>>", "=======\n")
+_DOES_NOT_PARSE = ("SyntaxError", "IndentationError", "TabError")
+# Syntax by the version of Python that introduced it.
+_NEWER_SYNTAX = (
+    (re.compile(r"^\s*except [^(\n:]*,[^(\n:]*:", re.M), (3, 14), "except with several types and no parentheses"),
+    (re.compile(r"\bt([\"'])"), (3, 14), "a template string t'...'"),
+    (re.compile(r"^\s*type \w+(\[[^\]\n]*\])? = ", re.M), (3, 12), "a type statement"),
+    (re.compile(r"^\s*(?:async )?(?:def|class) \w+\[", re.M), (3, 12), "a type parameter in brackets"),
+    (
+        re.compile(r"\bf([\"'])(?:(?!\1)[^\n{]|\{\{)*\{(?:(?!\1)[^}\n])*\1", re.M),
+        (3, 12),
+        "an f-string with quotes of the same kind inside",
+    ),
+    (re.compile(r"^\s*except\*", re.M), (3, 11), "except*"),
+)
 
-def _does_not_parse(case: SubmissionObservations) -> Recognition | None:
-    return (
-        case.raised("SyntaxError", "the file is not valid Python")
-        or case.raised("IndentationError", "the file is not valid Python")
-        or case.raised("TabError", "the file is not valid Python")
+
+def _parse_failure(case: SubmissionObservations, evidence: str) -> Recognition | None:
+    found = (case.raised(kind, evidence) for kind in _DOES_NOT_PARSE)
+    return next((finding for finding in found if finding is not None), None)
+
+
+def _has_markers(case: SubmissionObservations) -> bool:
+    return any(marker in case.source.text for marker in _MARKERS[:2]) or any(
+        marker in case.failure_message(name) for name in case.attempts for marker in _MARKERS[:2]
     )
 
 
+def _newer_syntax(case: SubmissionObservations) -> str | None:
+    for pattern, version, what in _NEWER_SYNTAX:
+        if sys.version_info < version and pattern.search(case.source.text):
+            return (
+                f"{what} requires Python {version[0]}.{version[1]}; this is {sys.version_info[0]}.{sys.version_info[1]}"
+            )
+    return None
+
+
+def _has_conflict(case: SubmissionObservations) -> Recognition | None:
+    return _parse_failure(case, "git's marker lines are still in the file") if _has_markers(case) else None
+
+
 @misconception(
-    "AG001", "merge-conflict", replaces="prepare", family="broken", by_numbers=False, recognise=_does_not_parse
+    "AG001", "merge-conflict", replaces="prepare", family="broken", by_numbers=False, recognise=_has_conflict
 )
 def merge_conflict(_: Inputs) -> NoReturn:
-    """does not parse: Python cannot read the file.
+    """still has the marker lines of a merge conflict in it, so that Python cannot read the file.
 
-    The message of a SyntaxError names the line, and the mistake is there or just before it: an unclosed bracket, a
-    missing colon, a wrong indentation, or lines such as <<<<<<< HEAD and ======= that git leaves when two versions
-    could not be merged.
+    Where git could not merge two versions it writes both into the file, between the lines <<<<<<<, ======= and >>>>>>>.
+    None of these lines is Python.
 
     Bad:
         <<<<<<< HEAD
@@ -33,14 +66,142 @@ def merge_conflict(_: Inputs) -> NoReturn:
         (one of the two versions, without the marker lines)
 
     Effect: Nothing runs.
-    Nudge: Run python on your file and look at the line it names, and the one before it.
-    Fix: Keep one of the versions and delete the lines with <<<<<<<, ======= and >>>>>>>; close every bracket.
+    Nudge: Search your file for <<<<<<<.
+    Fix: Keep one of the versions and delete the lines with <<<<<<<, ======= and >>>>>>>.
     """
     raise SyntaxError("invalid syntax")
 
 
+def _is_newer(case: SubmissionObservations) -> Recognition | None:
+    what = _newer_syntax(case)
+    return None if what is None or _has_markers(case) else _parse_failure(case, what)
+
+
+@misconception("AG004", "newer-python", replaces="prepare", family="broken", by_numbers=False, recognise=_is_newer)
+def newer_python(_: Inputs) -> NoReturn:
+    """is written for a newer Python than the one that grades it.
+
+    Every version of Python adds some syntax, and an older one cannot read it. The file is right where it was written.
+
+    Bad:
+        type Pair = tuple[Tensor, Tensor]      # Python 3.12
+    Good:
+        Pair = tuple[Tensor, Tensor]           # every Python
+
+    Effect: Nothing runs with the older version.
+    Nudge: Which Python do you run your file with, and which one grades it?
+    Fix: Write the line in older syntax, or have it graded with the newer Python.
+    """
+    raise SyntaxError("invalid syntax")
+
+
+def _does_not_parse(case: SubmissionObservations) -> Recognition | None:
+    if _has_markers(case) or _newer_syntax(case) is not None:
+        return None
+    return _parse_failure(case, "Python stops at this line")
+
+
+@misconception(
+    "AG005", "syntax-error", replaces="prepare", family="broken", by_numbers=False, recognise=_does_not_parse
+)
+def syntax_error(_: Inputs) -> NoReturn:
+    """does not parse: Python cannot read the file.
+
+    The message of a SyntaxError names the line, and the mistake is there or just before it: an unclosed bracket, a
+    missing colon, a wrong indentation.
+
+    Bad:
+        scores = (query @ key.transpose(-2, -1)
+        weights = scores.softmax(-1)
+    Good:
+        scores = query @ key.transpose(-2, -1)
+        weights = scores.softmax(-1)
+
+    Effect: Nothing runs.
+    Nudge: Run python on your file and look at the line it names, and the one before it.
+    Fix: Close every bracket, end def, if and for with a colon, and indent with four spaces.
+    """
+    raise SyntaxError("invalid syntax")
+
+
+_RELATIVE = re.compile(r"^\s*from \.", re.MULTILINE)
+_NO_MODULE = re.compile(r"No module named '([\w.]+)'")
+
+
+def _import_fails(case: SubmissionObservations) -> Recognition | None:
+    for kind in ("ModuleNotFoundError", "ImportError"):
+        text = next((case.failure_message(name) for name in case.attempts if kind in case.failure_message(name)), "")
+        if text:
+            return case.raised(kind, _import_words(text, case.source.text))
+    return None
+
+
+def _import_words(text: str, source: str) -> str:
+    if "relative import" in text or _RELATIVE.search(source):
+        return "a relative import (from . import ...) works in a package only, and this is a single file"
+    missing = _NO_MODULE.search(text)
+    if missing is None:
+        return "the module is there, but not the name that is imported from it"
+    if missing[1].startswith("google") and "google.colab" in source:
+        return "google.colab exists on Google Colab only"
+    return f"there is no module {missing[1]!r}: neither a file beside yours nor an installed package"
+
+
+@misconception("AG006", "import-fails", replaces="prepare", family="broken", by_numbers=False, recognise=_import_fails)
+def import_fails(_: Inputs) -> NoReturn:
+    """imports something that is not there when it is graded.
+
+    The grader imports your file, with what is installed beside it. A package that only your machine has, a module of
+    Google Colab, or a file that was not handed in cannot be imported, and there is no network to get it.
+
+    Bad:
+        from google.colab import drive
+    Good:
+        (nothing: attention needs torch and math only)
+
+    Effect: Nothing runs.
+    Nudge: Which of your imports does the attention need?
+    Fix: Remove imports that the attention does not need, and hand in your own modules with the file.
+    """
+    raise ModuleNotFoundError("No module named 'helpers'")
+
+
+_LACKS = re.compile(r"'([\w.]*[Cc]onfig\w*|SimpleNamespace)' object has no attribute '(\w+)'")
+
+
+def _config_lacks(case: SubmissionObservations) -> Recognition | None:
+    for name in case.attempts:
+        found = _LACKS.search(case.failure_message(name))
+        if found is not None:
+            return case.raised(found[0], f"the config that is passed has no {found[2]!r}")
+    return None
+
+
+@misconception(
+    "AG007", "config-attribute", replaces="prepare", family="broken", by_numbers=False, recognise=_config_lacks
+)
+def config_attribute(_: Inputs) -> NoReturn:
+    """reads something from its config that the config does not have.
+
+    A config object comes from the caller. The usual sizes are there under their usual names; a flag of your own is not,
+    unless the class of the config is in your file.
+
+    Bad:
+        self.use_cache = config.my_flag
+    Good:
+        self.use_cache = getattr(config, "my_flag", False)
+
+    Effect: The module cannot be constructed.
+    Nudge: Which attributes of the config does your constructor read, and who sets them?
+    Fix: Use getattr with a default, or define the config's class in your file.
+    """
+    raise AttributeError("'Config' object has no attribute 'my_flag'")
+
+
 def _name_unknown(case: SubmissionObservations) -> Recognition | None:
-    for kind in ("NameError", "UnboundLocalError", "AttributeError", "ImportError", "ModuleNotFoundError"):
+    if _config_lacks(case) is not None:
+        return None
+    for kind in ("NameError", "UnboundLocalError", "AttributeError"):
         finding = case.raised(kind, "Python does not know a name that the code uses")
         if finding is not None:
             return finding
@@ -67,6 +228,43 @@ def undefined_name(_: Inputs) -> NoReturn:
     Fix: Correct the spelling, import it, or define it before it is used.
     """
     raise NameError("name 'scale' is not defined")
+
+
+_MASK_AS_FLAG = re.compile(
+    r"\b(?:if|elif|while|and|or|not)\s+\(?\w*mask\w*\)?\s*(?::|and\b|or\b|else\b|$)|\bmask (?:or|and) "
+)
+
+
+def _asks_whether_a_mask_is_true(case: SubmissionObservations) -> Recognition | None:
+    finding = case.raised("Boolean value of Tensor with more than one value is ambiguous", "the mask is a tensor")
+    lines = [case.failing_line(name) for name in case.attempts]
+    return finding if any(_MASK_AS_FLAG.search(line) for line in lines) else None
+
+
+@misconception(
+    "AG008",
+    "mask-truth-value",
+    replaces="prepare",
+    family="broken",
+    by_numbers=False,
+    recognise=_asks_whether_a_mask_is_true,
+)
+def mask_truth_value(_: Inputs) -> NoReturn:
+    """asks whether a tensor is true (`if mask:`) instead of whether there is one (`if mask is not None:`).
+
+    A tensor of many numbers is neither true nor false, and PyTorch refuses to guess. Whether a mask was passed is
+    another question: is it None?
+
+    Bad:
+        if mask:
+    Good:
+        if mask is not None:
+
+    Effect: An exception as soon as a mask is passed.
+    Nudge: What should Python decide on at the line that the exception names?
+    Fix: Write `if mask is not None:`.
+    """
+    raise RuntimeError("Boolean value of Tensor with more than one value is ambiguous")
 
 
 def _gives_nothing(case: SubmissionObservations) -> Recognition | None:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from pytest_attn_grader.misconceptions.base import misconception
 from pytest_attn_grader.misconceptions.observations import Recognition, SubmissionObservations
-from pytest_attn_grader.misconceptions.stages import Inputs
+from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride, unchanged
 
 
 def _mixes_devices(case: SubmissionObservations) -> Recognition | None:
@@ -22,8 +22,9 @@ def _mixes_devices(case: SubmissionObservations) -> Recognition | None:
     replaces="scale",
     family="dtype",
     probe="bfloat16",
-    look_alikes=("float-mask-promote",),
+    look_alikes=("float-mask-promote", "upcast-not-back"),
     recognise=_mixes_devices,
+    shown_by=lambda source: source.makes_scale_tensor(),
 )
 def cpu_scale_tensor(attn_scores: Tensor, inputs: Inputs) -> Tensor:
     """divides by a new float32 tensor instead of a plain number.
@@ -50,7 +51,8 @@ def cpu_scale_tensor(attn_scores: Tensor, inputs: Inputs) -> Tensor:
     replaces="mask",
     family="dtype",
     probe="bfloat16",
-    look_alikes=("cpu-scale-tensor",),
+    look_alikes=("cpu-scale-tensor", "upcast-not-back"),
+    shown_by=lambda source: source.makes_float_mask() and not source.makes_scale_tensor(),
 )
 def float_mask_promote(attn_scores: Tensor, inputs: Inputs) -> Tensor:
     """adds a float32 mask to scores of another dtype.
@@ -69,6 +71,86 @@ def float_mask_promote(attn_scores: Tensor, inputs: Inputs) -> Tensor:
     """
     additive_mask = torch.zeros(inputs.keep_mask.shape)
     return attn_scores + additive_mask.masked_fill(~inputs.keep_mask, float("-inf"))
+
+
+@misconception(
+    "AG916",
+    "upcast-not-back",
+    replaces="normalise",
+    family="dtype",
+    probe="bfloat16",
+    look_alikes=("cpu-scale-tensor", "float-mask-promote"),
+    variants=(
+        StageOverride({"finish": lambda attn_output, _: attn_output.float()}, "the output"),
+        StageOverride({"combine": lambda weights, inputs: weights.float() @ inputs.value.float()}, "weights and value"),
+    ),
+    shown_by=lambda source: source.casts_up(),
+)
+def upcast_not_back(attn_scores: Tensor, _: Inputs) -> Tensor:
+    """computes in float32 and does not cast the result back to the dtype of the query.
+
+    A softmax in float32 is good practice. But its result is float32, and the product with bfloat16 values raises
+    "expected scalar type"; or the output comes back as float32 and the next layer cannot use it.
+
+    Bad:
+        attn_weights = F.softmax(attn_scores, dim=-1, dtype=torch.float32)
+    Good:
+        attn_weights = F.softmax(attn_scores, dim=-1, dtype=torch.float32).to(query.dtype)
+
+    Effect: Fine in float32; an exception or another dtype in bfloat16, the format most models run in.
+    Nudge: Which dtype do your weights and your output have when the query is bfloat16?
+    Fix: End with .to(query.dtype).
+    """
+    return attn_scores.softmax(-1, dtype=torch.float32)
+
+
+def _half_scores(inputs: Inputs) -> Tensor:
+    return inputs.query.half() @ inputs.key.half().transpose(-2, -1)
+
+
+def _softmax_in_half(attn_scores: Tensor, inputs: Inputs) -> Tensor:
+    return attn_scores.half().masked_fill(~inputs.keep_mask, float("-inf")).softmax(-1).to(inputs.query.dtype)
+
+
+def _all_in_half(attn_scores: Tensor, inputs: Inputs) -> Tensor:
+    return attn_scores.half().masked_fill(~inputs.keep_mask, float("-inf")).softmax(-1)
+
+
+def _values_in_half(attn_weights: Tensor, inputs: Inputs) -> Tensor:
+    return (attn_weights @ inputs.value.half()).to(inputs.query.dtype)
+
+
+@misconception(
+    "AG917",
+    "half-precision-inside",
+    replaces="score",
+    family="dtype",
+    probe="square",
+    variants=(
+        StageOverride({"score": _half_scores, "mask": unchanged, "normalise": _softmax_in_half}, "softmax too"),
+        StageOverride(
+            {"score": _half_scores, "mask": unchanged, "normalise": _all_in_half, "combine": _values_in_half},
+            "everything",
+        ),
+        StageOverride({"mask": unchanged, "normalise": _softmax_in_half}, "the softmax"),
+    ),
+)
+def half_precision_inside(inputs: Inputs) -> Tensor:
+    """computes the scores in float16, although the inputs are float32.
+
+    float16 holds about three decimal digits and nothing above 65504. The scores lose what lies behind that, and so do
+    the weights; for float32 inputs there is no reason to.
+
+    Bad:
+        attn_scores = query.half() @ key.half().transpose(-2, -1)
+    Good:
+        attn_scores = query @ key.transpose(-2, -1)
+
+    Effect: Errors of about 0.001 in every weight, and infinity for large scores.
+    Nudge: Which dtype do your scores have?
+    Fix: Remove .half() and .to(torch.float16); the caller chooses the dtype.
+    """
+    return _half_scores(inputs).to(inputs.query.dtype)
 
 
 def _has_no_cuda(case: SubmissionObservations) -> Recognition | None:

@@ -45,7 +45,13 @@ def q_data(inputs: Inputs) -> Inputs:
     return replace(inputs, query=inputs.query.detach())
 
 
-@misconception("AG602", "weights-detached", replaces="combine", family="grad", look_alikes=("numpy-roundtrip",))
+@misconception(
+    "AG602",
+    "weights-detached",
+    replaces="combine",
+    family="grad",
+    look_alikes=("numpy-roundtrip",),
+)
 def weights_detached(attn_weights: Tensor, inputs: Inputs) -> Tensor:
     """detaches the attention weights before the product with the values.
 
@@ -127,6 +133,7 @@ def _output_through_numpy(attn_output: Tensor, _: Inputs) -> Tensor:
         StageOverride({"finish": _output_in_float32}, "all of it, in float32"),
     ),
     recognise=_needs_detach,
+    shown_by=lambda source: source.calls("numpy", "from_numpy", "asarray"),
 )
 def numpy_roundtrip(attn_output: Tensor, inputs: Inputs) -> Tensor:
     """computes a part with numpy.
@@ -168,6 +175,7 @@ def _through_list(*names: str) -> StageOverride:
         StageOverride({"finish": lambda attn_output, _: torch.tensor(attn_output.tolist())}, "the output"),
         StageOverride({"normalise": lambda scores, _: torch.tensor(scores.softmax(dim=-1).tolist())}, "the weights"),
     ),
+    shown_by=lambda source: source.calls("tolist", "item"),
 )
 def tolist(inputs: Inputs) -> Inputs:
     """turns a tensor into a list and back: torch.tensor(x.tolist()).

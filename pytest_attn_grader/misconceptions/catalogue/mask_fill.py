@@ -12,7 +12,14 @@ from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride
 _SAME_NUMBERS = ("mask-multiplied", "mask-fill-zero", "mask-fill-tiny")
 
 
-@misconception("AG301", "mask-multiplied", replaces="mask", family="mask", look_alikes=_SAME_NUMBERS[1:])
+@misconception(
+    "AG301",
+    "mask-multiplied",
+    replaces="mask",
+    family="mask",
+    look_alikes=_SAME_NUMBERS[1:],
+    shown_by=lambda source: source.multiplies_by_mask(),
+)
 def mask_multiplied(attn_scores: Tensor, inputs: Inputs) -> Tensor:
     """multiplies the scores by the mask, which turns blocked scores into 0 instead of minus infinity.
 
@@ -32,7 +39,12 @@ def mask_multiplied(attn_scores: Tensor, inputs: Inputs) -> Tensor:
 
 
 @misconception(
-    "AG302", "mask-fill-zero", replaces="mask", family="mask", look_alikes=("mask-multiplied", "mask-fill-tiny")
+    "AG302",
+    "mask-fill-zero",
+    replaces="mask",
+    family="mask",
+    look_alikes=("mask-multiplied", "mask-fill-tiny"),
+    shown_by=lambda source: source.fills_with(0.0, 0.0),
 )
 def mask_fill_zero(attn_scores: Tensor, inputs: Inputs) -> Tensor:
     """fills blocked scores with 0 instead of minus infinity.
@@ -53,7 +65,12 @@ def mask_fill_zero(attn_scores: Tensor, inputs: Inputs) -> Tensor:
 
 
 @misconception(
-    "AG303", "mask-fill-tiny", replaces="mask", family="mask", look_alikes=("mask-multiplied", "mask-fill-zero")
+    "AG303",
+    "mask-fill-tiny",
+    replaces="mask",
+    family="mask",
+    look_alikes=("mask-multiplied", "mask-fill-zero"),
+    shown_by=lambda source: source.fills_with(-1e-3, -1e-300) or source.fills_with(1e-300, 1e-3),
 )
 def mask_fill_tiny(attn_scores: Tensor, inputs: Inputs) -> Tensor:
     """fills blocked scores with a number close to 0 (-1e-9) instead of a very negative one (-1e9).
@@ -188,3 +205,47 @@ def mask_float_added_bias(attn_scores: Tensor, inputs: Inputs) -> Tensor:
     Fix: Change blocked scores only: masked_fill(~mask, float("-inf")).
     """
     return (attn_scores - 1e4).masked_fill(~inputs.keep_mask, torch.finfo(attn_scores.dtype).min)
+
+
+def _zero_times_infinity(attn_scores: Tensor, inputs: Inputs) -> Tensor:
+    return attn_scores + (~inputs.keep_mask).to(attn_scores) * float("-inf")
+
+
+def _zero_times_infinity_in_float32(attn_scores: Tensor, inputs: Inputs) -> Tensor:
+    return attn_scores + (1.0 - inputs.keep_mask.float()) * float("-inf")
+
+
+def _then_numbers(attn_weights: Tensor, _: Inputs) -> Tensor:
+    return attn_weights.softmax(-1).nan_to_num(0.0)
+
+
+@misconception(
+    "AG307",
+    "inf-times-zero",
+    replaces="mask",
+    family="mask",
+    variants=(
+        StageOverride({"mask": _zero_times_infinity_in_float32}, "in float32"),
+        StageOverride({"mask": _zero_times_infinity, "normalise": _then_numbers}, "with nan_to_num afterwards"),
+        StageOverride(
+            {"mask": lambda scores, inputs: _zero_times_infinity(scores, inputs).nan_to_num(0.0)}, "with nan_to_num"
+        ),
+        StageOverride({"mask": lambda scores, inputs: scores * (~inputs.keep_mask) * float("-inf")}, "multiplied"),
+    ),
+)
+def inf_times_zero(attn_scores: Tensor, inputs: Inputs) -> Tensor:
+    """multiplies a mask of zeros and ones by infinity, and 0 times infinity is NaN.
+
+    (1 - mask) * -inf is meant to give 0 for kept keys and -inf for blocked ones. But 0 * inf is not a number (NaN) in
+    floating point, so every kept score becomes NaN, and with it everything else.
+
+    Bad:
+        attn_scores = attn_scores + (1.0 - mask.float()) * float("-inf")
+    Good:
+        attn_scores = attn_scores.masked_fill(~mask, float("-inf"))
+
+    Effect: Every output is NaN, also where nothing is masked.
+    Nudge: What is 0.0 * float("inf") in Python?
+    Fix: Use masked_fill(~mask, float("-inf")), or multiply by a finite number such as -1e9.
+    """
+    return _zero_times_infinity(attn_scores, inputs)

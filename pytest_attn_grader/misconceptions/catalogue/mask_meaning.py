@@ -41,7 +41,14 @@ def no_causal_mask(attn_scores: Tensor, _: Inputs) -> Tensor:
     return attn_scores
 
 
-@misconception("AG312", "mask-discarded", replaces="mask", family="mask", look_alikes=("no-causal-mask",))
+@misconception(
+    "AG312",
+    "mask-discarded",
+    replaces="mask",
+    family="mask",
+    look_alikes=("no-causal-mask",),
+    shown_by=lambda source: source.discards_result_of("masked_fill", "where", "logical_not"),
+)
 def mask_discarded(attn_scores: Tensor, inputs: Inputs) -> Tensor:
     """masks the scores and throws the result away.
 

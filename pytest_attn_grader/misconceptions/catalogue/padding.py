@@ -8,7 +8,7 @@ from torch import Tensor
 
 from pytest_attn_grader.attention.reference import causal_keep_mask
 from pytest_attn_grader.misconceptions.base import misconception
-from pytest_attn_grader.misconceptions.stages import Inputs
+from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride
 
 
 def _causal(inputs: Inputs) -> Tensor:
@@ -41,6 +41,33 @@ def pad_ignored(inputs: Inputs) -> Inputs:
     Fix: Use the mask you are passed (it is causal already), or combine it with your own by &.
     """
     return replace(inputs, keep_mask=_causal(inputs).expand_as(inputs.keep_mask))
+
+
+def _of_example(index: int) -> StageOverride:
+    def prepare(inputs: Inputs) -> Inputs:
+        return replace(inputs, keep_mask=inputs.keep_mask[index : index + 1].expand_as(inputs.keep_mask))
+
+    return StageOverride({"prepare": prepare}, "the first example's" if index == 0 else "the second example's")
+
+
+@misconception("AG335", "mask-first-example", replaces="prepare", family="mask", probe="left-padding")
+def mask_first_example(inputs: Inputs) -> Inputs:
+    """uses the first example's mask for all examples.
+
+    Every text of a batch has its own length, and so its own mask. mask[0] is the mask of the first text; broadcast over
+    the batch it lets shorter texts attend to their padding, or hides real tokens of longer ones.
+
+    Bad:
+        attn_scores = attn_scores.masked_fill(~mask[0], float("-inf"))
+    Good:
+        attn_scores = attn_scores.masked_fill(~mask, float("-inf"))
+
+    Effect: Right for a single text; in a batch all texts but the first get a wrong mask.
+    Nudge: What shape does the mask have where you use it? Where did the batch axis go?
+    Fix: Use the whole mask, (batch, 1, query, key); it is broadcast over the heads.
+    """
+    result: Inputs = _of_example(0).stages["prepare"](inputs)
+    return result
 
 
 def _real_keys(inputs: Inputs) -> Tensor:

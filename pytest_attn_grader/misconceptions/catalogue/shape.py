@@ -10,6 +10,7 @@ from pytest_attn_grader.misconceptions.base import misconception
 from pytest_attn_grader.misconceptions.observations import Recognition, SubmissionObservations
 from pytest_attn_grader.misconceptions.stages import Inputs
 
+_SIZE_WORDS = re.compile(r"size|shape|length|out of range", re.IGNORECASE)
 _NUMBERS = re.compile(r"\d+")
 
 
@@ -22,17 +23,38 @@ def _assumes_a_length(case: SubmissionObservations) -> Recognition | None:
             answered.add(_lengths(case, name))
         elif output is not None:
             wrong_shape.append(name)
-        elif case.failure_mentions(name, ("size", "shape", "dimension", "index")):
+        elif _complains_about_size(_own_text(case, name)):
             failed.append(name)
     lengths_failed = {_lengths(case, name) for name in failed}
-    if case.grows_with_calls() or len(lengths_failed) < 2 or len(answered) > 1 or lengths_failed & answered:
+    if case.grows_with_calls() or len(lengths_failed) < 2 or lengths_failed & answered:
         return None
-    numbers = [set(map(int, _NUMBERS.findall(case.failure_message(name)))) - set(case.sizes(name)) for name in failed]
+    numbers = [set(map(int, _NUMBERS.findall(_own_text(case, name)))) - set(case.sizes(name)) for name in failed]
     common = set.intersection(*numbers) - {0, 1}
+    limit = max(common, default=0)
+    if max((key_len for _, key_len in answered), default=0) <= limit < min(key_len for _, key_len in lengths_failed):
+        explained = case.all_of(*failed, *wrong_shape)
+        return Recognition(explained, f"it takes texts of up to {limit} tokens only, and was called with more")
+    if len(answered) > 1:
+        return None
     if not common and not answered:
         return None
     works_with = max(common) if common else next(iter(answered))[1]
     return Recognition(case.all_of(*failed, *wrong_shape), f"it works with {works_with} tokens only")
+
+
+def _complains_about_size(text: str) -> bool:
+    """Whether PyTorch or Python complains; an assertion of the student's counts if it names a size."""
+    own = text.startswith(("AssertionError", "ValueError", "NotImplementedError"))
+    return _SIZE_WORDS.search(text) is not None and (not own or _NUMBERS.search(text) is not None)
+
+
+_NO_LENGTH = re.compile(r"\(?[\w./-]+\.(?:py|ipynb):\d+\)?|line \d+|dimension -?\d+|\b\d+-D\b|\d+D\b|\bm\d\b|c10::\w+")
+
+
+def _own_text(case: SubmissionObservations, name: str) -> str:
+    """What the exception says, without traceback, file names, line numbers and axes."""
+    failure = case.attempts[name].failure
+    return "" if failure is None else _NO_LENGTH.sub("", failure.message.partition("\n")[0])
 
 
 def _lengths(case: SubmissionObservations, name: str) -> tuple[int, int]:

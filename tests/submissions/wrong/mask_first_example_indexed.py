@@ -1,4 +1,4 @@
-# expect: pad-ignored
+# expect: mask-first-example
 # takes the mask of the causal part only: "all examples have the same mask anyway"
 import torch
 

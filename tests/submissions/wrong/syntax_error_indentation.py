@@ -1,4 +1,4 @@
-# expect: merge-conflict
+# expect: syntax-error
 import math
 import torch
 

@@ -1,0 +1,109 @@
+"""Heads that share what each should have for itself, or are cut in another order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from torch import Tensor
+
+from pytest_attn_grader.misconceptions.base import misconception
+from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride
+
+
+def _first_head(tensor: Tensor) -> Tensor:
+    return tensor[:, :1].expand_as(tensor)
+
+
+def _last_head(tensor: Tensor) -> Tensor:
+    return tensor[:, -1:].expand_as(tensor)
+
+
+def _mean_head(tensor: Tensor) -> Tensor:
+    return tensor.mean(1, keepdim=True).expand_as(tensor)
+
+
+def _sharing(share: Callable[[Tensor], Tensor], note: str, *names: str) -> StageOverride:
+    def prepare(inputs: Inputs) -> Inputs:
+        shared = {name: share(getattr(inputs, name)) for name in names}
+        return replace(inputs, **shared)  # type: ignore[arg-type]  # the names are those of tensors
+
+    return StageOverride({"prepare": prepare}, note)
+
+
+_USUAL = _sharing(_first_head, "head 0's key and value", "key", "value")
+
+
+@misconception(
+    "AG508",
+    "multi-query",
+    replaces="prepare",
+    family="heads",
+    variants=(
+        _sharing(_first_head, "head 0's key", "key"),
+        _sharing(_first_head, "head 0's value", "value"),
+        _sharing(_first_head, "head 0's query", "query"),
+        _sharing(_first_head, "head 0's query, key and value", "query", "key", "value"),
+        _sharing(_last_head, "the last head's key and value", "key", "value"),
+        _sharing(_mean_head, "the mean of the keys and of the values", "key", "value"),
+    ),
+)
+def multi_query(inputs: Inputs) -> Inputs:
+    """uses the same key and value, head 0's, for every head (multi-query attention).
+
+    Multi-query attention has one key and one value for all heads, in models that were built so. In this model every
+    head has its own, and head 0's fit none of the other queries.
+
+    Bad:
+        key, value = key[:, :1], value[:, :1]
+    Good:
+        attn_scores = query @ key.transpose(-2, -1)     # (batch, heads, query, key), head by head
+
+    Effect: The first head is right, all others look with their queries at the first head's keys.
+    Nudge: Which heads are right? Follow the heads' axis of key and value.
+    Fix: Use each head's own key and value.
+    """
+    result: Inputs = _USUAL.stages["prepare"](inputs)
+    return result
+
+
+def _dim_major(tensor: Tensor) -> Tensor:
+    """Heads merged rightly, then split as (head_dim, heads)."""
+    batch_size, num_heads, length, head_dim = tensor.shape
+    merged = tensor.transpose(1, 2).reshape(batch_size, length, head_dim, num_heads)
+    return merged.permute(0, 3, 1, 2)
+
+
+def _merged_dim_major(attn_output: Tensor, _: Inputs) -> Tensor:
+    """The inverse: (head_dim, heads) merged, then split as the caller has it."""
+    batch_size, num_heads, length, head_dim = attn_output.shape
+    return attn_output.permute(0, 2, 3, 1).reshape(batch_size, length, num_heads, head_dim).transpose(1, 2)
+
+
+def _split_all(inputs: Inputs) -> Inputs:
+    return replace(inputs, query=_dim_major(inputs.query), key=_dim_major(inputs.key), value=_dim_major(inputs.value))
+
+
+@misconception(
+    "AG509",
+    "split-dim-major",
+    replaces="prepare",
+    family="heads",
+    variants=(StageOverride({"prepare": _split_all, "finish": _merged_dim_major}, "merged in the same order"),),
+)
+def split_dim_major(inputs: Inputs) -> Inputs:
+    """splits the width as (head_dim, heads) instead of (heads, head_dim).
+
+    A projected vector holds head 0's numbers first, then head 1's, and so on. Viewed as (head_dim, heads) every "head"
+    collects one number in so many from all of them.
+
+    Bad:
+        query = query.view(batch, seq, head_dim, heads).permute(0, 3, 1, 2)
+    Good:
+        query = query.view(batch, seq, heads, head_dim).transpose(1, 2)
+
+    Effect: Trained from scratch nobody notices; with pretrained weights every head is a mixture of all.
+    Nudge: In which order do the heads' numbers stand in one projected vector?
+    Fix: View as (batch, seq, heads, head_dim), then transpose(1, 2); merge in the same order.
+    """
+    return _split_all(inputs)

@@ -1,0 +1,116 @@
+"""Positions that are put into query and key although the model has positions already."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from pytest_attn_grader.misconceptions.base import misconception
+from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride
+
+
+def _angles(length: int, offset: int, head_dim: int, base: float) -> Tensor:
+    frequencies = base ** (-torch.arange(0, head_dim, 2, dtype=torch.float64) / head_dim)
+    return (torch.arange(length, dtype=torch.float64) + offset)[:, None] * frequencies  # (length, head_dim / 2)
+
+
+def _rotated(tensor: Tensor, offset: int, base: float, *, halves: bool) -> Tensor:
+    angles = _angles(tensor.shape[-2], offset, tensor.shape[-1], base)
+    cos, sin = angles.cos().to(tensor), angles.sin().to(tensor)
+    first, second = tensor.chunk(2, -1) if halves else (tensor[..., 0::2], tensor[..., 1::2])
+    turned = (first * cos - second * sin, first * sin + second * cos)
+    return torch.cat(turned, -1) if halves else torch.stack(turned, -1).flatten(-2)
+
+
+def _rotating(
+    note: str, *, halves: bool, base: float = 10000.0, aligned: bool = True, value: bool = False
+) -> StageOverride:
+    def prepare(inputs: Inputs) -> Inputs:
+        offset = inputs.key.shape[-2] - inputs.query.shape[-2] if aligned else 0
+        return replace(
+            inputs,
+            query=_rotated(inputs.query, offset, base, halves=halves),
+            key=_rotated(inputs.key, 0, base, halves=halves),
+            value=_rotated(inputs.value, 0, base, halves=halves) if value else inputs.value,
+        )
+
+    return StageOverride({"prepare": prepare}, note)
+
+
+_USUAL = _rotating("halves", halves=True)
+
+
+@misconception(
+    "AG421",
+    "rotary-positions",
+    replaces="prepare",
+    family="wiring",
+    variants=tuple(
+        _rotating(f"{'halves' if halves else 'pairs'}, base {base:g}{note}", halves=halves, base=base, **more)
+        for base in (10000.0, 500000.0, 1000000.0)
+        for halves in (True, False)
+        for note, more in (("", {}), (", both from 0", {"aligned": False}), (", value too", {"value": True}))
+    ),
+)
+def rotary_positions(inputs: Inputs) -> Inputs:
+    """rotates query and key by their positions (rotary embeddings) in a model that has learned positions.
+
+    Rotary embeddings tell a model where a token stands. This model adds learned positions to its embeddings before the
+    first layer; rotated as well, query and key no longer match what was trained.
+
+    Bad:
+        query, key = apply_rotary(query, cos, sin), apply_rotary(key, cos, sin)
+    Good:
+        attn_scores = query @ key.transpose(-2, -1) / math.sqrt(head_dim)
+
+    Effect: Right for a single token; all other scores are turned by the distance between query and key.
+    Nudge: Which step of your code knows at which position a token stands?
+    Fix: Leave the rotation out, or grade it in a model that has rotary positions (--attn-model=mini-llama).
+    """
+    result: Inputs = _USUAL.stages["prepare"](inputs)
+    return result
+
+
+def _encoding(length: int, offset: int, head_dim: int) -> Tensor:
+    angles = _angles(length, offset, head_dim, 10000.0)
+    return torch.stack((angles.sin(), angles.cos()), -1).flatten(-2)
+
+
+def _adding(*names: str) -> StageOverride:
+    def prepare(inputs: Inputs) -> Inputs:
+        offsets = {"query": inputs.key.shape[-2] - inputs.query.shape[-2]}
+        added = {}
+        for name in names:
+            tensor: Tensor = getattr(inputs, name)
+            added[name] = tensor + _encoding(tensor.shape[-2], offsets.get(name, 0), tensor.shape[-1]).to(tensor)
+        return replace(inputs, **added)  # type: ignore[arg-type]  # the names are those of tensors
+
+    return StageOverride({"prepare": prepare}, " and ".join(names))
+
+
+@misconception(
+    "AG422",
+    "sinusoidal-positions",
+    replaces="prepare",
+    family="wiring",
+    variants=(_adding("query", "key", "value"), _adding("key"), _adding("query")),
+)
+def sinusoidal_positions(inputs: Inputs) -> Inputs:
+    """adds a positional encoding to query and key.
+
+    The model has added its positions to the embeddings once, before the first layer. Added inside the attention again,
+    they change every score.
+
+    Bad:
+        query, key = query + positions, key + positions
+    Good:
+        attn_scores = query @ key.transpose(-2, -1) / math.sqrt(head_dim)
+
+    Effect: Scores that depend on where tokens stand more than the model was trained for.
+    Nudge: What is added to query and key?
+    Fix: Leave positions to the model's embeddings.
+    """
+    result: Inputs = _adding("query", "key").stages["prepare"](inputs)
+    return result
