@@ -63,7 +63,7 @@ def test_dropout_off(attn_session: GradingSession, attn_observe: Observe, attn_e
     if not attn_session.student.takes_dropout:
         attn_evidence.not_applicable("it has no dropout parameter")
     contract = attn_session.contract
-    has_switch = contract.kind != "function" or "training" in contract.roles
+    has_switch = contract.has_training_switch
     if not has_switch and not contract.default_dropout_p:
         attn_evidence.not_applicable("it has no parameter that switches training off, and drops nothing by default")
     variant = "dropout-off" if has_switch else f"dropout-default-{contract.default_dropout_p:g}"

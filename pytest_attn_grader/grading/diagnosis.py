@@ -84,11 +84,11 @@ def run_diagnosis(
         seconds: wall clock that may be spent on asking it.
     """
     contract = attention.contract
-    has_switch = contract.kind != "function" or "training" in contract.roles
+    has_switch = attention.takes_dropout and contract.has_training_switch
     capabilities = Capabilities(
         max_len=max_len,
         takes_dropout=attention.takes_dropout,
-        off_dropout_p=TRAIN_DROPOUT_P if attention.takes_dropout and has_switch else contract.default_dropout_p or None,
+        off_dropout_p=TRAIN_DROPOUT_P if has_switch else contract.default_dropout_p or None,
         takes_mask=contract.mask_convention != "none",
         is_bidirectional=is_bidirectional,
     )

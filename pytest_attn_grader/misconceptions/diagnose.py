@@ -89,7 +89,7 @@ def _worded(explanation: Explanation, case: SubmissionObservations, hints: str) 
         known = f"None of the {len(MISCONCEPTIONS)} known mistakes (nor two of them together)"
         message = f"{known} explains your numbers. Seen: {evidence}."
         return Diagnosis(slugs=(), titles=(), message=message, distance=None)
-    message = _message(explanation)
+    message = _message(explanation) + _place(explanation, case)
     if explanation.look_alikes:
         others = "; or ".join(
             f"{known.title} ({known.id})" for known in MISCONCEPTIONS if known.slug in explanation.look_alikes
@@ -125,6 +125,18 @@ def _message(explanation: Explanation) -> str:
     return f"Your attention has {len(explanation.mistakes)} mistakes, the most fundamental first: {listed}." + (
         f" An attention that makes them gives your numbers ({agreement})." if by_numbers else ""
     )
+
+
+def _place(explanation: Explanation, case: SubmissionObservations) -> str:
+    """Where a mistake about number formats shows: the line that the exception of bfloat16 names."""
+    record = case.attempts.get("bfloat16")
+    if record is None or not any(mistake.family == "dtype" for mistake in explanation.mistakes):
+        return ""
+    failure = record.failure
+    if failure is None or failure.where is None:
+        return " It shows in bfloat16."
+    line = case.failing_line("bfloat16")
+    return f" It shows in bfloat16, at {failure.where}" + (f": {line}" if line else "") + "."
 
 
 def _unexplained(explanation: Explanation, case: SubmissionObservations) -> str:

@@ -40,7 +40,7 @@ def _failures(case: SubmissionObservations) -> Iterator[str]:
     message = "" if failure is None else failure.message.partition("\n")[0]
     where = "every probe" if len(failed) == len(case.attempts) else f"{len(failed)} of {len(case.attempts)} probes"
     yield f"no answer on {where}, first with {case.probes[failed[0]].title}: {message}"
-    if case.source.imports("numpy") and not case.source.calls("softmax", "masked_fill"):
+    if case.source.imports("numpy") and not case.source.imports("torch"):
         yield "it computes with numpy; query, key and value are torch tensors with gradients, so use torch's functions"
 
 

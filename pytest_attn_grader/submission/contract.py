@@ -63,6 +63,11 @@ class Contract:
         return "dropout_p" in self.roles
 
     @property
+    def has_training_switch(self) -> bool:
+        """Whether it can be told that it is not in training: by an argument, or as a module by eval()."""
+        return self.candidate.is_module or "training" in self.roles
+
+    @property
     def default_dropout_p(self) -> float:
         """The probability of dropout of a call that says nothing of it; 0 where there is none."""
         names = {slot.parameter for slot in self.slots if slot.role == "dropout_p"}

@@ -43,7 +43,22 @@ def double_softmax(attn_scores: Tensor, _: Inputs) -> Tensor:
     return attn_scores.softmax(-1).softmax(-1)
 
 
-@misconception("AG212", "log-softmax", replaces="normalise", family="softmax", fill_matters=True)
+def _filled_with_minus_1e9(attn_scores: Tensor, inputs: Inputs) -> Tensor:
+    return attn_scores.masked_fill(~inputs.keep_mask, -1e9)
+
+
+@misconception(
+    "AG212",
+    "log-softmax",
+    replaces="normalise",
+    family="softmax",
+    fill_matters=True,
+    variants=(
+        StageOverride(
+            {"mask": _filled_with_minus_1e9, "normalise": lambda scores, _: scores.log_softmax(-1)}, "a fill of -1e9"
+        ),
+    ),
+)
 def log_softmax(attn_scores: Tensor, _: Inputs) -> Tensor:
     """uses log_softmax, whose result is the logarithm of the weights.
 

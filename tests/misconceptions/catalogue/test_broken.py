@@ -1,0 +1,59 @@
+"""Files that give no output: each reason with its own name."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from pytest_attn_grader.misconceptions import diagnose_failure
+from pytest_attn_grader.results.report import Failure
+
+
+def named(message: str, source: str = "", where: str | None = None) -> tuple[tuple[str, ...], str]:
+    diagnosis = diagnose_failure(Failure(name="import-error", message=message, where=where), source=source)
+    return ((), "") if diagnosis is None else (diagnosis.slugs, diagnosis.message)
+
+
+@pytest.mark.parametrize(
+    ("message", "source", "slug", "word"),
+    [
+        ("SyntaxError: invalid syntax", "<<<<<<< HEAD\nx = 1\n=======\n", "merge-conflict", "marker lines"),
+        ("SyntaxError: '(' was never closed", "x = (1\n", "syntax-error", "this line"),
+        ("IndentationError: unexpected indent", "  x = 1\n", "syntax-error", "this line"),
+        ("ModuleNotFoundError: No module named 'einops'", "import einops\n", "import-fails", "'einops'"),
+        ("ModuleNotFoundError: No module named 'google'", "import google.colab\n", "import-fails", "Colab"),
+        ("ImportError: attempted relative import with no known parent package", "", "import-fails", "relative"),
+        ("ModuleNotFoundError: No module named 'a.b'", "from .b import c\n", "import-fails", "relative"),
+        ("ImportError: cannot import name 'x' from 'helpers'", "", "import-fails", "not the name"),
+        ("NameError: name 'F' is not defined", "", "undefined-name", "does not know"),
+        ("AttributeError: 'GPTConfig' object has no attribute 'flash'", "", "config-attribute", "'flash'"),
+        ("AttributeError: 'Tensor' object has no attribute 'softmaxx'", "", "undefined-name", "does not know"),
+    ],
+)
+def test_each_reason_has_its_name(message: str, source: str, slug: str, word: str) -> None:
+    slugs, text = named(message, source)
+    assert slugs == (slug,)
+    assert word in text
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="here it is valid")
+@pytest.mark.parametrize("line", ["type Pair = tuple[int, int]", "def f[T](x: T) -> T: ...", "class A[T]: ..."])
+def test_syntax_of_a_newer_python(line: str) -> None:
+    slugs, text = named("SyntaxError: invalid syntax", line + "\n")
+    assert slugs == ("newer-python",)
+    assert "requires Python 3.12" in text
+
+
+@pytest.mark.parametrize("line", ["typed = 1", "print(f'{x}')", "x = {f'{a}': 1}", "def f(x: list[int]): ..."])
+def test_ordinary_syntax_is_not_taken_for_newer(line: str) -> None:
+    assert named("SyntaxError: invalid syntax", line + "\n)")[0] == ("syntax-error",)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"), [("if mask:", True), ("if not mask :", True), ("k = min(key, 4)", False)]
+)
+def test_a_mask_that_is_taken_for_a_flag(line: str, expected: bool) -> None:
+    message = "RuntimeError: Boolean value of Tensor with more than one value is ambiguous"
+    slugs, _ = named(message, f"import torch\n{line}\n    pass\n", "student.py:2")
+    assert (slugs == ("mask-truth-value",)) is expected

@@ -1,0 +1,80 @@
+"""What the text of a submission shows, and what it does not."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_attn_grader.misconceptions.source import SubmissionSource
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("scores.masked_fill(mask, 0)", True),
+        ("torch.where(mask, scores, 0)", True),
+        ("scores = scores.masked_fill(mask, 0)", False),
+        ("scores.masked_fill_(mask, 0)", False),
+        ("print(scores.masked_fill(mask, 0))", False),
+    ],
+)
+def test_a_result_that_is_thrown_away(line: str, expected: bool) -> None:
+    assert SubmissionSource(line).discards_result_of("masked_fill", "where") is expected
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("s = s.masked_fill(mask, -1e-9)", True),
+        ("FILL = -1e-9\ns = torch.where(mask, s, FILL)", True),
+        ("s[mask] = -1e-9", True),
+        ("s = s.masked_fill(mask, -1e9)", False),
+        ("s = s / (total + 1e-9)", False),
+        ("s = s.masked_fill(mask, True)", False),
+    ],
+)
+def test_the_number_that_is_filled_with(line: str, expected: bool) -> None:
+    assert SubmissionSource(line).fills_with(-1e-3, -1e-300) is expected
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [("s = s * mask", True), ("s *= keep", True), ("s = s * scale", False), ("s = (1 - mask) * -1e9 + s", False)],
+)
+def test_a_product_with_the_mask(line: str, expected: bool) -> None:
+    assert SubmissionSource(line).multiplies_by_mask() is expected
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("w = softmax(s.float(), -1)", True),
+        ("w = s.softmax(-1, dtype=torch.float32)", True),
+        ("s = s.to(torch.float32)", True),
+        ("m = float('-inf')", False),
+        ("w = w.to(query.dtype)", False),
+    ],
+)
+def test_a_cast_to_a_higher_precision(line: str, expected: bool) -> None:
+    assert SubmissionSource(line).casts_up() is expected
+
+
+def test_tensors_that_are_made_without_a_dtype() -> None:
+    assert SubmissionSource("m = torch.triu(torch.ones(t, t))").makes_float_mask()
+    assert not SubmissionSource("m = torch.ones(t, t, dtype=q.dtype)").makes_float_mask()
+    assert SubmissionSource("s = s / torch.tensor([8.0])").makes_scale_tensor()
+    assert not SubmissionSource("m = torch.full((t, t), float('-inf'))").makes_scale_tensor()
+
+
+def test_what_does_not_parse_shows_nothing() -> None:
+    source = SubmissionSource("def attention(:\n    scores.masked_fill(mask, 0)")
+    assert not source.is_known
+    assert not source.discards_result_of("masked_fill")
+    assert not SubmissionSource().is_known
+    assert not SubmissionSource("(" * 5000).is_known
+
+
+def test_imports() -> None:
+    source = SubmissionSource("import numpy as np\nfrom torch.nn import functional as F\n")
+    assert source.imports("numpy")
+    assert source.imports("torch")
+    assert not source.imports("functional")

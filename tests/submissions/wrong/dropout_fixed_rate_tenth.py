@@ -1,0 +1,13 @@
+# expect: dropout-fixed-rate
+import math
+
+import torch
+
+
+def attention(query, key, value, mask=None, dropout_p=0.0, training=False):
+    scores = query @ key.transpose(-2, -1) / math.sqrt(query.size(-1))
+    if mask is not None:
+        scores = scores.masked_fill(~mask, float("-inf"))
+    weights = torch.softmax(scores, dim=-1)
+    weights = torch.dropout(weights, 0.1, training)
+    return weights @ value, weights

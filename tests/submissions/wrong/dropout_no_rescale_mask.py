@@ -1,0 +1,14 @@
+# expect: dropout-no-rescale
+import math
+
+import torch
+
+
+def attention(query, key, value, mask=None, dropout_p=0.0, training=False):
+    scores = query @ key.transpose(-2, -1) / math.sqrt(query.size(-1))
+    if mask is not None:
+        scores = scores.masked_fill(~mask, float("-inf"))
+    weights = torch.softmax(scores, dim=-1)
+    if training:
+        weights = weights.masked_fill(torch.rand_like(weights) < dropout_p, 0.0)
+    return weights @ value, weights

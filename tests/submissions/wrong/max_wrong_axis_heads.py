@@ -1,0 +1,13 @@
+# expect: max-wrong-axis
+import math
+
+import torch
+
+
+def attention(query, key, value, mask=None):
+    scores = query @ key.transpose(-2, -1) / math.sqrt(query.size(-1))
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -1e9)
+    weights = torch.exp(scores - scores.max(dim=1, keepdim=True).values)
+    weights = weights / weights.sum(dim=-1, keepdim=True)
+    return weights @ value, weights

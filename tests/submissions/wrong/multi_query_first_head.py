@@ -1,0 +1,13 @@
+# expect: multi-query
+import math
+
+import torch
+
+
+def attention(query, key, value, mask=None):
+    key, value = key[:, :1], value[:, :1]
+    scores = query @ key.transpose(-2, -1) / math.sqrt(query.size(-1))
+    if mask is not None:
+        scores = scores.masked_fill(~mask, float("-inf"))
+    weights = torch.softmax(scores, dim=-1)
+    return weights @ value, weights

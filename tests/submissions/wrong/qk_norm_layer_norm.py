@@ -1,0 +1,14 @@
+# expect: qk-norm
+import math
+
+import torch
+
+
+def attention(query, key, value, mask=None):
+    query = torch.nn.functional.layer_norm(query, query.shape[-1:])
+    key = torch.nn.functional.layer_norm(key, key.shape[-1:])
+    scores = query @ key.transpose(-2, -1) / math.sqrt(query.size(-1))
+    if mask is not None:
+        scores = scores.masked_fill(~mask, float("-inf"))
+    weights = torch.softmax(scores, dim=-1)
+    return weights @ value, weights

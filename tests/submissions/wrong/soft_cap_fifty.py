@@ -1,0 +1,13 @@
+# expect: soft-cap
+import math
+
+import torch
+
+
+def attention(query, key, value, mask=None):
+    scores = query @ key.transpose(-2, -1) / math.sqrt(query.size(-1))
+    scores = 50.0 * torch.tanh(scores / 50.0)
+    if mask is not None:
+        scores = scores.masked_fill(~mask, float("-inf"))
+    weights = torch.softmax(scores, dim=-1)
+    return weights @ value, weights

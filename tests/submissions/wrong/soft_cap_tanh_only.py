@@ -1,0 +1,12 @@
+# expect: soft-cap
+import math
+
+import torch
+
+
+def attention(query, key, value, mask=None):
+    scores = torch.tanh(query @ key.transpose(-2, -1))
+    if mask is not None:
+        scores = scores.masked_fill(~mask, float("-inf"))
+    weights = torch.softmax(scores, dim=-1)
+    return weights @ value, weights
