@@ -20,6 +20,8 @@ from tests.misconceptions.confusion import (
 )
 from tests.misconceptions.grading import CORPUS, Bench, Graded, corpus, expected_slugs, is_as_expected
 
+# Files that do not parse, or that import what is not there, on purpose.
+BROKEN = ("merge_conflict", "syntax_error", "newer_python", "import_fails")
 KNOWN = {known.slug for known in MISCONCEPTIONS}
 # One of each kind, so that every ordinary run goes through the worker too.
 SAMPLE = (
@@ -47,7 +49,7 @@ def test_every_file_says_what_it_must_get():
 def test_there_are_enough():
     groups = Counter(file.parent.name for file in corpus())
     assert groups["correct"] >= 25
-    assert groups["wrong"] >= 90
+    assert groups["wrong"] >= 260
     assert groups["double"] >= 15
 
 
@@ -58,7 +60,7 @@ def test_every_mistake_that_counts_in_two_styles():
 
 def test_submissions_stand_on_their_own():
     for file in corpus():
-        if "merge_conflict" in file.name:
+        if file.name.startswith(BROKEN):
             continue
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []

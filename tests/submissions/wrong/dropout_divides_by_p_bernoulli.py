@@ -1,0 +1,15 @@
+# expect: dropout-divides-by-p
+import math
+
+import torch
+
+
+def attention(query, key, value, mask=None, dropout_p=0.0, training=False):
+    scores = query @ key.transpose(-2, -1) / math.sqrt(query.size(-1))
+    if mask is not None:
+        scores = scores.masked_fill(~mask, float("-inf"))
+    weights = torch.softmax(scores, dim=-1)
+    if training and dropout_p > 0:
+        keep = torch.bernoulli(torch.full_like(weights, 1 - dropout_p))
+        weights = torch.where(keep.bool(), weights / dropout_p, 0.0)
+    return weights @ value, weights
