@@ -166,14 +166,14 @@ def import_fails(_: Inputs) -> NoReturn:
     raise ModuleNotFoundError("No module named 'helpers'")
 
 
-_LACKS = re.compile(r"'([\w.]*[Cc]onfig\w*|SimpleNamespace)' object has no attribute '(\w+)'")
+_LACKS = re.compile(r"(?:'(?:[\w.]*[Cc]onfig\w*|SimpleNamespace)' object has no attribute|config has no) '(\w+)'")
 
 
 def _config_lacks(case: SubmissionObservations) -> Recognition | None:
     for name in case.attempts:
         found = _LACKS.search(case.failure_message(name))
         if found is not None:
-            return case.raised(found[0], f"the config that is passed has no {found[2]!r}")
+            return case.raised(found[0], f"the config that is passed has no {found[1]!r}")
     return None
 
 

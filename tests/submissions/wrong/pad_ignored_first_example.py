@@ -1,4 +1,4 @@
-# expect: mask-first-example
+# expect: pad-ignored
 # takes the mask of the causal part only: "all examples have the same mask anyway"
 import torch
 
