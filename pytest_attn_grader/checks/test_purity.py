@@ -36,6 +36,25 @@ def test_inputs_unchanged(attn_observe: Observe, attn_evidence: Evidence) -> Non
 
 
 @pytest.mark.attn_check(
+    id="purity.import",
+    title="importing it changes no setting of PyTorch",
+    category="purity",
+    needs=("contract.import",),
+)
+def test_import_changes_nothing(attn_session: GradingSession, attn_evidence: Evidence) -> None:
+    changed = attn_session.student_process.description.changed_state
+    attn_evidence.record(changed=list(changed))
+    # A seed or a number of threads changes no result of anybody else's computation.
+    harmful = [name for name in changed if "grad" in name or "dtype" in name]
+    attn_evidence.check(
+        not harmful,
+        expected="an import that leaves gradients on and the default dtype as it was, for the whole program",
+        actual=f"the import called {' and '.join(harmful)}; it was undone for the other checks",
+        hint=f"the lines outside of functions: remove {' and '.join(harmful)}, or use it inside a with block",
+    )
+
+
+@pytest.mark.attn_check(
     id="purity.repeatable",
     title="the second call answers like the first",
     category="purity",

@@ -247,6 +247,8 @@ class Description:
         mask_convention: the declared ``ATTN_MASK``, as written.
         files: the submission's files that were imported, relative to its root. Not trusted: they may not exist.
         transformers_imported: whether it imports transformers.
+        changed_state: settings of the whole process that the import changed, by the function that changes them; they
+            have been restored.
     """
 
     name: str | None
@@ -254,6 +256,7 @@ class Description:
     mask_convention: str | None
     files: tuple[str, ...]
     transformers_imported: bool
+    changed_state: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from pytest_attn_grader.sandbox.messages import (
     ResultTree,
     TensorMeta,
 )
+from pytest_attn_grader.sandbox.worker.global_state import KNOWN
 from pytest_attn_grader.sandbox.worker_process import WorkerProcess
 
 MAX_DEPTH = 8
@@ -130,6 +131,7 @@ def read_description(reply: Mapping[str, Any]) -> Description:
         mask_convention=_optional_text(reply["mask_convention"]),
         files=tuple(_typed(file, str) for file in _items(reply["files"])),
         transformers_imported=_typed(reply["transformers_imported"], bool),
+        changed_state=tuple(name for name in KNOWN if name in _items(reply["changed_state"])),
     )
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from pytest_attn_grader.checks import test_purity as purity
 
-from .conftest import Ask
+from .conftest import Ask, attention_with
 
 DROPOUT = {"signature": "def attention(query, key, value, mask=None, dropout_p=0.0, training=False):"}
 MODULE = """
@@ -130,3 +130,18 @@ def test_dropout_of_a_module(ask: Ask) -> None:
     assert "the output moved by" in (ask(purity.test_dropout_off, source=ignored) or "")
     fixed = MODULE.replace("DROP", "F.dropout(weights, 0.2, self.training)").replace("OUTPUT", "")
     assert "multiplied by 1.25" in (ask(purity.test_dropout, source=fixed) or "")
+
+
+@pytest.mark.parametrize(
+    ("line", "actual"),
+    [
+        ("torch.set_grad_enabled(False)", "set_grad_enabled"),
+        ("torch.set_default_dtype(torch.float64)", "set_default_dtype"),
+        ("torch.manual_seed(0)", None),
+        ("torch.set_num_threads(1)", None),
+    ],
+)
+def test_an_import_that_changes_the_process(line: str, actual: str | None, ask: Ask) -> None:
+    source = f"{line}\n".join(["import torch\n", attention_with()])
+    said = ask(purity.test_import_changes_nothing, source=source)
+    assert said is None if actual is None else actual in (said or "")

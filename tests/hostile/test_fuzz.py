@@ -44,6 +44,7 @@ DESCRIPTION: dict[str, Any] = {
     "mask_convention": None,
     "files": ["student.py"],
     "transformers_imported": False,
+    "changed_state": [],
 }
 WEIGHT = {"name": "w", "shape": [2, 3], "dtype": "float32", "owner": "Linear", "lazy": False}
 MODULE: dict[str, Any] = {

@@ -199,6 +199,7 @@ def test_forged_descriptions_end_as_malformed(change: dict[str, Any]) -> None:
         "mask_convention": None,
         "files": [],
         "transformers_imported": False,
+        "changed_state": [],
     }
     assert reply_validation.read_description(good).candidates == ()
     forged = good | change if change else {}

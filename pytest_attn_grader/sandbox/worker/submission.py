@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from . import failures
+from .global_state import restored
 from .notebook import load_notebook
 
 MAX_CANDIDATES = 100
@@ -41,6 +42,7 @@ class Submission:
         self.root = root
         self._live = live
         self._module: ModuleType | None = None
+        self._changed_state: list[str] = []
         self._imported: dict[tuple[str | None, str | None], ModuleType | BaseException] = {}
 
     def describe(self, header: dict[str, Any]) -> dict[str, Any]:
@@ -66,6 +68,7 @@ class Submission:
             "mask_convention": None if convention is None else failures.truncate(convention, 80),
             "files": self._files(),
             "transformers_imported": "transformers" in sys.modules,
+            "changed_state": sorted(set(self._changed_state)),
         }
 
     def resolve(self, name: str) -> Any:
@@ -108,7 +111,8 @@ class Submission:
         known = self._imported.get((path, name))
         if known is None:
             try:
-                known = _load(None if path is None else _real_folder(path), name)
+                with restored(self._changed_state):
+                    known = _load(None if path is None else _real_folder(path), name)
             except BaseException as error:  # noqa: BLE001 - kept whatever it is (SystemExit too) and raised below
                 known = error
             self._imported[path, name] = known
