@@ -42,7 +42,7 @@ class Submission:
         self.root = root
         self._live = live
         self._module: ModuleType | None = None
-        self._changed_state: list[str] = []
+        self._changed_state: dict[tuple[str | None, str | None], list[str]] = {}
         self._imported: dict[tuple[str | None, str | None], ModuleType | BaseException] = {}
 
     def describe(self, header: dict[str, Any]) -> dict[str, Any]:
@@ -68,7 +68,7 @@ class Submission:
             "mask_convention": None if convention is None else failures.truncate(convention, 80),
             "files": self._files(),
             "transformers_imported": "transformers" in sys.modules,
-            "changed_state": sorted(set(self._changed_state)),
+            "changed_state": sorted(set(self._changed_state.get((header.get("path"), header.get("module")), ()))),
         }
 
     def resolve(self, name: str) -> Any:
@@ -111,7 +111,7 @@ class Submission:
         known = self._imported.get((path, name))
         if known is None:
             try:
-                with restored(self._changed_state):
+                with restored(self._changed_state.setdefault((path, name), [])):
                     known = _load(None if path is None else _real_folder(path), name)
             except BaseException as error:  # noqa: BLE001 - kept whatever it is (SystemExit too) and raised below
                 known = error

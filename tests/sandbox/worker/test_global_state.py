@@ -37,8 +37,12 @@ def test_what_changes_nothing_is_not_mentioned() -> None:
 
 def test_an_import_that_fails_is_undone_too() -> None:
     changed: list[str] = []
-    with pytest.raises(ValueError, match="no"), restored(changed):
+
+    def fail() -> None:
         torch.set_grad_enabled(False)
         raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"), restored(changed):
+        fail()
     assert changed == [GRADIENTS]
     assert torch.is_grad_enabled()
