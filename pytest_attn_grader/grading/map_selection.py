@@ -38,12 +38,12 @@ def select_maps(reference: Tensor, student: Tensor, layer_idx: int) -> tuple[tup
         for layer in layers
         for head in range(num_heads)
     )
-    left_out = []
+    kept = []
     if len(layers) < num_layers:
-        left_out.append(f"layers other than {', '.join(map(str, layers))}")
+        kept.append(f"layers {', '.join(map(str, layers))}")
     if kept_tokens < tokens:
-        left_out.append(f"tokens after the first {kept_tokens}")
-    return maps, f"Attention maps have no {' and no '.join(left_out)}, to bound the size." if left_out else ""
+        kept.append(f"the first {kept_tokens} tokens")
+    return maps, f"To bound its size, the report has attention maps of {' and '.join(kept)} only." if kept else ""
 
 
 def select_layers(num_layers: int, layer_idx: int, count: int) -> list[int]:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from pytest_attn_grader.reports.html_page import write_page
+from pytest_attn_grader.results.comparison import AttentionMap
 from tests.reports.test_html_page import HOSTILE
 from tests.support.pages import comparison, shown_report
 
@@ -178,6 +179,20 @@ def test_a_number_that_does_not_exist_is_a_dash(browser: Any, tmp_path: Path) ->
     assert "NaN" in reading
     assert opened.page.locator("#drift circle").count() == 1
     assert "no distance" in opened.text("#drift .note")
+    assert opened.complaints == []
+
+
+def test_a_long_prompt_is_readable(browser: Any, tmp_path: Path) -> None:
+    size = 40
+    rows = [[1 / (row + 1) if key <= row else 0.0 for key in range(size)] for row in range(size)]
+    maps = tuple(AttentionMap(layer=0, head=head, reference=rows, student=rows) for head in range(2))
+    path = tmp_path / "page.html"
+    write_page(shown_report(comparison(layers=1, maps=maps), tokens=("word",) * size), path)
+    opened = Opened(browser, path, viewport={"width": 1280, "height": 740})
+    cell = opened.page.locator('#map-student td[data-query="5"][data-key="3"]').bounding_box()
+    assert cell["width"] == pytest.approx(cell["height"], rel=0.3)
+    assert opened.page.locator("#rows .row").count() == 16
+    assert "16 strongest" in opened.text("#rows-title")
     assert opened.complaints == []
 
 

@@ -10,6 +10,7 @@
     return element;
   };
   const DASH = "–";
+  const MAX_ROWS = 16;
   const show = (value) => (value === null ? DASH : (value / 1000).toFixed(2));
   const tokens = data.tokens;
   const chosen = { layer: data.layer, head: data.head, query: data.query };
@@ -57,9 +58,15 @@
     const title = byId("rows-title");
     title.replaceChildren(`Where “${tokens[chosen.query]}” looks`);
     for (const [role, name] of [["reference", "reference"], ["student", "yours"]]) title.append(make("span", { class: `key bar ${role}` }), name);
-    byId("rows").replaceChildren(...tokens.map((token, key) => {
+    const strength = (key) => Math.max(...["reference", "student"].map((role) => map[role][chosen.query][key] ?? 1000));
+    let keys = tokens.map((_, key) => key);
+    if (keys.length > MAX_ROWS) {
+      keys = keys.sort((one, other) => strength(other) - strength(one)).slice(0, MAX_ROWS).sort((one, other) => one - other);
+      title.append(make("span", { class: "quiet" }, ` (the ${MAX_ROWS} strongest keys)`));
+    }
+    byId("rows").replaceChildren(...keys.map((key) => {
       const line = make("div", { class: "row" });
-      line.append(make("span", { class: "name" }, token));
+      line.append(make("span", { class: "name" }, tokens[key]));
       for (const role of ["reference", "student"]) {
         const value = map[role][chosen.query][key];
         const bar = make("span", { class: `bar ${role}` });
@@ -171,7 +178,7 @@
       if (next) { cell.tabIndex = -1; next.tabIndex = 0; next.focus(); }
     });
   }
-  if (tokens.length > 16) document.querySelector(".maps").classList.add("many");
+  if (tokens.length > MAX_ROWS) document.querySelector(".maps").classList.add("many");
   draw();
   drawDrift();
 })();
