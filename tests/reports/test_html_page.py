@@ -32,7 +32,7 @@ def test_says_what_is_wrong_and_why() -> None:
     text = text_of(render_page(shown_report()))
     assert "Not yet" in text
     assert "Your attention divides the scores by head_dim." in text
-    assert "Hint. Think of the square root." in text
+    assert "Hint. Think of the square root. More about it: attn-grader explain scale-dk" in text
     assert "Expected softmax of scaled scores Actual weights off by 0.5 Hint the scale" in text
     assert "2.5 → 3.75 nats per token" in text
     assert "The cat sat mat mat mat" in text
