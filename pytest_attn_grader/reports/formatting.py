@@ -10,7 +10,7 @@ from markupsafe import Markup, escape
 
 from pytest_attn_grader.results.base import Number
 from pytest_attn_grader.results.comparison import Timing
-from pytest_attn_grader.results.report import Diagnosis
+from pytest_attn_grader.results.report import Diagnosis, GradeReport
 
 DASH = "–"  # noqa: RUF001  # as in print
 # The catalogue marks emphasis with *asterisks*; a product has spaces around its sign.
@@ -44,6 +44,11 @@ def diagnosis_evidence(diagnosis: Diagnosis) -> str:
     if headline is None or not diagnosis.message.startswith(headline):
         return diagnosis.message
     return "An attention with this mistake gives your numbers" + diagnosis.message.removeprefix(headline)
+
+
+def report_title(report: GradeReport) -> str:
+    """Return the title that was given with `--attn-title`, or a short name of the submission."""
+    return str(report.settings.get("title") or submission_label(report.student.target))
 
 
 def submission_label(target: str) -> str:

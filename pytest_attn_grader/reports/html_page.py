@@ -54,7 +54,7 @@ def render_page(report: GradeReport) -> str:
         .get_template("page.html.j2")
         .render(
             report=report,
-            label=formatting.submission_label(report.student.target),
+            label=formatting.report_title(report),
             compared=report.comparison,
             lower_loss=_explain_lower_loss(report),
             changed=_clearest_change(report.comparison),

@@ -80,6 +80,7 @@ OPTIONS: tuple[Option, ...] = (
         "LEVEL",
         HINT_LEVELS,
     ),
+    Option("title", "title of the page, such as a student's id; without it, the submission's path", None, "TEXT"),
 )
 
 

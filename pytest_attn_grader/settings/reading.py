@@ -81,6 +81,7 @@ def read_settings(config: pytest.Config, environment: Mapping[str, str] = os.env
         sandbox=read("sandbox", one_of(SANDBOX_TIERS), f"one of {', '.join(SANDBOX_TIERS)}"),
         require_sandbox=read("require_sandbox", one_of(REQUIRED_TIERS), f"one of {', '.join(REQUIRED_TIERS)}"),
         hints=read("hints", one_of(HINT_LEVELS), f"one of {', '.join(HINT_LEVELS)}"),
+        title=read("title", unicode_text, "text in UTF-8"),
         points=_read_table(config, "attn_points", DEFAULT_POINTS),
         thresholds=_read_table(config, "attn_thresholds", DEFAULT_THRESHOLDS),
         forbid=tuple(config.getini("attn_forbid")),

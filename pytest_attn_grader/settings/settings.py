@@ -32,6 +32,7 @@ class Settings:
     sandbox: str = "auto"
     require_sandbox: str | None = None
     hints: str = "explain"
+    title: str | None = None
     points: Mapping[str, float] = field(default_factory=lambda: DEFAULT_POINTS)
     thresholds: Mapping[str, float] = field(default_factory=lambda: DEFAULT_THRESHOLDS)
     forbid: tuple[str, ...] = ()
@@ -57,6 +58,7 @@ class Settings:
             "sandbox": self.sandbox,
             "require_sandbox": self.require_sandbox,
             "hints": self.hints,
+            "title": self.title,
             "points": dict(self.points),
             "thresholds": dict(self.thresholds),
             "forbid": list(self.forbid),

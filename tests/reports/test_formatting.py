@@ -9,6 +9,7 @@ from pytest_attn_grader.reports.formatting import (
     number,
     percent,
     render_emphasis,
+    report_title,
     signed,
     split_hint,
     submission_label,
@@ -16,6 +17,7 @@ from pytest_attn_grader.reports.formatting import (
     visible_line_breaks,
 )
 from pytest_attn_grader.results.report import Diagnosis
+from tests.support.pages import shown_report
 
 
 @pytest.mark.parametrize(("token", "shown"), [(" cat", "cat"), (" ", "␣"), ("\n", "↵"), ("\x1b", r"\x1b"), ("é", "é")])
@@ -77,3 +79,9 @@ def test_a_label_has_no_path_from_the_root(target: str, label: str) -> None:
 
 def test_line_breaks_are_visible() -> None:
     assert visible_line_breaks("a\r\n\nb") == "a↵\n↵\nb"
+
+
+def test_a_title_that_was_given_is_the_title() -> None:
+    report = shown_report(target="/home/class/ann/attention.py")
+    assert report_title(report) == "ann/attention.py"
+    assert report_title(report.model_copy(update={"settings": {"title": "s 17/ä"}})) == "s 17/ä"

@@ -23,6 +23,7 @@ OTHER_VALUES = {
     "sandbox": ("process", "bwrap", "none"),
     "require_sandbox": ("process", "bwrap", "process"),
     "hints": ("none", "nudge", "fix"),
+    "title": ("one", "two", "three"),
 }
 
 

@@ -17,7 +17,7 @@ from pytest_attn_grader.cli.grade.archives import MACHINE_ERRORS
 from pytest_attn_grader.cli.grade.class_list import write_class_list
 from pytest_attn_grader.cli.grade.copies import copy_to_own_folder, needs_copy
 from pytest_attn_grader.cli.grade.folders import UnusableSubmissionError
-from pytest_attn_grader.cli.grade.identifiers import make_file_stem
+from pytest_attn_grader.cli.grade.identifiers import make_file_stem, readable_text
 from pytest_attn_grader.cli.grade.journal import Entry, Journal
 from pytest_attn_grader.cli.grade.runners import GRACE_SECONDS, RUNNERS, Job, Outcome, run_job
 from pytest_attn_grader.cli.grade.submissions import Submission, describe_error
@@ -80,6 +80,7 @@ def make_job(submission: Submission, settings: ClassSettings, out: Path) -> Job:
     args = [
         f"--attn-student={submission.target}",
         f"--attn-report={report}",
+        f"--attn-title={readable_text(submission.id)}",
         *([f"--attn-html={out / PAGES / stem}.html"] if settings.pages else []),
         *([f"--attn-plots={out / PLOTS / stem}"] if settings.plots else []),
         *(f"--attn-format={name}:{out / name / stem}.txt" for name in settings.formats),

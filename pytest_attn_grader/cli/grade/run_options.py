@@ -14,8 +14,8 @@ import typer
 from pytest_attn_grader.errors import UsageError
 from pytest_attn_grader.settings import OPTIONS, Settings, read_option, read_settings
 
-# `grade` sets these for each submission, from --out, --pages, --plots and --format.
-SET_BY_GRADE = frozenset({"student", "report", "html", "plots", "format", "progress"})
+# `grade` sets these for each submission, from its id, --out, --pages, --plots and --format.
+SET_BY_GRADE = frozenset({"student", "report", "html", "plots", "format", "progress", "title"})
 RUN_OPTIONS = tuple(option for option in OPTIONS if option.noun not in SET_BY_GRADE)
 Command = TypeVar("Command", bound=Callable[..., None])
 

@@ -15,7 +15,7 @@ from pytest_attn_grader.reports.formats.rows import (
     rows,
     verdict_line,
 )
-from pytest_attn_grader.reports.formatting import submission_label
+from pytest_attn_grader.reports.formatting import report_title
 from pytest_attn_grader.results.report import GradeReport
 
 # Half of GitHub's limit: a step can write more than one summary into the file.
@@ -35,7 +35,7 @@ def _lines(report: GradeReport, max_chars: int | None) -> Iterator[str]:
     yield ""
     layers = "all layers" if report.model.all_layers else f"layer {report.model.layer_idx}"
     where = "" if report.model.used is None else f" in {layers} of {for_markdown(report.model.used)}"
-    yield f"{for_markdown(submission_label(report.student.target), 500)}{where}"
+    yield f"{for_markdown(report_title(report), 500)}{where}"
     if report.model.fallback_reason:
         yield f"<br>Graded in the embedded model, because {for_markdown(report.model.fallback_reason, 500)}"
     yield ""
