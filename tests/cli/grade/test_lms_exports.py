@@ -201,3 +201,8 @@ def test_metadata_that_cannot_be_read(metadata: str, tmp_path: Path) -> None:
     (tmp_path / "export" / "submission_456" / "attention.py").write_text("x = 1")
     (tmp_path / "export" / "submission_metadata.yml").write_text(metadata)
     assert found_by_id(tmp_path / "export", tmp_path).keys() == {"submission_456"}
+
+
+def test_the_guide_lists_every_system() -> None:
+    guide = (Path(__file__).parents[3] / ".github" / "docs" / "class-layouts.md").read_text(encoding="utf-8")
+    assert all(f"| {system} |" in guide for system in EXPORTS)
