@@ -11,7 +11,7 @@ from pathlib import Path
 from pytest_attn_grader.cli.assess.client import Endpoint, PermanentError
 from pytest_attn_grader.cli.assess.inputs import AssessmentInput, load_input, not_writable_message
 from pytest_attn_grader.cli.assess.prompt import ANSWER_FORMATS
-from pytest_attn_grader.cli.assess.retries import Limits, request_with_retries
+from pytest_attn_grader.cli.assess.retries import RequestLimits, request_with_retries
 from pytest_attn_grader.cli.error_exit import EXIT_INTERRUPTED, EXIT_USAGE
 from pytest_attn_grader.errors import EXIT_UNGRADABLE, UngradableError, UsageError
 from pytest_attn_grader.reports.atomic_write import write_text_atomically
@@ -38,11 +38,11 @@ class AssessOptions:
     with_source: bool = True
     again: bool = False
     parallel: int = 1
-    limits: Limits = field(default_factory=Limits)
+    limits: RequestLimits = field(default_factory=RequestLimits)
 
 
 @dataclass
-class Progress:
+class AssessmentProgress:
     """Count finished reports, print one line for each, and keep the exit code."""
 
     write_line: Callable[[str], None]
@@ -91,7 +91,7 @@ def assess_reports(
     if options.source is not None and not options.source.is_dir() and len(reports) > 1:
         raise UsageError("--source names one file, and there are several reports. Name the folder of the submissions.")
     paths = [path for path in dict.fromkeys(reports) if not is_assessment(path)]
-    progress = Progress(write_line, write_error)
+    progress = AssessmentProgress(write_line, write_error)
     if len(paths) < len(set(reports)):
         progress.print_error(f"skipped, because they are assessments: {len(set(reports)) - len(paths)}")
     if dry_run:
@@ -106,7 +106,9 @@ def assess_reports(
     return progress.exit_code
 
 
-def _print_request(path: Path, options: AssessOptions, progress: Progress, write_line: Callable[[str], None]) -> None:
+def _print_request(
+    path: Path, options: AssessOptions, progress: AssessmentProgress, write_line: Callable[[str], None]
+) -> None:
     try:
         inputs = load_input(path, named_source=options.source, with_source=options.with_source)
     except (UsageError, UngradableError) as error:
@@ -117,7 +119,9 @@ def _print_request(path: Path, options: AssessOptions, progress: Progress, write
     write_line(json.dumps(inputs.request.payload(options.model or None, ANSWER_FORMATS[0]), indent=1))
 
 
-async def _assess_all(paths: Sequence[Path], options: AssessOptions, endpoint: Endpoint, progress: Progress) -> None:
+async def _assess_all(
+    paths: Sequence[Path], options: AssessOptions, endpoint: Endpoint, progress: AssessmentProgress
+) -> None:
     """Assess all reports, `parallel` at a time; stop sending after a failure that all reports share."""
     room = asyncio.Semaphore(options.parallel)
     refused = False
@@ -143,7 +147,7 @@ async def _assess_all(paths: Sequence[Path], options: AssessOptions, endpoint: E
         await asyncio.gather(*(assess_path(path) for path in paths))
 
 
-async def _assess_one(path: Path, options: AssessOptions, endpoint: Endpoint, progress: Progress) -> None:
+async def _assess_one(path: Path, options: AssessOptions, endpoint: Endpoint, progress: AssessmentProgress) -> None:
     inputs = load_input(path, named_source=options.source, with_source=options.with_source)
     if not options.again and inputs.is_done(options.model):
         progress.done += 1

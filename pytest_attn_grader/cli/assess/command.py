@@ -37,7 +37,7 @@ def assess(
     Works with any OpenAI-compatible endpoint. Set OPENAI_BASE_URL to its address and OPENAI_API_KEY to its key.
     """
     from pytest_attn_grader.cli.assess.assess import AssessOptions, assess_reports
-    from pytest_attn_grader.cli.assess.retries import Limits
+    from pytest_attn_grader.cli.assess.retries import RequestLimits
 
     if not dry_run and not (llm_model and llm_model.isprintable()):
         raise UsageError(f"No language model is named. Use --llm-model NAME, or set {MODEL_VARIABLE}.")
@@ -47,7 +47,7 @@ def assess(
         with_source=not no_source,
         again=again,
         parallel=parallel,
-        limits=Limits(tries=tries, answer_seconds=timeout, total_seconds=limit),
+        limits=RequestLimits(tries=tries, answer_seconds=timeout, total_seconds=limit),
     )
     raise typer.Exit(
         assess_reports(

@@ -24,8 +24,8 @@ CUT_OFF = (
 
 
 @dataclass(frozen=True)
-class Limits:
-    """Limits on the requests for one report.
+class RequestLimits:
+    """RequestLimits on the requests for one report.
 
     Attributes:
         tries: number of requests; up to two more find out which response format the endpoint supports.
@@ -58,7 +58,9 @@ class AcceptedAnswer:
     tries: int
 
 
-async def request_with_retries(endpoint: Endpoint, request: Request, model: str, limits: Limits) -> AcceptedAnswer:
+async def request_with_retries(
+    endpoint: Endpoint, request: Request, model: str, limits: RequestLimits
+) -> AcceptedAnswer:
     """Request the assessment of one report.
 
     Raises:
@@ -113,7 +115,7 @@ def _parse(completion: Completion, request: Request) -> Answer:
         raise
 
 
-def _wait_seconds(tries: int, requested_seconds: float | None, limits: Limits) -> float:
+def _wait_seconds(tries: int, requested_seconds: float | None, limits: RequestLimits) -> float:
     if requested_seconds is not None:
         return requested_seconds
     longest = min(MAX_WAIT_SECONDS, limits.first_wait_seconds * 2.0 ** (tries - 1))

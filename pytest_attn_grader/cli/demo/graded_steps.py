@@ -34,7 +34,7 @@ PARALLEL_RUNS = 2
 
 
 @dataclass(frozen=True)
-class GradedRun:
+class DemoRun:
     """A finished run: its exit code, its report, and the expected files that are missing."""
 
     name: str
@@ -58,7 +58,7 @@ class GradedSteps:
         self._out, self._model = out, model
 
     @cached_property
-    def _runs(self) -> dict[str, Future[GradedRun]]:
+    def _runs(self) -> dict[str, Future[DemoRun]]:
         pool = ThreadPoolExecutor(PARALLEL_RUNS)
         runs = {name: pool.submit(grade, self._out, name, self._model) for name in (NARROW, INCOMPATIBLE, *EXPECTED)}
         pool.shutdown(wait=False)
@@ -87,7 +87,7 @@ class GradedSteps:
         return StepResult(all(_is_as_expected(run) for run in runs), (*(run.summary for run in runs), where))
 
 
-def _is_as_expected(run: GradedRun) -> bool:
+def _is_as_expected(run: DemoRun) -> bool:
     slug, diagnosis = EXPECTED[run.name], run.report["diagnosis"]
     if slug is None:
         return (run.exit_code, run.report["verdict"], run.missing) == (0, "passed", ())
@@ -95,7 +95,7 @@ def _is_as_expected(run: GradedRun) -> bool:
     return (run.exit_code, run.report["verdict"], run.missing) == (1, "failed", ()) and named
 
 
-def grade(out: Path, name: str, model: str) -> GradedRun:
+def grade(out: Path, name: str, model: str) -> DemoRun:
     """Run pytest on one submission in the folder `out`/`name`.
 
     Raises:
@@ -123,7 +123,7 @@ def grade(out: Path, name: str, model: str) -> GradedRun:
     expected = _expected_files(plotted=report["comparison"] is not None)
     missing = [file for file in expected if not (folder / file).is_file()]
     missing += [part for part in ("evaluation",) if not report.get(part)]
-    return GradedRun(name, run.returncode, report, tuple(missing))
+    return DemoRun(name, run.returncode, report, tuple(missing))
 
 
 def _expected_files(*, plotted: bool) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_attn_grader.cli.grade.submissions import Submission
+from pytest_attn_grader.cli.grade.submissions import ClassSubmission
 from pytest_attn_grader.reports.atomic_write import write_text_atomically
 from pytest_attn_grader.reports.escaping import for_json
 
@@ -25,7 +25,7 @@ class ClassMember:
     problem: str = ""
 
 
-def write_class_list(folder: Path, submissions: Sequence[Submission]) -> None:
+def write_class_list(folder: Path, submissions: Sequence[ClassSubmission]) -> None:
     """Write the list; a submission that is no longer in it has no row, even if its report still exists."""
     members = [
         {

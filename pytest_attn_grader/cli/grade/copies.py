@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pytest_attn_grader.cli.grade.folders import UnusableSubmissionError, list_files
 from pytest_attn_grader.cli.grade.identifiers import readable_text
-from pytest_attn_grader.cli.grade.submissions import Submission
+from pytest_attn_grader.cli.grade.submissions import ClassSubmission
 
 MAX_COPIED_BYTES = 256 * 1024 * 1024
 # Names that `--attn-student` takes as they are.
@@ -17,14 +17,14 @@ _PLAIN_NAME = re.compile(r"[\w .()+@,'-]+\.(?:py|ipynb)")
 _ODD = re.compile(r"[^\w .()+@,'-]+")
 
 
-def needs_copy(submission: Submission) -> bool:
+def needs_copy(submission: ClassSubmission) -> bool:
     """Whether a name on the way to the file is not UTF-8, has control characters, or a suffix in upper case."""
     assert submission.path is not None
     path = str(submission.path)
     return not (_PLAIN_NAME.fullmatch(submission.path.name) and path.isprintable() and _is_utf8(path))
 
 
-def copy_to_own_folder(submission: Submission, copies: Path) -> Submission:
+def copy_to_own_folder(submission: ClassSubmission, copies: Path) -> ClassSubmission:
     """Copy a submission below `copies`, under a plain name.
 
     A file in one folder with other students' files is copied for another reason: a submission can read its folder.

@@ -35,7 +35,7 @@ from pytest_attn_grader.cli.grade.identifiers import (
 )
 from pytest_attn_grader.cli.grade.lms_exports import HandIn, recognize_export
 from pytest_attn_grader.cli.grade.roster import RosterLine, match_roster, read_roster
-from pytest_attn_grader.cli.grade.submissions import Submission, describe_error
+from pytest_attn_grader.cli.grade.submissions import ClassSubmission, describe_error
 from pytest_attn_grader.errors import UsageError
 
 # Files of a class folder that are not submissions: of instructors, of exports and of systems.
@@ -50,7 +50,7 @@ _ONLINE_TEXT = re.compile(r"(?:online)?text\.html", re.IGNORECASE)
 
 def find_submissions(
     sources: Sequence[str], *, roster: Path | None = None, name: str | None = None, unpack_into: Path
-) -> list[Submission]:
+) -> list[ClassSubmission]:
     """Everything that is to be graded, in natural order of the ids, each with a file stem.
 
     A folder with files of code is a class of single files; a folder of folders is a class of folders. In a folder that
@@ -102,7 +102,7 @@ class _Finder:
         self._unpack_into = unpack_into
         self._taken: Counter[str] = Counter()
 
-    def read_sources(self, paths: Sequence[Path]) -> Iterator[Submission]:
+    def read_sources(self, paths: Sequence[Path]) -> Iterator[ClassSubmission]:
         """The submissions of all sources. Several folders side by side, each with one submission, are a class."""
         if _are_submissions([path for path in paths if path.is_dir()]):
             for path in paths:
@@ -111,7 +111,7 @@ class _Finder:
             for path in paths:
                 yield from self.read_source(path)
 
-    def read_source(self, path: Path) -> Iterator[Submission]:
+    def read_source(self, path: Path) -> Iterator[ClassSubmission]:
         """The submissions of one source: a class folder, a class zip or a file."""
         if path.is_dir():
             yield from self._read_class(path.resolve())
@@ -119,13 +119,13 @@ class _Finder:
             try:
                 yield from self._read_class(_without_wrapping(self._unpack(path)))
             except UnusableSubmissionError as error:
-                yield Submission(readable_text(path.stem), problem=str(error))
+                yield ClassSubmission(readable_text(path.stem), problem=str(error))
         elif has_code_suffix(path):
             yield self.read_file(path, readable_text(path.stem))
         else:
             raise UsageError(f"{path} is not a submission: it is neither .py, .ipynb, .zip nor a folder.")
 
-    def _read_class(self, folder: Path) -> Iterator[Submission]:
+    def _read_class(self, folder: Path) -> Iterator[ClassSubmission]:
         export = recognize_export(folder)
         if export is None:
             entries = list_entries(folder)
@@ -138,17 +138,17 @@ class _Finder:
             if not _is_ignored(entry):
                 yield self._read_entry(entry)
 
-    def _read_entry(self, entry: Path) -> Submission:
+    def _read_entry(self, entry: Path) -> ClassSubmission:
         """A submission from one entry of a class folder."""
         name = readable_text(entry.name)
         if entry.suffix == UNREADABLE_SUFFIX:
             inner = name.removesuffix(UNREADABLE_SUFFIX)
-            return Submission(Path(inner).stem, problem=read_start(entry, 500) or f"{inner} cannot be read")
+            return ClassSubmission(Path(inner).stem, problem=read_start(entry, 500) or f"{inner} cannot be read")
         if entry.is_dir() and not entry.is_symlink():
             return self.read_folder(entry, name)
         return self.read_file(entry, name.rpartition(".")[0] or name)
 
-    def read_file(self, path: Path, identity: str) -> Submission:
+    def read_file(self, path: Path, identity: str) -> ClassSubmission:
         """A submission that is one file: code, or a zip with a student's folder."""
         try:
             require_regular_file(path)
@@ -156,26 +156,26 @@ class _Finder:
                 return self.read_folder(self._unpack(path), identity)
             if not has_code_suffix(path):
                 raise UnusableSubmissionError(f"{readable_text(path.name)} is not a .py, .ipynb or .zip file")
-            return Submission(identity, path, path)
+            return ClassSubmission(identity, path, path)
         except (UnusableSubmissionError, OSError) as error:
-            return Submission(identity, problem=describe_error(error))
+            return ClassSubmission(identity, problem=describe_error(error))
 
-    def read_folder(self, folder: Path, identity: str) -> Submission:
+    def read_folder(self, folder: Path, identity: str) -> ClassSubmission:
         """A submission that is a folder; a zip in it is unpacked when there is no code beside it."""
         try:
             try:
-                return Submission(identity, find_main_file(folder), folder)
+                return ClassSubmission(identity, find_main_file(folder), folder)
             except UnusableSubmissionError:
                 archives = [each for each in list_entries(folder) if each.suffix.lower() == ARCHIVE_SUFFIX]
                 if len(archives) != 1 or any(has_code_suffix(each) for each in list_entries(folder)):
                     raise
                 require_regular_file(archives[0])
                 unpacked = self._unpack(archives[0])
-                return Submission(identity, find_main_file(unpacked), unpacked)
+                return ClassSubmission(identity, find_main_file(unpacked), unpacked)
         except (UnusableSubmissionError, OSError) as error:
-            return Submission(identity, problem=describe_error(error))
+            return ClassSubmission(identity, problem=describe_error(error))
 
-    def _read_hand_in(self, hand_in: HandIn) -> Submission:
+    def _read_hand_in(self, hand_in: HandIn) -> ClassSubmission:
         identity = readable_text(hand_in.id)
         if hand_in.folder is not None:
             found = self.read_folder(hand_in.folder, identity)
@@ -183,7 +183,7 @@ class _Finder:
             try:
                 found = self.read_folder(self._collect(hand_in, identity), identity)
             except (UnusableSubmissionError, OSError) as error:
-                found = Submission(identity, problem=describe_error(error))
+                found = ClassSubmission(identity, problem=describe_error(error))
             if found.problem and all(_ONLINE_TEXT.search(original) for _, original in hand_in.files):
                 found = replace(found, problem="online text, without a file of code" if hand_in.files else "no file")
         aliases = tuple(readable_text(alias) for alias in hand_in.aliases if alias)
@@ -244,17 +244,17 @@ def _without_wrapping(folder: Path) -> Path:
     return folder
 
 
-def _without_repeats(found: Iterable[Submission]) -> list[Submission]:
+def _without_repeats(found: Iterable[ClassSubmission]) -> list[ClassSubmission]:
     """Drop a submission that another source has named already."""
-    kept: dict[object, Submission] = {}
+    kept: dict[object, ClassSubmission] = {}
     for number, each in enumerate(found):
         kept.setdefault(number if each.path is None else (each.id, each.path), each)
     return list(kept.values())
 
 
 def _apply_roster(
-    lines: Sequence[RosterLine], found: Sequence[Submission], roster: Path, finder: _Finder
-) -> list[Submission]:
+    lines: Sequence[RosterLine], found: Sequence[ClassSubmission], roster: Path, finder: _Finder
+) -> list[ClassSubmission]:
     """Read the submissions that a roster names by path, and match its other lines with those that were found."""
     named = [_read_line(line, roster, finder) for line in lines if line.path]
     paths = {each.path for each in named} - {None}
@@ -262,13 +262,13 @@ def _apply_roster(
     return named + match_roster([line for line in lines if not line.path], others)
 
 
-def _read_line(line: RosterLine, roster: Path, finder: _Finder) -> Submission:
+def _read_line(line: RosterLine, roster: Path, finder: _Finder) -> ClassSubmission:
     identity, where = line.id or Path(line.path).stem, f"line {line.number} of the roster"
     path = roster.absolute().parent / line.path.replace("\\", "/")
     if not line.id:
-        return Submission(identity, problem=f"{where} has a path and no id")
+        return ClassSubmission(identity, problem=f"{where} has a path and no id")
     if not path.exists():
-        return Submission(identity, student=line.student, problem=f"{where}: there is no {path}")
+        return ClassSubmission(identity, student=line.student, problem=f"{where}: there is no {path}")
     found = finder.read_folder(path, identity) if path.is_dir() else finder.read_file(path.resolve(), identity)
     function = line.function
     if not function and found.path is not None and _defines(found.path, line.student):

@@ -20,7 +20,7 @@ from pytest_attn_grader.cli.grade.folders import UnusableSubmissionError
 from pytest_attn_grader.cli.grade.identifiers import make_file_stem, readable_text
 from pytest_attn_grader.cli.grade.journal import Entry, Journal
 from pytest_attn_grader.cli.grade.runners import GRACE_SECONDS, RUNNERS, Job, Outcome, run_job
-from pytest_attn_grader.cli.grade.submissions import Submission, describe_error
+from pytest_attn_grader.cli.grade.submissions import ClassSubmission, describe_error
 
 JOURNAL_FILE = "class.jsonl"
 REPORTS, PAGES, LOGS, PLOTS, COPIES = "reports", "pages", "logs", "plots", "copies"
@@ -73,7 +73,7 @@ def _common_args(settings: ClassSettings) -> tuple[str, ...]:
     )
 
 
-def make_job(submission: Submission, settings: ClassSettings, out: Path) -> Job:
+def make_job(submission: ClassSubmission, settings: ClassSettings, out: Path) -> Job:
     """Build the job that grades one submission."""
     stem = submission.file_stem or make_file_stem(submission.id)
     report = out / REPORTS / f"{stem}.json"
@@ -99,7 +99,7 @@ def make_job(submission: Submission, settings: ClassSettings, out: Path) -> Job:
 
 
 def grade_class(
-    submissions: Sequence[Submission],
+    submissions: Sequence[ClassSubmission],
     settings: ClassSettings,
     out: Path,
     *,
@@ -162,7 +162,7 @@ def grade_class(
     return [outcomes[submission.id] for submission in submissions]
 
 
-def _remove_outputs(submission: Submission, out: Path) -> None:
+def _remove_outputs(submission: ClassSubmission, out: Path) -> None:
     """Remove what an earlier version of a submission left, so that it is not taken for this one's."""
     stem = submission.file_stem or make_file_stem(submission.id)
     for folder, suffix in ((REPORTS, "json"), (PAGES, "html"), (LOGS, "txt")):

@@ -60,7 +60,7 @@ class GradebookRow:
 
     @property
     def seconds(self) -> float:
-        """How long the run took."""
+        """The seconds that the run took."""
         return 0.0 if self.report is None else sum(phase.seconds for phase in self.report.timing)
 
 

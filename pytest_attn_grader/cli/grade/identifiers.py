@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
-from pytest_attn_grader.cli.grade.submissions import Submission
+from pytest_attn_grader.cli.grade.submissions import ClassSubmission
 
 MAX_STEM_CHARACTERS = 80
 _UNSAFE_IN_STEM = re.compile(r"[^\w.@+-]+")
@@ -26,7 +26,7 @@ def make_file_stem(submission_id: str) -> str:
     return plain[:MAX_STEM_CHARACTERS] or "submission"
 
 
-def assign_file_stems(submissions: Sequence[Submission]) -> list[Submission]:
+def assign_file_stems(submissions: Sequence[ClassSubmission]) -> list[ClassSubmission]:
     """Give each submission a file name of its id; two ids with the same file name both get a hash of the id."""
     # Some file systems do not distinguish upper and lower case.
     counts = Counter(make_file_stem(each.id).casefold() for each in submissions)
@@ -45,9 +45,9 @@ def natural_key(text: str) -> tuple[tuple[int, int | str], ...]:
     return tuple((1, part) if index % 2 == 0 else (0, int(part)) for index, part in enumerate(parts))
 
 
-def make_ids_unique(found: Sequence[Submission]) -> list[Submission]:
+def make_ids_unique(found: Sequence[ClassSubmission]) -> list[ClassSubmission]:
     """Prefix equal ids with their folders. A notebook beside a file of the same name becomes a problem."""
-    same_id: dict[str, list[Submission]] = defaultdict(list)
+    same_id: dict[str, list[ClassSubmission]] = defaultdict(list)
     for each in found:
         same_id[each.id].append(each)
     result = []
@@ -57,7 +57,9 @@ def make_ids_unique(found: Sequence[Submission]) -> list[Submission]:
         if beside and each.folder == each.path and beside[0].folder == beside[0].path and each.path != beside[0].path:
             if each is min((each, *beside), key=lambda one: str(one.path)):
                 names = ", ".join(sorted(one.path.name for one in (each, *beside) if one.path))
-                result.append(Submission(each.id, problem=f"which file is the submission: {names}? Keep one of them"))
+                result.append(
+                    ClassSubmission(each.id, problem=f"which file is the submission: {names}? Keep one of them")
+                )
         elif each.path is not None and any(other.path not in {None, each.path} for other in others):
             result.append(replace(each, id=_qualified_id(each, others)))
         else:
@@ -65,7 +67,7 @@ def make_ids_unique(found: Sequence[Submission]) -> list[Submission]:
     return _numbered(result)
 
 
-def _qualified_id(each: Submission, others: Sequence[Submission]) -> str:
+def _qualified_id(each: ClassSubmission, others: Sequence[ClassSubmission]) -> str:
     """The id with as many folder names before it as tell it from the others."""
     assert each.folder is not None
     parents = [readable_text(parent.name) for parent in each.folder.parents if parent.name]
@@ -76,7 +78,7 @@ def _qualified_id(each: Submission, others: Sequence[Submission]) -> str:
     return each.id
 
 
-def _numbered(found: Sequence[Submission]) -> list[Submission]:
+def _numbered(found: Sequence[ClassSubmission]) -> list[ClassSubmission]:
     """Number what still has the same id."""
     seen: Counter[str] = Counter()
     result = []

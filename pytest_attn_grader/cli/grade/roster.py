@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pytest_attn_grader.cli.grade.submissions import Submission
+from pytest_attn_grader.cli.grade.submissions import ClassSubmission
 from pytest_attn_grader.errors import UsageError
 
 # In order of preference; compared without case, blanks and punctuation.
@@ -75,12 +75,12 @@ def read_roster(roster: Path) -> list[RosterLine]:
     return lines
 
 
-def match_roster(lines: Sequence[RosterLine], found: Sequence[Submission]) -> list[Submission]:
+def match_roster(lines: Sequence[RosterLine], found: Sequence[ClassSubmission]) -> list[ClassSubmission]:
     """Give submissions the ids and names of the roster; add a line without a submission as ungradable.
 
     A submission that is not in the roster keeps its id.
     """
-    by_alias: dict[str, Submission] = {}
+    by_alias: dict[str, ClassSubmission] = {}
     for submission in found:
         for alias in (submission.id, *submission.aliases):
             by_alias.setdefault(_normalize(alias), submission)
@@ -89,7 +89,7 @@ def match_roster(lines: Sequence[RosterLine], found: Sequence[Submission]) -> li
         keys = [_normalize(cell) for cell in (line.id, *line.cells)]
         match = next((by_alias[key] for key in keys if key in by_alias), None)
         if match is None:
-            matched.append(Submission(line.id, student=line.student, problem="no submission, only a roster line"))
+            matched.append(ClassSubmission(line.id, student=line.student, problem="no submission, only a roster line"))
         else:
             used.add(id(match))
             student = line.student or match.student

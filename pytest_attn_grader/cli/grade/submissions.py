@@ -13,7 +13,7 @@ MAX_HASHED_BYTES = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True)
-class Submission:
+class ClassSubmission:
     """One student's work.
 
     Attributes:

@@ -13,18 +13,18 @@ import pytest
 
 from pytest_attn_grader.cli.assess.client import MAX_ANSWER_BYTES, Endpoint, PermanentError
 from pytest_attn_grader.cli.assess.prompt import build_request
-from pytest_attn_grader.cli.assess.retries import AcceptedAnswer, Limits, request_with_retries
+from pytest_attn_grader.cli.assess.retries import AcceptedAnswer, RequestLimits, request_with_retries
 from pytest_attn_grader.errors import AssessorUnavailableError, UsageError
 from pytest_attn_grader.results.assessment import TokenUsage
 from tests.cli.assess.conftest import answer, evaluation
 from tests.support.llm_server import KEY, LlmServer, Reply, completion, error
 
-QUICK = Limits(tries=3, answer_seconds=5.0, total_seconds=5.0, first_wait_seconds=0.01)
+QUICK = RequestLimits(tries=3, answer_seconds=5.0, total_seconds=5.0, first_wait_seconds=0.01)
 Serve = Callable[..., LlmServer]
 pytestmark = pytest.mark.usefixtures("folder")
 
 
-def asked(limits: Limits = QUICK) -> AcceptedAnswer:
+def asked(limits: RequestLimits = QUICK) -> AcceptedAnswer:
     async def run() -> AcceptedAnswer:
         async with Endpoint() as endpoint:
             return await request_with_retries(endpoint, build_request(evaluation(), None), "tiny", limits)
@@ -32,7 +32,7 @@ def asked(limits: Limits = QUICK) -> AcceptedAnswer:
     return asyncio.run(run())
 
 
-def problem(limits: Limits = QUICK) -> str:
+def problem(limits: RequestLimits = QUICK) -> str:
     with pytest.raises(AssessorUnavailableError) as caught:
         asked(limits)
     return str(caught.value)
@@ -126,7 +126,7 @@ def test_a_slow_answer_is_given_up(serve: Serve) -> None:
     slow = completion(answer(), id="1")
     server = serve(Reply(slow.body, delay_seconds=20), completion(answer()))
     began = time.monotonic()
-    assert asked(Limits(answer_seconds=0.2, first_wait_seconds=0.01)).tries == 2
+    assert asked(RequestLimits(answer_seconds=0.2, first_wait_seconds=0.01)).tries == 2
     assert time.monotonic() - began < 2
     assert len(server.requests) == 2
 
@@ -135,7 +135,7 @@ def test_an_answer_that_drips_is_given_up_too(serve: Serve) -> None:
     """Every byte comes in time, the whole never would."""
     serve(Reply(completion(answer()).body, drip_seconds=0.05))
     began = time.monotonic()
-    said = problem(Limits(tries=2, answer_seconds=0.3, first_wait_seconds=0.01))
+    said = problem(RequestLimits(tries=2, answer_seconds=0.3, first_wait_seconds=0.01))
     assert "after 2 tries" in said
     assert "no whole answer within 0.3 s" in said
     assert time.monotonic() - began < 2
@@ -144,7 +144,7 @@ def test_an_answer_that_drips_is_given_up_too(serve: Serve) -> None:
 def test_the_limit_is_on_all_tries_together(serve: Serve) -> None:
     server = serve(error(500))
     began = time.monotonic()
-    said = problem(Limits(tries=10_000, total_seconds=0.5, first_wait_seconds=0.05))
+    said = problem(RequestLimits(tries=10_000, total_seconds=0.5, first_wait_seconds=0.05))
     assert time.monotonic() - began < 1.5
     assert "(0.5 s at most): status 500: no; the next try would be in" in said
     assert 2 <= len(server.requests) < 20
@@ -153,7 +153,7 @@ def test_the_limit_is_on_all_tries_together(serve: Serve) -> None:
 def test_the_last_try_has_only_the_time_that_is_left(serve: Serve) -> None:
     serve(Reply(b"", delay_seconds=20))
     began = time.monotonic()
-    assert "after 1 try (0.3 s at most): no whole answer within 0.3 s" in problem(Limits(total_seconds=0.3))
+    assert "after 1 try (0.3 s at most): no whole answer within 0.3 s" in problem(RequestLimits(total_seconds=0.3))
     assert time.monotonic() - began < 1.5
 
 
@@ -173,7 +173,7 @@ def test_nothing_is_unpacked(serve: Serve) -> None:
 @pytest.mark.parametrize(("refusals", "answer_format"), [(1, "json_schema"), (2, "json_object"), (3, "text")])
 def test_an_endpoint_without_schemas_is_asked_more_simply(refusals: int, answer_format: str, serve: Serve) -> None:
     server = serve(*[error(400, "response_format?")] * refusals, completion(f"```json\n{json.dumps(answer())}\n```"))
-    came = asked(Limits(tries=1, first_wait_seconds=0.01))
+    came = asked(RequestLimits(tries=1, first_wait_seconds=0.01))
     assert (came.answer_format, came.tries) == (answer_format, refusals + 1)
     assert server.requests[-1].get("response_format", {}).get("type", "text") == answer_format
 
@@ -225,14 +225,14 @@ def test_an_endpoint_that_is_no_http(monkeypatch: pytest.MonkeyPatch, serve: Ser
     with socket.create_server(("127.0.0.1", 0)) as listening:
         monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{listening.getsockname()[1]}/v1")
         # It never answers; the time limit holds from the first byte.
-        assert "no whole answer within 0.1 s" in problem(Limits(tries=1, answer_seconds=0.1))
+        assert "no whole answer within 0.1 s" in problem(RequestLimits(tries=1, answer_seconds=0.1))
 
 
 @pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf")])
 @pytest.mark.parametrize("name", ["answer_seconds", "total_seconds", "tries"])
 def test_limits_are_numbers_above_zero(name: str, value: float) -> None:
     with pytest.raises(UsageError, match=r"is not a limit\. Give a number above 0"):
-        Limits(**{name: value})  # type: ignore[arg-type]
+        RequestLimits(**{name: value})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -269,7 +269,7 @@ def test_what_the_environment_must_say(
 def test_one_try_is_one_request(serve: Serve) -> None:
     """The client has retries of its own; with them the count of tries would be wrong."""
     server = serve(error(500))
-    assert "after 1 try (2 s at most)" in problem(Limits(tries=1, total_seconds=2))
+    assert "after 1 try (2 s at most)" in problem(RequestLimits(tries=1, total_seconds=2))
     assert len(server.requests) == 1
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from pytest_attn_grader.cli.demo import graded_steps
 from pytest_attn_grader.cli.demo import steps as demo_steps
-from pytest_attn_grader.cli.demo.graded_steps import GradedRun
+from pytest_attn_grader.cli.demo.graded_steps import DemoRun
 from pytest_attn_grader.cli.demo.step_result import StepResult
 from tests.support.checkpoints import REPO_ROOT
 
@@ -45,7 +45,7 @@ def test_a_demo_that_takes_too_long_fails(tmp_path: Path, monkeypatch: pytest.Mo
     assert "limit is 0 s" in lines[-1]
 
 
-def outcome(name: str, **changes: Any) -> GradedRun:
+def outcome(name: str, **changes: Any) -> DemoRun:
     """A run that ended as it should, but for the changes."""
     slug = graded_steps.EXPECTED.get(name)
     right = slug is None and name != graded_steps.INCOMPATIBLE
@@ -57,7 +57,7 @@ def outcome(name: str, **changes: Any) -> GradedRun:
         "checks": [{"outcome": "passed" if right else "failed", "actual": "an error", "hint": "line 8"}],
     }
     fields = {"name": name, "exit_code": 0 if right else 1, "report": report, "missing": ()}
-    return GradedRun(**fields | changes)
+    return DemoRun(**fields | changes)
 
 
 STEPS = ("check_width_adapter", "check_incompatible", "check_diagnoses")

@@ -10,7 +10,7 @@ import pytest
 from pytest_attn_grader.cli.grade import copies
 from pytest_attn_grader.cli.grade.copies import copy_to_own_folder, needs_copy
 from pytest_attn_grader.cli.grade.folders import UnusableSubmissionError
-from pytest_attn_grader.cli.grade.submissions import Submission
+from pytest_attn_grader.cli.grade.submissions import ClassSubmission
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ from pytest_attn_grader.cli.grade.submissions import Submission
 def test_what_needs_a_copy(name: bytes, needed: bool, tmp_path: Path) -> None:
     path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name))
     path.write_text("x = 1")
-    submission = Submission("ann", path, path, file_stem="ann")
+    submission = ClassSubmission("ann", path, path, file_stem="ann")
     assert needs_copy(submission) == needed
     copied = copy_to_own_folder(submission, tmp_path / "copies")
     assert not needs_copy(copied)
@@ -41,7 +41,9 @@ def test_helpers_are_copied_with_the_file(tmp_path: Path) -> None:
     (folder / "pkg").mkdir(parents=True)
     (folder / "attention.py").write_text("import pkg.x")
     (folder / "pkg" / "x.py").write_text("x = 1")
-    copied = copy_to_own_folder(Submission("b", folder / "attention.py", folder, file_stem="b"), tmp_path / "copies")
+    copied = copy_to_own_folder(
+        ClassSubmission("b", folder / "attention.py", folder, file_stem="b"), tmp_path / "copies"
+    )
     assert copied.folder == tmp_path / "copies" / "b"
     assert (copied.folder / "pkg" / "x.py").is_file()
 
@@ -51,7 +53,7 @@ def test_an_older_copy_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "copies" / "ann" / "old.py").write_text("x = 1")
     (tmp_path / "ann.py").write_text("x = 1")
     copy_to_own_folder(
-        Submission("ann", tmp_path / "ann.py", tmp_path / "ann.py", file_stem="ann"), tmp_path / "copies"
+        ClassSubmission("ann", tmp_path / "ann.py", tmp_path / "ann.py", file_stem="ann"), tmp_path / "copies"
     )
     assert [each.name for each in (tmp_path / "copies" / "ann").iterdir()] == ["ann.py"]
 
@@ -59,6 +61,6 @@ def test_an_older_copy_is_replaced(tmp_path: Path) -> None:
 def test_a_submission_that_is_too_large_is_not_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(copies, "MAX_COPIED_BYTES", 3)
     (tmp_path / "ann.py").write_text("x = 1")
-    submission = Submission("ann", tmp_path / "ann.py", tmp_path / "ann.py", file_stem="ann")
+    submission = ClassSubmission("ann", tmp_path / "ann.py", tmp_path / "ann.py", file_stem="ann")
     with pytest.raises(UnusableSubmissionError, match="larger than"):
         copy_to_own_folder(submission, tmp_path / "copies")

@@ -11,17 +11,17 @@ import pytest
 
 from pytest_attn_grader.cli.grade import archives
 from pytest_attn_grader.cli.grade.discovery import find_submissions
-from pytest_attn_grader.cli.grade.submissions import Submission
+from pytest_attn_grader.cli.grade.submissions import ClassSubmission
 from pytest_attn_grader.errors import UsageError
 
-Find = Callable[..., list[Submission]]
+Find = Callable[..., list[ClassSubmission]]
 
 
 @pytest.fixture
 def find(tmp_path: Path) -> Find:
     """`find("a.py", ..., roster=None)` with names below `tmp_path`."""
 
-    def make(*sources: str, roster: str | None = None) -> list[Submission]:
+    def make(*sources: str, roster: str | None = None) -> list[ClassSubmission]:
         return find_submissions(
             [str(tmp_path / source) for source in sources],
             roster=None if roster is None else tmp_path / roster,
@@ -37,11 +37,11 @@ def write(folder: Path, *names: str) -> None:
         (folder / name).write_text(f"# {name}\n", encoding="utf-8")
 
 
-def ids(found: list[Submission]) -> list[str]:
+def ids(found: list[ClassSubmission]) -> list[str]:
     return [submission.id for submission in found]
 
 
-def problems(found: list[Submission]) -> dict[str, str]:
+def problems(found: list[ClassSubmission]) -> dict[str, str]:
     return {submission.id: submission.problem for submission in found if submission.problem}
 
 

@@ -19,7 +19,7 @@ from pytest_attn_grader.cli.grade.copies import copy_to_own_folder
 from pytest_attn_grader.cli.grade.discovery import find_submissions
 from pytest_attn_grader.cli.grade.grade import ClassSettings, grade_class, make_job
 from pytest_attn_grader.cli.grade.runners import RUNNERS, Job, Outcome, SubprocessRunner, run_job
-from pytest_attn_grader.cli.grade.submissions import Submission
+from pytest_attn_grader.cli.grade.submissions import ClassSubmission
 from tests.support.students import REFERENCE
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -36,7 +36,7 @@ EXPECTED = {"good": "passed", "unscaled": "failed", "unreadable": "failed", "han
 
 
 @pytest.fixture
-def submissions(tmp_path: Path) -> list[Submission]:
+def submissions(tmp_path: Path) -> list[ClassSubmission]:
     folder = tmp_path / "class"
     folder.mkdir()
     for name, source in CLASS.items():
@@ -74,7 +74,7 @@ def what_counts(report: Path) -> dict[str, Any]:
 @pytest.mark.parametrize("rehearsed_from", [0, 1000], ids=["warmed_up", "at once"])
 def test_each_gets_what_a_run_of_its_own_gives(
     rehearsed_from: int,
-    submissions: list[Submission],
+    submissions: list[ClassSubmission],
     settings: ClassSettings,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -120,7 +120,7 @@ def test_a_run_that_does_not_end_is_nobodys_fault(settings: ClassSettings, tmp_p
         RUNNERS.close()
 
 
-def test_interrupted_and_resumed(submissions: list[Submission], tmp_path: Path) -> None:
+def test_interrupted_and_resumed(submissions: list[ClassSubmission], tmp_path: Path) -> None:
     out = tmp_path / "out"
     command = [sys.executable, "-m", "pytest_attn_grader.cli.app", "grade", str(tmp_path / "class"), "--out", str(out)]
     command += ["--model", "mini", "--seed", str(SEED), "--processes", "1", "--no-pages", "--option=--attn-timeout=3"]
@@ -159,7 +159,7 @@ def test_a_warm_process_that_dies_is_replaced(settings: ClassSettings, tmp_path:
         copy = tmp_path / "many" / f"good{number}.py"
         copy.parent.mkdir(exist_ok=True)
         shutil.copy(submission.path, copy)
-        copies.append(Submission(copy.stem, copy, copy))
+        copies.append(ClassSubmission(copy.stem, copy, copy))
     outcomes = grade_class(copies, settings, tmp_path / "out", processes=1, on_outcome=kill_after_the_first)
     # The one that was being graded when it died is not lost either: it is ungradable and --resume grades it.
     assert outcomes[0].verdict == outcomes[-1].verdict == "passed"

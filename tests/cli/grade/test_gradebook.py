@@ -10,7 +10,7 @@ import pytest
 from pytest_attn_grader.cli.grade.class_list import write_class_list
 from pytest_attn_grader.cli.grade.gradebook import write_gradebook
 from pytest_attn_grader.cli.grade.gradebook_rows import read_class
-from pytest_attn_grader.cli.grade.submissions import Submission
+from pytest_attn_grader.cli.grade.submissions import ClassSubmission
 from pytest_attn_grader.errors import UsageError
 from tests.cli.grade.conftest import write_report_file
 from tests.support.reports import check, report_of
@@ -42,10 +42,10 @@ def test_the_class_list_decides_which_rows_there_are(folder: Path) -> None:
     write_class_list(
         folder,
         [
-            Submission("student10", file_stem="ann", student="Ann", notes=("late",)),
-            Submission("student2", file_stem="bob"),
-            Submission("=x", problem="the folder is empty", file_stem="x"),
-            Submission("zoe", file_stem="zoe"),
+            ClassSubmission("student10", file_stem="ann", student="Ann", notes=("late",)),
+            ClassSubmission("student2", file_stem="bob"),
+            ClassSubmission("=x", problem="the folder is empty", file_stem="x"),
+            ClassSubmission("zoe", file_stem="zoe"),
         ],
     )
     rows = {row.id: row for row in read_class(folder)}

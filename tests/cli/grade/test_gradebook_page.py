@@ -18,7 +18,7 @@ from pytest_attn_grader.cli.grade.class_list import write_class_list
 from pytest_attn_grader.cli.grade.gradebook import write_gradebook
 from pytest_attn_grader.cli.grade.gradebook_page import render_page
 from pytest_attn_grader.cli.grade.gradebook_rows import read_class
-from pytest_attn_grader.cli.grade.submissions import Submission
+from pytest_attn_grader.cli.grade.submissions import ClassSubmission
 from pytest_attn_grader.results.submission import Adaptation
 from tests.cli.grade.conftest import SCRIPT, write_report_file, wrong
 from tests.support.reports import check, report_of
@@ -69,13 +69,15 @@ def test_adaptations_and_notes_have_columns(tmp_path: Path) -> None:
     report = report_of(check())
     adapted = report.student.model_copy(update={"adaptations": (Adaptation(name="loop-heads", why="it is 3-D"),)})
     write_report_file(tmp_path, "ann", report.model_copy(update={"student": adapted}))
-    write_class_list(tmp_path, [Submission("ann", file_stem="ann", student="Ann Lee", notes=("late",))])
+    write_class_list(tmp_path, [ClassSubmission("ann", file_stem="ann", student="Ann Lee", notes=("late",))])
     html = render_page(read_class(tmp_path))
     assert all(text in html for text in ("loop-heads", "it is 3-D", "Ann Lee", "late"))
 
 
 def test_names_are_escaped_and_only_the_pages_own_script_runs(tmp_path: Path) -> None:
-    write_class_list(tmp_path, [Submission(HOSTILE, file_stem="x", student=HOSTILE, notes=(HOSTILE,), problem=HOSTILE)])
+    write_class_list(
+        tmp_path, [ClassSubmission(HOSTILE, file_stem="x", student=HOSTILE, notes=(HOSTILE,), problem=HOSTILE)]
+    )
     html = render_page(read_class(tmp_path))
     assert Tags(html).tags.count("script") == 1
     (script,) = re.findall(r"<script>(.*)</script>", html, re.DOTALL)
@@ -104,8 +106,10 @@ def large_class(tmp_path: Path) -> Path:
     for number in range(1, 12):
         stem = f"student{number}"
         write_report_file(tmp_path, stem, wrong(number / 10, "no-scale") if number % 2 else report_of(check()))
-        members.append(Submission(stem, file_stem=stem, student=f"Name {number}"))
-    members.append(Submission("a.very.long.id.of.a.student@students.university.example", problem="the folder is empty"))
+        members.append(ClassSubmission(stem, file_stem=stem, student=f"Name {number}"))
+    members.append(
+        ClassSubmission("a.very.long.id.of.a.student@students.university.example", problem="the folder is empty")
+    )
     write_class_list(tmp_path, members)
     write_gradebook(tmp_path)
     return tmp_path

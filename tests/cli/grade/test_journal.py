@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_attn_grader.cli.grade.journal import Entry, Journal
@@ -23,6 +23,7 @@ def test_what_is_appended_is_read(tmp_path: Path) -> None:
     assert Journal(journal.path).entries == {"ann": entry("ann", "failed"), "bob": entry("bob", "failed")}
 
 
+@settings(deadline=None)  # each example writes to the disk
 @given(st.integers(0, 400))
 def test_a_line_that_was_cut_short_counts_as_not_written(tmp_path_factory, length: int) -> None:
     path = tmp_path_factory.mktemp("journal") / "class.jsonl"

@@ -8,7 +8,7 @@ import pytest
 
 from pytest_attn_grader.cli.grade.discovery import find_submissions
 from pytest_attn_grader.cli.grade.lms_exports import recognize_export
-from pytest_attn_grader.cli.grade.submissions import Submission
+from pytest_attn_grader.cli.grade.submissions import ClassSubmission
 
 METADATA = """\
 ---
@@ -132,7 +132,7 @@ def write_export(folder: Path, system: str) -> None:
         path.write_text(content or "x = 1\n", encoding="utf-8")
 
 
-def found_by_id(folder: Path, tmp_path: Path) -> dict[str, Submission]:
+def found_by_id(folder: Path, tmp_path: Path) -> dict[str, ClassSubmission]:
     return {each.id: each for each in find_submissions([str(folder)], unpack_into=tmp_path / "unpacked")}
 
 

@@ -7,6 +7,8 @@ import errno
 import json
 import os
 import shutil
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,14 @@ from pytest_attn_grader.cli.grade.runners import Job, Outcome
 from tests.support.odd_classes import write_odd_class
 
 GRADED = {"passed", "failed"}
+
+
+@pytest.fixture
+def odd_class(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """The class in `tmp_path / "class"`, and what must become of each submission."""
+    yield write_odd_class(tmp_path / "class", tmp_path / "secret")
+    # pytest cannot remove folders that are nested this deep.
+    subprocess.run(["rm", "-rf", tmp_path / "class"], check=True)
 
 
 def grade(*arguments: str | Path) -> tuple[int, str]:
@@ -36,7 +46,7 @@ def check_rows(rows: dict[str, dict[str, str]], expected: dict[str, str]) -> Non
     assert rows.keys() == expected.keys()
     for name, outcome in expected.items():
         if outcome in GRADED:
-            assert rows[name]["verdict"] == outcome, rows[name]
+            assert rows[name]["verdict"] == outcome, f"{name}: {rows[name]['flags']}"
         else:
             assert (rows[name]["verdict"], rows[name]["earned"]) == ("ungradable", "")
             assert outcome in rows[name]["flags"]
@@ -55,8 +65,8 @@ def fast_runs(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
     return jobs
 
 
-def test_every_oddity_has_a_row(tmp_path: Path, fast_runs: list[Job]) -> None:
-    expected = write_odd_class(tmp_path / "class", tmp_path / "secret")
+def test_every_oddity_has_a_row(tmp_path: Path, odd_class: dict[str, str], fast_runs: list[Job]) -> None:
+    expected = odd_class
     code, said = grade(tmp_path / "class", "--out", tmp_path / "out", "--model", "mini")
     assert code == 10, said
     assert said.isprintable() or all(char.isprintable() or char == "\n" for char in said)
@@ -78,9 +88,9 @@ def _problems(expected: dict[str, str]) -> dict[str, str]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
-def test_the_odd_class_is_graded_in_one_go(tmp_path: Path) -> None:
-    expected = write_odd_class(tmp_path / "class", tmp_path / "secret")
+@pytest.mark.timeout(1800)
+def test_the_odd_class_is_graded_in_one_go(tmp_path: Path, odd_class: dict[str, str]) -> None:
+    expected = odd_class
     roster = tmp_path / "roster.csv"
     roster.write_bytes("\ufeffStudent ID;Name\n\ngood;Ann\nabsent;Zoë\n".encode())
     options = ("--model", "mini", "--seed", "8", "--quiet", "--roster", roster)

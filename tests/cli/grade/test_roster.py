@@ -8,11 +8,11 @@ import pytest
 
 from pytest_attn_grader.cli.grade.discovery import find_submissions
 from pytest_attn_grader.cli.grade.roster import read_roster
-from pytest_attn_grader.cli.grade.submissions import Submission
+from pytest_attn_grader.cli.grade.submissions import ClassSubmission
 from pytest_attn_grader.errors import UsageError
 
 
-def find(folder: Path, roster: bytes | str, *sources: str) -> list[Submission]:
+def find(folder: Path, roster: bytes | str, *sources: str) -> list[ClassSubmission]:
     (folder / "class.csv").write_bytes(roster if isinstance(roster, bytes) else roster.encode())
     places = [str(folder / source) for source in sources]
     return find_submissions(places, roster=folder / "class.csv", unpack_into=folder / "unpacked")

@@ -8,31 +8,31 @@ from pathlib import Path
 import pytest
 
 from pytest_attn_grader.cli.grade.folders import UnusableSubmissionError
-from pytest_attn_grader.cli.grade.submissions import Submission, describe_error
+from pytest_attn_grader.cli.grade.submissions import ClassSubmission, describe_error
 
 
 @pytest.fixture
-def submission(tmp_path: Path) -> Submission:
+def submission(tmp_path: Path) -> ClassSubmission:
     folder = tmp_path / "ann"
     folder.mkdir()
     for name in ("attention.py", "helpers.py"):
         (folder / name).write_text(name)
-    return Submission("ann", folder / "attention.py", folder)
+    return ClassSubmission("ann", folder / "attention.py", folder)
 
 
-def test_the_target_names_the_function(submission: Submission) -> None:
+def test_the_target_names_the_function(submission: ClassSubmission) -> None:
     assert submission.target.endswith("ann/attention.py")
-    assert Submission("ann", Path("a.py"), Path("a.py"), "attend").target == "a.py:attend"
+    assert ClassSubmission("ann", Path("a.py"), Path("a.py"), "attend").target == "a.py:attend"
 
 
-def test_the_hash_changes_with_every_file_of_the_submission(submission: Submission, tmp_path: Path) -> None:
+def test_the_hash_changes_with_every_file_of_the_submission(submission: ClassSubmission, tmp_path: Path) -> None:
     before = submission.hash_content()
     assert submission.hash_content() == before
     (tmp_path / "ann" / "helpers.py").write_text("changed")
     assert submission.hash_content() != before
 
 
-def test_a_large_file_is_not_read(submission: Submission, tmp_path: Path) -> None:
+def test_a_large_file_is_not_read(submission: ClassSubmission, tmp_path: Path) -> None:
     with (tmp_path / "ann" / "weights.bin").open("wb") as file:
         file.truncate(100 * 10**9)
     before = submission.hash_content()
@@ -40,14 +40,14 @@ def test_a_large_file_is_not_read(submission: Submission, tmp_path: Path) -> Non
     assert submission.hash_content() != before
 
 
-def test_links_and_pipes_are_not_read(submission: Submission, tmp_path: Path) -> None:
+def test_links_and_pipes_are_not_read(submission: ClassSubmission, tmp_path: Path) -> None:
     before = submission.hash_content()
     os.mkfifo(tmp_path / "ann" / "pipe.py")
     (tmp_path / "ann" / "link.py").symlink_to("/dev/zero")
     assert submission.hash_content() == before
 
 
-def test_folders_nested_too_deep(submission: Submission, tmp_path: Path) -> None:
+def test_folders_nested_too_deep(submission: ClassSubmission, tmp_path: Path) -> None:
     deep = tmp_path / "ann"
     for _ in range(40):
         deep = deep / "d"
