@@ -27,7 +27,8 @@ parameters = xllamacpp.CommonParams()
 parameters.model.path = sys.argv[1]
 parameters.n_ctx = 8192
 parameters.n_parallel = 1
-parameters.cpuparams.n_threads = 2
+# More threads would wait for each other on a busy machine.
+parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = 1
 parameters.port = 0
 server = xllamacpp.Server(parameters)
 print("listening:", server.listening_address, flush=True)
