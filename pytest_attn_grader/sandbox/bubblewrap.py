@@ -88,6 +88,9 @@ def _command_for(program: str, root: Path, import_paths: Iterable[str], worker_f
     command += ["--size", size, "--tmpfs", "/tmp"]
     for place in _needed(root, import_paths, worker_folder):
         command += ["--ro-bind-try", place, place]
+    # The grader lies among the packages, its reference too: of it, a worker sees what runs there.
+    package = str(Path(__file__).resolve().parents[1])
+    command += ["--tmpfs", package, "--ro-bind", str(worker_folder), str(worker_folder), "--remount-ro", package]
     # Everything else is the root that bubblewrap makes of nothing.
     command += ["--remount-ro", "/", "--chdir", str(root)]
     for name, value in SET_VARIABLES.items():

@@ -98,6 +98,7 @@ def attention(query):
         "look up": tried(lambda: socket.getaddrinfo("example.org", 80)),
         "secret": os.path.exists(SECRET),
         "home": os.path.expanduser("~"),
+        "grader": sorted(os.listdir(PACKAGE)),
         "etc": sorted(os.listdir("/etc")),
         "tmp": sorted(os.listdir("/tmp")),
         "fill": tried(lambda: [pathlib.Path(f"/tmp/{number}").write_bytes(bytes(1 << 25)) for number in range(20)]),
@@ -117,6 +118,7 @@ def test_in_namespaces_a_submission_sees_nothing_and_changes_nothing(
     secret.write_text("42")
     with socket.create_server(("127.0.0.1", 0)) as server:
         source = LOOKS_AROUND.replace("SECRET", repr(str(secret))).replace("PORT", str(server.getsockname()[1]))
+        source = source.replace("PACKAGE", repr(str(Path(bubblewrap.__file__).resolve().parents[1])))
         (tmp_path / "student.py").write_text(source)
         worker = WorkerProcess(root=tmp_path, import_paths=sys.path, limits=Limits(), in_namespaces=True)
         with SandboxClient(lambda: worker) as remote:
@@ -132,6 +134,7 @@ def test_in_namespaces_a_submission_sees_nothing_and_changes_nothing(
     assert seen["look up"] != "done"
     assert seen["secret"] is False
     assert seen["home"] == "/tmp"
+    assert seen["grader"] == ["sandbox"], "the worker's own modules and nothing else of the package"
     assert not {"shadow", "ssh", "ssl"} & set(seen["etc"])
     assert "mine" in seen["tmp"]
     assert seen["fill"] == "OSError"

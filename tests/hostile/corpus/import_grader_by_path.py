@@ -1,13 +1,13 @@
-# attack: loads the grader's reference past the import system's refusal
-# expect: import-error
+# attack: loads a module of the grader past the import system's refusal
+# expect: import-error | wrong
 import importlib.util
 import sys
 from pathlib import Path
 
 for entry in sys.path:
-    place = Path(entry) / 'pytest_attn_grader' / 'results.py'
+    place = Path(entry) / 'pytest_attn_grader' / 'results' / 'report.py'
     if place.is_file():
-        spec = importlib.util.spec_from_file_location('results_of_theirs', place)
+        spec = importlib.util.spec_from_file_location('report_of_the_grader', place)
         spec.loader.exec_module(importlib.util.module_from_spec(spec))
 
 

@@ -1,5 +1,5 @@
 # attack: kills the process above it
-# expect: crashed | timeout
+# expect: crashed | timeout | raised
 import os
 import signal
 import time
