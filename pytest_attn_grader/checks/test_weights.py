@@ -56,7 +56,7 @@ def test_rows_sum_to_one(attn_observe: Observe, attn_evidence: Evidence) -> None
     attn_evidence.check(
         abs(worst - 1) <= tolerance,
         expected="weights that sum to 1 over the keys, for every query",
-        actual=f"a row that sums to {worst:.4g}",
+        actual=f"a row that sums to {worst:.6g}, off by {abs(worst - 1):.2g} (allowed: {tolerance:.1g})",
         hint="the axis of softmax (dim=-1 is the keys), and anything that changes the weights after it",
     )
 

@@ -286,7 +286,10 @@ class WorkerProcess:
             return make_failure(
                 "timeout",
                 f"After {seconds:g} s {doing} had not ended and was stopped.",
-                "Look for an endless loop, or Python loops over positions where one matrix product does the work.",
+                "Look for downloads (the sandbox has no network), training and plots outside of functions: the import "
+                "runs them. Put them under if __name__ == '__main__':"
+                if header["op"] == "describe"
+                else "Look for an endless loop, or Python loops over positions where one matrix product does the work.",
             )
         if error.fault == "closed" and status is not None:
             if self.in_namespaces and status > _SIGNALLED:
