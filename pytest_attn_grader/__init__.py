@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     )
     from pytest_attn_grader.plugin.live import grade
     from pytest_attn_grader.results.report import GradeReport
-    from pytest_attn_grader.settings import PROMPT_EXAMPLE
+    from pytest_attn_grader.settings.options import PROMPT_EXAMPLE
 
 _HOME = {
     "load_mini_transformer": "model_utils",
@@ -31,7 +31,7 @@ _HOME = {
     "reference_attention": "attention.reference",
     "grade": "plugin.live",
     "GradeReport": "results.report",
-    "PROMPT_EXAMPLE": "settings",
+    "PROMPT_EXAMPLE": "settings.options",
     "AttnGraderError": "errors",
     "SubmissionError": "errors",
     "PatchingError": "errors",

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from pytest_attn_grader.cli.app import app
 from pytest_attn_grader.errors import EXIT_REPORT_LOST, EXIT_UNGRADABLE
 from pytest_attn_grader.misconceptions import MISCONCEPTIONS
-from pytest_attn_grader.settings import DEFAULT_POINTS, FORMAT_NAMES, OPTIONS
+from pytest_attn_grader.settings.options import DEFAULT_POINTS, FORMAT_NAMES, OPTIONS
 from tests.cli.assess.conftest import answer, write_report
 from tests.support.llm_server import LlmServer, completion
 

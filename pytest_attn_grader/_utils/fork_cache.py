@@ -1,8 +1,8 @@
-"""What is the same for every submission of a class, worked out once.
+"""A cache of what is the same for every submission of a class, inherited through fork.
 
-A process that forks for every submission calls `begin`; what it and its children then ask `once` is kept, and a child
-finds what was there before it was forked. In an ordinary run nothing is kept. Keep nothing here that a submission had a
-part in.
+The process that forks for every submission calls `enable`. From then on the results of `cached` are kept, and a child
+finds what was cached before it was forked. In an ordinary run nothing is kept. Never cache anything derived from a
+submission.
 """
 
 from __future__ import annotations
@@ -14,45 +14,44 @@ from weakref import WeakKeyDictionary
 T = TypeVar("T")
 
 
-class _Kept:
+class _Cache:
     def __init__(self) -> None:
         self.by_key: dict[Hashable, Any] = {}
-        # What belongs to an object goes with it, and cannot be taken for what belongs to another at the same address.
+        # Values that belong to an object go with it, and are never taken for those of another at the same address.
         self.by_owner: WeakKeyDictionary[Any, dict[Hashable, Any]] = WeakKeyDictionary()
 
 
-_kept: _Kept | None = None
+_cache: _Cache | None = None
 
 
-def begin() -> None:
-    """Keep from now on what `once` makes, in this process and in those forked from it."""
-    global _kept  # noqa: PLW0603 - as the model that is preloaded, it is there for the runs forked from this process
-    _kept = _kept or _Kept()
+def enable() -> None:
+    """Cache from now on, in this process and in those forked from it."""
+    global _cache  # noqa: PLW0603 - like the preloaded model, it is there for the runs forked from this process
+    _cache = _cache or _Cache()
 
 
 def is_enabled() -> bool:
-    """Whether something is kept: this is one run of many."""
-    return _kept is not None
+    """Whether results are cached: this is one run of many."""
+    return _cache is not None
 
 
-def end() -> None:
-    """Forget everything, and keep nothing any more."""
-    global _kept  # noqa: PLW0603 - see `begin`
-    _kept = None
+def disable() -> None:
+    """Forget everything, and stop caching."""
+    global _cache  # noqa: PLW0603 - see `enable`
+    _cache = None
 
 
-def once(key: Callable[[], Hashable], make: Callable[[], T], *, owner: object = None) -> T:
-    """What `make` returns, kept under this key; nobody may change it.
+def cached(key: Hashable, make: Callable[[], T], *, owner: object = None) -> T:
+    """Return what `make` returns, cached under this key; it must not be changed.
 
     Args:
-        key: says everything that the result depends on; asked only where something is kept.
-        owner: the object that it depends on besides (a model), which can be weakly referenced.
+        key: everything that the result depends on.
+        owner: an object that the result also depends on (a model) and that can be weakly referenced.
     """
-    if _kept is None:
+    if _cache is None:
         return make()
-    known = _kept.by_key if owner is None else _kept.by_owner.setdefault(owner, {})
-    asked = key()
-    if asked not in known:
-        known[asked] = make()
-    found: T = known[asked]
+    known = _cache.by_key if owner is None else _cache.by_owner.setdefault(owner, {})
+    if key not in known:
+        known[key] = make()
+    found: T = known[key]
     return found

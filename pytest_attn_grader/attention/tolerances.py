@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from pytest_attn_grader._utils.fork_cache import once
+from pytest_attn_grader._utils.fork_cache import cached, is_enabled
 from pytest_attn_grader.attention.probes import (
     INPUT_NAMES,
     InProcessAttention,
@@ -51,7 +51,8 @@ class ProbeTolerance:
 
 def derive_tolerance(probe: Probe) -> tuple[ProbeResult, ProbeTolerance]:
     """The float64 reference of a probe (without dropout), and how far from it the probe's own precision may land."""
-    return once(lambda: ("tolerance", probe.fingerprint), lambda: _derive(probe))
+    # A fingerprint reads every tensor: only worth it where results are cached.
+    return cached(("tolerance", probe.fingerprint), lambda: _derive(probe)) if is_enabled() else _derive(probe)
 
 
 def _derive(probe: Probe) -> tuple[ProbeResult, ProbeTolerance]:

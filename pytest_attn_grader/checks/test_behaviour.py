@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pytest_attn_grader.grading.evidence import Evidence
     from pytest_attn_grader.grading.session import GradingSession
     from pytest_attn_grader.results.comparison import Comparison
-    from pytest_attn_grader.settings import Settings
+    from pytest_attn_grader.settings.settings import Settings
 
 NEEDS = ("contract.call", "shape[basic]")
 HINT = "the checks of equivalence and masking: the prediction is wrong because the attention is"
@@ -60,9 +60,9 @@ def test_loss(attn_comparison: Comparison, attn_settings: Settings, attn_evidenc
 def test_continuation(attn_session: GradingSession, attn_evidence: Evidence, cache: bool) -> None:
     if not attn_session.is_causal:
         attn_evidence.not_applicable("the model reads in both directions: it fills gaps, and continues nothing")
-    if cache and not attn_session.student.keeps_cache:
+    if cache and not attn_session.submission.attention.keeps_cache:
         attn_evidence.not_applicable("it takes the hidden states of the whole text, so there is nothing to cache")
-    continuation = attn_session.continuations(use_cache=cache)
+    continuation = attn_session.run_continuations(use_cache=cache)
     attn_evidence.require_answer(continuation.failure, expected="a continuation of the prompt, token by token")
     attn_evidence.record(reference=continuation.reference, student=continuation.student)
     attn_evidence.check(

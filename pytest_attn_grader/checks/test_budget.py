@@ -12,7 +12,7 @@ from pytest_attn_grader.results.submission import Failure
 if TYPE_CHECKING:
     from pytest_attn_grader.grading.evidence import Evidence
     from pytest_attn_grader.grading.session import GradingSession
-    from pytest_attn_grader.settings import Settings
+    from pytest_attn_grader.settings.settings import Settings
 
 
 @pytest.mark.attn_check(
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 )
 def test_slowdown(attn_session: GradingSession, attn_settings: Settings, attn_evidence: Evidence) -> None:
     try:
-        speed = attn_session.stopwatch.forward_at()
+        speed = attn_session.speed_benchmark.forward_at()
     except SubmissionError as error:
         attn_evidence.require_answer(Failure.from_error(error), expected="an answer within the time limit")
         raise
-    student, reference = float(speed.student_forward.median), float(speed.reference_forward.median)
+    student, reference = float(speed.student.median), float(speed.reference.median)
     attn_evidence.record(
         student_seconds=student, reference_seconds=reference, slowdown=speed.slowdown, tokens=speed.tokens
     )
@@ -45,7 +45,7 @@ def test_slowdown(attn_session: GradingSession, attn_settings: Settings, attn_ev
 )
 def test_run(attn_session: GradingSession, attn_settings: Settings, attn_evidence: Evidence) -> None:
     phases = attn_session.clock.phases
-    spent, own = attn_session.clock.elapsed_seconds, attn_session.student_seconds
+    spent, own = attn_session.clock.elapsed_seconds, attn_session.submission.spent_seconds
     attn_evidence.record(
         seconds=spent,
         student_seconds=own,

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pytest_attn_grader.grading.evidence import Evidence
     from pytest_attn_grader.grading.session import GradingSession
     from pytest_attn_grader.results.comparison import Coherence, Comparison, RelationScore
-    from pytest_attn_grader.settings import Settings
+    from pytest_attn_grader.settings.settings import Settings
 
 NEEDS = ("contract.call", "shape[basic]", "weights.finite")
 
@@ -23,7 +23,7 @@ NEEDS = ("contract.call", "shape[basic]", "weights.finite")
 def test_layer(
     attn_session: GradingSession, attn_comparison: Comparison, attn_settings: Settings, attn_evidence: Evidence
 ) -> None:
-    unknown = attn_session.replaced.why_weights_unavailable(2 * len(attn_session.prompt.tokens))
+    unknown = attn_session.patched.why_weights_unavailable(2 * len(attn_session.prompt.tokens))
     if unknown is not None:
         attn_evidence.not_applicable(unknown)
     coherence = _coherence(attn_comparison)

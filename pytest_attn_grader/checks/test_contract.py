@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 @pytest.mark.attn_check(id="contract.import", title="the submission can be imported", category="contract")
 def test_import(attn_session: GradingSession, attn_evidence: Evidence) -> None:
-    attn_evidence.require_answer(attn_session.import_failure, expected="a module that Python can import")
-    attn_evidence.record(files=list(attn_session.student_process.description.files))
+    attn_evidence.require_answer(attn_session.submission.import_failure, expected="a module that Python can import")
+    attn_evidence.record(files=list(attn_session.submission.process.description.files))
 
 
 @pytest.mark.attn_check(
@@ -26,22 +26,24 @@ def test_import(attn_session: GradingSession, attn_evidence: Evidence) -> None:
 )
 def test_target(attn_session: GradingSession, attn_evidence: Evidence) -> None:
     attn_evidence.require_answer(
-        attn_session.contract_failure,
+        attn_session.submission.contract_failure,
         expected="attention(query, key, value, mask=None) -> attn_output or (attn_output, attn_weights)",
     )
-    attn_evidence.record(signature=attn_session.contract.candidate.signature)
+    attn_evidence.record(signature=attn_session.submission.contract.candidate.signature)
 
 
 @pytest.mark.attn_check(
     id="contract.call", title="it answers a first call", category="contract", needs=("contract.target",)
 )
 def test_call(attn_session: GradingSession, attn_evidence: Evidence, attn_observe: Observe) -> None:
-    attn_evidence.require_answer(attn_session.call_failure, expected="an answer to tensors (3, 5, 10, 64) and a mask")
+    attn_evidence.require_answer(
+        attn_session.submission.call_failure, expected="an answer to tensors (3, 5, 10, 64) and a mask"
+    )
     observation = attn_observe("basic")
     attn_evidence.record(
         seconds=observation.student.seconds,
         weights_returned=observation.student.weights_returned,
-        adaptations=[adaptation.name for adaptation in attn_session.adaptations],
+        adaptations=[adaptation.name for adaptation in attn_session.submission.attention.adaptations],
     )
 
 
@@ -53,8 +55,8 @@ def test_call(attn_session: GradingSession, attn_evidence: Evidence, attn_observ
 )
 def test_own_work(attn_session: GradingSession, attn_evidence: Evidence, attn_observe: Observe) -> None:
     attn_observe("basic")
-    calls = attn_session.library_calls
-    forbidden = attn_session.forbidden_calls
+    calls = attn_session.submission.process.library_calls
+    forbidden = attn_session.settings.forbid
     attn_evidence.record(library_calls=dict(calls), forbidden=list(forbidden))
     used = sorted(set(calls) & set(forbidden))
     attn_evidence.check(

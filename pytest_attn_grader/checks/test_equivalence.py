@@ -29,7 +29,7 @@ def test_equivalence(attn_session: GradingSession, attn_observe: Observe, attn_e
 
 def _basic(session: GradingSession, observe: Observe) -> Observation:
     """A function that takes no mask cannot know what is padding: it is asked without any."""
-    return observe("unpadded" if session.contract.mask_convention == "none" else "basic")
+    return observe("unpadded" if session.submission.contract.mask_convention == "none" else "basic")
 
 
 @pytest.mark.parametrize("probe", OTHER_PROBES)
@@ -49,7 +49,7 @@ def test_other_probes(attn_session: GradingSession, attn_observe: Observe, attn_
 )
 def test_lengths(attn_session: GradingSession, attn_observe: Observe, attn_evidence: Evidence, probe: str) -> None:
     if probe == "blocks":
-        if attn_session.contract.kind != "function":
+        if attn_session.submission.contract.kind != "function":
             attn_evidence.not_applicable("it is made for the longest text of the model, which is compared elsewhere")
         observation = attn_observe(probe, tolerate_failure=True)
         if observation.student.failure is not None:

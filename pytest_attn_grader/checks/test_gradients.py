@@ -58,7 +58,7 @@ def test_flow(attn_observe: Observe, attn_evidence: Evidence, tensor: str) -> No
 )
 def test_equal(attn_session: GradingSession, attn_observe: Observe, attn_evidence: Evidence, tensor: str) -> None:
     # A function that takes no mask cannot know what is padding.
-    padded = [] if attn_session.contract.mask_convention == "none" else ["basic"]
+    padded = [] if attn_session.submission.contract.mask_convention == "none" else ["basic"]
     for name in ["single", "unpadded", *padded]:
         observation = attn_observe(name)
         if observation.output_error <= observation.tolerance.tolerance["attn_output"]:
@@ -94,7 +94,7 @@ def _check_gradient(observation: Observation, tensor: str, evidence: Evidence) -
     needs=("gradients.flow", "equivalence.basic"),
 )
 def test_gradcheck(attn_session: GradingSession, attn_evidence: Evidence) -> None:
-    result = attn_session.gradcheck()
+    result = attn_session.run_gradcheck()
     attn_evidence.require_answer(result.failure, expected="an answer to a tiny float64 input")
     if result.skipped:
         attn_evidence.not_applicable(result.skipped)
@@ -114,7 +114,7 @@ def test_gradcheck(attn_session: GradingSession, attn_evidence: Evidence) -> Non
     needs=("gradients.flow", "equivalence.basic"),
 )
 def test_model_gradients(attn_session: GradingSession, attn_evidence: Evidence) -> None:
-    flow = attn_session.gradient_flow()
+    flow = attn_session.run_gradient_flow()
     attn_evidence.require_answer(flow.failure, expected="a backward pass of the model with your attention in it")
     attn_evidence.record(
         relative_error=flow.relative_error, student_norm=flow.student_norm, reference_norm=flow.reference_norm

@@ -42,7 +42,7 @@ def test_inputs_unchanged(attn_observe: Observe, attn_evidence: Evidence) -> Non
     needs=("contract.import",),
 )
 def test_import_changes_nothing(attn_session: GradingSession, attn_evidence: Evidence) -> None:
-    changed = attn_session.student_process.description.changed_state
+    changed = attn_session.submission.process.description.changed_state
     attn_evidence.record(changed=list(changed))
     # A seed or a number of threads changes no result of anybody else's computation.
     harmful = [name for name in changed if "grad" in name or "dtype" in name]
@@ -79,9 +79,9 @@ def test_repeatable(attn_observe: Observe, attn_evidence: Evidence) -> None:
     needs=(*NEEDS, "purity.repeatable"),
 )
 def test_dropout_off(attn_session: GradingSession, attn_observe: Observe, attn_evidence: Evidence) -> None:
-    if not attn_session.student.takes_dropout:
+    if not attn_session.submission.attention.takes_dropout:
         attn_evidence.not_applicable("it has no dropout parameter")
-    contract = attn_session.contract
+    contract = attn_session.submission.contract
     has_switch = contract.has_training_switch
     if not has_switch and not contract.default_dropout_p:
         attn_evidence.not_applicable("it has no parameter that switches training off, and drops nothing by default")
@@ -107,15 +107,16 @@ def test_dropout_off(attn_session: GradingSession, attn_observe: Observe, attn_e
     needs=(*NEEDS, "purity.repeatable"),
 )
 def test_dropout(attn_session: GradingSession, attn_observe: Observe, attn_evidence: Evidence) -> None:
-    if not attn_session.student.takes_dropout:
+    if not attn_session.submission.attention.takes_dropout:
         attn_evidence.not_applicable("it has no dropout parameter")
     # A function that takes no mask cannot know what is padding.
-    evaluated = attn_observe("unpadded" if attn_session.contract.mask_convention == "none" else "basic")
+    evaluated = attn_observe("unpadded" if attn_session.submission.contract.mask_convention == "none" else "basic")
+    is_module = attn_session.submission.contract.kind == "module"
     for dropout_p in DROPOUT_PS:
-        run = attn_session.observe_training(evaluated.probe, dropout_p, first_changed=5)
+        run = attn_session.run_training(evaluated.probe, dropout_p, first_changed=5)
         attn_evidence.require_answer(run.failure, expected=f"an answer in training with dropout {dropout_p:g}")
         _check_training(run, dropout_p, evaluated, attn_evidence)
-        _check_dropped_weights(run, dropout_p, attn_evidence, is_module=attn_session.contract.kind == "module")
+        _check_dropped_weights(run, dropout_p, attn_evidence, is_module=is_module)
 
 
 def _check_training(run: TrainingRun, dropout_p: float, evaluated: Observation, evidence: Evidence) -> None:

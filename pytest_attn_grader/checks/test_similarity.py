@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pytest_attn_grader.grading.evidence import Evidence
     from pytest_attn_grader.grading.session import GradingSession
     from pytest_attn_grader.results.comparison import Comparison
-    from pytest_attn_grader.settings import Settings
+    from pytest_attn_grader.settings.settings import Settings
 
 # metric, whether larger is better, what it means
 METRICS = [
@@ -40,7 +40,7 @@ def test_similarity(
     larger_is_better: bool,
     meaning: str,
 ) -> None:
-    unknown = attn_session.replaced.why_weights_unavailable(len(attn_session.prompt.tokens))
+    unknown = attn_session.patched.why_weights_unavailable(len(attn_session.prompt.tokens))
     if unknown is not None:
         attn_evidence.not_applicable(unknown)
     heads = attn_comparison.heads if attn_settings.all_layers else attn_comparison.heads_of_layer

@@ -1,4 +1,4 @@
-"""Put a run together into one `GradeReport`, whether it came to its end or not."""
+"""Build the `GradeReport` of a run, finished or not."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from pytest_attn_grader._utils.fork_cache import once
+from pytest_attn_grader._utils.fork_cache import cached
 from pytest_attn_grader._utils.memory import peak_rss_bytes
 from pytest_attn_grader.errors import EXIT_UNGRADABLE, AttnGraderError, SubmissionError, UsageError
 from pytest_attn_grader.grading.evaluation import evaluate
@@ -27,7 +27,7 @@ from pytest_attn_grader.results.report import (
     Verdict,
 )
 from pytest_attn_grader.results.submission import StudentInfo
-from pytest_attn_grader.settings import Settings
+from pytest_attn_grader.settings.settings import Settings
 
 if TYPE_CHECKING:
     from pytest_attn_grader.grading.session import GradingSession
@@ -37,7 +37,7 @@ _USAGE_EXIT_CODE = 4
 
 
 class RunData(BaseModel):
-    """What a run found out beside its checks; it can travel from an xdist worker to the controller."""
+    """Everything but the check results; xdist workers send it to the controller."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -57,51 +57,53 @@ class RunData(BaseModel):
 
 
 def collect_run_data(session: GradingSession, fault: AttnGraderError | None, *, failed: bool) -> RunData:
-    """Ask a session for what it has; what was never loaded stays out instead of being loaded now.
+    """Collect what a session has loaded; nothing is loaded for the report.
 
-    A failing submission is diagnosed here, at the end, when everything that was observed can speak.
+    Args:
+        fault: why nothing can be graded; None when the checks could run.
+        failed: whether a check has failed, so that the submission is diagnosed now, with all observations.
     """
-    asked = session.__dict__
-    facts = RunData(
+    submission, prompt = session.submission, session.lazy_prompt.peek()
+    process = submission.lazy_process.peek()
+    compared = fault is None and submission.lazy_attention.peek() is not None
+    data = RunData(
         student=_student_info(session),
-        model=_model_info(session) if "loaded" in asked else None,
-        prompt=PromptInfo(
-            text=session.prompt.text, ids=tuple(session.prompt.input_ids[0].tolist()), tokens=session.prompt.tokens
-        )
-        if "prompt" in asked
-        else None,
-        comparison=_comparison(session) if "student" in asked and fault is None else None,
-        diagnosis=session.diagnosis() if failed and fault is None else None,
-        # Asked for last: it takes what time is left.
-        speed=_speed(session) if "student" in asked and fault is None else None,
+        model=_model_info(session),
+        prompt=None
+        if prompt is None
+        else PromptInfo(text=prompt.text, ids=tuple(prompt.input_ids[0].tolist()), tokens=prompt.tokens),
+        comparison=_comparison(session) if compared else None,
+        diagnosis=session.diagnose() if failed and fault is None else None,
+        # Measured last: it takes what time is left.
+        speed=_speed(session) if compared else None,
         tolerances=tuple(
             observation.as_tolerance()
             for observation in session.observations.values()
             if observation.tolerance_was_used
         ),
-        environment=once(lambda: "versions", _environment),
+        environment=cached("versions", _environment),
         timing=session.clock.phases,
         peak_memory_bytes=peak_rss_bytes(),
-        sandbox=session.student_process.sandbox() if "student_process" in asked else None,
+        sandbox=None if process is None else process.sandbox(),
     )
     if fault is not None:
-        facts.fault = str(fault)
-        facts.fault_exit_code = _USAGE_EXIT_CODE if isinstance(fault, UsageError) else EXIT_UNGRADABLE
-    return facts
+        data.fault = str(fault)
+        data.fault_exit_code = _USAGE_EXIT_CODE if isinstance(fault, UsageError) else EXIT_UNGRADABLE
+    return data
 
 
 def _student_info(session: GradingSession) -> StudentInfo:
-    asked = session.__dict__
-    if "student_process" not in asked:
-        return StudentInfo(target=session.target.typed)
-    info = session.student_process.info()
-    if "student" not in asked:
+    process, attention = session.submission.lazy_process.peek(), session.submission.lazy_attention.peek()
+    if process is None:
+        return StudentInfo(target=session.submission.target.typed)
+    info = process.info()
+    if attention is None:
         return info
     basic = session.observations.get("basic")
     return info.model_copy(
         update={
-            "rank": session.student.rank,
-            "adaptations": session.adaptations,
+            "rank": attention.rank,
+            "adaptations": attention.adaptations,
             **_patching_info(session),
             "returns_weights": None if basic is None or basic.student.failure else basic.student.weights_returned,
         }
@@ -109,12 +111,13 @@ def _student_info(session: GradingSession) -> StudentInfo:
 
 
 def _patching_info(session: GradingSession) -> dict[str, object]:
-    if "replaced" not in session.__dict__:
+    patched = session.lazy_patched.peek()
+    if patched is None:
         return {}
     try:
-        return {"restriction": session.replaced.restriction, "width_adapter": session.replaced.width_adapter}
+        return {"restriction": patched.restriction, "width_adapter": patched.width_adapter}
     except SubmissionError:
-        # Its worker has ended meanwhile, and now it cannot even be constructed: the checks have said so.
+        # Its worker has ended, and now it cannot be constructed: the checks report it.
         return {}
 
 
@@ -126,23 +129,26 @@ def _comparison(session: GradingSession) -> Comparison | None:
             student=each.student,
             failure="" if each.failure is None else each.failure.message,
         )
-        for cached, each in sorted(session.continued.items())
+        for cached, each in sorted(session.continuations.items())
     )
     try:
         return session.comparison.model_copy(update={"continuations": continuations})
     except SubmissionError:
-        # The checks that needed it have said so already.
+        # The checks that needed it report it.
         return None
 
 
 def _speed(session: GradingSession) -> Speed | None:
-    """Only for those who will read it: a run without report or page is to cost no more than its checks."""
+    """Measure only when the result is written: a run without report or page costs no more than its checks."""
     wanted = session.settings.report is not None or session.settings.html is not None
-    return session.stopwatch.measure() if wanted else None
+    return session.speed_benchmark.measure() if wanted else None
 
 
-def _model_info(session: GradingSession) -> ModelInfo:
-    loaded, config = session.loaded, session.loaded.model.config
+def _model_info(session: GradingSession) -> ModelInfo | None:
+    loaded = session.lazy_model.peek()
+    if loaded is None:
+        return None
+    config = loaded.model.config
     return ModelInfo(
         requested=loaded.requested,
         used=loaded.used,
@@ -175,21 +181,24 @@ def assemble(
     *,
     reason: str | None = None,
     exit_code: int | None = None,
-    not_selected: Sequence[str] = (),
+    not_run: Sequence[str] = (),
     other_failures: int = 0,
 ) -> GradeReport:
-    """The report of a run.
+    """Build the report of a run.
 
     Args:
-        reason: why the run is ungradable; None when the checks have spoken.
-        not_selected: ids of checks that `-k` or `-m` left out: then there is no verdict on the whole.
-        other_failures: failed tests of the instructor's that are no checks of ours.
+        reason: why the run is ungradable; None when every check has a result.
+        not_run: ids of the checks without a result: then there is neither verdict nor score.
+        other_failures: failed tests of the instructor that are not checks.
     """
-    checks = assign_points(results, settings.points)
+    if reason is None and not_run:
+        reason = (
+            f"partial: {len(results)} of {len(results) + len(not_run)} checks; a verdict and a score need all of them"
+        )
+    # Points are shares of a whole, so a part of the checks has none.
+    checks = tuple(results) if not_run else assign_points(results, settings.points)
     failed = any(check.outcome == "failed" for check in checks)
     verdict: Verdict = "passed"
-    if reason is None and not_selected and not failed and not other_failures:
-        reason = f"{len(not_selected)} of the checks were not selected, so there is no verdict on the whole"
     if reason is not None:
         verdict = "ungradable"
     elif failed or other_failures:

@@ -1,4 +1,4 @@
-"""Work on the reference's model while the submission is asked in the student's."""
+"""Run the reference's model in a thread while the student's model waits for the worker."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from typing import Any, TypeVar
 Reference = TypeVar("Reference")
 Student = TypeVar("Student")
 
-# Below this, a forward pass is made of operations so short that two threads only take turns at Python's lock.
-LEAST_PARAMETERS = 20_000_000
+# The operations of smaller models are so short that two threads only take turns at Python's lock.
+MIN_PARAMETERS = 20_000_000
 
 
 def run_concurrently(
     model: Any, reference: Callable[[], Reference], student: Callable[[], Student]
 ) -> tuple[Reference, Student]:
-    """Return what both give; of a large model on the CPU the reference's half is worked out in a thread of its own.
+    """Call both and return both results; for a large model on the CPU, the reference runs in a second thread.
 
     Args:
-        model: the one that both models share their parameters with.
+        model: both models share their parameters with it.
         reference: calls no submission.
-        student: called in this thread. What it raises comes through once the reference has ended.
+        student: called in this thread; its exception is raised once the reference has ended.
     """
-    if model.device.type != "cpu" or model.num_parameters() < LEAST_PARAMETERS:
+    if model.device.type != "cpu" or model.num_parameters() < MIN_PARAMETERS:
         return reference(), student()
     with ThreadPoolExecutor(max_workers=1) as pool:
-        other = pool.submit(reference)
-        mine = student()
-        return other.result(), mine
+        future = pool.submit(reference)
+        student_result = student()
+        return future.result(), student_result

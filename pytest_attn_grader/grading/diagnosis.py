@@ -1,4 +1,4 @@
-"""Put the probes of the diagnosis to a submission, and name its mistake."""
+"""Run the probes of the diagnosis on a submission and name its mistake."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from pytest_attn_grader._utils.fork_cache import once
+from pytest_attn_grader._utils.fork_cache import cached
 from pytest_attn_grader.attention.probes import TRAIN_DROPOUT_P, Capabilities, Probe, ProbeResult, diagnosis_probes
 from pytest_attn_grader.misconceptions.diagnose import diagnose
 from pytest_attn_grader.misconceptions.mismatches import PredictionCache
@@ -25,20 +25,20 @@ if TYPE_CHECKING:
     from pytest_attn_grader.submission.student_attention import StudentAttention
     from pytest_attn_grader.submission.target import Target
 
-# After one of these the next probe would only cost its time limit too.
+# After one of these failures the next probe would only reach its time limit too.
 _FATAL_FAILURES = frozenset({"timeout", "out-of-memory", "crashed", "exited", "output-flood"})
 
-# With less than this a process that imports PyTorch first would hardly get to answer.
-LEAST_SECONDS = 5.0
+# Less time is too short for a process that imports PyTorch first.
+MIN_SECONDS = 5.0
 # A probe with its gradients, in forward passes.
 _BACKWARD = 3.0
 
 
 def unfitted_attention(student: Student, contract: Contract, failure: Failure) -> FunctionAttention | None:
-    """A function that answered at no rank: what it says to each probe may still tell its mistake.
+    """Wrap a function that answered at no rank: its failures may still show its mistake.
 
     Returns:
-        None when asking it again would only fail in the same way, or cost the same time.
+        None when calling it again would only fail in the same way or take the same time.
     """
     if contract.kind != "function" or failure.name in _FATAL_FAILURES:
         return None
@@ -72,16 +72,16 @@ def run_diagnosis(
     seconds: float = math.inf,
     source: str = "",
 ) -> Diagnosis | None:
-    """Ask a fresh instance of the submission, because what earlier calls left behind may be the very mistake.
+    """Diagnose a fresh instance of the submission: what earlier calls left behind may be the mistake.
 
     Args:
-        max_len: the longest text, in tokens, that the model could ever ask about.
-        hints: how much is told; see `diagnose`.
-        sees_all: whether every token is to see every other; see `build_probe`.
-        predictions: what the catalogue answers to these probes, shared among submissions.
-        observed: what it answered to probes of the same names and inputs before; good enough when there is no time.
-        source: its text; see `diagnose`.
-        seconds: wall clock that may be spent on asking it.
+        max_len: the longest text of the model, in tokens.
+        hints: how much help is given; see `diagnose`.
+        is_bidirectional: whether every token attends to every other; see `build_probe`.
+        predictions: the catalogue's results on these probes, shared among submissions.
+        observed: earlier results of probes with the same names and inputs, used when there is no time.
+        seconds: wall clock that the calls may take.
+        source: the submission's text; see `diagnose`.
     """
     contract = attention.contract
     has_switch = attention.takes_dropout and contract.has_training_switch
@@ -100,8 +100,7 @@ def run_diagnosis(
         mask_convention=contract.mask_convention,
         hints=hints,
         source=source,
-        predictions=predictions
-        or once(lambda: ("predictions", *(probe.fingerprint for probe in probes)), PredictionCache),
+        predictions=predictions or cached(("predictions", *(probe.fingerprint for probe in probes)), PredictionCache),
     )
 
 
@@ -111,13 +110,13 @@ def _rerun_probes(
     observed: Mapping[str, ProbeResult],
     seconds: float,
 ) -> dict[str, ProbeResult]:
-    """Its records by probe, in order; where time does not suffice those that were observed before, if there are any."""
+    """Run the probes; where the time is too short, take the earlier results, if there are any."""
     known = {probe.name: observed[probe.name] for probe in probes if probe.name in observed}
-    if seconds < LEAST_SECONDS and known:
+    if seconds < MIN_SECONDS and known:
         return known
     attempts: dict[str, ProbeResult] = {}
     deadline = time.perf_counter() + seconds
-    with attention.in_fresh_worker(seconds=None if math.isinf(seconds) else max(seconds, LEAST_SECONDS)) as fresh:
+    with attention.in_fresh_worker(seconds=None if math.isinf(seconds) else max(seconds, MIN_SECONDS)) as fresh:
         for probe in probes:
             if fresh.unsupported_reason(probe) is not None:
                 continue
@@ -126,7 +125,7 @@ def _rerun_probes(
                 fresh.run_probe(probe) if _expected_seconds(probe, before) < deadline - time.perf_counter() else None
             )
             if record is None or (record.failure is not None and time.perf_counter() > deadline):
-                # Not asked, or cut off by us, which says nothing about it.
+                # Not run, or cut off by the deadline, which says nothing about the submission.
                 record = before
             if record is None:
                 continue

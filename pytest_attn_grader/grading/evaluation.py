@@ -1,4 +1,4 @@
-"""The report as an assessor reads it: a criterion for every category, how far it is met, and what was seen."""
+"""Build the criteria that an assessor reads: one for each category, its level and its evidence."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CRITERION_DESCRIPTIONS: Mapping[Category, str] = {
     "behaviour": "The model predicts and continues as it does with the reference.",
     "coherence": "The heads keep the relations between tokens that they encode.",
     "budget": "The attention is not much slower than the reference, and the run ends in time.",
-    "custom": "What the course asks besides.",
+    "custom": "Checks that the course has added.",
 }
 DESCRIPTORS: Mapping[Level, str] = {
     "met": "Every check of it passed.",
@@ -37,18 +37,18 @@ DESCRIPTORS: Mapping[Level, str] = {
     "not-met": "None of its checks passed.",
     "not-assessed": "Nothing of it could be checked, because something more fundamental is wrong.",
 }
-# Numbers say more than text, and a submission's words have no place here.
-MOST_NUMBERS = 8
+# Numbers only: text of a submission has no place in what an assessor reads.
+MAX_NUMBERS = 8
 
 
 def evaluate(verdict: Verdict, checks: Sequence[CheckResult], score: Score, diagnosis: Diagnosis | None) -> Evaluation:
-    """Put a run into criteria; categories of which there is no check are left out."""
+    """Build the criteria of a run; categories without checks are left out."""
     return Evaluation(
         verdict=verdict,
         criteria=tuple(
-            _criterion(category, mine, score)
+            _criterion(category, of_category, score)
             for category in CATEGORIES
-            if (mine := [check for check in checks if check.category == category and _applies(check)])
+            if (of_category := [check for check in checks if check.category == category and _applies(check)])
         ),
         levels=dict(DESCRIPTORS),
         mistakes=() if diagnosis is None else diagnosis.slugs,
@@ -62,8 +62,8 @@ def _applies(check: CheckResult) -> bool:
 
 def _criterion(category: Category, checks: Sequence[CheckResult], score: Score) -> Criterion:
     passed = sum(check.outcome == "passed" for check in checks)
-    asked = sum(check.outcome in {"passed", "failed"} for check in checks)
-    level: Level = "met" if passed == len(checks) else "partly" if passed else "not-met" if asked else "not-assessed"
+    run = sum(check.outcome in {"passed", "failed"} for check in checks)
+    level: Level = "met" if passed == len(checks) else "partly" if passed else "not-met" if run else "not-assessed"
     part = score.by_category[category]
     failed = tuple(_describe_failure(check) for check in checks if check.outcome == "failed")
     skipped = sum(check.outcome == "skipped" for check in checks)
@@ -80,10 +80,10 @@ def _criterion(category: Category, checks: Sequence[CheckResult], score: Score) 
 
 
 def _describe_failure(check: CheckResult) -> str:
-    """A failed check: id and title (the grader's or the course's words), what kind of failure, and its numbers."""
+    """Describe a failed check by id, title (the grader's or the course's words), kind of failure and numbers."""
     kind = f" ({check.failure.name})" if check.failure is not None else ""
     numbers = [f"{name} {_number(value)}" for name, value in check.evidence.items() if _is_number(value)]
-    return f"{check.id}, {check.title}{kind}" + (f": {', '.join(numbers[:MOST_NUMBERS])}" if numbers else "")
+    return f"{check.id}, {check.title}{kind}" + (f": {', '.join(numbers[:MAX_NUMBERS])}" if numbers else "")
 
 
 def _is_number(value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Experiments with the student's attention that are more than one probe: training, gradients, continuations."""
+"""Experiments with the student's attention that take several calls: training, gradients, continuations."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.autograd.gradcheck import GradcheckError
 
-from pytest_attn_grader._utils.fork_cache import once
+from pytest_attn_grader._utils.fork_cache import cached
 from pytest_attn_grader.attention.dropout import MAX_RESIDUAL, Dropout, effective_weights, estimate_dropout
 from pytest_attn_grader.attention.probes import (
     Probe,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pytest_attn_grader.submission.student_attention import StudentAttention
 
 NEW_TOKENS = 8
-# A forward pass that is further than this from the float64 reference computes in a lower precision inside.
+# A larger distance from the float64 reference means that the forward pass computes in a lower precision.
 FLOAT64_ERROR = 1e-9
 
 
@@ -129,7 +129,7 @@ def run_gradcheck(student: StudentAttention, *, seed: int, is_bidirectional: boo
 
 @dataclass(frozen=True)
 class GradientFlow:
-    """The gradient of the prompt's loss with respect to the token embeddings, both ways."""
+    """The gradient of the prompt's loss with respect to the token embeddings, of both models."""
 
     student_norm: float = 0.0
     reference_norm: float = 0.0
@@ -142,10 +142,8 @@ def run_gradient_flow(model: PreTrainedModel, student_model: PreTrainedModel, in
     try:
         reference, student = run_concurrently(
             model,
-            lambda: once(
-                lambda: ("gradient", tuple(input_ids[0].tolist())),
-                lambda: _embedding_gradient(model, input_ids),
-                owner=model,
+            lambda: cached(
+                ("gradient", *input_ids[0].tolist()), partial(_embedding_gradient, model, input_ids), owner=model
             ),
             partial(_embedding_gradient, student_model, input_ids),
         )
@@ -181,7 +179,7 @@ def next_token_loss(logits: Tensor, input_ids: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Continuations:
-    """What both models say after the prompt, greedily."""
+    """The greedy continuation of the prompt by both models."""
 
     reference: str = ""
     student: str = ""
@@ -195,21 +193,21 @@ def run_continuations(
     room = int(model.config.max_position_embeddings) - input_ids.shape[-1]
     new_tokens = min(NEW_TOKENS, room)
 
-    def continued(one: PreTrainedModel) -> str:
-        said: str = tokenizer.decode(_continue_greedily(one, input_ids, new_tokens, use_cache=use_cache))
-        return said
+    def continue_prompt(one: PreTrainedModel) -> str:
+        text: str = tokenizer.decode(_continue_greedily(one, input_ids, new_tokens, use_cache=use_cache))
+        return text
 
-    def attempted() -> str | SubmissionError:
+    def continue_student() -> str | SubmissionError:
         try:
-            return continued(student_model)
+            return continue_prompt(student_model)
         except SubmissionError as error:
             return error
 
-    def known() -> str:
-        key = ("continuation", tuple(input_ids[0].tolist()), new_tokens, use_cache)
-        return once(lambda: key, partial(continued, model), owner=model)
+    def continue_reference() -> str:
+        key = ("continuation", new_tokens, use_cache, *input_ids[0].tolist())
+        return cached(key, partial(continue_prompt, model), owner=model)
 
-    reference, student = run_concurrently(model, known, attempted)
+    reference, student = run_concurrently(model, continue_reference, continue_student)
     if isinstance(student, SubmissionError):
         return Continuations(reference=reference, failure=Failure.from_error(student))
     return Continuations(reference=reference, student=student)
@@ -217,7 +215,7 @@ def run_continuations(
 
 @torch.inference_mode()
 def _continue_greedily(model: PreTrainedModel, input_ids: Tensor, new_tokens: int, *, use_cache: bool) -> list[int]:
-    """The most likely token again and again; what `generate` does, without its many options."""
+    """Append the most likely token again and again, as `generate` does."""
     written: list[int] = []
     cache = None
     current = input_ids

@@ -1,4 +1,4 @@
-"""Text that the model was not trained on, to see what another attention does to its loss."""
+"""Held-out text: passages that the model was not trained on, to measure the loss with another attention."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 MAX_TOKENS = 64
 
-# Written for this package: a name, a place and an object each come back, so that a model has reason to look back.
+# Written for this package: names, places and objects are repeated, so that looking back helps a model.
 ENGLISH_PASSAGES = (
     "Nadia put the brass key under the third flower pot and wrote down where it was. When her brother came home late "
     "that evening, he looked under the first pot and the second pot before he found the brass key under the third.",
@@ -23,7 +23,7 @@ ENGLISH_PASSAGES = (
 
 
 def held_out_passages(loaded: LoadedModel) -> tuple[Tensor, ...]:
-    """A few passages as `(1, tokens)` on the model's device; `mini` has its own, in the small language it speaks."""
+    """A few passages as `(1, tokens)` on the model's device; `mini` has passages in its own small language."""
     texts: tuple[str, ...] = ENGLISH_PASSAGES
     if loaded.source == "embedded":
         from pytest_attn_grader.models.mini import read_held_out_passages

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pytest_attn_grader._utils.imports import fast_imports, import_heavy_modules
 from pytest_attn_grader.errors import UsageError
 from pytest_attn_grader.grading.timing import PhaseClock
-from pytest_attn_grader.settings import Settings
+from pytest_attn_grader.settings.settings import Settings
 
 if TYPE_CHECKING:
     from pytest_attn_grader.models.types import LoadedModel
@@ -22,7 +22,7 @@ def load_session_model(settings: Settings, clock: PhaseClock, target: Target) ->
     """Load the model of a run and its tokenizer; ``auto`` takes a rotary model for a submission with rotary positions.
 
     Raises:
-        UngradableError: the model cannot be had.
+        UngradableError: the model is not available.
         UsageError: the layer is out of range.
     """
     with clock.phase("import libraries"):

@@ -1,4 +1,4 @@
-"""The model with the submission in the place of its attention, in one layer or in all, and what it is compared with."""
+"""The model with the student's attention in one layer or in all, and the model that it is compared with."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PatchedModels:
-    """Both models of a comparison; each is made when it is first asked for and shares its tensors with the original.
+    """Both models of a comparison; each is made when first needed and shares its tensors with the original.
 
     Attributes:
         layers: which layers are replaced, from 0.
@@ -50,17 +50,17 @@ class PatchedModels:
 
     @property
     def restriction(self) -> str | None:
-        """What the reference has to do without as well."""
+        """The restriction of the submission that the reference is put under too; None when there is none."""
         found = (self.student.layer_restriction(self.model, layer_idx) for layer_idx in self.layers)
         return next((each for each in found if each is not None), None)
 
     def why_weights_unavailable(self, tokens: int) -> str | None:
-        """Why nobody can know the student's weights on a text of so many tokens; None when they are known."""
+        """Why the student's weights cannot be recovered on a text of so many tokens; None when they can."""
         heads = find_architecture(self.model).get_head_config(self.model)
         return self.student.why_weights_unavailable(heads.num_heads, heads.head_dim, tokens)
 
     @property
     def width_adapter(self) -> WidthAdapter | None:
-        """Of a module of a fixed width, in the layer in which most was lost."""
+        """The width adapter of the layer in which most was lost; None when no layer has one."""
         adapters = [getattr(each, "width_adapter", None) for each in self._in_place.values()]
         return max((each for each in adapters if each is not None), key=lambda each: each.residual, default=None)

@@ -1,7 +1,7 @@
-"""Do a student's heads keep the relations between tokens that the reference's heads encode?
+"""Compare attention-head behaviours (previous-token, duplicate-token, induction, first-token) of student and reference.
 
-Four relations that heads of real transformers are known for (`head_scores` has the formulas and their sources), on the
-prompt said twice, and where each token of the prompt looks most.
+The scores (formulas and sources in `head_scores`) are taken on the repeated prompt. The strongest link of each token is
+taken on the prompt itself.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from pytest_attn_grader.results.comparison import (
     StrongestRelation,
 )
 
-# Half of the text: maps of every layer are kept for a moment, and their size grows with its square.
+# Half of the repeated prompt: maps of every layer are held at once, and their size grows with its square.
 MAX_PROMPT_TOKENS = 64
-# Two keys with weights closer than this are looked at alike: rounding decides which is the larger.
+# Two keys whose weights are closer than this count as equal: rounding decides which is larger.
 TIE_TOLERANCE = 1e-3
-# Heads came back in another order when matching them explains most of a difference that can be seen.
+# Heads are permuted when matching them explains most of a visible difference.
 VISIBLE_DISTANCE = 0.02
 
 
 def repeat_prompt(input_ids: Tensor, context_tokens: int) -> Tensor:
-    """The prompt, and the prompt again: every token of the second half has an earlier one to find.
+    """Repeat the prompt: every token of the second half has an earlier occurrence.
 
     Args:
         input_ids: ``(1, tokens)``.
@@ -67,27 +67,34 @@ def compare_relations(
     tokens: Sequence[str],
     layer_idx: int,
 ) -> Coherence:
-    """Scores of every head, the strongest relations of the graded layer, and a verdict in words.
+    """Compare the scores of every head and the strongest links of the graded layer.
 
     Args:
-        student, reference: ``(num_layers, num_heads, T, T)``, on the prompt said twice.
+        student, reference: ``(num_layers, num_heads, T, T)``, on the repeated prompt.
         input_ids: ``(T,)``, its tokens.
         prompt_maps: student's and reference's graded layer on the prompt, ``(num_heads, tokens, tokens)``.
         tokens: what each id of the prompt reads as.
         layer_idx: the graded layer.
     """
-    scores = tuple(
-        RelationScore(layer=layer, head=head, relation=relation, reference=float(yours), student=float(mine))
-        for layer, maps in enumerate(zip(student, reference, strict=True))
-        for scored in [[relation_scores(weights, input_ids) for weights in maps]]
-        for relation in RELATIONS
-        for head, (mine, yours) in enumerate(zip(scored[0][relation], scored[1][relation], strict=True))
-    )
-    strongest = strongest_relations(*prompt_maps, layer_idx)
+    scores: list[RelationScore] = []
+    for layer, (student_maps, reference_maps) in enumerate(zip(student, reference, strict=True)):
+        of_student, of_reference = relation_scores(student_maps, input_ids), relation_scores(reference_maps, input_ids)
+        scores += [
+            RelationScore(
+                layer=layer,
+                head=head,
+                relation=relation,
+                reference=float(of_reference[relation][head]),
+                student=float(of_student[relation][head]),
+            )
+            for relation in RELATIONS
+            for head in range(len(reference_maps))
+        ]
+    strongest = find_strongest_links(*prompt_maps, layer_idx)
     encoded = [score for score in scores if score.layer == layer_idx and score.encoded]
     lost = [score for score in encoded if not score.kept]
     return Coherence(
-        scores=scores,
+        scores=tuple(scores),
         strongest_links=strongest,
         relations_encoded=len(encoded),
         relations_kept=len(encoded) - len(lost),
@@ -95,18 +102,22 @@ def compare_relations(
     )
 
 
-def strongest_relations(student: Tensor, reference: Tensor, layer: int) -> tuple[StrongestRelation, ...]:
-    """Where each token looks most, ``(num_heads, tokens, tokens)`` each; the first token can only look at itself.
+def find_strongest_links(student: Tensor, reference: Tensor, layer: int) -> tuple[StrongestRelation, ...]:
+    """Find the key with the largest weight for each token; the first token has only itself.
+
+    Args:
+        student, reference: ``(num_heads, tokens, tokens)``.
+
 
     The student agrees when the reference's key is, within a rounding, its own strongest.
     """
-    mine, yours = student.double().nan_to_num(nan=-1.0), reference.double()
+    student_maps, reference_maps = student.double().nan_to_num(nan=-1.0), reference.double()
     found = []
-    for head in range(len(yours)):
-        for query in range(1, yours.shape[1]):
-            reference_key = int(yours[head, query].argmax())
-            student_key = int(mine[head, query].argmax())
-            if mine[head, query, student_key] - mine[head, query, reference_key] <= TIE_TOLERANCE:
+    for head, rows in enumerate(student_maps):
+        for query in range(1, rows.shape[0]):
+            reference_key = int(reference_maps[head, query].argmax())
+            student_key = int(rows[query].argmax())
+            if rows[query, student_key] - rows[query, reference_key] <= TIE_TOLERANCE:
                 student_key = reference_key
             found.append(
                 StrongestRelation(
@@ -114,7 +125,7 @@ def strongest_relations(student: Tensor, reference: Tensor, layer: int) -> tuple
                     head=head,
                     query=query,
                     reference_key=reference_key,
-                    reference_weight=float(yours[head, query, reference_key]),
+                    reference_weight=float(reference_maps[head, query, reference_key]),
                     student_key=student_key,
                     student_weight=float(student[head, query, student_key]),
                 )
@@ -123,13 +134,14 @@ def strongest_relations(student: Tensor, reference: Tensor, layer: int) -> tuple
 
 
 def match_permuted_heads(student: Tensor, reference: Tensor) -> HeadMatching | None:
-    """Match the heads of two maps ``(num_heads, tokens, tokens)``; None when the student's rows are no weights."""
+    """Match the heads of two maps ``(num_heads, tokens, tokens)``; None when the student's rows are not weights."""
     usable = student.isfinite().all() and (student >= 0).all() and (student.sum(-1) > 0).all()
     if not usable:
         return None
-    mine = metrics.normalised_rows(student.double())
-    heads, distances = head_scores.match_heads(mine, metrics.normalised_rows(reference.double()))
-    distance, in_order = float(distances.mean()), float(metrics.total_variation(mine, reference.double()).mean())
+    student_rows = metrics.normalised_rows(student.double())
+    heads, distances = head_scores.match_heads(student_rows, metrics.normalised_rows(reference.double()))
+    in_order = float(metrics.total_variation(student_rows, reference.double()).mean())
+    distance = float(distances.mean())
     return HeadMatching(
         student_heads=tuple(heads.tolist()),
         distance=distance,
@@ -144,7 +156,7 @@ def _in_words(
     strongest: Sequence[StrongestRelation],
     tokens: Sequence[str],
 ) -> str:
-    """One or two sentences: the named relations first, then where the tokens look."""
+    """Summarise in one or two sentences: the named relations first, then the strongest links."""
     sentences = []
     if not encoded:
         sentences.append("This layer's heads encode none of the four named relations on this text.")

@@ -38,12 +38,12 @@ def total_score(checks: Sequence[CheckResult]) -> Score:
     categories = list(dict.fromkeys(check.category for check in checks))
     by_category: dict[str, CategoryScore] = {}
     for category in categories:
-        mine = [check for check in checks if check.category == category and check.outcome != "not-applicable"]
+        of_category = [check for check in checks if check.category == category and check.outcome != "not-applicable"]
         by_category[category] = CategoryScore(
-            earned=round(sum(check.points_earned for check in mine), 6),
-            possible=round(sum(check.points_possible for check in mine), 6),
-            checks_passed=sum(check.outcome == "passed" for check in mine),
-            checks_total=len(mine),
+            earned=round(sum(check.points_earned for check in of_category), 6),
+            possible=round(sum(check.points_possible for check in of_category), 6),
+            checks_passed=sum(check.outcome == "passed" for check in of_category),
+            checks_total=len(of_category),
         )
     return Score(
         earned=round(sum(score.earned for score in by_category.values()), 6),

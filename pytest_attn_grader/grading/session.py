@@ -1,24 +1,25 @@
-"""One grading run: what is loaded once, asked for lazily and closed at the end. The story on one page.
+"""One grading run: what is loaded once, when it is first needed, and closed at the end.
 
 The worker is started before this process imports torch, so that both load side by side. Then comes the model, then the
-submission's contract, and from there every check asks for what it needs; each answer is worked out once.
+submission's contract. After that every check asks for what it needs, and each result is computed once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from pytest_attn_grader._utils.fork_cache import is_enabled
+from pytest_attn_grader._utils.lazy import Lazy
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.grading.evidence import NotApplicable
 from pytest_attn_grader.grading.loading import load_session_model
 from pytest_attn_grader.grading.student import StudentUnderTest
+from pytest_attn_grader.grading.timing import PhaseClock
 from pytest_attn_grader.results.comparison import Comparison
 from pytest_attn_grader.results.report import Diagnosis
-from pytest_attn_grader.settings import Settings
+from pytest_attn_grader.settings.settings import Settings
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from pytest_attn_grader.misconceptions.mismatches import PredictionCache
     from pytest_attn_grader.models.prompt import Prompt
     from pytest_attn_grader.models.types import LoadedModel
-    from pytest_attn_grader.submission.student_attention import StudentAttention
+    from pytest_attn_grader.submission.student import Student
     from pytest_attn_grader.submission.target import Target
 
 MAX_LIMIT_TOKENS = 1024
@@ -39,34 +40,78 @@ MAX_LIMIT_TOKENS = 1024
 REPORT_RESERVE_SECONDS = 2.0
 
 
-class GradingSession(StudentUnderTest):
-    """Everything the checks of one run share: the submission, the model, and what comes of putting both together.
+class GradingSession:
+    """Everything the checks of one run share: the submission, the model, and the experiments with both.
+
+    Args:
+        target, process: see `StudentUnderTest`.
+        loaded: the model, when it is loaded already.
+
+    Attributes:
+        observations: every probe that was put to the student so far, by name.
+        continuations: of the prompt by both models, by whether they use the cache.
 
     Raises:
         UsageError: there is no such submission.
     """
 
-    def __init__(self, settings: Settings, target: Target | None = None) -> None:
-        super().__init__(settings, target)
-        self._observations: dict[str, Observation] = {}
-        self.continued: dict[bool, experiments.Continuations] = {}  # by whether they use the cache
-
-    # --- what is loaded -----------------------------------------------------------------------------------------------
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        target: Target | None = None,
+        process: Student | None = None,
+        loaded: LoadedModel | None = None,
+    ) -> None:
+        self.settings = settings
+        self.clock = PhaseClock()
+        self.submission = StudentUnderTest(
+            settings, self.clock, target=target, process=process, rotary_base=lambda: self.rotary_base
+        )
+        self.lazy_model: Lazy[LoadedModel] = Lazy(self._load_model, loaded)
+        self.lazy_prompt: Lazy[Prompt] = Lazy(self._tokenize_prompt)
+        self.lazy_patched: Lazy[PatchedModels] = Lazy(self._patch_models)
+        self.observations: dict[str, Observation] = {}
+        self.continuations: dict[bool, experiments.Continuations] = {}
+        self._comparison: Lazy[Comparison | SubmissionError] = Lazy(self._compare)
 
     def start(self) -> None:
         """Start the worker, which imports torch by itself, and return at once."""
         with self.clock.phase("start worker"):
-            self.student_process.start()
+            self.submission.process.start()
 
-    @cached_property
-    def loaded(self) -> LoadedModel:
-        """The model, its tokenizer and where they came from.
+    def prepare(self) -> None:
+        """Load and check everything that is not the student's: after this, only the submission can fail.
 
         Raises:
-            UngradableError: the model cannot be had.
-            UsageError: the layer is out of range.
+            UsageError: layer or prompt cannot be used, or the submission has several candidates.
+            UngradableError: the model is not available, or its architecture is not supported.
         """
-        return load_session_model(self.settings, self.clock, self.target)
+        self.lazy_prompt.get()
+        from pytest_attn_grader.models.architectures import is_causal_model
+
+        is_causal_model(self.loaded.model)
+        # Several candidates are a question to the user; every other fault of the contract is a result.
+        self.submission.find_contract()
+
+    @property
+    def loaded(self) -> LoadedModel:
+        """The model, its tokenizer and where they came from; raises as `load_session_model`."""
+        return self.lazy_model.get()
+
+    def _load_model(self) -> LoadedModel:
+        return load_session_model(self.settings, self.clock, self.submission.target)
+
+    @property
+    def prompt(self) -> Prompt:
+        """The prompt as the model's tokenizer cuts it; UsageError when it is too short or too long."""
+        return self.lazy_prompt.get()
+
+    def _tokenize_prompt(self) -> Prompt:
+        loaded = self.loaded  # first: loading imports everything below at full speed
+        from pytest_attn_grader.models.prompt import tokenize_prompt
+
+        return tokenize_prompt(self.settings.prompt, loaded)
 
     @cached_property
     def is_causal(self) -> bool:
@@ -84,194 +129,172 @@ class GradingSession(StudentUnderTest):
 
     @property
     def is_bidirectional(self) -> bool:
-        """Whether every token is to see every other: without a mask, in a model that hides nothing."""
-        return not self.is_causal and self.contract.mask_convention == "none"
+        """Whether every token attends to every other: a submission without a mask in a model that hides nothing."""
+        return not self.is_causal and self.submission.contract.mask_convention == "none"
 
-    @cached_property
-    def prompt(self) -> Prompt:
-        """The prompt as the model's tokenizer cuts it.
-
-        Raises:
-            UsageError: it is too short to attend to anything, or longer than the model's context.
-        """
-        loaded = self.loaded  # first: it imports what comes here, too, and at full speed
-        from pytest_attn_grader.models.prompt import tokenize_prompt
-
-        return tokenize_prompt(self.settings.prompt, loaded)
-
-    def prepare(self) -> None:
-        """Load and check everything that is not the student's: after this, only the submission can fail.
+    def run_probe(self, name: str, variant: str | None = None) -> Observation:
+        """Put a probe, or a variant of it (`probes.make_variant`), to the student; the same one only once.
 
         Raises:
-            UsageError, UngradableError: see `loaded`, `prompt` and `contract`.
+            NotApplicable: the submission cannot take this probe; the message says why.
         """
-        _ = self.prompt, self.is_causal
-        # Several candidates are a question to whoever typed the command; every other fault of the contract is a result.
-        _ = self.contract_failure
-
-    # --- experiments --------------------------------------------------------------------------------------------------
-
-    def observe(self, name: str, variant: str | None = None) -> Observation:
-        """Put the probe of this name, or a variant of it (`probes.make_variant`), to the student, once."""
         key = name if variant is None else f"{name}:{variant}"
-        if key not in self._observations:
+        if key not in self.observations:
             from pytest_attn_grader.attention.probes import make_variant
+            from pytest_attn_grader.grading.observation import Observation
 
-            probe = self._probe(name)
-            self._observations[key] = self._observe(probe if variant is None else make_variant(probe, variant))
-        return self._observations[key]
+            probe = self._build_probe(name)
+            probe = probe if variant is None else make_variant(probe, variant)
+            attention = self.submission.attention
+            reason = attention.unsupported_reason(probe)
+            if reason is not None:
+                raise NotApplicable(reason)
+            with self.clock.phase("probes"):
+                self.observations[key] = Observation(probe, attention.run_probe(probe))
+        return self.observations[key]
 
     @property
     def _context_limit(self) -> int:
         return min(MAX_LIMIT_TOKENS, int(self.loaded.model.config.max_position_embeddings))
 
-    def _probe(self, name: str) -> Probe:
+    def _build_probe(self, name: str) -> Probe:
         from pytest_attn_grader.attention.probes import SPEC_BY_NAME, at_length, build_probe, probe_length
 
         length = probe_length(name, self._context_limit)
         spec = SPEC_BY_NAME[name] if length is None else at_length(SPEC_BY_NAME["single"], length)
-        return build_probe(
-            spec, seed=self.settings.seed, device=self.loaded.device, is_bidirectional=self.is_bidirectional
-        )
+        seed, device = self.settings.seed, self.loaded.device
+        return build_probe(spec, seed=seed, device=device, is_bidirectional=self.is_bidirectional)
 
-    def _observe(self, probe: Probe) -> Observation:
-        from pytest_attn_grader.grading.observation import Observation
-
-        why_not = self.student.unsupported_reason(probe)
-        if why_not is not None:
-            raise NotApplicable(why_not)
-        with self.clock.phase("probes"):
-            return Observation(probe, self.student.run_probe(probe))
-
-    def observe_training(self, probe: Probe, dropout_p: float, *, first_changed: int) -> experiments.TrainingRun:
+    def run_training(self, probe: Probe, dropout_p: float, *, first_changed: int) -> experiments.TrainingRun:
+        """Call the student in train mode, with other seeds and another future."""
         from pytest_attn_grader.grading.experiments import run_training
 
         with self.clock.phase("probes"):
-            return run_training(self.student, probe, dropout_p, 0 if self.is_bidirectional else first_changed)
+            first = 0 if self.is_bidirectional else first_changed
+            return run_training(self.submission.attention, probe, dropout_p, first)
 
-    def gradcheck(self) -> experiments.GradcheckResult:
+    def run_gradcheck(self) -> experiments.GradcheckResult:
+        """Compare the student's gradients with finite differences."""
         from pytest_attn_grader.grading.experiments import run_gradcheck
 
         with self.clock.phase("gradcheck"):
-            return run_gradcheck(self.student, seed=self.settings.seed, is_bidirectional=self.is_bidirectional)
+            attention = self.submission.attention
+            return run_gradcheck(attention, seed=self.settings.seed, is_bidirectional=self.is_bidirectional)
 
-    def gradient_flow(self) -> experiments.GradientFlow:
+    def run_gradient_flow(self) -> experiments.GradientFlow:
+        """Send the loss of the prompt back through both models."""
         from pytest_attn_grader.grading.experiments import run_gradient_flow
 
         model, student_model = self.reference_model, self.student_model
         with self.clock.phase("model"):
             return run_gradient_flow(model, student_model, self.prompt.input_ids)
 
-    def continuations(self, *, use_cache: bool) -> experiments.Continuations:
+    def run_continuations(self, *, use_cache: bool) -> experiments.Continuations:
+        """Let both models continue the prompt; with the same setting only once."""
         from pytest_attn_grader.grading.experiments import run_continuations
 
-        if use_cache not in self.continued:
+        if use_cache not in self.continuations:
             model, student_model = self.reference_model, self.student_model
             with self.clock.phase("model"):
-                self.continued[use_cache] = run_continuations(
+                self.continuations[use_cache] = run_continuations(
                     model, student_model, self.loaded.tokenizer, self.prompt.input_ids, use_cache=use_cache
                 )
-        return self.continued[use_cache]
+        return self.continuations[use_cache]
 
     @cached_property
-    def stopwatch(self) -> SpeedBenchmark:
-        """Times student and reference at several lengths, no longer than the run may still take."""
+    def speed_benchmark(self) -> SpeedBenchmark:
+        """Times student and reference at several lengths, within the time that the run has left."""
         from pytest_attn_grader.grading.speed import SpeedBenchmark
 
-        left, seed = self.seconds_left, self.settings.seed
-        return SpeedBenchmark(
-            self.student, self._context_limit, seed=seed, seconds=left, clock=self.clock, brief=is_enabled()
-        )
+        attention, limit = self.submission.attention, self._context_limit
+        seed, left = self.settings.seed, self.seconds_left
+        return SpeedBenchmark(attention, limit, seed=seed, seconds=left, clock=self.clock, brief=is_enabled())
 
     @property
     def seconds_left(self) -> float:
-        """What the run may still take; below 0 when it has taken more."""
+        """What is left of the run's budget, possibly below 0."""
         return self.settings.budget_seconds - self.clock.elapsed_seconds
 
-    @cached_property
-    def replaced(self) -> PatchedModels:
+    @property
+    def patched(self) -> PatchedModels:
         """The model with the student's attention in the graded layer, or in all of them."""
+        return self.lazy_patched.get()
+
+    def _patch_models(self) -> PatchedModels:
         from pytest_attn_grader.grading.patched_models import PatchedModels
 
         model = self.loaded.model
         chosen = range(int(model.config.num_hidden_layers)) if self.settings.all_layers else [self.settings.layer_idx]
-        return PatchedModels(model, self.student, tuple(chosen))
+        return PatchedModels(model, self.submission.attention, tuple(chosen))
 
     @property
     def student_model(self) -> PreTrainedModel:
         """The model with the student's attention."""
-        with self.clock.phase("surgery"):
-            return self.replaced.student_model
+        with self.clock.phase("patching"):
+            return self.patched.student_model
 
     @property
     def reference_model(self) -> PreTrainedModel:
-        """What the student's model is compared with: the model, under the submission's restrictions if it has any."""
-        with self.clock.phase("surgery"):
-            return self.replaced.reference_model
+        """The model that the student's is compared with, under the submission's restrictions if it has any."""
+        with self.clock.phase("patching"):
+            return self.patched.reference_model
 
     @property
     def comparison(self) -> Comparison:
-        """Reference and student on the prompt, asked for once even if there is no answer.
+        """Reference and student on the prompt, computed once even if there is no answer.
 
         Raises:
             SubmissionError: the student's attention gave no answer inside the model.
         """
-        if isinstance(self._compared, SubmissionError):
-            raise self._compared
-        return self._compared
+        found = self._comparison.get()
+        if isinstance(found, SubmissionError):
+            raise found
+        return found
 
-    @cached_property
-    def _compared(self) -> Comparison | SubmissionError:
+    def _compare(self) -> Comparison | SubmissionError:
         from pytest_attn_grader.grading.comparison import compare_on_prompt
 
-        student, reference = self.student_model, replace(self.loaded, model=self.reference_model)
+        student_model, reference = self.student_model, replace(self.loaded, model=self.reference_model)
         with self.clock.phase("comparison"):
             try:
-                return compare_on_prompt(reference, student, self.prompt, layer_idx=self.settings.layer_idx)
+                return compare_on_prompt(reference, student_model, self.prompt, layer_idx=self.settings.layer_idx)
             except SubmissionError as error:
                 return error
 
-    def diagnosis(self, predictions: PredictionCache | None = None) -> Diagnosis | None:
-        """Which known mistake the submission makes; None when none of its answers is wrong, or hints are off."""
+    def diagnose(self, predictions: PredictionCache | None = None) -> Diagnosis | None:
+        """Name the known mistake that the submission makes; None when no answer is wrong, or hints are off."""
         from pytest_attn_grader.grading.diagnosis import read_source_text, run_diagnosis, unfitted_attention
         from pytest_attn_grader.misconceptions.diagnose import diagnose_failure
 
+        submission, hints = self.submission, self.settings.hints
         with self.clock.phase("diagnosis"):
-            source = read_source_text(self.target)
-            attention: StudentAttention | None = None
-            if self.call_failure is None:
-                attention = self.student
-            elif self.contract_failure is None:
-                attention = unfitted_attention(self.student_process, self.contract, self.call_failure)
+            source = read_source_text(submission.target)
+            failure = submission.call_failure
+            attention = submission.attention if failure is None else None
+            if failure is not None and submission.contract_failure is None:
+                attention = unfitted_attention(submission.process, submission.contract, failure)
             if attention is None:
-                failure, hints = self.call_failure, self.settings.hints
                 return None if failure is None else diagnose_failure(failure, hints=hints, source=source)
             return run_diagnosis(
                 attention,
                 seed=self.settings.seed,
                 max_len=self._context_limit,
                 device=self.loaded.device,
-                hints=self.settings.hints,
+                hints=hints,
                 is_bidirectional=self.is_bidirectional,
                 predictions=predictions,
-                observed={name: each.student for name, each in self._observations.items()},
+                observed={name: each.student for name, each in self.observations.items()},
                 seconds=self.seconds_left - REPORT_RESERVE_SECONDS,
                 source=source,
             )
 
-    @property
-    def observations(self) -> Mapping[str, Observation]:
-        """Every probe that was put to the student so far."""
-        return self._observations
-
     def close(self) -> None:
         """End the worker and release the model's memory; safe to call twice."""
-        if "student_process" in self.__dict__:
-            self.student_process.close()
-        if "loaded" in self.__dict__:
+        self.submission.close()
+        loaded = self.lazy_model.peek()
+        if loaded is not None:
             from pytest_attn_grader.models.devices import release_memory
 
-            device = self.loaded.device
-            for name in ("loaded", "replaced"):
-                self.__dict__.pop(name, None)
-            release_memory(device)
+            self.lazy_model.clear()
+            self.lazy_patched.clear()
+            release_memory(loaded.device)

@@ -1,18 +1,19 @@
-"""The submission of one run: its worker, its contract and its attention, each asked for when it is needed.
+"""The submission of one run: its worker, its contract and its attention, each made when it is first needed.
 
-What goes wrong on the way is the student's: it is kept as a result, and whoever asks further gets it again.
+Faults of the student's code are cached: every later access reports the same one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from pytest_attn_grader._utils.lazy import Lazy
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.grading.timing import PhaseClock
-from pytest_attn_grader.results.submission import Adaptation, Failure
-from pytest_attn_grader.settings import Settings
+from pytest_attn_grader.results.submission import Failure
+from pytest_attn_grader.settings.settings import Settings
 from pytest_attn_grader.submission.contract import Contract
 from pytest_attn_grader.submission.target import Target, find_target
 
@@ -22,75 +23,97 @@ if TYPE_CHECKING:
 
 
 class StudentUnderTest:
-    """A submission, from its target to an attention that can be asked.
+    """A submission, from its target to an attention function.
+
+    Args:
+        target: the submission, when it is a live object; otherwise the settings name it.
+        process: its worker, when there is one already.
+        rotary_base: returns the base of the graded model's rotary positions, None when it has none.
 
     Raises:
         UsageError: there is no such submission.
     """
 
-    def __init__(self, settings: Settings, target: Target | None = None) -> None:
-        self.settings = settings
-        self.clock = PhaseClock()
+    def __init__(
+        self,
+        settings: Settings,
+        clock: PhaseClock,
+        *,
+        target: Target | None = None,
+        process: Student | None = None,
+        rotary_base: Callable[[], float | None] = lambda: None,
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._rotary_base = rotary_base
         self.target: Target = target or find_target(settings.student, settings.invocation_dir)
+        self.lazy_process: Lazy[Student] = Lazy(self._make_process, process)
+        self.lazy_attention: Lazy[StudentAttention] = Lazy(self._fit)
 
-    @cached_property
-    def student_process(self) -> Student:
-        """The submission's worker."""
+    def _make_process(self) -> Student:
         from pytest_attn_grader.submission.student import Student
 
-        return Student.for_run(self.target, self.settings)
+        return Student.for_run(self.target, self._settings)
 
-    @cached_property
-    def import_failure(self) -> Failure | None:
-        with self.clock.phase("import submission"):
-            return _failure_of(lambda: self.student_process.description)
+    def _fit(self) -> StudentAttention:
+        from pytest_attn_grader.submission.adapt import fit
 
-    @cached_property
-    def contract_failure(self) -> Failure | None:
-        return self.import_failure or _failure_of(lambda: self.contract)
+        return fit(self.process, self.contract, seed=self._settings.seed, rotary_base=self._rotary_base())
 
-    @cached_property
+    @property
+    def process(self) -> Student:
+        """The submission's worker."""
+        return self.lazy_process.get()
+
+    @property
     def contract(self) -> Contract:
-        return self.student_process.contract
+        """What kind of submission it is and how its arguments are filled; SubmissionError when it has none."""
+        return self.process.contract
 
-    @cached_property
-    def call_failure(self) -> Failure | None:
-        with self.clock.phase("first call"):
-            return self.contract_failure or _failure_of(lambda: self.student)
-
-    @cached_property
-    def student(self) -> StudentAttention:
-        """The submission as an attention function, fitted to four-dimensional tensors.
+    @property
+    def attention(self) -> StudentAttention:
+        """The submission as an attention function of four-dimensional tensors.
 
         Raises:
             SubmissionError: it does not import, has no target or answers no call.
         """
-        from pytest_attn_grader.submission.adapt import fit
+        return self.lazy_attention.get()
 
-        return fit(self.student_process, self.contract, seed=self.settings.seed, rotary_base=self.rotary_base)
+    @cached_property
+    def import_failure(self) -> Failure | None:
+        """Why the submission cannot be imported; None when it can."""
+        with self._clock.phase("import submission"):
+            return _failure_of(lambda: self.process.description)
+
+    @cached_property
+    def contract_failure(self) -> Failure | None:
+        """Why the submission has no contract; None when it has one."""
+        return self.import_failure or _failure_of(lambda: self.contract)
+
+    def find_contract(self) -> Failure | None:
+        """Import the submission and classify it; return its failure, if any.
+
+        Raises:
+            UsageError: there are several candidates, and the command does not name one.
+        """
+        return self.contract_failure
+
+    @cached_property
+    def call_failure(self) -> Failure | None:
+        """Why the submission answers no call; None when it does."""
+        with self._clock.phase("first call"):
+            return self.contract_failure or _failure_of(lambda: self.attention)
 
     @property
-    def rotary_base(self) -> float | None:
-        """Base of the rotary positions of the graded model; None when it has none."""
-        return None
+    def spent_seconds(self) -> float:
+        """Wall clock that its calls have taken so far, round trips included."""
+        return self.process.remote.spent_seconds
 
-    @property
-    def student_seconds(self) -> float:
-        """Wall clock that its calls have taken so far, the way to its process included."""
-        return self.student_process.remote.spent_seconds
-
-    @property
-    def adaptations(self) -> tuple[Adaptation, ...]:
-        return self.student.adaptations
-
-    @property
-    def library_calls(self) -> Mapping[str, int]:
-        """Ready-made attention the submission called so far, and how often."""
-        return self.student_process.library_calls
-
-    @property
-    def forbidden_calls(self) -> tuple[str, ...]:
-        return self.settings.forbid
+    def close(self) -> None:
+        """End the worker; safe to call twice."""
+        process = self.lazy_process.peek()
+        if process is not None:
+            process.close()
 
 
 def _failure_of(question: Callable[[], object]) -> Failure | None:

@@ -1,4 +1,4 @@
-"""Where the time goes: named phases of a run."""
+"""Measure the phases of a run."""
 
 from __future__ import annotations
 

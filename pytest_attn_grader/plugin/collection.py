@@ -1,9 +1,9 @@
-"""Which tests a graded run consists of: the grader's checks, and paths only when the user gave some."""
+"""Collect the tests of a graded run: the grader's checks, and paths only when the user gave some."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from pytest_attn_grader._utils.imports import fast_imports
+from pytest_attn_grader.errors import UngradableError
 
 CHECKS_DIR = Path(__file__).parents[1] / "checks"
-# The order is the order of understanding: what comes first explains what comes later; the budget needs the rest done.
+# In the order of understanding: an early failure explains later ones, and the budget is checked last.
 CHECK_FILES = tuple(
     str(CHECKS_DIR / f"test_{name}.py")
     for name in (
@@ -33,7 +34,7 @@ CHECK_FILES = tuple(
 )
 # Options of pytest that select tests; `-k` and `-m` may have their value attached.
 SELECTION_OPTIONS = ("-k", "-m", "--deselect", "--lf", "--last-failed", "--sw", "--stepwise")
-# The beginning of their node ids, wherever the package is installed.
+# The beginning of the checks' node ids, wherever the package is installed.
 CHECKS_NODEID_PREFIX = "pytest_attn_grader/checks/"
 
 
@@ -46,6 +47,10 @@ class CheckMark:
     category: str
     needs: tuple[str, ...] = ()
     weight: float = 1.0
+
+    def depends_on(self, check_id: str) -> bool:
+        """Whether this check needs that one; a need without brackets means every variant of a check."""
+        return any(check_id == need or check_id.startswith(f"{need}[") for need in self.needs)
 
     @classmethod
     def of(cls, item: pytest.Item) -> CheckMark | None:
@@ -90,8 +95,8 @@ def _filled_in(title: str, params: Mapping[str, object], item: pytest.Item) -> s
 
 
 def has_explicit_paths(early_config: pytest.Config) -> bool:
-    """Whether the user named paths: then those folders were asked for."""
-    return bool(_foreign_paths(early_config.known_args_namespace.file_or_dir))
+    """Whether the user typed paths, so that their folders take part in the run."""
+    return bool(_other_paths(early_config.known_args_namespace.file_or_dir))
 
 
 def disable_conftests(early_config: pytest.Config) -> None:
@@ -101,9 +106,9 @@ def disable_conftests(early_config: pytest.Config) -> None:
 
 
 def drop_cwd_from_sys_path(early_config: pytest.Config) -> None:
-    """Import nothing from the current folder, which `python -m pytest` puts first on `sys.path`; again without paths.
+    """Drop the current folder, which `python -m pytest` puts first on `sys.path`, unless the user named paths.
 
-    A student's `numpy.py` or `transformers.py` would run in the grading process. The worker has its own path.
+    Otherwise a student's `numpy.py` or `transformers.py` would run in the grading process. The worker has its own path.
     """
     if not has_explicit_paths(early_config):
         here = {"", str(Path.cwd())}
@@ -111,21 +116,20 @@ def drop_cwd_from_sys_path(early_config: pytest.Config) -> None:
 
 
 class ChecksModule(pytest.Module):
-    """One of our own modules: collected whole, whatever the ini file of the folder says about the names of tests.
+    """A module of checks: collected whole, whatever the ini file says about the names of tests.
 
     Attributes:
-        offered: the ids of its checks; None before it was collected. Other plugins (`--lf`) may take some of them away
-            without a word.
+        check_ids: the ids of its checks; None before it was collected. Other plugins (`--lf`) may drop some later.
     """
 
-    offered: tuple[str, ...] | None = None
+    check_ids: tuple[str, ...] | None = None
 
     def collect(self) -> Iterable[pytest.Item | pytest.Collector]:
         with fast_imports():
-            # Their failures are told by `Evidence`, not by rewritten assertions.
+            # Their failures are described by `Evidence`, not by rewritten assertions.
             children = list(super().collect())
         marks = [CheckMark.of(child) for child in children if isinstance(child, pytest.Item)]
-        self.offered = tuple(mark.id for mark in marks if mark is not None)
+        self.check_ids = tuple(mark.id for mark in marks if mark is not None)
         return children
 
     def funcnamefilter(self, name: str) -> bool:
@@ -136,20 +140,24 @@ class ChecksModule(pytest.Module):
 
 
 def make_module(module_path: Path, parent: pytest.Collector) -> ChecksModule:
-    """A check file's collector. Its node id is the same wherever the package is installed and pytest is started."""
+    """Make a check file's collector. Its node id does not depend on where the package is installed."""
     node_id = f"{CHECKS_NODEID_PREFIX}{module_path.name}"
     return ChecksModule.from_parent(parent, path=module_path, nodeid=node_id)
 
 
 def collected_check_ids(modules: Iterable[ChecksModule], items: Iterable[pytest.Item]) -> set[str]:
-    """Every check there was to run: ours whether or not they were selected, and what an instructor added."""
+    """List every check: the grader's, selected or not, and those that an instructor added."""
     marks = (CheckMark.of(item) for item in items)
-    offered = {mark.id for mark in marks if mark is not None}
-    # pytest makes several collectors of a file and asks one of them.
-    by_file = {str(module.path): module.offered for module in modules if module.offered is not None}
+    collected = {mark.id for mark in marks if mark is not None}
+    by_file = _check_ids_by_file(modules)
     for file in CHECK_FILES:
-        offered.update(by_file.get(file, (f"all of {Path(file).stem}",)))
-    return offered
+        collected.update(by_file.get(file, (f"all of {Path(file).stem}",)))
+    return collected
+
+
+def _check_ids_by_file(modules: Iterable[ChecksModule]) -> dict[str, tuple[str, ...]]:
+    # pytest makes several collectors of a file and collects one of them.
+    return {str(module.path): module.check_ids for module in modules if module.check_ids is not None}
 
 
 def is_check_file(path: Path) -> bool:
@@ -157,31 +165,62 @@ def is_check_file(path: Path) -> bool:
 
 
 def add_check_files(config: pytest.Config) -> None:
-    """Collect the checks; beside them only what was named on the command line (not the ini file's testpaths)."""
-    given = _foreign_paths(config.args) if config.args_source == pytest.Config.ArgsSource.ARGS else []
+    """Collect the checks and the paths of the command line, but not the ini file's testpaths."""
+    given = _other_paths(config.args) if config.args_source == pytest.Config.ArgsSource.ARGS else []
     config.args = [*given, *CHECK_FILES]
 
 
-def _foreign_paths(paths: Iterable[str]) -> list[str]:
-    # An xdist worker is handed the controller's paths, the checks among them.
+def _other_paths(paths: Iterable[str]) -> list[str]:
+    # An xdist worker gets the controller's paths, which include the checks.
     return [path for path in paths if path not in CHECK_FILES]
 
 
 def has_selection_options(config: pytest.Config) -> bool:
-    """Whether the typed command line, and not an ini file, asks for some of the tests only."""
+    """Whether the typed command line, and not an ini file, selects some of the tests."""
     return any(str(argument).startswith(SELECTION_OPTIONS) for argument in config.invocation_params.args)
+
+
+def order_checks(modules: Iterable[ChecksModule], items: Sequence[pytest.Item]) -> list[pytest.Item]:
+    """Put the checks into their own order, the other tests after them, and every check after those that it needs."""
+    by_file = _check_ids_by_file(modules)
+    known = [check_id for file in CHECK_FILES for check_id in by_file.get(file, ())]
+    numbers = {check_id: number for number, check_id in enumerate(known)}
+    marks = [(CheckMark.of(item), item) for item in items]
+    marks.sort(key=lambda pair: len(numbers) if pair[0] is None else numbers.get(pair[0].id, len(numbers)))
+    placed: dict[pytest.Item, None] = {}
+
+    def place(mark: CheckMark | None, item: pytest.Item, waiting: frozenset[str]) -> None:
+        if mark is not None and item not in placed:
+            for other, other_item in marks:
+                if other is not None and other.id not in waiting and mark.depends_on(other.id):
+                    place(other, other_item, waiting | {other.id})
+        placed[item] = None
+
+    for mark, item in marks:
+        place(mark, item, frozenset() if mark is None else frozenset({mark.id}))
+    return list(placed)
+
+
+def reject_forked_checks(config: pytest.Config) -> None:
+    """Refuse pytest-forked: in processes of their own the checks cannot share a session, and their results are lost.
+
+    Raises:
+        UngradableError: `--forked` was given.
+    """
+    if config.getoption("forked", False):
+        raise UngradableError("pytest-forked (--forked) runs every check in another process. Leave --forked out.")
 
 
 @contextmanager
 def capture_disabled(config: pytest.Config) -> Iterator[None]:
-    """Let what is written inside reach the terminal."""
+    """Let output reach the terminal inside the block."""
     capture = config.pluginmanager.get_plugin("capturemanager")
     with nullcontext() if capture is None else capture.global_and_fixture_disabled():
         yield
 
 
 def validate_markers(items: Iterable[pytest.Item]) -> None:
-    """Read every marker, and tell `-k` the ids of the checks.
+    """Read every marker, and let `-k` match the ids of the checks.
 
     Raises:
         pytest.UsageError: a marker cannot be read, or two checks have the same id, so that one would hide the other.

@@ -1,17 +1,17 @@
-"""What pytest loads in every run: options, fixtures and the switch. Everything else waits for `--attn-student`.
+"""The plugin's entry point: options, fixtures, and the switch that loads the rest when `--attn-student` is given.
 
-Imports the standard library, pytest and settings only; a run without `--attn-student` must not notice that this exists.
+Every pytest run imports this module, so it imports nothing but pytest and the table of options.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
-from pytest_attn_grader import settings
-from pytest_attn_grader.plugin.stash import EVIDENCE_KEY, SESSION_KEY
+from pytest_attn_grader.plugin.stash import EVIDENCE_KEY, RUN_NAME, SESSION_KEY
+from pytest_attn_grader.settings.options import add_options, read_option
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pytest_attn_grader.grading.session import GradingSession
     from pytest_attn_grader.models.prompt import Prompt
     from pytest_attn_grader.results.comparison import Comparison
+    from pytest_attn_grader.settings.settings import Settings
     from pytest_attn_grader.submission.student_attention import StudentAttention
 
     class Observe(Protocol):
@@ -32,13 +33,13 @@ if TYPE_CHECKING:
 
 
 MARKER = (
-    "attn_check(id, title, category, needs=(), weight=1): a graded check; `needs` are ids whose failure makes it moot, "
-    "`weight` is its share of the category's points"
+    "attn_check(id, title, category, needs=(), weight=1): a graded check; it is skipped unless the checks in `needs` "
+    "passed, and `weight` is its share of the category's points"
 )
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    settings.add_options(parser)
+    add_options(parser)
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -49,29 +50,43 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config, parser: pytest.Parser, args: list[str]) -> None:
-    """A student's files must not take part in the grading process."""
-    if settings.read_option(early_config, "student", early=True)[0] is not None:
+    """Keep the student's files out of the grading process."""
+    if read_option(early_config, "student", early=True)[0] is not None:
         from pytest_attn_grader._utils.imports import fast_imports
 
         with fast_imports():
             from pytest_attn_grader.plugin import isolation
-        isolation.enter(early_config, parser, args)
+        isolation.isolate_from_cwd(early_config, parser, args)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", MARKER)
-    if settings.read_option(config, "student")[0] is not None:
+    if read_option(config, "student")[0] is not None:
         from pytest_attn_grader._utils.imports import fast_imports
 
         with fast_imports():
-            from pytest_attn_grader.plugin.run import begin
-        begin(config)
+            from pytest_attn_grader.plugin.run import start_run
+        start_run(config)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object]:
+    """Turn an exception that would leave pytest with exit code 1 into the exit code of an ungradable run."""
+    try:
+        return (yield)
+    except (pytest.UsageError, pytest.exit.Exception):
+        raise
+    except Exception as error:
+        run = config.pluginmanager.get_plugin(RUN_NAME)
+        if run is None:
+            raise
+        return run.handle_crash(error)
 
 
 @pytest.fixture(scope="session")
 def attn_session(request: pytest.FixtureRequest) -> GradingSession:
-    """The grading run: submission, model and every experiment, each loaded when first asked for."""
+    """The grading run: submission, model and experiments, each loaded when it is first needed."""
     session = request.config.stash.get(SESSION_KEY, None)
     if session is None:
         pytest.skip("needs a submission: --attn-student=my_attention")
@@ -79,8 +94,8 @@ def attn_session(request: pytest.FixtureRequest) -> GradingSession:
 
 
 @pytest.fixture(scope="session")
-def attn_settings(attn_session: GradingSession) -> settings.Settings:
-    """What the run was asked for: thresholds, points, layer, prompt …"""
+def attn_settings(attn_session: GradingSession) -> Settings:
+    """The settings of the run: thresholds, points, layer, prompt …"""
     return attn_session.settings
 
 
@@ -113,18 +128,18 @@ def attn_reference() -> Callable[..., Any]:
 @pytest.fixture(scope="session")
 def attn_student(attn_session: GradingSession) -> StudentAttention:
     """The submission, callable like the reference and differentiable; its code runs in the sandboxed worker."""
-    return attn_session.student
+    return attn_session.submission.attention
 
 
 @pytest.fixture(scope="session")
 def attn_comparison(attn_session: GradingSession) -> Comparison:
-    """Reference and student in the model on the prompt: patterns, metrics by head, predictions."""
+    """The comparison of reference and student in the model on the prompt: attention per head, predictions."""
     return attn_session.comparison
 
 
 @pytest.fixture
 def attn_evidence(request: pytest.FixtureRequest) -> Evidence:
-    """Where a check notes its numbers (`note`) and says what it wants (`require`)."""
+    """The evidence of a check: `record` keeps numbers, `check` fails with expected, actual and hint."""
     from pytest_attn_grader.grading.evidence import Evidence
 
     node: pytest.Item = request.node
@@ -133,9 +148,9 @@ def attn_evidence(request: pytest.FixtureRequest) -> Evidence:
 
 @pytest.fixture
 def attn_observe(attn_session: GradingSession, attn_evidence: Evidence) -> Observe:
-    """Put a probe to the student: `attn_observe("basic")`; a submission that gives no answer fails the check.
+    """Run a probe on the student: `attn_observe("basic")`; the check fails when the submission gives no answer.
 
-    A `variant` is the same probe again, with other tokens or padding, or only its last queries (`probes.VARIANTS`).
+    A `variant` is the same probe with other tokens or padding, or with its last queries only (`probes.VARIANTS`).
     """
 
     def observe(
@@ -145,7 +160,7 @@ def attn_observe(attn_session: GradingSession, attn_evidence: Evidence) -> Obser
         expected: str = "an answer for {probe}",
         tolerate_failure: bool = False,
     ) -> Observation:
-        observation = attn_session.observe(name, variant)
+        observation = attn_session.run_probe(name, variant)
         attn_evidence.record(probe=observation.probe.name, shape=observation.probe.shape_text)
         if not tolerate_failure:
             attn_evidence.require_answer(

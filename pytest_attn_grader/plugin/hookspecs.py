@@ -1,4 +1,4 @@
-"""Hooks an instructor may implement in a conftest.py or a plugin of the course."""
+"""Hooks that an instructor may implement in a conftest.py or in a plugin of the course."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @pytest.hookspec(firstresult=True)
 def pytest_attn_modify_report(config: pytest.Config, report: GradeReport) -> GradeReport | None:
-    """Look at, or replace, the finished report before it is written and shown.
+    """Read or replace the finished report before it is written and shown.
 
     Called once at the end of a run. The report is frozen: return `report.model_copy(update={...})` to change it, None
     to leave it. The first implementation that returns a report wins.
@@ -23,13 +23,13 @@ def pytest_attn_modify_report(config: pytest.Config, report: GradeReport) -> Gra
 
 @pytest.hookspec
 def pytest_attn_report_written(config: pytest.Config, report: GradeReport, path: str) -> None:
-    """The JSON report lies at `path`, complete: the place to upload it or to record a learner's progress."""
+    """Called when the JSON report has been written to `path`: upload it or record progress here."""
 
 
 @pytest.hookspec(firstresult=True)
 def pytest_attn_write_plots(config: pytest.Config, report: GradeReport, folder: Path) -> bool | None:
-    """Draw the pictures of `--attn-plots=folder` in place of the grader: return True when that is done.
+    """Write the plots of `--attn-plots=folder` in place of the grader; return True when that is done.
 
-    Everything a picture needs is in the report (`report.comparison`, `report.prompt.tokens`), and the grader's own
-    plotting functions, which take plain arrays, are in `reports.plots`. None leaves it to the grader.
+    Everything a plot needs is in the report (`report.comparison`, `report.prompt.tokens`). The grader's own plotting
+    functions, which take plain arrays, are in `reports.plots`. Return None to leave the plots to the grader.
     """

@@ -19,10 +19,11 @@ from types import ModuleType
 
 import pytest
 
-from pytest_attn_grader import settings
 from pytest_attn_grader.errors import UsageError
 from pytest_attn_grader.plugin.stash import LIVE_KEY
 from pytest_attn_grader.results.report import GradeReport
+from pytest_attn_grader.settings.options import OPTIONS
+from pytest_attn_grader.settings.settings import Settings
 from pytest_attn_grader.submission.target import Target
 
 # What a live run decides by itself.
@@ -54,7 +55,7 @@ class LiveReport(GradeReport):
     def __str__(self) -> str:
         from pytest_attn_grader.reports.terminal import render_text
 
-        return render_text(self, settings.Settings(student=self.student.target))
+        return render_text(self, Settings(student=self.student.target))
 
     __repr__ = __str__
 
@@ -124,7 +125,7 @@ def _arguments(options: dict[str, object]) -> list[str]:
     Raises:
         TypeError: there is no such option, or a live run decides it by itself.
     """
-    known = {option.noun: option for option in settings.OPTIONS if option.noun not in _FIXED}
+    known = {option.noun: option for option in OPTIONS if option.noun not in _FIXED}
     arguments = []
     for name, value in options.items():
         if name not in known:

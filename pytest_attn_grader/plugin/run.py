@@ -1,33 +1,36 @@
-"""The second half of the plugin: the hooks of a graded run, registered only when `--attn-student` is given.
+"""The hooks of a graded run, registered only when `--attn-student` is given.
 
-In an xdist run the checks live in one worker and the report in the controller; the hooks are called in both.
+In an xdist run the checks run in one worker and the controller writes the report; the hooks are called in both.
 """
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pytest_attn_grader.errors import UngradableError, UsageError
+from pytest_attn_grader.errors import EXIT_UNGRADABLE, UngradableError, UsageError
 from pytest_attn_grader.grading.assemble import collect_run_data
 from pytest_attn_grader.grading.session import GradingSession
 from pytest_attn_grader.plugin import collection, isolation, outcomes, progress_line, xdist
 from pytest_attn_grader.plugin.collection import CheckMark, ChecksModule
 from pytest_attn_grader.plugin.progress_line import ProgressLine
 from pytest_attn_grader.plugin.report_writer import ReportWriter, write_usage_error_report
-from pytest_attn_grader.plugin.run_state import RunState
+from pytest_attn_grader.plugin.run_state import RunState, get_result
 from pytest_attn_grader.plugin.sigterm import GracefulTermination
-from pytest_attn_grader.plugin.stash import EVIDENCE_KEY, LIVE_KEY, SESSION_KEY
+from pytest_attn_grader.plugin.stash import EVIDENCE_KEY, LIVE_KEY, RUN_NAME, SESSION_KEY
+from pytest_attn_grader.plugin.warning_filters import default_warnings, show_warnings_of_checks
 from pytest_attn_grader.reports import junit, terminal
 from pytest_attn_grader.sandbox.grader_process import protect_grader
-from pytest_attn_grader.settings import Settings, read_settings
+from pytest_attn_grader.settings.reading import read_settings
+from pytest_attn_grader.settings.settings import Settings
 
 
-def begin(config: pytest.Config) -> None:
-    """Read the settings, start the worker and take part in the run.
+def start_run(config: pytest.Config) -> None:
+    """Read the settings, start the worker and register the hooks of the run.
 
     Raises:
         pytest.UsageError: a setting cannot be used; a report that says so has been written when a path was given.
@@ -41,7 +44,7 @@ def begin(config: pytest.Config) -> None:
     except UsageError as error:
         write_usage_error_report(config, error)
         raise pytest.UsageError(str(error)) from error
-    config.pluginmanager.register(run, "attn-grader-run")
+    config.pluginmanager.register(run, RUN_NAME)
 
 
 class GradedRun:
@@ -50,30 +53,31 @@ class GradedRun:
     def __init__(self, config: pytest.Config, settings: Settings) -> None:
         self.config = config
         self.settings = settings
-        self.found = RunState()
+        self.state = RunState()
         self.report = ReportWriter(config, settings)
         self.modules: list[ChecksModule] = []
-        self._ending = GracefulTermination()
         self.session: GradingSession | None = None
         self.progress = ProgressLine(None)
+        self._termination = GracefulTermination()
         if not config.option.collectonly:
             self._start()
 
     def _start(self) -> None:
-        if not collection.is_xdist_worker(self.config):
+        is_worker = collection.is_xdist_worker(self.config)
+        if not is_worker:
             self.report.write_placeholders()
-            self._ending.begin()
-        session = GradingSession(self.settings, self.config.stash.get(LIVE_KEY, None))
-        isolation.reject_imported_student_modules(session.target, self.config)
+            self._termination.install()
+        session = GradingSession(self.settings, target=self.config.stash.get(LIVE_KEY, None))
+        isolation.reject_imported_student_modules(session.submission.target, self.config)
         if collection.is_xdist_controller(self.config):
-            protect_grader()  # the report is written here
-        else:
-            self.session = session
-            self.config.stash[SESSION_KEY] = session
-        if self.session is not None and not collection.is_xdist_worker(self.config):
-            # An xdist worker may hold none of the checks: there the process starts when it is first needed.
+            protect_grader()  # the report is written in this process
+            return
+        self.session = session
+        self.config.stash[SESSION_KEY] = session
+        if not is_worker:
+            # An xdist worker may get none of the checks: there the process starts when it is first needed.
             session.start()
-            self.progress = progress_line.begin(self.config)
+            self.progress = progress_line.start_progress(self.config)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
@@ -86,12 +90,12 @@ class GradedRun:
     # --- before the checks --------------------------------------------------------------------------------------------
 
     def pytest_report_header(self) -> list[str]:
-        tier = None if self.session is None else self.session.student_process.tier_in_words
+        tier = None if self.session is None else self.session.submission.process.tier_in_words
         return terminal.report_header(self.settings, tier)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
-        """Neither `--ignore` nor an ini file hides a check."""
+        """Collect every check, whatever `--ignore` or an ini file says."""
         return False if collection.is_check_file(collection_path) else None
 
     @pytest.hookimpl(tryfirst=True)
@@ -103,38 +107,51 @@ class GradedRun:
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
-            self.found.not_collected.append(report.nodeid)
+            self.state.not_collected.append(report.nodeid)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         try:
             collection.validate_markers(items)
         except pytest.UsageError as error:
-            self.found.fault = UsageError(str(error))
+            self.state.fault = UsageError(str(error))
             if not collection.is_xdist_worker(self.config):
                 raise
-            # A worker that raises is lost; one that has nothing to do lives to tell the controller.
+            # A worker that raises is lost; one without tests lives to report the error to the controller.
             items.clear()
             return
-        self.found.offered = collection.collected_check_ids(self.modules, items)
+        self.state.collected_ids = collection.collected_check_ids(self.modules, items)
+        show_warnings_of_checks(items)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Restore the order of the checks: plugins shuffle, and `--ff` puts earlier failures first."""
+        session.items[:] = collection.order_checks(self.modules, session.items)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
-        """Load what is not the student's before the first check, so that our own faults cost no check."""
+        """Load everything but the submission before the first check, so that the grader's faults cost no check."""
         if self.session is None or collection.is_xdist_worker(self.config) or session.testsfailed:
             return None
         try:
-            # A download shows a progress of its own, which ours would write over.
-            local = self.settings.model.startswith("mini") or Path(self.settings.model).exists()
-            with collection.capture_disabled(self.config), self.progress.during("loading the model", unless=not local):
-                self.session.prepare()
+            collection.reject_forked_checks(self.config)
+            with default_warnings(), collection.capture_disabled(self.config):
+                self._prepare(self.session)
         except UsageError as error:
-            self.found.fault = error
+            self.state.fault = error
             raise pytest.UsageError(str(error)) from error
         except UngradableError as error:
-            self.found.fault = error
+            self.state.fault = error
             return True
         return None
+
+    def _prepare(self, session: GradingSession) -> None:
+        if self.settings.model.startswith("mini") or Path(self.settings.model).exists():
+            with self.progress.task("loading the model"):
+                session.prepare()
+        else:
+            # A download shows its own progress.
+            session.prepare()
 
     # --- the checks ---------------------------------------------------------------------------------------------------
 
@@ -144,86 +161,94 @@ class GradedRun:
         if mark is None:
             return
         if self.session is not None and collection.is_xdist_worker(self.config):
-            self._prepare_in_worker()
-        missing = outcomes.unmet_dependency(mark, self.found.outcomes)
+            self._prepare_in_worker(self.session)
+        missing = outcomes.unmet_dependency(mark, self.state.outcomes)
         if missing is not None:
             pytest.skip(f"needs {missing}")
 
-    def _prepare_in_worker(self) -> None:
-        """A worker cannot end the run; it skips its checks, and the controller learns why from its farewell."""
-        if self.found.fault is None and self.session is not None:
+    def _prepare_in_worker(self, session: GradingSession) -> None:
+        """Prepare the session; a worker cannot end the run, so on failure it skips its checks and reports why."""
+        if self.state.fault is None:
             try:
-                self.session.prepare()
+                session.prepare()
             except (UsageError, UngradableError) as error:
-                self.found.fault = error
-        if self.found.fault is not None:
-            pytest.skip(str(self.found.fault))
+                self.state.fault = error
+        if self.state.fault is not None:
+            pytest.skip(str(self.state.fault))
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[Any]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         mark = CheckMark.of(item)
-        if mark is not None:
-            outcomes.suppress_traceback(item, call)
-        report = yield
-        # A check is judged by its call; by its setup when it got no further, and by its teardown when that broke.
-        if mark is not None and (report.when == "call" or call.excinfo is not None):
-            result = outcomes.judge(
-                item,
-                mark,
-                call,
-                report,
-                evidence=item.stash.get(EVIDENCE_KEY, None),
-                something_failed=self.found.something_failed,
-                ours=collection.is_check_file(item.path),
-                hints=self.settings.hints != "none",
-            )
-            self.found.note(result, report)
+        if mark is None:
+            return (yield)
+        error = None if call.excinfo is None else call.excinfo.value
+        with outcomes.plain_exception(call):
+            report = yield
+        # The result is that of the call, of a setup that failed before it, or of a teardown that failed after it.
+        if report.when == "call" or error is not None:
+            evidence = item.stash.get(EVIDENCE_KEY, None)
+            own, hints = collection.is_check_file(item.path), self.settings.hints != "none"
+            result = outcomes.classify(item, mark, call, evidence, own=own, hints=hints)
+            if error is not None:
+                outcomes.show(result, error, report, brief=self.state.has_failed)
+            self.state.record_result(result, report)
             junit.set_check_property(item, result)
         return report
 
     def pytest_report_teststatus(self, report: pytest.CollectReport | pytest.TestReport) -> tuple[str, str, str] | None:
-        """A student's fault in a fixture is a failed check, not an error of the test."""
-        check = getattr(report, "attn_check", None)
-        if check is not None and check["outcome"] == "failed" and report.when == "setup":
+        """Show a student's fault in a fixture as a failed check, not as an error of the test."""
+        result = get_result(report)
+        if result is not None and result["outcome"] == "failed" and report.when == "setup":
             return "failed", "F", "FAILED"
         return None
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        self.found.receive(report)
+        self.state.handle_report(report)
 
     # --- after the checks ---------------------------------------------------------------------------------------------
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: object) -> None:
-        """The worker that had the checks says what it found, each of them what there was to run."""
-        self.found.merge_worker_output(node, error)
+        self.state.merge_worker_output(node, error)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         if self.config.option.collectonly:
             return
-        if self.session is not None:
-            # A diagnosis takes seconds, and asks the submission again: not when somebody wants us to end.
-            diagnosable = self.found.wrong and session.exitstatus != pytest.ExitCode.INTERRUPTED
-            with self.progress.during("looking for the cause" if diagnosable else "measuring"):
-                self.found.facts = collect_run_data(self.session, self.found.fault, failed=diagnosable)
-            # Before anything is written: what the submission has started must not be there to write it again.
-            self.session.student_process.close()
-        if collection.is_xdist_worker(self.config):
-            self.found.write_worker_output(self.config.__dict__["workeroutput"])
-        else:
-            self.report.finish(self.found, session, self.progress, signalled=self._ending.signalled)
+        with default_warnings():
+            if self.session is not None:
+                self._collect_run_data(self.session, session)
+            if collection.is_xdist_worker(self.config):
+                workeroutput: dict[str, Any] = self.config.workeroutput  # type: ignore[attr-defined]  # set by xdist
+                self.state.write_worker_output(workeroutput)
+            else:
+                self.report.write(self.state, session, self.progress, signalled=self._termination.signalled)
+
+    def _collect_run_data(self, grading: GradingSession, session: pytest.Session) -> None:
+        # Diagnosis takes seconds and calls the submission again, so it is left out after an interrupt.
+        diagnose = self.state.has_diagnosable_failure and session.exitstatus != pytest.ExitCode.INTERRUPTED
+        with self.progress.task("looking for the cause" if diagnose else "measuring"):
+            self.state.data = collect_run_data(grading, self.state.fault, failed=diagnose)
+        # Before anything is written: no process of the submission may live to overwrite it.
+        grading.submission.close()
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_terminal_summary(self) -> Generator[None, None, None]:
-        """After pytest's list of failures: what is read first is what stands last."""
+        """Print the summary after pytest's list of failures: it is the first thing that people read."""
         yield
         self.report.write_summary()
 
     def pytest_unconfigure(self) -> None:
         self.progress.close()
-        self._ending.end()
+        self._termination.uninstall()
         if self.session is not None:
             self.session.close()
+
+    def handle_crash(self, error: Exception) -> int:
+        """Report an exception that would end pytest with exit code 1, which means that the submission failed."""
+        traceback.print_exception(error)
+        if not self.config.option.collectonly and not collection.is_xdist_worker(self.config):
+            self.report.write_failure(f"the run broke off: {type(error).__name__}: {error}")
+        return EXIT_UNGRADABLE

@@ -1,11 +1,10 @@
-"""What the checks of one run have found so far; in an xdist run, what the worker that has them tells the controller.
+"""The state of a run while its checks go on; in an xdist run, what the worker sends to the controller.
 
-Check results travel with pytest's own test reports, everything else (`RunData`) with the worker's farewell.
+Check results are attached to pytest's own test reports; `RunData` goes through xdist's `workeroutput`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,88 +12,104 @@ import pytest
 from pytest_attn_grader.errors import AttnGraderError
 from pytest_attn_grader.grading.assemble import RunData
 from pytest_attn_grader.plugin import outcomes
+from pytest_attn_grader.plugin.collection import CHECKS_NODEID_PREFIX
 from pytest_attn_grader.results.report import CheckResult
 
-FACTS_KEY = "attn_grader_facts"
-OFFERED_KEY = "attn_grader_offered"
+DATA_KEY = "attn_grader_data"
+COLLECTED_KEY = "attn_grader_collected"
+RESULT_ATTRIBUTE = "attn_check"
+# Why pytest ended before every check had a result, by its exit code; an empty reason is a run that ended normally.
+EXIT_REASONS = {
+    int(pytest.ExitCode.OK): "",
+    int(pytest.ExitCode.TESTS_FAILED): "",
+    int(pytest.ExitCode.INTERRUPTED): "the run was interrupted",
+    int(pytest.ExitCode.NO_TESTS_COLLECTED): "no check was selected",
+}
 
 
 class RunState:
-    """Filled while the run goes on, read at its end.
+    """Filled during the run, read at its end.
 
     Attributes:
         results: of all checks, in the process that writes the report.
         outcomes: of the checks that ran in this process, by id.
-        offered: the ids of all checks that there are to run.
-        wrong: whether a check has shown a mistake that a diagnosis could name.
-        other_failures: failed tests of the instructor's that are no checks of ours.
+        collected_ids: the ids of all checks, selected or not.
+        has_diagnosable_failure: whether a check has shown a mistake that a diagnosis can name.
+        other_failures: failed tests of the instructor that are not checks.
         fault: why nothing can be graded, which is not the submission's doing.
     """
 
     def __init__(self) -> None:
-        self.facts = RunData()
+        self.data = RunData()
         self.results: dict[str, CheckResult] = {}
         self.outcomes: dict[str, str] = {}
-        self.offered: set[str] = set()
-        self.wrong = False
+        self.collected_ids: set[str] = set()
+        self.has_diagnosable_failure = False
         self.other_failures = 0
         self.not_collected: list[str] = []
         self.lost_worker = ""
         self.fault: AttnGraderError | None = None
 
-    def note(self, result: CheckResult, report: pytest.TestReport) -> None:
-        """Keep what a check of this process has come to, and send it along with pytest's report of it."""
+    def record_result(self, result: CheckResult, report: pytest.TestReport) -> None:
+        """Record the result of a check of this process, and send it along with pytest's report."""
         self.outcomes[result.id] = result.outcome
-        self.wrong |= outcomes.is_diagnosable(result)
-        # An attribute of the report survives xdist, which sends them all.
-        report.__dict__["attn_check"] = result.model_dump(mode="json")
+        self.has_diagnosable_failure |= outcomes.is_diagnosable(result)
+        # xdist sends every attribute of a report.
+        setattr(report, RESULT_ATTRIBUTE, result.model_dump(mode="json"))
 
-    def receive(self, report: pytest.TestReport) -> None:
-        """Take in a test report, wherever its test was run."""
-        check = getattr(report, "attn_check", None)
-        if check is not None:
-            result = CheckResult.model_validate(check)
+    def handle_report(self, report: pytest.TestReport) -> None:
+        """Take the result from a test report of any process."""
+        found = get_result(report)
+        if found is not None:
+            result = CheckResult.model_validate(found)
             self.results[result.id] = result
+        elif report.failed and report.nodeid.startswith(CHECKS_NODEID_PREFIX):
+            # A process that dies leaves a report without result: of xdist, pytest-forked and others like them.
+            self.lost_worker = self.lost_worker or f"{report.nodeid} ended without a result"
         elif report.failed:
             self.other_failures += 1
 
     def write_worker_output(self, workeroutput: dict[str, Any]) -> None:
-        """An xdist worker's last words: what there was to run, and what it found if it had the checks."""
-        workeroutput[OFFERED_KEY] = sorted(self.offered)
+        """Write this worker's state into xdist's `workeroutput`."""
+        workeroutput[COLLECTED_KEY] = sorted(self.collected_ids)
         if self.outcomes or self.fault is not None:
-            workeroutput[FACTS_KEY] = self.facts.model_dump_json()
+            workeroutput[DATA_KEY] = self.data.model_dump_json()
 
     def merge_worker_output(self, node: Any, error: object) -> None:
-        """The worker that had the checks says what it found, each of them what there was to run."""
-        farewell = getattr(node, "workeroutput", {})
-        if FACTS_KEY in farewell:
-            self.facts = RunData.model_validate_json(farewell[FACTS_KEY])
-        self.offered |= set(farewell.get(OFFERED_KEY, ()))
+        """Merge a finished worker's output into the controller's state."""
+        output = getattr(node, "workeroutput", {})
+        if DATA_KEY in output:
+            self.data = RunData.model_validate_json(output[DATA_KEY])
+        self.collected_ids |= set(output.get(COLLECTED_KEY, ()))
         if error:
             self.lost_worker = f"a worker of pytest-xdist was lost ({error})"
 
     @property
-    def something_failed(self) -> bool:
+    def has_failed(self) -> bool:
         """Whether a check of this process has failed so far."""
         return any(outcome == "failed" for outcome in self.outcomes.values())
 
     @property
-    def not_selected(self) -> list[str]:
-        """Checks left out by -k, -m, --lf …, or by a plugin that says nothing."""
-        return sorted(self.offered - self.results.keys())
+    def not_run(self) -> list[str]:
+        """The checks without a result: deselected by -k, -m or --lf, cut off by -x, or dropped by another plugin."""
+        return sorted(self.collected_ids - self.results.keys())
 
     def ungradable_reason(self, exit_code: int, *, signalled: bool) -> str | None:
-        """Why there is no verdict; None when the checks have spoken."""
-        return next(filter(None, self._reasons(exit_code, signalled)), None)
-
-    def _reasons(self, exit_code: int, signalled: bool) -> Iterator[str]:
-        yield self.facts.fault
-        yield "the run was ended by SIGTERM" if signalled else ""
-        for result in self.results.values():
-            yield f"the grader itself failed in {result.id}: {result.message}" if result.outcome == "error" else ""
-        yield self.lost_worker
-        yield f"{', '.join(self.not_collected)} could not be collected" if self.not_collected else ""
-        yield outcomes.EXIT_REASONS.get(
-            exit_code, f"pytest ended with exit code {exit_code} before the checks could speak"
+        """Why there is no verdict; None when pytest ran to its end and no fault of the grader is known."""
+        broken = next((result for result in self.results.values() if result.outcome == "error"), None)
+        in_order = (
+            self.data.fault,
+            "the run was ended by SIGTERM" if signalled else "",
+            "" if broken is None else f"the grader itself failed in {broken.id}: {broken.message}",
+            self.lost_worker,
+            f"{', '.join(self.not_collected)} could not be collected" if self.not_collected else "",
+            EXIT_REASONS.get(exit_code, f"pytest ended with exit code {exit_code} before every check had a result"),
+            "" if self.results or self.other_failures else "none of the grader's checks was run",
         )
-        yield "" if self.results or self.other_failures else "none of the grader's checks was run"
+        return next(filter(None, in_order), None)
+
+
+def get_result(report: object) -> dict[str, Any] | None:
+    """Get the check result attached to pytest's report; None when its test is not a check."""
+    found: dict[str, Any] | None = getattr(report, RESULT_ATTRIBUTE, None)
+    return found

@@ -1,4 +1,4 @@
-"""A run that is told to end (SIGTERM, as CI and batch systems do it) still writes its report."""
+"""End a run on SIGTERM as Ctrl-C does, so that its report is still written; CI and batch systems send SIGTERM."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from typing import Any
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM has come; pytest ends as it does after Ctrl-C."""
+    """Raised on SIGTERM; pytest ends as it does after Ctrl-C."""
 
 
 class GracefulTermination:
-    """From `begin` to `end` SIGTERM ends pytest like Ctrl-C, unless somebody else has taken the signal."""
+    """A handler of SIGTERM, unless the process has another one already."""
 
     def __init__(self) -> None:
         self.signalled = False
         self._before: Any = None
 
-    def begin(self) -> None:
-        """Take the signal, where that is possible (in the main thread only)."""
+    def install(self) -> None:
+        """Install the handler, where that is possible: in the main thread only."""
         if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
             self._before = signal.signal(signal.SIGTERM, self._on_sigterm)
 
-    def end(self) -> None:
-        """Give it back."""
+    def uninstall(self) -> None:
+        """Restore the handler from before."""
         if self._before is not None:
             signal.signal(signal.SIGTERM, self._before)
             self._before = None
 
     def _on_sigterm(self, number: int, frame: FrameType | None) -> None:
-        # Once: a second one, while the report is being written, must not break that off.
+        # Only the first: a second one must not interrupt the writing of the report.
         if not self.signalled:
             self.signalled = True
             raise Terminated

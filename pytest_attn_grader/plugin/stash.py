@@ -1,4 +1,4 @@
-"""Where a run keeps its state in pytest: typed keys, no module globals."""
+"""The typed keys under which a run keeps its state in pytest's stashes."""
 
 from __future__ import annotations
 
@@ -14,3 +14,5 @@ if TYPE_CHECKING:
 SESSION_KEY: pytest.StashKey[GradingSession] = pytest.StashKey()
 LIVE_KEY: pytest.StashKey[Target] = pytest.StashKey()
 EVIDENCE_KEY: pytest.StashKey[Evidence] = pytest.StashKey()
+# The name under which the plugin of a graded run is registered.
+RUN_NAME = "attn-grader-run"

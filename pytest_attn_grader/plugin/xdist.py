@@ -1,4 +1,4 @@
-"""pytest-xdist: the checks stay together in one worker, which draws the controller's inputs.
+"""Support for pytest-xdist: all checks run in one worker, with the controller's seed.
 
 They share one model and one student process. xdist has groups for this, but with pytest 9.2 they do nothing: xdist 3.8
 writes them into an attribute of the node that pytest no longer reads.
@@ -14,14 +14,14 @@ from typing import Any
 import pytest
 
 from pytest_attn_grader.plugin.collection import CHECKS_NODEID_PREFIX
-from pytest_attn_grader.settings import Settings
+from pytest_attn_grader.settings.settings import Settings
 
 SEED_KEY = "attn_grader_seed"
 SCOPE = "attn-grader"
 
 
 def make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """xdist's scheduler of scopes; every test that asks for a submission is in the same scope."""
+    """Make xdist's scheduler of scopes; every test that uses the submission is in the same scope."""
     if config.getoption("dist", "no") == "each":
         return None
     from xdist.scheduler import LoadScopeScheduling
@@ -34,13 +34,13 @@ def make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 
 def scope_of(nodeid: str, rootpath: Path) -> str:
-    """Which tests go to one worker: ours and those of files that use our fixtures or marker; others go anywhere."""
+    """Get the scope of a test: one for all checks and all files that use the plugin's fixtures, others their own."""
     place = nodeid.partition("::")[0]
-    return SCOPE if place.startswith(CHECKS_NODEID_PREFIX) or _asks_for_a_submission(rootpath / place) else nodeid
+    return SCOPE if place.startswith(CHECKS_NODEID_PREFIX) or _uses_submission(rootpath / place) else nodeid
 
 
 @cache
-def _asks_for_a_submission(file: Path) -> bool:
+def _uses_submission(file: Path) -> bool:
     try:
         return "attn_" in file.read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -48,11 +48,11 @@ def _asks_for_a_submission(file: Path) -> bool:
 
 
 def send_seed_to_worker(workerinput: dict[str, Any], settings: Settings) -> None:
-    """A worker reads the typed command line by itself, and would draw a seed of its own."""
+    """Send the seed: a worker reads the command line itself and would draw another one."""
     workerinput[SEED_KEY] = str(settings.seed)
 
 
 def settings_with_controller_seed(config: pytest.Config, settings: Settings) -> Settings:
-    """The settings of this process; in a worker with the controller's seed."""
+    """Get the settings of this process; in a worker, with the controller's seed."""
     seed = getattr(config, "workerinput", {}).get(SEED_KEY)
     return settings if seed is None else replace(settings, seed=int(seed))

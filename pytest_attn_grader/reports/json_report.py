@@ -17,7 +17,7 @@ from pytest_attn_grader.reports.atomic_write import write_text_atomically
 from pytest_attn_grader.reports.escaping import for_json, for_path, for_terminal
 from pytest_attn_grader.results.base import encode_non_finite
 from pytest_attn_grader.results.report import GradeReport
-from pytest_attn_grader.settings import Settings
+from pytest_attn_grader.settings.settings import Settings
 
 KEY = "attn_grader"
 _NUMBERS = re.compile(r"\[\n([\s\d.,e+-]+)\]")

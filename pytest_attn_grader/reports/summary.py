@@ -10,7 +10,7 @@ from pytest_attn_grader.reports.escaping import for_log
 from pytest_attn_grader.reports.escaping import for_terminal as printable
 from pytest_attn_grader.results.comparison import LengthTiming
 from pytest_attn_grader.results.report import CheckResult, GradeReport, Phase
-from pytest_attn_grader.settings import Settings
+from pytest_attn_grader.settings.settings import Settings
 
 DEFAULT_TOKENS = 64
 SLOWDOWN_CHECK = "budget.slowdown"
@@ -134,9 +134,6 @@ def format_speed(report: GradeReport) -> str:
         return "" if check is None or not known else _times(check.evidence["slowdown"], check.evidence["tokens"])
     shown = representative_length(speed.lengths)
     text = _times(shown.slowdown, shown.tokens)
-    if speed.student_growth is not None and speed.reference_growth is not None:
-        growth, reference = float(speed.student_growth), float(speed.reference_growth)
-        text += f", grows as tokens^{growth:.1f} (the reference as tokens^{reference:.1f})"
     return f"{text}; {printable(speed.stopped)}" if speed.stopped else text
 
 

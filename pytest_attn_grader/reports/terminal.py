@@ -10,7 +10,7 @@ from pytest_attn_grader.reports.escaping import for_path
 from pytest_attn_grader.reports.escaping import for_terminal as printable
 from pytest_attn_grader.reports.summary import CategoryPoints, Summary, points, summarize
 from pytest_attn_grader.results.report import GradeReport
-from pytest_attn_grader.settings import Settings
+from pytest_attn_grader.settings.settings import Settings
 
 BAR_WIDTH = 20
 COLOURS = {"passed": "green", "failed": "red", "ungradable": "yellow"}
@@ -38,8 +38,8 @@ class Reporter(Protocol):
 def report_header(settings: Settings, tier: str | None) -> list[str]:
     """Build the first lines of a run: target, model, sandbox, and an ignored ini file."""
     lines = [f"attn-grader: {printable(settings.student)} in {settings.layers_in_words} of {settings.model}"]
-    if settings.ini.left_out:
-        name, options = printable(str(settings.ini.path)), printable(", ".join(settings.ini.left_out))
+    if settings.ini.ignored_options:
+        name, options = printable(str(settings.ini.path)), printable(", ".join(settings.ini.ignored_options))
         lines.append(
             f"ini file: {name} is ignored, because it is in the submission's folder: {options} "
             f"(use -c {name} to apply it)"

@@ -227,32 +227,23 @@ class LengthTiming(FrozenModel):
     """Times of student and reference on a text of one length.
 
     The student's times exclude `transport`, the round trip to the worker, which is measured with the same bytes and no
-    computation. A pass that failed, or would have taken too long, is None.
+    computation.
     """
 
     tokens: int
-    student_forward: Timing
-    reference_forward: Timing
-    transport_forward: Number
-    student_backward: Timing | None = None
-    reference_backward: Timing | None = None
-    transport_backward: Number | None = None
+    student: Timing
+    reference: Timing
+    transport: Number
 
     @property
     def slowdown(self) -> float:
-        """Student's forward time divided by the reference's."""
-        return float(self.student_forward.median) / float(self.reference_forward.median)
+        """How many times the reference's forward pass the student's takes."""
+        return float(self.student.median) / float(self.reference.median)
 
 
 class Speed(FrozenModel):
-    """Times of the attention at several text lengths.
-
-    `student_growth` and `reference_growth` are the exponents p of seconds ~ tokens ** p, fitted to the forward passes
-    of the longest texts. `stopped` says why longer texts were not timed.
-    """
+    """How long a forward pass takes at several lengths; `stopped` says why longer texts were not timed."""
 
     shape: str
     lengths: tuple[LengthTiming, ...] = ()
-    student_growth: Number | None = None
-    reference_growth: Number | None = None
     stopped: str = ""

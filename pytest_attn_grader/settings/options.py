@@ -1,29 +1,66 @@
-"""The options, each three times under one noun: ``--attn-model``, ``ATTN_MODEL`` and ini ``attn_model``.
+"""The options, each under one noun in three places: ``--attn-model``, ``ATTN_MODEL`` and ini ``attn_model``.
 
-Values stay strings on the pytest side, because xdist sends options to its workers and needs them serialisable.
+Every pytest run imports this module: standard library only, and no class that takes time to build. Values stay strings
+on pytest's side, because xdist sends options to its workers and needs them serialisable.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import pytest
+if TYPE_CHECKING:
+    import pytest
 
-from pytest_attn_grader.settings.defaults import (
-    FORMAT_NAMES,
-    HINT_LEVELS,
-    PROMPT_EXAMPLE,
-    REQUIRED_TIERS,
-    SANDBOX_TIERS,
+PROMPT_EXAMPLE = "The cat sat on the mat"
+SANDBOX_TIERS = ("auto", "bwrap", "process", "none")
+REQUIRED_TIERS = ("bwrap", "process")
+HINT_LEVELS = ("none", "nudge", "explain", "fix")
+ALL_LAYERS = "all"
+FORMAT_NAMES = ("gradescope", "github", "github-annotations", "classroom", "prairielearn", "exercism")
+
+DEFAULT_POINTS: Mapping[str, float] = MappingProxyType(
+    {
+        "contract": 5.0,
+        "shape": 10.0,
+        "weights": 10.0,
+        "masking": 20.0,
+        "equivalence": 20.0,
+        "gradients": 15.0,
+        "purity": 5.0,
+        "similarity": 4.0,
+        "behaviour": 4.0,
+        "coherence": 2.0,
+        "budget": 5.0,
+        "custom": 0.0,
+    }
+)
+
+DEFAULT_THRESHOLDS: Mapping[str, float] = MappingProxyType(
+    {
+        "cosine": 0.99,
+        "jensen_shannon": 0.01,
+        "earth_movers": 0.05,
+        "argmax_agreement": 0.95,
+        "entropy_difference": 0.05,
+        "kl_divergence": 0.01,
+        "top_k_agreement": 0.9,
+        "loss_difference": 0.02,
+        "relation_difference": 0.05,
+        "slowdown": 50.0,
+    }
 )
 
 
-@dataclass(frozen=True)
-class Option:
-    """One option under one noun, on the command line, in the environment and in the ini file."""
+class Option(NamedTuple):
+    """One option under one noun, on the command line, in the environment and in the ini file.
+
+    Attributes:
+        bare: the value when the option is typed without one; None when it needs a value.
+        repeatable: whether the option may be given several times.
+    """
 
     noun: str
     help: str
@@ -31,7 +68,6 @@ class Option:
     metavar: str = "VALUE"
     choices: tuple[str, ...] | None = None
     bare: str | None = None
-    """What the option means when it is typed without a value; None when it needs one."""
     repeatable: bool = False
 
     @property
@@ -49,33 +85,43 @@ class Option:
 
 OPTIONS: tuple[Option, ...] = (
     Option(
-        "student", "grade this submission: a module (pkg.module) or a file (path.py), either with :NAME", None, "TARGET"
+        "student",
+        "grade this submission: a module (pkg.module) or a file (path.py), optionally with :NAME",
+        None,
+        "TARGET",
     ),
-    Option("model", "auto, mini, mini-llama, distilgpt2, any hub id or a local folder", "auto", "NAME"),
-    Option("layer", "the layer whose attention is replaced, counted from 0, or all", "0", "N"),
-    Option("prompt", "the text both attentions are compared on", PROMPT_EXAMPLE, "TEXT"),
-    Option("device", "auto, cpu, cuda, cuda:N", "auto", "DEVICE"),
-    Option("report", "write the JSON report here", None, "PATH"),
-    Option("html", "write a page to look at here: one file that opens offline", None, "FILE"),
-    Option("plots", "write pictures (PNG and SVG) into this folder", None, "DIR"),
+    Option(
+        "model", "model to grade in: auto, mini, mini-llama, distilgpt2, a hub id or a local folder", "auto", "NAME"
+    ),
+    Option("layer", "layer whose attention is replaced, counted from 0, or all", "0", "N"),
+    Option("prompt", "text on which both attentions are compared", PROMPT_EXAMPLE, "TEXT"),
+    Option("device", "device to compute on: auto, cpu, cuda, cuda:N", "auto", "DEVICE"),
+    Option("report", "write the JSON report to this file", None, "PATH"),
+    Option("html", "write an HTML page to this file; it opens offline", None, "FILE"),
+    Option("plots", "write plots (PNG and SVG) into this folder", None, "DIR"),
     Option(
         "format",
-        f"write another grader's format: {', '.join(FORMAT_NAMES)}; may be given again, in an ini file one a line",
+        f"write the results in another format: {', '.join(FORMAT_NAMES)}; repeatable, in an ini file one per line",
         None,
         "NAME:PATH",
         repeatable=True,
     ),
-    Option("progress", "keep a learner's progress in this JSON file", None, "FILE"),
-    Option("budget", "seconds the whole run may take", "90", "SECONDS"),
-    Option("timeout", "seconds one call of the student's code may take", "10", "SECONDS"),
-    Option("seed", "seed of the random inputs; drawn afresh, and noted in the report, when not given", None, "N"),
-    Option("sandbox", "how the student's code is contained", "auto", "TIER", SANDBOX_TIERS),
+    Option("progress", "record the learner's progress in this JSON file", None, "FILE"),
+    Option("budget", "time limit of the whole run", "90", "SECONDS"),
+    Option("timeout", "time limit of one call of the student's code", "10", "SECONDS"),
+    Option("seed", "seed of the random inputs; a new one is drawn for each run by default, and reported", None, "N"),
+    Option("sandbox", "sandbox for the student's code: auto, bwrap, process or none", "auto", "TIER", SANDBOX_TIERS),
     Option(
-        "require_sandbox", "grade in no weaker sandbox than this", None, "TIER", REQUIRED_TIERS, bare=REQUIRED_TIERS[0]
+        "require_sandbox",
+        "refuse to grade in a weaker sandbox than this",
+        None,
+        "TIER",
+        REQUIRED_TIERS,
+        bare=REQUIRED_TIERS[0],
     ),
     Option(
         "hints",
-        "none (what failed), nudge (where to look), explain (the mistake named), fix (what to write)",
+        "how much help to print: none, nudge (where to look), explain (names the mistake), fix (what to write)",
         "explain",
         "LEVEL",
         HINT_LEVELS,
@@ -89,7 +135,7 @@ def add_options(parser: pytest.Parser) -> None:
     group = parser.getgroup("attn-grader", "grade a student's attention in a real transformer")
     for option in OPTIONS:
         default = "" if option.default is None else f" (default: {option.default})"
-        # No argparse default: None must mean "not given here", so that environment and ini are asked next.
+        # No argparse default: None must mean "not typed", so that environment and ini file are read next.
         bare: dict[str, Any] = {} if option.bare is None else {"nargs": "?", "const": option.bare}
         group.addoption(
             option.flag,
@@ -101,19 +147,23 @@ def add_options(parser: pytest.Parser) -> None:
             **bare,
         )
         parser.addini(option.dest, option.help, default=None)
-    parser.addini("attn_points", "points by category, one 'category = points' a line", type="linelist", default=[])
+    parser.addini("attn_points", "points per category, one 'category = points' per line", type="linelist", default=[])
     parser.addini(
-        "attn_forbid", "ready-made attention a submission may not call, one name a line", type="linelist", default=[]
+        "attn_forbid",
+        "library attention that a submission may not call, one per line",
+        type="linelist",
+        default=[],
     )
-    parser.addini("attn_thresholds", "thresholds by metric, one 'metric = value' a line", type="linelist", default=[])
+    parser.addini("attn_thresholds", "thresholds, one 'metric = value' per line", type="linelist", default=[])
 
 
 def read_option(
     config: pytest.Config, noun: str, environment: Mapping[str, str] = os.environ, *, early: bool = False
 ) -> tuple[str | None, str]:
-    """The value of one option and where it came from, for messages.
+    """Get the value of one option, and its source for messages.
 
-    `early` asks before pytest has parsed its command line for good (while it looks for conftest files).
+    Args:
+        early: read the options that pytest knows before it has loaded conftest files.
     """
     option = next(option for option in OPTIONS if option.noun == noun)
     namespace = config.known_args_namespace if early else config.option

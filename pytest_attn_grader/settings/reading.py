@@ -1,4 +1,7 @@
-"""From options, environment and ini file to the `Settings` of a run, or to an error that says what to write instead."""
+"""Build the `Settings` of a run from command line, environment and ini file.
+
+Precedence: command line > environment > ini file > default.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from typing import Any
 import pytest
 
 from pytest_attn_grader.errors import UsageError
-from pytest_attn_grader.settings.defaults import (
+from pytest_attn_grader.settings.options import (
     ALL_LAYERS,
     DEFAULT_POINTS,
     DEFAULT_THRESHOLDS,
@@ -20,26 +23,16 @@ from pytest_attn_grader.settings.defaults import (
     PROMPT_EXAMPLE,
     REQUIRED_TIERS,
     SANDBOX_TIERS,
+    read_option,
 )
-from pytest_attn_grader.settings.ini_file import INI_FILE_KEY, NO_INI_FILE
-from pytest_attn_grader.settings.options import read_option
-from pytest_attn_grader.settings.settings import Settings
-from pytest_attn_grader.settings.values import (
-    layer_number,
-    non_empty,
-    not_negative_int,
-    one_of,
-    parse_formats,
-    positive_float,
-    unicode_text,
-)
+from pytest_attn_grader.settings.settings import INI_FILE_KEY, NO_INI_FILE, Settings
 
 
 def read_settings(config: pytest.Config, environment: Mapping[str, str] = os.environ) -> Settings | None:
     """Build the `Settings` of this run, or None when no student is given.
 
     Raises:
-        UsageError: a value cannot be used; the message says which, where it came from and what to write instead.
+        UsageError: a value cannot be used; the message names it, its source and what to write instead.
     """
     student, source = read_option(config, "student", environment)
     if student is None:
@@ -56,7 +49,7 @@ def read_settings(config: pytest.Config, environment: Mapping[str, str] = os.env
         except ValueError:
             raise UsageError(f"{source} got {value!r}, but {noun} must be {expects}.") from None
 
-    seed = read("seed", not_negative_int, "a whole number from 0 to 2**63 - 1")
+    seed = read("seed", non_negative_int, "a whole number from 0 to 2**63 - 1")
     paths = {noun: read(noun, non_empty, "a path") for noun in ("report", "html", "plots", "progress")}
     formats = read("format", parse_formats, f"NAME:PATH with a name of {', '.join(FORMAT_NAMES)}") or ()
     prompt = read("prompt", unicode_text, "text in UTF-8")
@@ -68,7 +61,7 @@ def read_settings(config: pytest.Config, environment: Mapping[str, str] = os.env
     return Settings(
         student=student.strip(),
         model=read("model", non_empty, "a model: auto, mini, mini-llama, distilgpt2, a hub id or a folder"),
-        # With all of them replaced, the first is the one that is looked at closely.
+        # With all layers replaced, layer 0 is the one compared in detail.
         layer_idx=0 if layer == ALL_LAYERS else layer,
         all_layers=layer == ALL_LAYERS,
         prompt=prompt,
@@ -77,10 +70,10 @@ def read_settings(config: pytest.Config, environment: Mapping[str, str] = os.env
         formats=tuple((name, invocation_dir / path) for name, path in formats),
         budget_seconds=read("budget", positive_float, "a number of seconds above 0"),
         timeout_seconds=read("timeout", positive_float, "a number of seconds above 0"),
-        seed=_fresh_seed() if seed is None else seed,
-        sandbox=read("sandbox", one_of(SANDBOX_TIERS), f"one of {', '.join(SANDBOX_TIERS)}"),
-        require_sandbox=read("require_sandbox", one_of(REQUIRED_TIERS), f"one of {', '.join(REQUIRED_TIERS)}"),
-        hints=read("hints", one_of(HINT_LEVELS), f"one of {', '.join(HINT_LEVELS)}"),
+        seed=_draw_seed() if seed is None else seed,
+        sandbox=read("sandbox", choice(SANDBOX_TIERS), f"one of {', '.join(SANDBOX_TIERS)}"),
+        require_sandbox=read("require_sandbox", choice(REQUIRED_TIERS), f"one of {', '.join(REQUIRED_TIERS)}"),
+        hints=read("hints", choice(HINT_LEVELS), f"one of {', '.join(HINT_LEVELS)}"),
         title=read("title", unicode_text, "text in UTF-8"),
         points=_read_table(config, "attn_points", DEFAULT_POINTS),
         thresholds=_read_table(config, "attn_thresholds", DEFAULT_THRESHOLDS),
@@ -108,5 +101,56 @@ def _read_table(config: pytest.Config, name: str, defaults: Mapping[str, float])
     return MappingProxyType(table)
 
 
-def _fresh_seed() -> int:
+def _draw_seed() -> int:
     return int.from_bytes(os.urandom(4), "little")
+
+
+def non_empty(value: str) -> str:
+    if not value.strip():
+        raise ValueError(value)
+    return value.strip()
+
+
+def parse_formats(value: str) -> tuple[tuple[str, str], ...]:
+    """Parse lines of NAME:PATH.
+
+    Raises:
+        ValueError: there is no line, or a line does not name a known format.
+    """
+    pairs = [line.strip().partition(":") for line in value.splitlines() if line.strip()]
+    if not pairs or any(name not in FORMAT_NAMES or not path for name, _, path in pairs):
+        raise ValueError(value)
+    return tuple((name, path) for name, _, path in pairs)
+
+
+def unicode_text(value: str) -> str:
+    # Bytes on the command line that are not UTF-8 become lone surrogates, which tokenizers reject.
+    value.encode("utf-8")
+    return value
+
+
+def non_negative_int(value: str) -> int:
+    number = int(value)
+    if not 0 <= number < 2**63:
+        raise ValueError(value)
+    return number
+
+
+def layer_number(value: str) -> int | str:
+    return ALL_LAYERS if value.strip() == ALL_LAYERS else non_negative_int(value)
+
+
+def positive_float(value: str) -> float:
+    number = float(value)
+    if not 0 < number < float("inf"):
+        raise ValueError(value)
+    return number
+
+
+def choice(choices: tuple[str, ...]) -> Callable[[str], str]:
+    def convert(value: str) -> str:
+        if value not in choices:
+            raise ValueError(value)
+        return value
+
+    return convert

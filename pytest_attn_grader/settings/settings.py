@@ -1,4 +1,4 @@
-"""Everything a run depends on that the user decides, in one frozen object."""
+"""The settings of one run, in one frozen object."""
 
 from __future__ import annotations
 
@@ -7,13 +7,33 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pytest_attn_grader.settings.defaults import DEFAULT_POINTS, DEFAULT_THRESHOLDS, PROMPT_EXAMPLE
-from pytest_attn_grader.settings.ini_file import NO_INI_FILE, IniFile
+import pytest
+
+from pytest_attn_grader.settings.options import DEFAULT_POINTS, DEFAULT_THRESHOLDS, PROMPT_EXAMPLE
+
+
+@dataclass(frozen=True)
+class IniFile:
+    """The ini file that pytest found.
+
+    Attributes:
+        path: relative to where pytest was started; None when there is none.
+        ignored: whether the file is ignored, because it is inside the submission's folder.
+        ignored_options: the grader's options in an ignored file.
+    """
+
+    path: str | None
+    ignored: bool = False
+    ignored_options: tuple[str, ...] = ()
+
+
+NO_INI_FILE = IniFile(None)
+INI_FILE_KEY: pytest.StashKey[IniFile] = pytest.StashKey()
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything a run depends on that the user decides."""
+    """Everything that the user decides about a run."""
 
     student: str
     model: str = "auto"
@@ -41,11 +61,11 @@ class Settings:
 
     @property
     def layers_in_words(self) -> str:
-        """Which layers get the student's attention."""
+        """The layers that get the student's attention, in words."""
         return "all layers" if self.all_layers else f"layer {self.layer_idx}"
 
     def as_json(self) -> dict[str, Any]:
-        """The settings as the report shows them (no path of this machine but the ones that were typed)."""
+        """The settings as the report shows them, without paths that the user did not type."""
         return {
             "student": self.student,
             "model": self.model,
@@ -62,6 +82,6 @@ class Settings:
             "points": dict(self.points),
             "thresholds": dict(self.thresholds),
             "forbid": list(self.forbid),
-            "ini_file": self.ini.path if self.ini.heeded else None,
-            "ini_file_ignored": None if self.ini.heeded else self.ini.path,
+            "ini_file": None if self.ini.ignored else self.ini.path,
+            "ini_file_ignored": self.ini.path if self.ini.ignored else None,
         }

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
         Description,
         RemoteModule,
     )
-    from pytest_attn_grader.settings import Settings
+    from pytest_attn_grader.settings.settings import Settings
     from pytest_attn_grader.submission.projections.custom_loader import LoaderMap
 
 

@@ -16,7 +16,7 @@ from pytest_attn_grader.cli.app import app
 from pytest_attn_grader.misconceptions import MISCONCEPTIONS
 from pytest_attn_grader.reports import json_report
 from pytest_attn_grader.reports.formats import find_format
-from pytest_attn_grader.settings import FORMAT_NAMES
+from pytest_attn_grader.settings.options import FORMAT_NAMES
 from tests.reports.formats import samples
 
 

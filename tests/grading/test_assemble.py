@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 from pytest_attn_grader.grading.assemble import RunData, assemble
 from pytest_attn_grader.results.report import CATEGORIES, ModelInfo, Outcome, PromptInfo, Sandbox
 from pytest_attn_grader.results.submission import StudentInfo
-from pytest_attn_grader.settings import Settings
+from pytest_attn_grader.settings.settings import Settings
 from tests.support.reports import check, report_of, validate_report
 
 OUTCOMES: tuple[Outcome, ...] = Outcome.__args__  # type: ignore[attr-defined]
 
 # outcomes, what else is known, and what becomes of it
+PARTIAL = "partial: 1 of 2 checks; a verdict and a score need all of them"
 VERDICTS: list[tuple[list[str], dict[str, Any], str, str]] = [
     (["passed"], {}, "passed", ""),
     (["passed", "not-applicable"], {}, "passed", ""),
@@ -27,16 +28,10 @@ VERDICTS: list[tuple[list[str], dict[str, Any], str, str]] = [
     (["failed"], {"reason": "no model"}, "ungradable", "no model"),
     (["failed"], {"reason": "no model", "other_failures": 3}, "ungradable", "no model"),
     ([], {"reason": "no model"}, "ungradable", "no model"),
-    (
-        ["passed"],
-        {"not_selected": ["a", "b"]},
-        "ungradable",
-        "2 of the checks were not selected, so there is no verdict on the whole",
-    ),
-    # What failed has failed, whatever the rest would have said.
-    (["failed"], {"not_selected": ["a"]}, "failed", "1 check failed"),
-    (["passed"], {"not_selected": ["a"], "other_failures": 1}, "failed", "1 of the instructor's own test failed"),
-    (["passed"], {"not_selected": ["a"], "reason": "no model"}, "ungradable", "no model"),
+    (["passed"], {"not_run": ["a"]}, "ungradable", PARTIAL),
+    (["failed"], {"not_run": ["a"]}, "ungradable", PARTIAL),
+    (["passed"], {"not_run": ["a"], "other_failures": 1}, "ungradable", PARTIAL),
+    (["passed"], {"not_run": ["a"], "reason": "no model"}, "ungradable", "no model"),
 ]
 
 
@@ -53,19 +48,20 @@ def test_verdicts(outcomes: list[str], known: dict[str, Any], verdict: str, reas
     st.integers(0, 2),
     st.lists(st.text(max_size=3), max_size=2),
 )
-def test_every_report_keeps_to_the_schema_and_its_own_rules(outcomes, reason, other_failures, not_selected) -> None:
+def test_every_report_keeps_to_the_schema_and_its_own_rules(outcomes, reason, other_failures, not_run) -> None:
     report = report_of(
         *(check(outcome, category) for outcome, category in outcomes),
         reason=reason,
         other_failures=other_failures,
-        not_selected=not_selected,
+        not_run=not_run,
     )
     validate_report(report)
     failed = other_failures or any(outcome == "failed" for outcome, _ in outcomes)
     if reason is not None:
         assert report.verdict == "ungradable"
     else:
-        assert report.verdict == ("failed" if failed else "ungradable" if not_selected else "passed")
+        assert report.verdict == ("ungradable" if not_run else "failed" if failed else "passed")
+    assert not (not_run and report.score.possible)
     assert (report.reason == "") == (report.verdict == "passed" or reason == "")
 
 

@@ -12,20 +12,20 @@ from pytest_attn_grader.attention.reference import reference_attention
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.grading import map_selection
 from pytest_attn_grader.grading.comparison import (
-    FURTHER_TEXTS,
+    MAX_HELD_OUT_TEXTS,
     METRICS,
     TOP_K,
     compare_heads,
     compare_on_prompt,
+    evaluate_passage,
     mean_loss,
-    read,
 )
 from pytest_attn_grader.grading.held_out_text import held_out_passages
 from pytest_attn_grader.model_utils import replace_attention_mechanism
 from pytest_attn_grader.models.prompt import tokenize_prompt
 from pytest_attn_grader.models.types import LoadedModel
 from pytest_attn_grader.results.comparison import Comparison, HeadComparison
-from pytest_attn_grader.settings import PROMPT_EXAMPLE
+from pytest_attn_grader.settings.options import PROMPT_EXAMPLE
 
 LAYER = 1
 Compare = Callable[..., Comparison]
@@ -234,7 +234,7 @@ def test_rows_that_do_not_sum_to_one_are_said_to_be_so(factor: float) -> None:
 
 
 def test_further_texts_are_compared_too(with_right: Comparison, with_uniform: Comparison, mini: LoadedModel) -> None:
-    passages = held_out_passages(mini)[:FURTHER_TEXTS]
+    passages = held_out_passages(mini)[:MAX_HELD_OUT_TEXTS]
     for right, wrong, ids in zip(with_right.held_out, with_uniform.held_out, passages, strict=True):
         assert right.tokens == wrong.tokens == ids.shape[-1]
         assert mini.tokenizer.decode(ids[0]).startswith(right.text.removesuffix(" …"))
@@ -274,4 +274,4 @@ def test_mean_loss_counts_every_token_once(mini: LoadedModel) -> None:
             for place in range(ids.shape[1] - 1):
                 total -= float(predicted[place, ids[0, place + 1]])
                 count += 1
-    assert mean_loss([read(mini.model, ids) for ids in passages]) == pytest.approx(total / count, rel=1e-5)
+    assert mean_loss([evaluate_passage(mini.model, ids) for ids in passages]) == pytest.approx(total / count, rel=1e-5)

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from pytest_attn_grader.grading.concurrency import LEAST_PARAMETERS, run_concurrently
+from pytest_attn_grader.grading.concurrency import MIN_PARAMETERS, run_concurrently
 
 
 def model(parameters: int, device: str = "cpu") -> SimpleNamespace:
@@ -16,9 +16,9 @@ def model(parameters: int, device: str = "cpu") -> SimpleNamespace:
 @pytest.mark.parametrize(
     ("given", "apart"),
     [
-        (model(LEAST_PARAMETERS), True),
-        (model(LEAST_PARAMETERS - 1), False),
-        (model(LEAST_PARAMETERS, "meta"), False),
+        (model(MIN_PARAMETERS), True),
+        (model(MIN_PARAMETERS - 1), False),
+        (model(MIN_PARAMETERS, "meta"), False),
     ],
 )
 def test_the_reference_of_a_large_model_has_a_thread_of_its_own(given: SimpleNamespace, apart: bool) -> None:
@@ -27,7 +27,7 @@ def test_the_reference_of_a_large_model_has_a_thread_of_its_own(given: SimpleNam
     assert (reference != student) is apart
 
 
-@pytest.mark.parametrize("parameters", [0, LEAST_PARAMETERS])
+@pytest.mark.parametrize("parameters", [0, MIN_PARAMETERS])
 def test_what_the_student_raises_comes_through_when_the_reference_has_ended(parameters: int) -> None:
     done: list[str] = []
 

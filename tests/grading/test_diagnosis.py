@@ -41,7 +41,7 @@ def slugs(diagnosis: Diagnosis | None) -> tuple[str, ...]:
     return () if diagnosis is None else tuple(diagnosis.slugs)
 
 
-@pytest.mark.parametrize("seconds", [-3.0, 0.0, naming.LEAST_SECONDS - 1])
+@pytest.mark.parametrize("seconds", [-3.0, 0.0, naming.MIN_SECONDS - 1])
 def test_without_time_what_was_observed_is_diagnosed(
     seconds: float, student_of: Callable[..., FunctionAttention], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -66,7 +66,7 @@ def test_a_slow_submission_is_asked_as_long_as_there_is_time(
         return attempt(self, probe)  # type: ignore[arg-type]
 
     monkeypatch.setattr(FunctionAttention, "run_probe", counted)
-    assert slugs(diagnosed(attention, observed, naming.LEAST_SECONDS)) == ("no-scale",)
+    assert slugs(diagnosed(attention, observed, naming.MIN_SECONDS)) == ("no-scale",)
     assert 0 < len(asked) < len(observed)
 
 

@@ -9,7 +9,7 @@ from pytest_attn_grader.grading.assemble import RunData
 from pytest_attn_grader.grading.evaluation import CRITERION_DESCRIPTIONS, DESCRIPTORS
 from pytest_attn_grader.results.report import CATEGORIES, Diagnosis, Evaluation, Level, ModelInfo, PromptInfo
 from pytest_attn_grader.results.submission import Adaptation, Construction, Failure, StudentInfo
-from pytest_attn_grader.settings import Settings
+from pytest_attn_grader.settings.settings import Settings
 from tests.support.reports import check, report_of, validate_report
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from pytest_attn_grader.grading.experiments import (
 from pytest_attn_grader.model_utils import replace_attention_mechanism
 from pytest_attn_grader.models.prompt import tokenize_prompt
 from pytest_attn_grader.models.types import LoadedModel
-from pytest_attn_grader.settings import PROMPT_EXAMPLE
+from pytest_attn_grader.settings.options import PROMPT_EXAMPLE
 from pytest_attn_grader.submission.function_attention import FunctionAttention
 
 StudentOf = Callable[..., FunctionAttention]

@@ -137,7 +137,7 @@ def test_a_causal_attention_is_wrong_in_an_encoder(workshop: Workshop, model_of:
     said = ask_everything(session)
     assert said["equivalence.basic"].startswith("weights off by")
     assert said["gradients.model"].startswith("it differs by")
-    diagnosis = session.diagnosis()
+    diagnosis = session.diagnose()
     assert diagnosis is not None
     assert diagnosis.slugs == ()
     assert "this model reads in both directions: leave the causal mask out" in diagnosis.message
@@ -145,7 +145,7 @@ def test_a_causal_attention_is_wrong_in_an_encoder(workshop: Workshop, model_of:
 
 def test_a_mistake_in_an_encoder_is_named(workshop: Workshop, model_of: Callable[[str], LoadedModel]) -> None:
     session = session_over(workshop.student(BOTH_WAYS.replace(" / q.shape[-1] ** 0.5", "")), model_of("bert"))
-    diagnosis = session.diagnosis()
+    diagnosis = session.diagnose()
     assert diagnosis is not None
     assert diagnosis.slugs == ("no-scale",)
 

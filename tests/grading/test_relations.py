@@ -19,7 +19,8 @@ from pytest_attn_grader.model_utils import replace_attention_mechanism
 from pytest_attn_grader.models.prompt import tokenize_prompt
 from pytest_attn_grader.models.types import LoadedModel
 from pytest_attn_grader.results.comparison import Comparison
-from pytest_attn_grader.settings import PROMPT_EXAMPLE, Settings
+from pytest_attn_grader.settings.options import PROMPT_EXAMPLE
+from pytest_attn_grader.settings.settings import Settings
 
 Compare = Callable[..., Comparison]
 TOKENS = ("The", " cat", " sat")
@@ -39,7 +40,7 @@ def compare(mini: LoadedModel) -> Compare:
 def session(why_weights_unavailable: str | None = None) -> GradingSession:
     """What `coherence.layer` asks of a session: the prompt, and why the weights are unknown, if they are."""
     replaced = SimpleNamespace(why_weights_unavailable=lambda tokens: why_weights_unavailable)
-    return cast(GradingSession, SimpleNamespace(replaced=replaced, prompt=SimpleNamespace(tokens=TOKENS)))
+    return cast(GradingSession, SimpleNamespace(patched=replaced, prompt=SimpleNamespace(tokens=TOKENS)))
 
 
 def flat(query: Tensor, key: Tensor, value: Tensor, keep_mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -74,10 +75,10 @@ def test_scores_are_those_of_head_scores_and_nan_where_a_map_is_not_finite() -> 
 
 def test_strongest_relations_and_ties() -> None:
     reference, student = one_hot(0, 0, 1), one_hot(0, 0, 2)
-    moved = relations.strongest_relations(student, reference, 0)
+    moved = relations.find_strongest_links(student, reference, 0)
     assert [(each.query, each.reference_key, each.student_key) for each in moved] == [(1, 0, 0), (2, 1, 2)]
     even = torch.full((1, 3, 3), 0.3)
-    assert all(each.student_key == each.reference_key for each in relations.strongest_relations(even, reference, 0))
+    assert all(each.student_key == each.reference_key for each in relations.find_strongest_links(even, reference, 0))
 
 
 def test_head_order() -> None:

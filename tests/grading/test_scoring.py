@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pytest_attn_grader.grading.scoring import assign_points, total_score
 from pytest_attn_grader.results.report import CheckResult, Outcome
-from pytest_attn_grader.settings import DEFAULT_POINTS
+from pytest_attn_grader.settings.options import DEFAULT_POINTS
 
 OUTCOMES: tuple[Outcome, ...] = ("passed", "failed", "skipped", "not-applicable", "error")
 

@@ -12,7 +12,7 @@ from pytest_attn_grader.grading.assemble import assemble, collect_run_data
 from pytest_attn_grader.grading.session import MAX_LIMIT_TOKENS, GradingSession
 from pytest_attn_grader.models.types import LoadedModel
 from pytest_attn_grader.results.report import CheckResult
-from pytest_attn_grader.settings import Settings
+from pytest_attn_grader.settings.settings import Settings
 from tests.support.reports import validate_report
 from tests.support.students import REFERENCE, Workshop
 
@@ -22,7 +22,7 @@ WEIGHTS_KEPT = """
 from torch.nn import functional as F
 
 def attention(query, key, value, mask=None):
-    print("expected")
+    print("called")
     return F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
 """
 
@@ -31,12 +31,10 @@ def attention(query, key, value, mask=None):
 def make_session(workshop: Workshop, mini: LoadedModel) -> MakeSession:
     """A run whose worker and model are the ones that all tests share."""
 
-    def make(source: str = REFERENCE, **settings: object) -> GradingSession:
+    def make(source: str = REFERENCE, *, loaded: LoadedModel | None = mini, **settings: object) -> GradingSession:
         student = workshop.student(source)
-        asked = Settings(**{"student": student.target.typed, "model": "mini", "seed": 3, **settings})  # type: ignore[arg-type]
-        session = GradingSession(asked)
-        vars(session).update(student_process=student, loaded=mini)
-        return session
+        values = {"student": student.target.typed, "model": "mini", "seed": 3, **settings}
+        return GradingSession(Settings(**values), process=student, loaded=loaded)  # type: ignore[arg-type]
 
     return make
 
@@ -66,14 +64,14 @@ def test_nothing_is_loaded_before_it_is_asked_for(tmp_path: Path) -> None:
 def test_preparing_loads_what_is_not_the_students(make_session: MakeSession) -> None:
     session = make_session()
     session.prepare()
-    assert {"prompt", "contract"} <= vars(session).keys()
-    assert "student" not in vars(session)
+    assert session.lazy_prompt.peek() is not None
+    assert session.submission.contract_failure is None
+    assert session.submission.lazy_attention.peek() is None
     assert session.prompt.tokens[0] == "The"
 
 
 def test_a_layer_that_is_not_there(make_session: MakeSession) -> None:
-    session = make_session(layer_idx=99, device="cpu")
-    del vars(session)["loaded"]
+    session = make_session(layer_idx=99, device="cpu", loaded=None)
     with pytest.raises(UsageError) as caught:
         session.prepare()
     layers = make_session().loaded.model.config.num_hidden_layers
@@ -83,8 +81,7 @@ def test_a_layer_that_is_not_there(make_session: MakeSession) -> None:
 
 
 def test_a_model_that_cannot_be_had(make_session: MakeSession, tmp_path: Path) -> None:
-    session = make_session(model=str(tmp_path / "no-model"), device="cpu")
-    del vars(session)["loaded"]
+    session = make_session(model=str(tmp_path / "no-model"), device="cpu", loaded=None)
     with pytest.raises(ModelUnavailableError, match="no-model") as caught:
         session.prepare()
     assert collect_run_data(session, caught.value, failed=False).fault_exit_code == 10
@@ -108,7 +105,8 @@ def test_several_candidates_end_the_preparation(make_session: MakeSession) -> No
 def test_a_fault_of_the_students_is_a_result(source, import_name, contract_name, call_name, make_session) -> None:
     session = make_session(source)
     session.prepare()
-    failures = (session.import_failure, session.contract_failure, session.call_failure)
+    submission = session.submission
+    failures = (submission.import_failure, submission.contract_failure, submission.call_failure)
     assert [failure and failure.name for failure in failures] == [import_name, contract_name, call_name]
     facts = collect_run_data(session, None, failed=False)
     assert (facts.comparison is None) == (call_name is not None)
@@ -117,24 +115,24 @@ def test_a_fault_of_the_students_is_a_result(source, import_name, contract_name,
 
 def test_a_probe_is_put_to_the_student_once(make_session: MakeSession) -> None:
     session = make_session()
-    first = session.observe("basic")
-    assert session.observe("basic") is first
-    future = session.observe("unpadded", "other-future")
-    assert session.observe("unpadded", "other-future") is future is not session.observe("unpadded")
+    first = session.run_probe("basic")
+    assert session.run_probe("basic") is first
+    future = session.run_probe("unpadded", "other-future")
+    assert session.run_probe("unpadded", "other-future") is future is not session.run_probe("unpadded")
     assert future.probe.first_changed == 5
     assert list(session.observations) == ["basic", "unpadded:other-future", "unpadded"]
     with pytest.raises(KeyError):
-        session.observe("no such probe")
+        session.run_probe("no such probe")
 
 
 def test_the_seed_decides_what_is_asked(make_session: MakeSession) -> None:
-    same, again, other = (make_session(seed=seed).observe("single").probe.query for seed in (1, 1, 2))
+    same, again, other = (make_session(seed=seed).run_probe("single").probe.query for seed in (1, 1, 2))
     assert same.equal(again)
     assert not same.equal(other)
 
 
 def test_the_limit_is_the_models_own(make_session: MakeSession, mini: LoadedModel) -> None:
-    observation = make_session().observe("limit")
+    observation = make_session().run_probe("limit")
     limit = min(MAX_LIMIT_TOKENS, mini.model.config.max_position_embeddings)
     assert observation.probe.query.shape[-2] == limit
     assert observation.student.failure is None
@@ -142,21 +140,21 @@ def test_the_limit_is_the_models_own(make_session: MakeSession, mini: LoadedMode
 
 def test_experiments_are_remembered(make_session: MakeSession) -> None:
     session = make_session()
-    assert session.continuations(use_cache=True) is session.continuations(use_cache=True)
-    assert session.continuations(use_cache=False).student == session.continuations(use_cache=True).student
+    assert session.run_continuations(use_cache=True) is session.run_continuations(use_cache=True)
+    assert session.run_continuations(use_cache=False).student == session.run_continuations(use_cache=True).student
     assert session.comparison is session.comparison
     assert session.student_model is session.student_model
-    assert session.gradcheck().message == ""
-    assert session.gradient_flow().relative_error < 1e-4
-    assert session.stopwatch.forward_at().slowdown > 0
+    assert session.run_gradcheck().message == ""
+    assert session.run_gradient_flow().relative_error < 1e-4
+    assert session.speed_benchmark.forward_at().slowdown > 0
     names = {phase.name for phase in session.clock.phases}
-    assert {"surgery", "comparison", "model", "gradcheck", "speed"} <= names
+    assert {"patching", "comparison", "model", "gradcheck", "speed"} <= names
 
 
 def test_a_whole_run_as_the_report_shows_it(make_session: MakeSession) -> None:
     session = make_session(WEIGHTS_KEPT, layer_idx=1)
     session.prepare()
-    observation = session.observe("basic")
+    observation = session.run_probe("basic")
     assert observation.output_error < 1e-4
     result = CheckResult(id="a.b", title="t", category="equivalence", outcome="passed")
     report = assemble(session.settings, collect_run_data(session, None, failed=False), (result,), exit_code=0)
@@ -165,7 +163,7 @@ def test_a_whole_run_as_the_report_shows_it(make_session: MakeSession) -> None:
     assert (student.name, student.kind, student.rank, student.returns_weights) == ("attention", "function", 4, False)
     assert [adaptation.name for adaptation in student.adaptations] == ["weights-recovered"]
     assert sum(student.library_calls.values()) > 1
-    assert "expected" in student.captured_output
+    assert "called" in student.captured_output
     config = session.loaded.model.config
     assert (report.model.used, report.model.layer_idx, report.model.num_heads) == (
         "mini",
@@ -189,7 +187,7 @@ def test_a_whole_run_as_the_report_shows_it(make_session: MakeSession) -> None:
 def test_a_function_that_needs_adapting_has_it_in_the_report(make_session: MakeSession) -> None:
     source = "def attention(a, b, c, allowed):\n    length, width = a.shape\n    return a * 1\n"
     session = make_session(source)
-    session.observe("unpadded")
+    session.run_probe("unpadded")
     student = collect_run_data(session, None, failed=False).student
     assert student is not None
     assert [each.name for each in student.adaptations] == [
@@ -203,30 +201,26 @@ def test_a_function_that_needs_adapting_has_it_in_the_report(make_session: MakeS
 
 def test_a_student_that_fails_in_the_model_has_no_comparison(make_session: MakeSession) -> None:
     session = make_session("def attention(q, k, v, mask):\n    assert q.shape[0] == 3, 'three'\n    return q * 1\n")
-    assert session.call_failure is None
+    assert session.submission.call_failure is None
     facts = collect_run_data(session, None, failed=False)
     assert facts.comparison is None
     with pytest.raises(SubmissionError, match="AssertionError: three"):
         _ = session.comparison
 
 
-def test_calls_that_are_not_allowed_are_those_of_the_settings(make_session: MakeSession) -> None:
-    assert make_session(forbid=("sdpa",)).forbidden_calls == ("sdpa",)
-
-
 def test_closing_ends_the_worker_and_lets_go_of_the_model(make_session: MakeSession, mini: LoadedModel) -> None:
     session = make_session()
     _ = session.student_model
     ended = []
-    session.student_process.close = lambda: ended.append(True)  # type: ignore[method-assign]
+    session.submission.process.close = lambda: ended.append(True)  # type: ignore[method-assign]
     session.close()
     assert ended == [True]
-    assert "loaded" not in vars(session)
-    assert "student_model" not in vars(session)
+    assert session.lazy_model.peek() is None
+    assert session.lazy_patched.peek() is None
     session.close()
 
 
 def test_every_probe_name_of_the_session_is_a_spec(make_session: MakeSession) -> None:
     session = make_session()
     for name, spec in SPEC_BY_NAME.items():
-        assert replace(session._probe(name), upstream=None).shape_text.startswith(f"batch {spec.batch_size}")
+        assert replace(session._build_probe(name), upstream=None).shape_text.startswith(f"batch {spec.batch_size}")

@@ -10,7 +10,7 @@ import torch
 
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.grading import speed as speed_module
-from pytest_attn_grader.grading.speed import DEFAULT_TOKENS, LENGTHS, SpeedBenchmark, growth, timing
+from pytest_attn_grader.grading.speed import BRIEF, DEFAULT_TOKENS, LENGTHS, STEADY, Plan, SpeedBenchmark, summarize
 from pytest_attn_grader.results.comparison import Speed
 from pytest_attn_grader.sandbox.round_trips import RoundTrip
 from pytest_attn_grader.submission.function_attention import FunctionAttention
@@ -20,7 +20,6 @@ StudentOf = Callable[..., FunctionAttention]
 
 SLEEPS = REFERENCE.replace("    scores =", "    import time; time.sleep({seconds})\n    scores =", 1)
 FAILS_LATER = REFERENCE.replace("    scores =", "    assert query.shape[-2] < 60, 'too long'\n    scores =", 1)
-DETACHED = REFERENCE.replace("weights @ value, weights", "(weights @ value).detach(), weights.detach()")
 # Takes its time by the square of the length, as a loop over queries and keys does.
 LOOPS = SLEEPS.format(seconds="1e-5 * query.shape[-2] ** 2")
 
@@ -29,24 +28,31 @@ def measured(attention: FunctionAttention, longest_tokens: int = 256, **more: fl
     return SpeedBenchmark(attention, longest_tokens, seed=1, **more).measure()
 
 
-def test_every_length_forward_and_backward(reference_student: FunctionAttention) -> None:
+def test_every_length_is_timed(reference_student: FunctionAttention) -> None:
     speed = measured(reference_student)
     assert speed.shape == "batch 1, 2 heads, head_dim 64"
     assert [each.tokens for each in speed.lengths] == list(LENGTHS[: len(speed.lengths)])
     first = speed.lengths[0]
-    assert first.student_backward is not None
-    assert first.reference_backward is not None
-    for each in (first.student_forward, first.reference_forward, first.student_backward, first.reference_backward):
+    for each in (first.student, first.reference):
         assert 0 < each.low <= each.median <= each.high < 1
         assert each.repeats >= 3
-    assert first.slowdown == first.student_forward.median / first.reference_forward.median
-    assert first.transport_forward > 0
+    assert first.slowdown == first.student.median / first.reference.median
+    assert first.transport > 0
 
 
-def test_in_a_class_backward_is_timed_at_one_length(reference_student: FunctionAttention) -> None:
-    lengths = measured(reference_student, brief=True).lengths
-    assert [each.tokens for each in lengths] == list(LENGTHS)
-    assert [each.tokens for each in lengths if each.student_backward is not None] == [DEFAULT_TOKENS]
+def test_in_a_class_only_the_default_length_is_timed_with_all_repeats(
+    reference_student: FunctionAttention, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plans = {}
+    time_once = SpeedBenchmark._time
+
+    def recorded(self: SpeedBenchmark, probe: Any, plan: Plan) -> Any:
+        plans[probe.query.shape[-2]] = plan
+        return time_once(self, probe, plan)
+
+    monkeypatch.setattr(SpeedBenchmark, "_time", recorded)
+    assert [each.tokens for each in measured(reference_student, brief=True).lengths] == list(LENGTHS)
+    assert plans == {tokens: STEADY if tokens == DEFAULT_TOKENS else BRIEF for tokens in LENGTHS}
 
 
 class Clockwork:
@@ -80,37 +86,34 @@ class Clockwork:
 def test_the_way_to_the_worker_is_not_the_students(echo: float, inside: float, left: float) -> None:
     attention: Any = Clockwork(seconds=0.1, echo=echo, inside=inside)
     measured_once = SpeedBenchmark(attention, 6, seed=1).forward_at()
-    assert measured_once.student_forward.median == pytest.approx(left)
-    assert measured_once.transport_forward == pytest.approx(echo)
+    assert measured_once.student.median == pytest.approx(left)
+    assert measured_once.transport == pytest.approx(echo)
 
 
 def test_no_submission_can_turn_the_clock(student_of: StudentOf) -> None:
     """The worker's own clock is in the student's process; this one is not."""
     lies = SLEEPS.format(seconds=0.02) + "\nimport time\ntime.perf_counter = lambda: 0.0\n"
-    assert float(SpeedBenchmark(student_of(lies), 6, seed=1).forward_at().student_forward.median) >= 0.02
+    assert float(SpeedBenchmark(student_of(lies), 6, seed=1).forward_at().student.median) >= 0.02
 
 
 def test_stops_where_it_gets_slow_and_says_so(student_of: StudentOf) -> None:
-    stopwatch = SpeedBenchmark(student_of(LOOPS), 256, seed=1)
-    at_64 = stopwatch.forward_at()
-    speed = stopwatch.measure()
+    benchmark = SpeedBenchmark(student_of(LOOPS), 256, seed=1)
+    at_64 = benchmark.forward_at()
+    speed = benchmark.measure()
     assert [each.tokens for each in speed.lengths] == [6, 64]
-    assert speed.lengths[1].student_forward == at_64.student_forward, "what is known is not measured again"
+    assert speed.lengths[1].student == at_64.student, "what is known is not measured again"
     assert speed.stopped.startswith("256 tokens were not tried: one call took 0.0")
-    assert speed.student_growth is not None
 
 
 def test_a_slow_one_is_asked_once(student_of: StudentOf, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(speed_module, "SLOW_SECONDS", 0.01)
     slow = SpeedBenchmark(student_of(SLEEPS.format(seconds=0.1)), 6, seed=1).measure().lengths[0]
-    assert slow.student_forward.repeats == 1
-    assert slow.student_backward is None
+    assert slow.student.repeats == 1
 
 
 def test_without_time_nothing_is_measured(reference_student: FunctionAttention) -> None:
     speed = measured(reference_student, seconds=-1.0)
     assert speed.lengths == ()
-    assert speed.student_growth is None
     assert "used up" in speed.stopped
 
 
@@ -123,32 +126,11 @@ def test_one_that_gives_no_answer(student_of: StudentOf) -> None:
     assert "no answer at 64 tokens (raised: " in speed.stopped
 
 
-def test_without_a_graph_there_is_no_backward(student_of: StudentOf) -> None:
-    speed = measured(student_of(DETACHED), 6)
-    assert speed.lengths[0].student_backward is None
-    assert speed.stopped == ""
-
-
 def test_a_text_is_no_longer_than_the_model_takes(reference_student: FunctionAttention) -> None:
     assert [each.tokens for each in measured(reference_student, 10).lengths] == [6, 10]
 
 
-@pytest.mark.parametrize("power", [0.5, 1.0, 2.0, 3.0])
-def test_growth_is_the_exponent(power: float) -> None:
-    points = [(tokens, 1e-6 * tokens**power) for tokens in (64, 256, 1024)]
-    assert growth(points) == pytest.approx(power)
-    # What a short text costs says nothing about growth.
-    assert growth([(6, 1.0), *points]) == pytest.approx(power)
-    assert growth([(6, 1e-6 * 6**power), points[0]]) == pytest.approx(power)
-
-
-def test_growth_needs_two_lengths() -> None:
-    assert growth([]) is None
-    assert growth([(64, 0.1)]) is None
-    assert growth([(64, 0.0), (256, 0.1)]) is None
-
-
 def test_a_timing_has_median_and_quartiles() -> None:
-    made = timing([5.0, 1.0, 2.0, 4.0, 3.0])
+    made = summarize([5.0, 1.0, 2.0, 4.0, 3.0])
     assert (made.low, made.median, made.high, made.repeats) == (2.0, 3.0, 4.0, 5)
-    assert timing([2.0]).low == timing([2.0]).high == 2.0
+    assert summarize([2.0]).low == summarize([2.0]).high == 2.0

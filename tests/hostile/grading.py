@@ -22,7 +22,7 @@ from pytest_attn_grader.checks import test_similarity as similarity
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.grading.evidence import CheckFailed, Evidence, NotApplicable
 from pytest_attn_grader.grading.session import GradingSession
-from pytest_attn_grader.settings import Settings
+from pytest_attn_grader.settings.settings import Settings
 from pytest_attn_grader.submission.student import Student
 
 if TYPE_CHECKING:
@@ -97,9 +97,9 @@ class Grading:
         self.folder = folder
         shutil.copyfile(hostile.file, folder / "student.py")
         self.session = GradingSession(
-            Settings(student=str(folder / "student.py"), model="mini", seed=1, sandbox=tier, device="cpu")
+            Settings(student=str(folder / "student.py"), model="mini", seed=1, sandbox=tier, device="cpu"), loaded=mini
         )
-        self.student: Student = self.session.student_process
+        self.student: Student = self.session.submission.process
         self.student.limits = replace(
             self.student.limits,
             call_seconds=hostile.seconds,
@@ -108,7 +108,6 @@ class Grading:
             processes=20,
             output_bytes=1 << 18,
         )
-        vars(self.session)["loaded"] = mini
         self.session.start()
 
     def outcome(self) -> Outcome:
@@ -138,7 +137,7 @@ class Grading:
             yield lambda check=check, parameters=parameters: self._ask(check, parameters)  # type: ignore[misc]
 
     def _answers(self) -> None:
-        failure = self.session.call_failure
+        failure = self.session.submission.call_failure
         if failure is not None:
             raise CheckFailed.for_failure("an answer", failure)
 
@@ -148,7 +147,7 @@ class Grading:
         def observe(
             name: str, *, variant: str | None = None, expected: str = "", tolerate_failure: bool = False
         ) -> Any:
-            observation = self.session.observe(name, variant)
+            observation = self.session.run_probe(name, variant)
             if not tolerate_failure:
                 evidence.require_answer(observation.student.failure, expected=expected or "an answer")
             return observation

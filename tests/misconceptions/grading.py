@@ -17,9 +17,9 @@ from pytest_attn_grader.results.report import Diagnosis
 from pytest_attn_grader.sandbox.client import SandboxClient
 from pytest_attn_grader.sandbox.worker.limits import Limits
 from pytest_attn_grader.sandbox.worker_process import WorkerProcess
-from pytest_attn_grader.settings import Settings
+from pytest_attn_grader.settings.settings import Settings
 from pytest_attn_grader.submission.student import Student
-from pytest_attn_grader.submission.target import Target
+from pytest_attn_grader.submission.target import Target, find_target
 from tests.support.checks import first_failure
 
 CORPUS = Path(__file__).parents[1] / "submissions"
@@ -96,13 +96,12 @@ class Bench:
         settings = Settings(
             student=str(file), model="mini", device="cpu", seed=self.seed, timeout_seconds=CALL_SECONDS, hints="explain"
         )
-        session = GradingSession(settings)
-        student = SharedStudent(session.target, self.running_worker)
-        vars(session).update(student_process=student, loaded=self._model)
+        student = SharedStudent(find_target(settings.student, settings.invocation_dir), self.running_worker)
+        session = GradingSession(settings, process=student, loaded=self._model)
         problem = first_failure(session)
         started = time.perf_counter()
         # A whole run diagnoses what fails; here what passes is diagnosed too, and must get none.
-        diagnosis = session.diagnosis(self._predictions)
+        diagnosis = session.diagnose(self._predictions)
         return Graded(name, expected_slugs(file), problem, diagnosis, time.perf_counter() - started)
 
     def running_worker(self) -> WorkerProcess:

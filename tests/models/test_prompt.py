@@ -8,7 +8,7 @@ import torch
 from pytest_attn_grader.errors import UsageError
 from pytest_attn_grader.models.prompt import tokenize_prompt
 from pytest_attn_grader.models.types import LoadedModel
-from pytest_attn_grader.settings import PROMPT_EXAMPLE
+from pytest_attn_grader.settings.options import PROMPT_EXAMPLE
 
 
 def test_the_example_has_a_token_a_word(mini: LoadedModel) -> None:

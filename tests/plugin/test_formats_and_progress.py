@@ -10,7 +10,7 @@ import pytest
 
 from pytest_attn_grader.reports.formats import find_format
 from pytest_attn_grader.results.report import GradeReport
-from pytest_attn_grader.settings import FORMAT_NAMES
+from pytest_attn_grader.settings.options import FORMAT_NAMES
 from tests.support.runs import Run, Warm
 from tests.support.students import REFERENCE
 

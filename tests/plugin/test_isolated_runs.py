@@ -115,7 +115,7 @@ def test_a_folder_full_of_famous_names(warm: Warm) -> None:
 @pytest.mark.slow
 def test_an_ini_file_that_deselects_makes_no_pass(warm: Warm) -> None:
     run = warm.grade(REFERENCE, ini="addopts = -k contract\n")
-    run.assert_ungradable(10, "of the checks were not selected")
+    run.assert_ungradable(10, "partial: 4 of ")
 
 
 @pytest.mark.slow

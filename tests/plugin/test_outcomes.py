@@ -1,14 +1,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
 from pytest_attn_grader.errors import SubmissionError, UngradableError
 from pytest_attn_grader.grading.evidence import CheckFailed, Evidence, NotApplicable
 from pytest_attn_grader.plugin.collection import CheckMark
-from pytest_attn_grader.plugin.outcomes import SECONDARY_CATEGORIES, judge, suppress_traceback, unmet_dependency
+from pytest_attn_grader.plugin.outcomes import SECONDARY_CATEGORIES, classify, plain_exception, show, unmet_dependency
 from pytest_attn_grader.results.report import CheckResult
 
 MARK = CheckMark("masking.future", "no weight on the future", "masking", ("contract.call",), 2.0)
@@ -26,7 +26,9 @@ def item(request: pytest.FixtureRequest) -> pytest.Item:
 def judged(item: pytest.Item) -> Callable[..., Judged]:
     """What becomes of a test that raises this."""
 
-    def run(error: BaseException | None = None, *, mark: CheckMark = MARK, **how: bool) -> Judged:
+    def run(
+        error: BaseException | None = None, *, mark: CheckMark = MARK, brief: bool = False, hints: bool = True
+    ) -> Judged:
         def body() -> None:
             if error is not None:
                 raise error
@@ -34,8 +36,12 @@ def judged(item: pytest.Item) -> Callable[..., Judged]:
         evidence = Evidence()
         evidence.record(largest=0.5)
         call = pytest.CallInfo.from_call(body, "call")
-        report = pytest.TestReport.from_item_and_call(item, call)
-        return judge(item, mark, call, report, evidence=evidence, **how), report
+        with plain_exception(call):
+            report = pytest.TestReport.from_item_and_call(item, call)
+        result = classify(item, mark, call, evidence, hints=hints)
+        if error is not None:
+            show(result, error, report, brief=brief)
+        return result, report
 
     return run
 
@@ -94,16 +100,19 @@ def test_pytest_does_not_describe_what_is_described_here(
     def body() -> None:
         raise SubmissionError("raised", "ValueError: no")
 
-    monkeypatch.setattr(pytest.ExceptionInfo, "getrepr", lambda *_, **__: pytest.fail("described"))
+    getrepr = pytest.ExceptionInfo.getrepr
+
+    def described(excinfo: pytest.ExceptionInfo[BaseException], **how: Any) -> Any:
+        assert how["style"] == "value"
+        return getrepr(excinfo, **how)
+
+    monkeypatch.setattr(pytest.ExceptionInfo, "getrepr", described)
     call = pytest.CallInfo.from_call(body, when)
-    suppress_traceback(item, call)
-    try:
+    original = call.excinfo
+    with plain_exception(call):
         report = pytest.TestReport.from_item_and_call(item, call)
-    finally:
-        for name in ("repr_failure", "_repr_failure_py"):
-            item.__dict__.pop(name, None)
     assert report.failed
-    assert report.longrepr == ""
+    assert call.excinfo is original, "a debugger stops at the exception itself"
 
 
 def test_what_cannot_be_asked_is_skipped(judged: Callable[..., Judged], item: pytest.Item) -> None:
@@ -133,12 +142,12 @@ def test_a_consequence_is_shown_in_short_once_something_has_failed(
 ) -> None:
     mark = CheckMark("a", "alike", category)
     error = CheckFailed("0.99", "0.5", "the rest")
-    result, report = judged(error, mark=mark, something_failed=True)
+    result, report = judged(error, mark=mark, brief=True)
     assert report.longreprtext == "alike\nactual:   0.5"
     # The report keeps all of it.
     assert (result.expected, result.hint) == ("0.99", "the rest")
     assert "expected: 0.99" in judged(error, mark=mark)[1].longreprtext
-    assert "expected: 0.99" in judged(error, something_failed=True)[1].longreprtext
+    assert "expected: 0.99" in judged(error, brief=True)[1].longreprtext
 
 
 @pytest.mark.parametrize(

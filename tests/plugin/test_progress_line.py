@@ -31,8 +31,8 @@ class Terminal(io.StringIO):
 
 def test_a_long_wait_is_named_and_wiped_away() -> None:
     terminal = Terminal("equals the reference [x]")
-    line = ProgressLine(terminal, lambda: 7, patience_seconds=0.0)
-    with line.during("equals the reference [x]"):
+    line = ProgressLine(terminal, lambda: 7, delay_seconds=0.0)
+    with line.task("equals the reference [x]"):
         assert terminal.seen.wait(SECONDS)
     shown = terminal.getvalue()
     assert shown.startswith("\n"), "a line of its own, below pytest's"
@@ -43,9 +43,7 @@ def test_a_long_wait_is_named_and_wiped_away() -> None:
 
 def test_a_short_one_is_not() -> None:
     terminal = Terminal("")
-    with ProgressLine(terminal, patience_seconds=SECONDS).during("x"):
-        pass
-    with ProgressLine(terminal, patience_seconds=0.0).during("x", unless=True):
+    with ProgressLine(terminal, delay_seconds=SECONDS).task("x"):
         pass
     assert terminal.getvalue() == ""
     assert threading.active_count() == len(threading.enumerate())
@@ -54,10 +52,10 @@ def test_a_short_one_is_not() -> None:
 
 def test_what_fails_inside_is_wiped_away_too() -> None:
     terminal = Terminal("boom")
-    line = ProgressLine(terminal, patience_seconds=0.0)
+    line = ProgressLine(terminal, delay_seconds=0.0)
 
     def fail() -> None:
-        with line.during("boom"):
+        with line.task("boom"):
             assert terminal.seen.wait(SECONDS)
             raise ValueError("inside")
 
@@ -68,8 +66,8 @@ def test_what_fails_inside_is_wiped_away_too() -> None:
 
 def test_a_debugger_gets_the_terminal() -> None:
     terminal = Terminal("waiting")
-    line = ProgressLine(terminal, patience_seconds=0.0)
-    with line.during("waiting"):
+    line = ProgressLine(terminal, delay_seconds=0.0)
+    with line.task("waiting"):
         assert terminal.seen.wait(SECONDS)
         ProgressHooks(line).pytest_enter_pdb()
         wiped = terminal.getvalue()
@@ -78,8 +76,8 @@ def test_a_debugger_gets_the_terminal() -> None:
 
 
 def test_without_a_terminal_nothing_is_said() -> None:
-    line = ProgressLine(None, patience_seconds=0.0)
-    with line.during("x"):
+    line = ProgressLine(None, delay_seconds=0.0)
+    with line.task("x"):
         pass
     line.close()
 

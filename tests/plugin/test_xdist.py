@@ -14,7 +14,7 @@ from pytest_attn_grader.plugin.xdist import (
     send_seed_to_worker,
     settings_with_controller_seed,
 )
-from pytest_attn_grader.settings import Settings
+from pytest_attn_grader.settings.settings import Settings
 
 
 def test_tests_that_ask_for_a_submission_go_to_one_worker(tmp_path: Path) -> None:

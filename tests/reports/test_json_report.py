@@ -12,7 +12,7 @@ import pytest
 
 from pytest_attn_grader.errors import UsageError
 from pytest_attn_grader.reports import json_report
-from pytest_attn_grader.settings import Settings
+from pytest_attn_grader.settings.settings import Settings
 from tests.support.reports import check, report_of, validate
 
 NO_JSON_REPORT: Any = SimpleNamespace()

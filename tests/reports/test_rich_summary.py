@@ -10,7 +10,7 @@ from pytest_attn_grader.reports.rich_summary import render_summary
 from pytest_attn_grader.reports.summary import summarize
 from pytest_attn_grader.reports.terminal import write_summary
 from pytest_attn_grader.results.report import Diagnosis, GradeReport
-from pytest_attn_grader.settings import Settings
+from pytest_attn_grader.settings.settings import Settings
 from tests.reports.test_terminal import FAILED, HARMFUL, Screen
 from tests.support.reports import check, report_of
 

@@ -11,7 +11,7 @@ from pytest_attn_grader.grading.assemble import RunData
 from pytest_attn_grader.reports.terminal import BAR_WIDTH, write_summary
 from pytest_attn_grader.results.report import Diagnosis, GradeReport, ModelInfo, Phase
 from pytest_attn_grader.results.submission import StudentInfo
-from pytest_attn_grader.settings import Settings
+from pytest_attn_grader.settings.settings import Settings
 from tests.support.reports import check, report_of
 
 HARMFUL = "\x1b[2J\x1b]0;title\x07\r\n\x00\u202e\u200b\ud800\x9b31m"

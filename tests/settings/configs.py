@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pytest_attn_grader.settings import Settings
+from pytest_attn_grader.settings.settings import Settings
 
 ReadSettings = Callable[..., Settings]
 

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from pytest_attn_grader.settings import Settings, read_settings
+from pytest_attn_grader.settings.reading import read_settings
+from pytest_attn_grader.settings.settings import Settings
 from tests.settings.configs import ReadSettings, config_of
 
 

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_attn_grader.settings import OPTIONS, Option, read_option
+from pytest_attn_grader.results.report import CATEGORIES
+from pytest_attn_grader.settings.options import DEFAULT_POINTS, OPTIONS, Option, read_option
 from tests.settings.configs import config_of
 
 # Two values of every option that differ from each other and from the default; the empty and the falsy ones count too.
@@ -25,6 +26,11 @@ OTHER_VALUES = {
     "hints": ("none", "nudge", "fix"),
     "title": ("one", "two", "three"),
 }
+
+
+def test_the_default_points_are_a_hundred_in_known_categories() -> None:
+    assert sum(DEFAULT_POINTS.values()) == 100
+    assert set(DEFAULT_POINTS) <= set(CATEGORIES)
 
 
 def test_every_option_has_values_here() -> None:

@@ -6,18 +6,13 @@ from pathlib import Path
 import pytest
 
 from pytest_attn_grader.errors import UsageError
-from pytest_attn_grader.settings import (
-    DEFAULT_POINTS,
-    DEFAULT_THRESHOLDS,
-    PROMPT_EXAMPLE,
-    IniFile,
-    Settings,
-    read_settings,
-)
+from pytest_attn_grader.settings.options import DEFAULT_POINTS, DEFAULT_THRESHOLDS, PROMPT_EXAMPLE
+from pytest_attn_grader.settings.reading import read_settings
+from pytest_attn_grader.settings.settings import IniFile, Settings
 from tests.settings.configs import ReadSettings, config_of
 
 # What pytester.makeini writes.
-INI = IniFile("tox.ini", heeded=True)
+INI = IniFile("tox.ini")
 
 
 def test_without_a_student_there_are_no_settings(pytester: pytest.Pytester) -> None:

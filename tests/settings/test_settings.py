@@ -2,7 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pytest_attn_grader.settings import DEFAULT_POINTS, Settings
+from pytest_attn_grader.settings.options import DEFAULT_POINTS
+from pytest_attn_grader.settings.settings import Settings
 
 
 def test_as_json_shows_what_was_decided_and_no_path_of_this_machine(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ def test_a_run_asks_seldom(
     workshop: Workshop, mini: LoadedModel, monkeypatch: pytest.MonkeyPatch, name: str, heads_a_call: int
 ) -> None:
     session = session_over(workshop.student((ACCEPTED / f"{name}.py").read_text(encoding="utf-8")), mini)
-    _ = session.student
+    _ = session.submission.attention
     asked: Counter[str] = Counter()
     request = WorkerProcess.request
 
@@ -33,7 +33,7 @@ def test_a_run_asks_seldom(
 
     monkeypatch.setattr(WorkerProcess, "request", counting)
     calls = 4 // heads_a_call
-    assert session.gradcheck().message == ""
+    assert session.run_gradcheck().message == ""
     gradcheck = asked.copy()
     assert gradcheck["call"] <= 10 * calls
     assert gradcheck["backward"] <= 8 * calls

@@ -19,7 +19,7 @@ from pytest_attn_grader.grading.evidence import CheckFailed, Evidence, NotApplic
 from pytest_attn_grader.grading.session import GradingSession
 from pytest_attn_grader.plugin.collection import CHECK_FILES, CheckMark
 from pytest_attn_grader.plugin.outcomes import unmet_dependency
-from pytest_attn_grader.settings import Settings
+from pytest_attn_grader.settings.settings import Settings
 
 if TYPE_CHECKING:
     from pytest_attn_grader.models.types import LoadedModel
@@ -98,13 +98,13 @@ def first_failure(session: GradingSession, *, without: tuple[str, ...] = ("budge
 
 def session_over(student: Student, loaded: LoadedModel, **settings: Any) -> GradingSession:
     """A grading session over a submission and a model that are both there already."""
-    session = GradingSession(
+    return GradingSession(
         Settings(
             student=str(student.target.path), model=loaded.used, seed=1, timeout_seconds=5, device="cpu", **settings
-        )
+        ),
+        process=student,
+        loaded=loaded,
     )
-    vars(session).update(student_process=student, loaded=loaded)
-    return session
 
 
 @cache
@@ -146,7 +146,7 @@ def _observing(session: GradingSession, evidence: Evidence) -> Callable[..., Any
     """What the `attn_observe` fixture hands out."""
 
     def observe(name: str, *, variant: str | None = None, expected: str = "", tolerate_failure: bool = False) -> Any:
-        observation = session.observe(name, variant)
+        observation = session.run_probe(name, variant)
         evidence.record(probe=observation.probe.name)
         if not tolerate_failure:
             evidence.require_answer(observation.student.failure, expected=expected or "an answer")

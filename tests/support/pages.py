@@ -112,13 +112,11 @@ SPEED = Speed(
     lengths=(
         LengthTiming(
             tokens=64,
-            student_forward=Timing(median=0.0002, low=0.00015, high=0.0003, repeats=15),
-            reference_forward=Timing(median=0.0001, low=0.0001, high=0.0001, repeats=1),
-            transport_forward=0.0004,
+            student=Timing(median=0.0002, low=0.00015, high=0.0003, repeats=15),
+            reference=Timing(median=0.0001, low=0.0001, high=0.0001, repeats=1),
+            transport=0.0004,
         ),
     ),
-    student_growth=1.9,
-    reference_growth=1.5,
 )
 
 

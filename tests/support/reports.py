@@ -11,7 +11,7 @@ import jsonschema
 from pytest_attn_grader.grading.assemble import RunData, assemble
 from pytest_attn_grader.reports.schema import SCHEMA_FILE
 from pytest_attn_grader.results.report import CheckResult, GradeReport
-from pytest_attn_grader.settings import Settings
+from pytest_attn_grader.settings.settings import Settings
 
 
 @cache

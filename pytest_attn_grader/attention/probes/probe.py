@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
-from pytest_attn_grader._utils.fork_cache import once
+from pytest_attn_grader._utils.fork_cache import cached
 from pytest_attn_grader.attention.probes.specs import ProbeSpec
 from pytest_attn_grader.attention.reference import causal_keep_mask
 
@@ -76,9 +76,7 @@ def build_probe(
     Args:
         is_bidirectional: every query may attend to every key, nothing is padding: an encoder without a mask.
     """
-    return once(
-        lambda: ("probe", spec, seed, device, is_bidirectional), lambda: _build(spec, seed, device, is_bidirectional)
-    )
+    return cached(("probe", spec, seed, device, is_bidirectional), lambda: _build(spec, seed, device, is_bidirectional))
 
 
 def _build(spec: ProbeSpec, seed: int, device: torch.device | None, is_bidirectional: bool) -> Probe:

@@ -20,7 +20,7 @@ from pytest_attn_grader.models.devices import limit_threads, release_memory
 from pytest_attn_grader.models.load import load_model
 from pytest_attn_grader.models.prompt import Prompt, tokenize_prompt
 from pytest_attn_grader.results.comparison import Comparison
-from pytest_attn_grader.settings import PROMPT_EXAMPLE
+from pytest_attn_grader.settings.options import PROMPT_EXAMPLE
 
 if TYPE_CHECKING:
     from pytest_attn_grader.models.types import LoadedModel

@@ -14,7 +14,7 @@ from pytest_attn_grader.grading.comparison import compare_on_prompt
 from pytest_attn_grader.model_utils import replace_attention_mechanism
 from pytest_attn_grader.models.prompt import tokenize_prompt
 from pytest_attn_grader.results.comparison import AttentionMap, ChangedPrediction
-from pytest_attn_grader.settings import PROMPT_EXAMPLE
+from pytest_attn_grader.settings.options import PROMPT_EXAMPLE
 
 if TYPE_CHECKING:
     from pytest_attn_grader.misconceptions import Misconception

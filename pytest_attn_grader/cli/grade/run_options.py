@@ -12,7 +12,9 @@ import pytest
 import typer
 
 from pytest_attn_grader.errors import UsageError
-from pytest_attn_grader.settings import OPTIONS, Settings, read_option, read_settings
+from pytest_attn_grader.settings.options import OPTIONS, read_option
+from pytest_attn_grader.settings.reading import read_settings
+from pytest_attn_grader.settings.settings import Settings
 
 # `grade` sets these for each submission, from its id, --out, --pages, --plots and --format.
 SET_BY_GRADE = frozenset({"student", "report", "html", "plots", "format", "progress", "title"})

@@ -25,7 +25,7 @@ def run_warmup(args: Sequence[str]) -> None:
     """Grade the samples with these options, in this process."""
     import pytest
 
-    fork_cache.begin()
+    fork_cache.enable()
     with tempfile.TemporaryDirectory() as name, _restored_process_state(Path(name)):
         folder = Path(name)
         (folder / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")

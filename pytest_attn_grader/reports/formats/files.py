@@ -14,7 +14,7 @@ from pytest_attn_grader.reports.escaping import for_path
 from pytest_attn_grader.reports.formats import find_format
 from pytest_attn_grader.reports.formats.rows import Format
 from pytest_attn_grader.results.report import GradeReport
-from pytest_attn_grader.settings import parse_formats
+from pytest_attn_grader.settings.reading import parse_formats
 
 Outputs = Sequence[tuple[str, Path]]
 

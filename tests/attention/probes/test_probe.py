@@ -115,7 +115,7 @@ def test_in_a_class_a_probe_is_built_once() -> None:
     spec = SPEC_BY_NAME["basic"]
     alone = build_probe(spec, seed=1)
     assert build_probe(spec, seed=1) is not alone
-    fork_cache.begin()
+    fork_cache.enable()
     try:
         first = build_probe(spec, seed=1)
         assert build_probe(spec, seed=1) is first
@@ -123,4 +123,4 @@ def test_in_a_class_a_probe_is_built_once() -> None:
         others = [build_probe(spec, seed=2), build_probe(spec, seed=1, is_bidirectional=True)]
         assert len({first.fingerprint, *(other.fingerprint for other in others)}) == 3
     finally:
-        fork_cache.end()
+        fork_cache.disable()

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from pytest_attn_grader.cli.app import app
 from pytest_attn_grader.cli.grade.run_options import RUN_OPTIONS, SET_BY_GRADE, pytest_arguments, read_run_settings
 from pytest_attn_grader.errors import UsageError
-from pytest_attn_grader.settings import OPTIONS
+from pytest_attn_grader.settings.options import OPTIONS
 
 
 def test_an_option_is_offered_or_set_for_each_submission() -> None:

@@ -24,7 +24,7 @@ from pytest_attn_grader.models.mini.model import (
     write_model,
 )
 from pytest_attn_grader.models.types import EMBEDDED_MODELS
-from pytest_attn_grader.settings import PROMPT_EXAMPLE
+from pytest_attn_grader.settings.options import PROMPT_EXAMPLE
 
 if TYPE_CHECKING:
     from transformers.tokenization_utils_fast import PreTrainedTokenizerFast

@@ -7,7 +7,7 @@ from typing import Any
 from pytest_attn_grader.grading.assemble import RunData
 from pytest_attn_grader.results.report import CheckResult, Diagnosis, GradeReport, ModelInfo, Phase
 from pytest_attn_grader.results.submission import Failure, StudentInfo
-from pytest_attn_grader.settings import Settings
+from pytest_attn_grader.settings.settings import Settings
 from tests.support.reports import check, report_of
 
 HOSTILE = "\x1b[31m\x00 | `a` <script>alert(1)</script> **b** 100%\r\n::error file=x::y\n##[error]z \ud800 \u202e"

@@ -11,7 +11,8 @@ from pytest_attn_grader.reports.formats import FORMATS, find_format
 from pytest_attn_grader.reports.formats.rows import fit_to_size, points_text, rows, source_location, total
 from pytest_attn_grader.reports.formats.rows import verdict_line as verdict_of
 from pytest_attn_grader.results.submission import StudentInfo
-from pytest_attn_grader.settings import FORMAT_NAMES, Settings
+from pytest_attn_grader.settings.options import FORMAT_NAMES
+from pytest_attn_grader.settings.settings import Settings
 from tests.reports.formats import samples
 from tests.support.reports import check, report_of
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from pytest_attn_grader.plugin.views import write_views
-from pytest_attn_grader.settings import Settings
+from pytest_attn_grader.plugin.report_writer import write_views
+from pytest_attn_grader.settings.settings import Settings
 from tests.support.pages import shown_report
 
 
