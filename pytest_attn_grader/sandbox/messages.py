@@ -24,6 +24,16 @@ class TensorRef:
 
 
 @dataclass(frozen=True)
+class ComplexTensorRef:
+    """An argument of complex numbers: a tensor sent along, whose last dimension is real and imaginary part."""
+
+    tensor: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {"complex": self.tensor}
+
+
+@dataclass(frozen=True)
 class LiteralArgument:
     """An argument that is a plain value: a number, a string, a bool, None."""
 
@@ -53,7 +63,7 @@ class TupleArgument:
         return {"items": [item.to_json() for item in self.items]}
 
 
-Argument = TensorRef | LiteralArgument | ConfigObject | TupleArgument
+Argument = TensorRef | ComplexTensorRef | LiteralArgument | ConfigObject | TupleArgument
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -27,7 +27,8 @@ from pytest_attn_grader.submission.projected_student import (
     ProjectedStudent,
 )
 from pytest_attn_grader.submission.projections.layouts import DEFAULT_LAYOUT, layouts_for
-from pytest_attn_grader.submission.rotary import BASE, find_rotation
+from pytest_attn_grader.submission.rotary import BASE, Attend, find_rotation
+from pytest_attn_grader.submission.rotary_arguments import TableStyle, table_styles
 from pytest_attn_grader.submission.student_attention import StudentAttention
 
 if TYPE_CHECKING:
@@ -86,7 +87,8 @@ def fit_hidden_states(
     answered: ModuleAttention | None = None
     returns_value: ModuleAttention | None = None
     settled: ModuleAttention | None = None
-    for conventions in _conventions(contract, shape):
+    tables = table_styles(contract.roles, rotary_base)
+    for conventions in _conventions(contract, shape, tables):
         attention = ModuleAttention(student, contract, replace(oracle, conventions=conventions))
         try:
             same = _returns_the_value(attention, seed)
@@ -106,25 +108,26 @@ def fit_hidden_states(
     # the most usual one.
     best = settled or returns_value or answered
     if best is not None:
-        return _with_notes(
-            _with_rotation(best, seed, {BASE, rotary_base or BASE}), best.oracle.shape_for(*_TRIAL_SIZES)
-        )
+        best = _with_rotation(best, seed, rotary_base, tables)
+        return _with_notes(best, best.oracle.shape_for(*_TRIAL_SIZES))
     assert first_failure is not None  # there is at least one way to ask
     raise first_failure
 
 
-def _conventions(contract: Contract, shape: InstanceSizes) -> Iterator[CallConventions]:
+def _conventions(
+    contract: Contract, shape: InstanceSizes, tables: Sequence[TableStyle | None]
+) -> Iterator[CallConventions]:
     styles: tuple[str, ...] = MASK_STYLES
     if contract.mask_convention == "none":
         styles = (BATCH_1,)
     elif "mask" not in contract.roles:
         styles = (PADDING,)
     layouts = list(layouts_for(shape.found))
-    for style, layout in itertools.product(styles, layouts):
-        yield CallConventions(layout, style)
-    for layout in layouts:
+    for style, layout, table in itertools.product(styles, layouts, tables):
+        yield CallConventions(layout, style, tables=table)
+    for layout, table in itertools.product(layouts, tables):
         if not layout.sequence_first:
-            yield CallConventions(layout, BATCH_1, one_at_a_time=True)
+            yield CallConventions(layout, BATCH_1, one_at_a_time=True, tables=table)
 
 
 def _returns_the_value(attention: ModuleAttention, seed: int) -> bool:
@@ -168,21 +171,32 @@ def _answers(attention: ModuleAttention, seed: int) -> bool:
     return attn_weights is not None
 
 
-def _with_rotation(attention: ModuleAttention, seed: int, bases: set[float]) -> ModuleAttention:
+def _with_rotation(
+    attention: ModuleAttention, seed: int, rotary_base: float | None, tables: Sequence[TableStyle | None]
+) -> ModuleAttention:
     """The same attention, given query and key in such a way that it may rotate them by their positions."""
+    if attention.oracle.shape_for(*_TRIAL_SIZES).head_dim != _TRIAL_HEAD_DIM:
+        return attention
+    bases = sorted({BASE, rotary_base or BASE})
+    settled = attention.oracle.conventions.tables
+    for table in (settled, *(each for each in tables if each != settled)):
+        conventions = replace(attention.oracle.conventions, tables=table)
+        tried = replace(attention, oracle=replace(attention.oracle, conventions=conventions))
+        try:
+            rotation = find_rotation(_attend_with(tried), *_TRIAL_SIZES, seed, bases=bases)
+        except SubmissionError:
+            continue  # where no table fits, the checks will meet the same failure, and say what it is
+        if rotation is not None:
+            conventions = replace(conventions, rotation=rotation)
+            return replace(attention, oracle=replace(attention.oracle, conventions=conventions))
+    return attention
 
+
+def _attend_with(attention: ModuleAttention) -> Attend:
     def attend(query: Tensor, key: Tensor, value: Tensor, keep_mask: Tensor) -> Tensor:
         return attention.heads.attend(query, key, value, keep_mask, CallStats())[0]
 
-    shape = attention.oracle.shape_for(*_TRIAL_SIZES)
-    if shape.head_dim != _TRIAL_HEAD_DIM:
-        return attention
-    try:
-        rotation = find_rotation(attend, *_TRIAL_SIZES, seed, bases=sorted(bases))
-    except SubmissionError:
-        return attention  # the checks will meet the same failure, and say what it is
-    conventions = replace(attention.oracle.conventions, rotation=rotation)
-    return replace(attention, oracle=replace(attention.oracle, conventions=conventions))
+    return attend
 
 
 def _with_notes(attention: ModuleAttention, shape: InstanceSizes) -> ModuleAttention:
@@ -200,6 +214,8 @@ def _with_notes(attention: ModuleAttention, shape: InstanceSizes) -> ModuleAtten
                     why=f"its width is fixed at {shape.width}: hidden states and projections are brought to that width",
                 )
             )
+    if conventions.tables is not None:
+        notes.append(Adaptation(name="rotary-tables", why=str(conventions.tables)))
     if conventions.rotation is not None:
         notes.append(Adaptation(name="rotary", why=str(conventions.rotation)))
     if conventions.layout != DEFAULT_LAYOUT:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pytest_attn_grader.errors import SubmissionError
-from pytest_attn_grader.sandbox.messages import CallSpec, LiteralArgument, TensorRef
+from pytest_attn_grader.sandbox.messages import Argument, CallSpec, LiteralArgument, TensorRef
 from pytest_attn_grader.submission.constructor import Sizes, arguments_for, role_of_size
 from pytest_attn_grader.submission.contract import Contract
 from pytest_attn_grader.submission.instantiate import shape_of_function, shape_of_module
@@ -19,6 +19,7 @@ from pytest_attn_grader.submission.projected import InstanceSizes, ProjectedInpu
 from pytest_attn_grader.submission.projections.layouts import DEFAULT_LAYOUT, Layout, pack
 from pytest_attn_grader.submission.return_values import parse_result
 from pytest_attn_grader.submission.rotary import Rotation
+from pytest_attn_grader.submission.rotary_arguments import TableStyle, make_tables, rotary_values
 from pytest_attn_grader.submission.signatures import Slot
 
 if TYPE_CHECKING:
@@ -56,12 +57,14 @@ class CallConventions:
         mask_style: the shape of the masks, one of `MASK_STYLES`.
         one_at_a_time: hidden states are ``(seq, features)``, an example a call.
         rotation: what the module does to query and key by their positions.
+        tables: how rotary positions are passed to a module that takes them as arguments.
     """
 
     layout: Layout = DEFAULT_LAYOUT
     mask_style: str = BATCH_1
     one_at_a_time: bool = False
     rotation: Rotation | None = None
+    tables: TableStyle | None = None
 
 
 @dataclass(frozen=True)
@@ -130,7 +133,8 @@ class ProjectedStudent:
     def _spec(self, shape: InstanceSizes, inputs: ProjectedInputs, sent_as: Mapping[str, str]) -> CallSpec:
         is_module = self.contract.kind == "module"
         same = inputs.query_states is inputs.key_states
-        given: dict[str, TensorRef | LiteralArgument] = {
+        given: dict[str, Argument] = {
+            **rotary_values(),
             "hidden_states": TensorRef("hidden_states"),
             "query": TensorRef("hidden_states" if same else "query_states"),
             "key": TensorRef("hidden_states"),
@@ -171,6 +175,9 @@ class ProjectedStudent:
             return states.transpose(0, 1) if self.conventions.layout.sequence_first else states
 
         tensors = {"hidden_states": place(inputs.key_states)}
+        if self.conventions.tables is not None:
+            seq_len, head_dim = inputs.key_states.shape[1], inputs.projections.head_dim
+            tensors |= make_tables(self.conventions.tables, seq_len, head_dim, inputs.key_states.dtype)
         if inputs.query_states is not inputs.key_states:
             tensors["query_states"] = place(inputs.query_states)
         if "mask" in self.contract.roles:

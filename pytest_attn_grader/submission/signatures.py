@@ -8,6 +8,7 @@ from itertools import takewhile
 
 from pytest_attn_grader.sandbox.messages import Candidate, Parameter
 from pytest_attn_grader.submission.parameter_names import NEVER_A_MASK, hidden_states_role, projection_role, role_of
+from pytest_attn_grader.submission.rotary_arguments import rotary_role
 
 Notes = tuple[tuple[str, str], ...]
 
@@ -40,7 +41,9 @@ def assign_roles(candidate: Candidate) -> tuple[tuple[Slot, ...], Notes]:
             for parameter in candidate.parameters
             if parameter.takes_position and named[parameter.name] in {None, "query", "key", "value"}
         ]
-        if len(nameless) >= 3 and not any(named[name] for name in nameless[:3]):
+        # a helper that rotates takes tables, and is not an attention whatever its arguments are called
+        rotates = any(rotary_role(parameter.name) for parameter in candidate.parameters)
+        if len(nameless) >= 3 and not rotates and not any(named[name] for name in nameless[:3]):
             named.update(zip(nameless, ("query", "key", "value"), strict=False))
             notes.append(("by-position", f"{', '.join(nameless[:3])} were taken as query, key, value"))
     if not {"mask", "key_padding_mask"} & set(named.values()):
@@ -93,6 +96,8 @@ def assign_hidden_states_roles(candidate: Candidate, *, projected: bool) -> tupl
         if not parameter.kind.startswith("var-"):
             role = projection_role(parameter.name) if projected else None
             named[parameter.name] = role or hidden_states_role(parameter.name)
+            if named[parameter.name] is None and not parameter.has_default:
+                named[parameter.name] = rotary_role(parameter.name)
     notes: list[tuple[str, str]] = []
     roles = set(named.values())
     if "hidden_states" not in roles and not {"query", "key", "value"} <= roles:

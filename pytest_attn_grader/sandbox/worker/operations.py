@@ -251,6 +251,8 @@ def _call_each(
 def _argument(item: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Any:
     if "tensor" in item:
         return tensors[item["tensor"]]
+    if "complex" in item:
+        return torch.view_as_complex(tensors[item["complex"]].contiguous())
     if "items" in item:
         return tuple(_argument(each, tensors) for each in item["items"])
     return Config(item["config"]) if "config" in item else item["value"]

@@ -51,6 +51,7 @@ def render_table(figures: Sequence[Figure]) -> str:
 def write_figures(figures: Sequence[Figure], folder: Path) -> None:
     """Write the figures as JSON into a folder."""
     text = json.dumps([asdict(figure) for figure in figures], indent=1)
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / FIGURES_FILE).write_text(text + "\n", encoding="utf-8")
 
 

@@ -1,0 +1,105 @@
+"""Rotary positions that a submission takes as arguments: tables of cos and sin, complex factors, positions.
+
+People shape and name them in many ways; which way a submission means is settled by trial, as other layouts are.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from pytest_attn_grader.sandbox.messages import ComplexTensorRef, LiteralArgument, TensorRef, TupleArgument
+
+# role -> names of parameters, in lower case
+ROTARY_ROLES: dict[str, frozenset[str]] = {
+    "rotary_cos": frozenset({"cos", "freqs_cos", "rope_cos", "cos_table", "cos_cached", "rotary_cos"}),
+    "rotary_sin": frozenset({"sin", "freqs_sin", "rope_sin", "sin_table", "sin_cached", "rotary_sin"}),
+    "rotary_pair": frozenset({"cos_sin", "position_embeddings", "rotary_pos_emb", "rope", "freqs_cos_sin"}),
+    "rotary_complex": frozenset({"freqs_cis", "freqs_complex", "freqs_c"}),
+    "rotary_positions": frozenset({"position_ids", "token_positions", "input_pos", "positions", "pos_ids"}),
+    "rotary_start": frozenset({"start_pos", "start_position", "pos_offset"}),
+}
+
+Width = Literal["half", "halves", "neighbours"]
+Axes = Literal["(seq, width)", "(1, seq, 1, width)", "(1, seq, width)", "(1, 1, seq, width)"]
+_WIDTHS: tuple[Width, ...] = ("half", "halves", "neighbours")
+_AXES: tuple[Axes, ...] = ("(seq, width)", "(1, seq, 1, width)", "(1, seq, width)", "(1, 1, seq, width)")
+
+
+@dataclass(frozen=True)
+class TableStyle:
+    """How tables are passed.
+
+    Args:
+        width: ``half``: one column for each pair; otherwise one for each dimension, with the columns of a pair half a
+            head apart (``halves``) or side by side (``neighbours``).
+        axes: their shape; positions have it without the width.
+        base: of the angles; None passes tables that rotate by nothing.
+    """
+
+    width: Width
+    axes: Axes
+    base: float | None
+
+    def __str__(self) -> str:
+        what = "that rotate by nothing" if self.base is None else f"of base {self.base:g}"
+        columns = "half a head" if self.width == "half" else f"a head, pairs as {self.width}"
+        return f"rotary tables {what} are passed as {self.axes}, {columns} wide"
+
+
+def rotary_role(name: str) -> str | None:
+    """The role of a parameter that takes rotary positions; None for any other."""
+    plain = name.lower().strip("_")
+    return next((role for role, names in ROTARY_ROLES.items() if plain in names), None)
+
+
+def table_styles(roles: Collection[str], base: float | None) -> tuple[TableStyle | None, ...]:
+    """The styles to try for a submission with these roles, the most usual first; only None where it takes no tables."""
+    if not set(ROTARY_ROLES) & set(roles):
+        return (None,)
+    widths = _WIDTHS if {"rotary_cos", "rotary_pair"} & set(roles) else _WIDTHS[:1]
+    return tuple(TableStyle(width, axes, base) for axes, width in itertools.product(_AXES, widths))
+
+
+def make_tables(style: TableStyle, seq_len: int, head_dim: int, dtype: torch.dtype) -> dict[str, Tensor]:
+    """The tensors that rotary arguments refer to, by name."""
+    positions = torch.arange(seq_len)
+    exponents = torch.arange(0, head_dim, 2, dtype=torch.float64) / head_dim
+    angles = positions[:, None] * (0.0 if style.base is None else style.base**-exponents)
+    angles = angles.expand(seq_len, head_dim // 2)
+    factors = torch.stack([angles.cos(), angles.sin()], dim=-1)  # (seq_len, head_dim / 2, 2): complex numbers
+    if style.width == "halves":
+        angles = torch.cat([angles, angles], dim=-1)
+    elif style.width == "neighbours":
+        angles = angles.repeat_interleave(2, dim=-1)
+    before = {"(1, seq, width)": (0,), "(1, 1, seq, width)": (0, 0), "(1, seq, 1, width)": (0, 2)}.get(style.axes, ())
+
+    def shaped(tensor: Tensor) -> Tensor:
+        for axis in before:
+            tensor = tensor.unsqueeze(axis)
+        return tensor.contiguous()
+
+    return {
+        "rotary.cos": shaped(angles.cos().to(dtype)),
+        "rotary.sin": shaped(angles.sin().to(dtype)),
+        "rotary.complex": shaped(factors.float() if dtype != torch.float64 else factors),
+        "rotary.positions": positions if style.axes == "(seq, width)" else positions[None],
+    }
+
+
+def rotary_values() -> dict[str, TensorRef | LiteralArgument | TupleArgument | ComplexTensorRef]:
+    """What is passed for each rotary role."""
+    cos, sin = TensorRef("rotary.cos"), TensorRef("rotary.sin")
+    return {
+        "rotary_cos": cos,
+        "rotary_sin": sin,
+        "rotary_pair": TupleArgument((cos, sin)),
+        "rotary_complex": ComplexTensorRef("rotary.complex"),
+        "rotary_positions": TensorRef("rotary.positions"),
+        "rotary_start": LiteralArgument(0),
+    }
