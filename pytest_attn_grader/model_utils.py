@@ -109,7 +109,7 @@ def replace_attention_mechanism(
             attn_output has the query's shape and dtype, attn_weights is ``(batch, num_heads, query_len, key_len)``.
             With a cache query_len is smaller than key_len, and the queries are the last positions. A function without a
             fourth parameter masks by itself; a parameter with "mask" in its name gets the mask by name.
-            Or an nn.Module with projections of its own, ``forward(hidden_states)`` or
+            Or an nn.Module with its own projections, ``forward(hidden_states)`` or
             ``forward(hidden_states, keep_mask)``, which replaces the attention block as a whole: hidden_states
             ``(batch, seq_len, hidden_size)`` in and out (in BERT the output projection stays). It keeps no cache, so
             the result is set to ``use_cache=False``.

@@ -1,4 +1,4 @@
-"""A folder with a model in it: what has to be there, and whether it is whole. Nothing here loads or runs anything."""
+"""Check a model folder: is everything there, whole, and a language model? Loads no weights and runs no code."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def check_checkpoint(folder: Path, *, remedy: str) -> dict[str, Any]:
-    """Make sure that `folder` holds a whole model that needs no code of its own, and return its configuration.
+    """Make sure that `folder` holds a whole model that needs no code from the folder, and return its configuration.
 
     Args:
         folder: where the files lie.

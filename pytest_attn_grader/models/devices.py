@@ -47,9 +47,9 @@ def available_devices() -> list[str]:
 
 
 def limit_threads(model: torch.nn.Module) -> None:
-    """Compute on one thread when the model is small: a prompt of a few tokens gives a thread nothing to do but wait.
+    """Compute on one thread when the model is small: on a short prompt, more threads only wait.
 
-    A model of `SMALL_PARAMETERS` and more keeps torch's own choice, and so does whoever set ``OMP_NUM_THREADS``.
+    A model of `SMALL_PARAMETERS` and more keeps torch's own choice, and so does a process with ``OMP_NUM_THREADS`` set.
     """
     import torch
 

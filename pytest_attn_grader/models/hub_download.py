@@ -98,7 +98,7 @@ def _environment(request: DownloadRequest, *, progress: bool) -> dict[str, str]:
         "HF_HUB_VERBOSITY": "error",
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "HF_HUB_DISABLE_SYMLINKS_WARNING": "1",
-        # Xet storage has time limits of its own, of minutes; plain HTTP obeys this one and is resumed.
+        # Xet storage has other time limits, of minutes; plain HTTP obeys this one and is resumed.
         "HF_HUB_DISABLE_XET": "1",
         "HF_HUB_ENABLE_HF_TRANSFER": "0",
     }

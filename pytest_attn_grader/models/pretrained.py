@@ -1,4 +1,4 @@
-"""Turn a model folder into a model and a tokenizer: without network, without code from the folder, in silence."""
+"""Load a model and its tokenizer from a folder: no network, no code from the folder, nothing printed."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def load_folder(
         The model, its tokenizer, and the sha256 of its weights (None when they lie in several files).
 
     Raises:
-        ModelSourceError: something is missing, damaged, would need code of its own, or is not a language model.
+        ModelSourceError: something is missing, damaged, needs code from the folder, or is not a language model.
     """
     config = check_checkpoint(folder, remedy=remedy)
     # The checksum of 353 MB takes a quarter of a second to one second. hashlib lets the import of transformers, which
@@ -96,7 +96,7 @@ def _load(folder: Path, auto_class: Any, remedy: str) -> tuple[PreTrainedModel, 
                 output_loading_info=True,
             )
     except Exception as error:
-        # tokenizers raises Exception itself, so nothing narrower would do; and none of it is the student's fault.
+        # tokenizers raises Exception itself, so a narrower class would miss it; none of it is the student's fault.
         lines = str(error).strip().splitlines() or ["no further message"]
         why = f"transformers cannot load {folder}: {type(error).__name__}: {lines[0].rstrip('.')}"
         raise ModelSourceError(why, remedy) from error

@@ -30,7 +30,7 @@ _CACHE_ARGUMENTS = ("past_key_values", "past_key_value", "layer_past")
 
 
 class ReplacedBlock(nn.Module):
-    """Forward of a layer whose attention a module with projections of its own has replaced.
+    """Forward of a layer whose attention a module with its own projections has replaced.
 
     The module is called with hidden states ``(batch, seq_len, hidden_size)`` and, if it has a parameter for it, the
     keep mask ``(batch, 1, seq_len, seq_len)``; it returns the new hidden states, or those and its weights.
@@ -46,7 +46,7 @@ class ReplacedBlock(nn.Module):
         arguments.update(arguments.pop("kwargs", {}))
         if any(arguments.get(name) is not None for name in _CACHE_ARGUMENTS):
             raise PatchingError(
-                f"layer {self.student_layer_idx} was replaced as a whole by a module with projections of its own, "
+                f"layer {self.student_layer_idx} was replaced as a whole by a module with its own projections, "
                 "which keeps no keys and values from call to call: call the model, or generate, with use_cache=False."
             )
         hidden_states = arguments["hidden_states"] if "hidden_states" in arguments else arguments["query"]
@@ -68,7 +68,7 @@ class ReplacedBlock(nn.Module):
             return attn_output, None
         wanted = (batch_size, self.student_num_heads, seq_len, seq_len)
         if attn_weights is None:
-            # NaN, not zeros: nobody knows these weights, and out.attentions must keep one entry a layer.
+            # NaN, not zeros: these weights are unknown, and out.attentions must keep one entry a layer.
             return attn_output, hidden_states.new_full(wanted, torch.nan)
         check_tensor(student, "attn_weights", attn_weights, wanted, "(batch, num_heads, query_len, key_len)")
         return attn_output, attn_weights
@@ -232,16 +232,16 @@ def _asks_interface(module: nn.Module) -> bool:
     return code is not None and "ALL_ATTENTION_FUNCTIONS" in code.co_names
 
 
-def _derived(ours: type[nn.Module], original: type[nn.Module]) -> type[nn.Module]:
-    """A class with our forward that is still an instance of the original; the same one every time."""
-    if (ours, original) not in _derived_classes:
-        name = f"{ours.__name__}{original.__name__}"
-        _derived_classes[ours, original] = type(name, (ours, original), {"__doc__": ours.__doc__})
-    return _derived_classes[ours, original]
+def _derived(patched: type[nn.Module], original: type[nn.Module]) -> type[nn.Module]:
+    """A class with the patched forward that still derives from the original; the same one every time."""
+    if (patched, original) not in _derived_classes:
+        name = f"{patched.__name__}{original.__name__}"
+        _derived_classes[patched, original] = type(name, (patched, original), {"__doc__": patched.__doc__})
+    return _derived_classes[patched, original]
 
 
 def _original_class(cls: type[nn.Module]) -> type[nn.Module]:
-    """transformers' class below ours."""
+    """transformers' class below the derived ones."""
     return next(base for base in cls.__mro__ if issubclass(base, nn.Module) and not issubclass(base, _PATCHED_CLASSES))
 
 

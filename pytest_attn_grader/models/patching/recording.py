@@ -60,7 +60,7 @@ class _RecordingAttention:
         if any(layer.name == self.name for layer in self.layers):
             raise PatchingError(
                 f"{self.name} of this {self.model_type!r} model is several layers in one, so no single layer of it can "
-                "be replaced. Take a model whose layers have weights of their own."
+                "be replaced. Take a model whose layers do not share weights."
             )
         assert self.hidden_states is not None  # the hook runs before
         shape = (query.shape[0], query.shape[1], query.shape[2], query.shape[3])

@@ -1,4 +1,4 @@
-"""Copies of a model that own no tensors: modules are new, every parameter and buffer is the original's."""
+"""Copy a model without its tensors: modules are new, every parameter and buffer is the original's."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _make_eager(module: nn.Module) -> None:
     for attribute in ("_attn_implementation", "attn_implementation"):
         if isinstance(module.__dict__.get(attribute), str):
             setattr(module, attribute, "eager")
-    # ... and gives BERT and DistilBERT a class of their own for SDPA, derived from the eager one.
+    # ... and gives BERT and DistilBERT another class for SDPA, derived from the eager one.
     if "Sdpa" in type(module).__name__:
         module.__class__ = type(module).__mro__[1]
 

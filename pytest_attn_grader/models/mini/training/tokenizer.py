@@ -42,7 +42,7 @@ def train_tokenizer(documents: Iterable[str], *, vocabulary_size: int) -> Tokeni
 
 def encode_documents(tokenizer: Tokenizer, documents: Iterable[str]) -> Iterator[list[int]]:
     """The token ids of each document, each closed by the end-of-text token."""
-    end: int = tokenizer.token_to_id(END_OF_TEXT)  # type: ignore[assignment]  # it is in every vocabulary of ours
+    end: int = tokenizer.token_to_id(END_OF_TEXT)  # type: ignore[assignment]  # every vocabulary here has it
     source = iter(documents)
     while batch := list(itertools.islice(source, ENCODED_AT_ONCE)):
         for encoding in tokenizer.encode_batch(batch):
@@ -54,7 +54,7 @@ def encode_marked_documents(tokenizer: Tokenizer, documents: Iterable[list[Piece
 
     A piece begins with a space or a punctuation mark, where the tokenizer would part the whole text too.
     """
-    end: int = tokenizer.token_to_id(END_OF_TEXT)  # type: ignore[assignment]  # it is in every vocabulary of ours
+    end: int = tokenizer.token_to_id(END_OF_TEXT)  # type: ignore[assignment]  # every vocabulary here has it
     source = iter(documents)
     while batch := list(itertools.islice(source, ENCODED_AT_ONCE)):
         encodings = iter(tokenizer.encode_batch([piece for document in batch for piece, _ in document]))
@@ -82,7 +82,7 @@ def pack_rows(documents: Iterable[list[int]], rows: int, row_len: int) -> NDArra
 def repeat_random_tokens(
     rng: np.random.Generator, rows: int, row_len: int, vocabulary_size: int, *, period: int | None = None
 ) -> NDArray[np.uint16]:
-    """Rows of random tokens of the whole vocabulary that repeat, each with a period of its own unless one is given."""
+    """Rows of random tokens of the whole vocabulary that repeat, each with another period unless one is given."""
     packed = np.empty((rows, row_len), dtype=np.uint16)
     for row in packed:
         own_period = period or int(rng.integers(4, row_len // 2 + 1))

@@ -66,7 +66,7 @@ if TYPE_CHECKING:
 
 STEPS_BETWEEN_CHECKPOINTS = 100
 SENTENCE_ENDS = ".?"
-# Far more documents than any phase reads: each phase starts at seeds of its own.
+# Far more documents than any phase reads: each phase starts at other seeds.
 SEEDS_PER_PHASE = 10_000_000
 
 

@@ -86,7 +86,7 @@ class Writer:
                 return names
 
     def bindings(self, keys: Sequence[str], values: Sequence[str], count: int) -> list[tuple[str, str]]:
-        """Different keys, each with a value of its own: all are held-out pairs in held-out text, none in training."""
+        """Different keys, each with another value: all are held-out pairs in held-out text, none in training."""
         while True:
             pairs: list[tuple[str, str]] = []
             used: set[str] = set()
