@@ -26,8 +26,8 @@ TEMPLATE_FILE = "card_template.md"
 # Why a bar is not met, by the figure's name; a figure that misses its bar and is not here is an error.
 REASONS = {
     "binding right": (
-        "thanking a giver is learnt; where something is, and what is there, is right less often. It takes two steps of "
-        "attention (what is this sentence about, and where was that said before), which came late in training."
+        "it was trained for 2,560 steps, fewer than half of those of `mini`. What is at a place, and what belongs to "
+        "whom, is right less often than what is in a container."
     ),
     "predictions changed by no scale": (
         "the prompts need the token before and the word a sentence is about, each read by a head that puts most of its "
