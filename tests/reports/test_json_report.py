@@ -72,6 +72,14 @@ def test_nan_is_written_as_a_word(tmp_path: Path) -> None:
     assert written == {"worst": "nan", "all": ["inf", {"x": "-inf"}]}
 
 
+def test_a_row_of_numbers_is_one_line_and_strings_stay(tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    evidence = {"matrix": [[1.0, -2e-05], [3, "nan"]], "text": "[\n 1,\n 2\n]", "empty": []}
+    assert json_report.write(report_of(check(evidence=evidence)), NO_JSON_REPORT, settings_for(path))
+    assert read(path)["attn_grader"]["checks"][0]["evidence"] == evidence
+    assert "[1.0, -2e-05]" in path.read_text()
+
+
 def test_any_text_is_written(tmp_path: Path) -> None:
     path = tmp_path / "report.json"
     odd = "naïve 🙂 \x1b[31m \x00 \ud800"
