@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_attn_grader.grading.evidence import format_number
+
 if TYPE_CHECKING:
     from pytest_attn_grader.grading.evidence import Evidence
     from pytest_attn_grader.grading.session import GradingSession
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 
 NEEDS = ("contract.call", "shape[basic]")
 HINT = "the checks of equivalence and masking: the prediction is wrong because the attention is"
+LOWER_LOSS = "a lower loss is no success: an attention that reads later tokens has one"
 
 
 @pytest.mark.attn_check(
@@ -28,8 +31,8 @@ def test_next_token(attn_comparison: Comparison, attn_settings: Settings, attn_e
         divergence <= attn_settings.thresholds["kl_divergence"]
         and agreement >= attn_settings.thresholds["top_k_agreement"],
         expected=f"the reference's prediction after the prompt: {wanted.token!r} with {float(wanted.probability):.1%}",
-        actual=f"{got.token!r} with {float(got.probability):.1%}; {agreement:.0%} of its ten likeliest are the same, "
-        f"KL divergence {divergence:.3g} nats",
+        actual=f"{got.token!r} with {format_number(float(got.probability), '.1%')}; {agreement:.0%} of its ten "
+        f"likeliest are the same, KL divergence {format_number(divergence)} nats",
         hint=HINT,
     )
 
@@ -45,8 +48,10 @@ def test_loss(attn_comparison: Comparison, attn_settings: Settings, attn_evidenc
     attn_evidence.check(
         abs(difference) <= attn_settings.thresholds["loss_difference"],
         expected=f"a loss of {reference:.3f} nats a token on text that the model has not seen",
-        actual=f"{student:.3f} nats a token ({difference:+.3f})",
-        hint=HINT,
+        actual=f"{format_number(student, '.3f')} nats a token, a difference of {format_number(difference, '+.3f')}",
+        hint=HINT
+        if not difference < 0
+        else f"{HINT}; a lower loss is no success: an attention that reads later tokens has one",
     )
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_attn_grader.grading.evidence import format_number
+
 if TYPE_CHECKING:
     from pytest_attn_grader.grading.evidence import Evidence
     from pytest_attn_grader.grading.session import GradingSession
@@ -68,8 +70,8 @@ def _require_alike(scores: Sequence[RelationScore], settings: Settings, evidence
     evidence.check(
         _difference(worst) <= threshold,
         expected=f"{worst.relation} attention within {threshold:g} of the reference's, on the prompt said twice",
-        actual=f"{worst.relation} attention of {student:.2f} instead of {reference:.2f} in layer {worst.layer}, "
-        f"head {worst.head}",
+        actual=f"{worst.relation} attention of {format_number(student, '.2f')} instead of {reference:.2f} in layer "
+        f"{worst.layer}, head {worst.head}",
         hint="the checks of equivalence and masking: they name the cause, this one shows what the model loses",
     )
 

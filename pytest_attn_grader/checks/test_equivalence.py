@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_attn_grader.grading.evidence import format_number
+
 if TYPE_CHECKING:
     from pytest_attn_grader.grading.evidence import Evidence
     from pytest_attn_grader.grading.observation import Observation
@@ -89,7 +91,7 @@ def _judge(observation: Observation, evidence: Evidence) -> None:
     )
     right = output_error <= output_tolerance and weights_error <= weights_tolerance
     off = [
-        f"{name} off by {error:.3g} (allowed: {tolerance:.1g})"
+        f"{name} off by {format_number(error)} (allowed: {tolerance:.1g})"
         for name, error, tolerance in (
             ("weights", weights_error, weights_tolerance),
             ("output", output_error, output_tolerance),

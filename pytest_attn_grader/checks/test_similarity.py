@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import pytest
+
+from pytest_attn_grader.grading.evidence import format_number
 
 if TYPE_CHECKING:
     from pytest_attn_grader.grading.evidence import Evidence
@@ -47,9 +50,12 @@ def test_similarity(
     values = {(head.layer, head.head): getattr(head, metric) for head in heads}
     numbers = {place: float(value) for place, value in values.items()}
     threshold = attn_settings.thresholds[metric]
-    worst_place = (min if larger_is_better else max)(
-        numbers, key=lambda place: numbers[place] if larger_is_better else abs(numbers[place])
-    )
+
+    def distance(place: tuple[int, int]) -> float:
+        number = numbers[place]
+        return math.inf if math.isnan(number) else -number if larger_is_better else abs(number)
+
+    worst_place = max(numbers, key=distance)
     worst = numbers[worst_place]
     attn_evidence.record(
         worst=worst, mean=sum(numbers.values()) / len(numbers), threshold=threshold, head=worst_place[1]
@@ -58,6 +64,6 @@ def test_similarity(
     attn_evidence.check(
         good,
         expected=f"{metric.replace('_', ' ')} {'at least' if larger_is_better else 'at most'} {threshold:g}: {meaning}",
-        actual=f"{worst:.4g} in layer {worst_place[0]}, head {worst_place[1]}",
+        actual=f"{format_number(worst, '.4g')} in layer {worst_place[0]}, head {worst_place[1]}",
         hint="the checks of equivalence and masking: they name the cause, this one shows the size",
     )

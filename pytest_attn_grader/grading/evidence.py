@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import NoReturn
 
@@ -29,6 +30,11 @@ class CheckFailed(AssertionError):
 
 class NotApplicable(Exception):
     """The check has nothing to ask of this submission; it costs no points and gives none."""
+
+
+def format_number(value: float, spec: str = ".3g") -> str:
+    """Format a number for a message; a dash with the reason stands for one that does not exist."""
+    return format(value, spec) if math.isfinite(value) else "– (NaN or infinite)"  # noqa: RUF001  # as in print
 
 
 class Evidence:

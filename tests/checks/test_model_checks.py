@@ -39,7 +39,7 @@ def test_behaviour_of_a_wrong_attention(line: dict[str, str], ask: Ask) -> None:
 
 
 def test_a_prediction_that_is_not_a_number(ask: Ask) -> None:
-    assert "with nan%" in (ask(behaviour.test_next_token, **NAN) or "")
+    assert "NaN or infinite" in (ask(behaviour.test_next_token, **NAN) or "")
 
 
 def test_the_budget(ask: Ask) -> None:

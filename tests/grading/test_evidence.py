@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_attn_grader.errors import SubmissionError
-from pytest_attn_grader.grading.evidence import CheckFailed, Evidence, NotApplicable
+from pytest_attn_grader.grading.evidence import CheckFailed, Evidence, NotApplicable, format_number
 from pytest_attn_grader.results.report import CheckResult
 from pytest_attn_grader.results.submission import Failure
 
@@ -112,3 +112,10 @@ def test_not_applicable() -> None:
     with pytest.raises(NotApplicable, match=r"^no dropout parameter$"):
         Evidence().not_applicable("no dropout parameter")
     assert not issubclass(NotApplicable, CheckFailed)
+
+
+def test_a_number_that_does_not_exist_is_a_dash_with_a_reason() -> None:
+    assert format_number(0.12345) == "0.123"
+    assert format_number(-0.5, "+.1f") == "-0.5"
+    for value in (float("nan"), float("inf")):
+        assert "NaN or infinite" in format_number(value)

@@ -28,7 +28,7 @@ _CODE = re.compile(r"\n\nBad:\n(?P<bad>.*)\nGood:\n(?P<good>.*)\Z", re.DOTALL)
 
 
 @dataclass(frozen=True)
-class Cell:
+class MapCell:
     """One weight of a map: its text, the strength of its colour (0 to 1), and the class of its colour."""
 
     text: str
@@ -130,7 +130,7 @@ def _dedent(code: str) -> str:
     return "\n".join(line[margin:] for line in lines)
 
 
-def _maps(measured: Measurement) -> list[tuple[str, list[list[Cell]]]]:
+def _maps(measured: Measurement) -> list[tuple[str, list[list[MapCell]]]]:
     """Return both maps and their difference, ready to be drawn."""
     if measured.head is None:
         return []
@@ -146,14 +146,14 @@ def _maps(measured: Measurement) -> list[tuple[str, list[list[Cell]]]]:
     ]
 
 
-def _cells(matrix: Matrix | list[list[float]], *, signed: bool = False) -> list[list[Cell]]:
+def _cells(matrix: Matrix | list[list[float]], *, signed: bool = False) -> list[list[MapCell]]:
     return [[_cell(float(weight), signed=signed) for weight in row] for row in matrix]
 
 
-def _cell(weight: float, *, signed: bool) -> Cell:
+def _cell(weight: float, *, signed: bool) -> MapCell:
     if not math.isfinite(weight):
-        return Cell(formatting.DASH, 0.0, "broken")
+        return MapCell(formatting.DASH, 0.0, "broken")
     strength = min(abs(weight), 1.0)
     text = f"{weight:.2f}".replace("0.", ".", 1) if strength >= 0.005 else ""
     kinds: Any = [name for name, holds in (("strong", strength > 0.6), ("less", signed and weight < 0)) if holds]
-    return Cell(text, round(strength, 3), " ".join(kinds))
+    return MapCell(text, round(strength, 3), " ".join(kinds))
