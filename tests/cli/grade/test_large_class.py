@@ -48,7 +48,7 @@ class Watched:
     def held_bytes(self) -> int:
         """What those processes hold that go on from one submission to the next, theirs alone."""
         driver = psutil.Process(self._process.pid)
-        lasting = [each for each in driver.children() if "classroom.warm" in " ".join(each.cmdline())]
+        lasting = [each for each in driver.children() if "cli.grade.fork_server" in " ".join(each.cmdline())]
         return sum(each.memory_full_info().uss for each in (driver, *lasting))
 
     def end(self, number: signal.Signals | None = None) -> tuple[int, str]:
