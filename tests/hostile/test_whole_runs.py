@@ -68,6 +68,14 @@ def test_neither_verdict_nor_exit_code_can_be_changed(warm: Warm) -> None:
 
 
 @pytest.mark.slow
+def test_a_submission_that_is_imported_once_only_has_failed(warm: Warm) -> None:
+    """The diagnosis imports it again: that this fails is the submission's fault, and no reason to grade nothing."""
+    once = "import pathlib\nif pathlib.Path('mark').exists():\n    raise OSError\npathlib.Path('mark').touch()\n"
+    run = warm.grade(once + REFERENCE.replace(" / math.sqrt(query.size(-1))", ""), "--attn-sandbox=process")
+    assert (run.exit_code, run.verdict) == (1, "failed"), run.text
+
+
+@pytest.mark.slow
 def test_a_sandbox_that_cannot_be_had_grades_nothing(warm: Warm, tmp_path: Path) -> None:
     """Without bubblewrap on the path; nothing of the submission is run, and it loses no points."""
     without = os.pathsep.join(
