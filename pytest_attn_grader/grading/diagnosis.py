@@ -14,6 +14,7 @@ from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.misconceptions.diagnose import diagnose
 from pytest_attn_grader.misconceptions.mismatches import PredictionCache
 from pytest_attn_grader.submission.function_attention import RANKS, FunctionAttention
+from pytest_attn_grader.submission.return_values import SWAP_REMEDY
 from pytest_attn_grader.submission.target import read_sources
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def unfitted_attention(student: Student, contract: Contract, failure: Failure) -
     Returns:
         None when calling it again would only fail in the same way or take the same time.
     """
-    if contract.kind != "function" or failure.name in _FATAL_FAILURES:
+    if contract.kind != "function" or failure.name in _FATAL_FAILURES or failure.remedy == SWAP_REMEDY:
         return None
     return FunctionAttention(student, contract, RANKS[0])
 

@@ -45,12 +45,16 @@ class LiteralArgument:
 
 @dataclass(frozen=True)
 class ConfigObject:
-    """An argument that answers to these names, as attributes and as keys: a stand-in for a configuration class."""
+    """An argument that answers to these names, as attributes and as keys: a stand-in for a configuration class.
+
+    `class_name` is the submission's own configuration class, whose other attributes it answers to as well.
+    """
 
     values: Mapping[str, float | str | bool | None]
+    class_name: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        return {"config": dict(self.values)}
+        return {"config": dict(self.values), "class": self.class_name}
 
 
 @dataclass(frozen=True)
@@ -202,6 +206,7 @@ class Parameter:
     kind: str
     has_default: bool
     default: str | None = None
+    annotation: str | None = None
 
     @property
     def takes_position(self) -> bool:
@@ -217,6 +222,7 @@ class Candidate:
     """Something in the submission that could be what is to be graded.
 
     `parameters` are those of the call, of a class those of its constructor; then `forward_parameters` has the others.
+    `uses` are the names that its code refers to; `fields` the attributes of a class that is no module.
     """
 
     name: str
@@ -225,6 +231,8 @@ class Candidate:
     line: int | None = None
     file: str | None = None
     forward_parameters: tuple[Parameter, ...] = ()
+    uses: frozenset[str] = frozenset()
+    fields: tuple[str, ...] = ()
 
     @property
     def is_module(self) -> bool:

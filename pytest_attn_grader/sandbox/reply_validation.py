@@ -144,6 +144,8 @@ def _read_candidate(data: Any) -> Candidate:
         line=None if line is None else _typed(line, int),
         file=_optional_text(data["file"]),
         forward_parameters=_read_signature(data["forward_parameters"]) if "forward_parameters" in data else (),
+        uses=frozenset(_typed(name, str) for name in _items(data.get("uses", []))),
+        fields=tuple(_typed(name, str) for name in _items(data.get("fields", []))),
     )
 
 
@@ -157,6 +159,7 @@ def _read_signature(parameters: Any) -> tuple[Parameter, ...]:
             kind=_typed(each["kind"], str),
             has_default=_typed(each["has_default"], bool),
             default=_optional_text(each["default"]),
+            annotation=_optional_text(each.get("annotation")),
         )
         for each in _items(parameters)
     )

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 PROMPT_EXAMPLE = "The cat sat on the mat"
 SANDBOX_TIERS = ("auto", "bwrap", "process", "none")
 REQUIRED_TIERS = ("bwrap", "process")
+MASK_CONVENTIONS = ("auto", "keep", "additive", "blocked")
 HINT_LEVELS = ("none", "nudge", "explain", "fix")
 ALL_LAYERS = "all"
 FORMAT_NAMES = ("gradescope", "github", "github-annotations", "classroom", "prairielearn", "exercism")
@@ -111,6 +112,14 @@ OPTIONS: tuple[Option, ...] = (
     Option("timeout", "time limit of one call of the student's code", "10", "SECONDS"),
     Option("seed", "seed of the random inputs; a new one is drawn for each run by default, and reported", None, "N"),
     Option("sandbox", "sandbox for the student's code: auto, bwrap, process or none", "auto", "TIER", SANDBOX_TIERS),
+    Option(
+        "mask",
+        "what a mask means: keep (True = may attend), additive (0 and very negative), blocked (True = may not); auto "
+        "takes what the file says, else keep, else additive where that is right",
+        "auto",
+        "CONVENTION",
+        MASK_CONVENTIONS,
+    ),
     Option(
         "require_sandbox",
         "refuse to grade in a weaker sandbox than this",

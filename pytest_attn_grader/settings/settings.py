@@ -51,6 +51,7 @@ class Settings:
     seed: int = 0
     sandbox: str = "auto"
     require_sandbox: str | None = None
+    mask: str = "auto"
     hints: str = "explain"
     title: str | None = None
     points: Mapping[str, float] = field(default_factory=lambda: DEFAULT_POINTS)
@@ -77,6 +78,7 @@ class Settings:
             "timeout_seconds": self.timeout_seconds,
             "sandbox": self.sandbox,
             "require_sandbox": self.require_sandbox,
+            "mask": self.mask,
             "hints": self.hints,
             "title": self.title,
             "points": dict(self.points),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from pytest_attn_grader.attention.probes import SPEC_BY_NAME, build_probe, without_gradients
 from pytest_attn_grader.attention.reference import causal_keep_mask
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.results.submission import Adaptation
@@ -17,12 +18,11 @@ from pytest_attn_grader.submission.constructor import Sizes, arguments_for, is_r
 from pytest_attn_grader.submission.contract import Contract
 from pytest_attn_grader.submission.function_attention import fit_function
 from pytest_attn_grader.submission.head_adapter import CallStats
+from pytest_attn_grader.submission.length_attention import fit_length_function
+from pytest_attn_grader.submission.masks import MASK_SHAPES, PADDING, PER_HEAD
 from pytest_attn_grader.submission.module_attention import ModuleAttention
 from pytest_attn_grader.submission.projected import InstanceSizes
 from pytest_attn_grader.submission.projected_student import (
-    BATCH_1,
-    MASK_STYLES,
-    PADDING,
     CallConventions,
     ProjectedStudent,
 )
@@ -30,6 +30,13 @@ from pytest_attn_grader.submission.projections.layouts import DEFAULT_LAYOUT, la
 from pytest_attn_grader.submission.rotary import BASE, Attend, find_rotation
 from pytest_attn_grader.submission.rotary_arguments import TableStyle, table_styles
 from pytest_attn_grader.submission.student_attention import StudentAttention
+from pytest_attn_grader.submission.trials import (
+    adds_its_mask,
+    contract_variants,
+    is_right,
+    is_right_on,
+    with_variant_note,
+)
 
 if TYPE_CHECKING:
     from pytest_attn_grader.submission.student import Student
@@ -43,13 +50,74 @@ _SAME = 1e-3
 def fit(student: Student, contract: Contract, *, seed: int, rotary_base: float | None = BASE) -> StudentAttention:
     """The submission as an attention on query, key and value.
 
+    Where neither the file nor an option settles the mask, and the boolean keep mask does not give the reference's
+    numbers, a mask of ones and zeros and an additive one are tried: one of them is accepted when the numbers are right.
+
     Args:
         rotary_base: base of the graded model's rotary positions; None when it has none.
 
     Raises:
-        SubmissionError: it gives no answer in any of the ways that were tried; the failure is that of the usual one. Or
+        SubmissionError: it gives no answer in any of the ways that were tried; the failure is that of the first one. Or
             it rotates by positions and the model does not.
     """
+    answered: StudentAttention | None = None
+    first_failure: SubmissionError | None = None
+    contract = _without_lengths(contract)
+    for variant in contract_variants(contract):
+        try:
+            attention = (
+                answered.with_contract(variant)
+                if answered
+                else _fit(student, variant, seed=seed, rotary_base=rotary_base)
+            )
+        except SubmissionError as failure:
+            if failure.name not in {"raised", "malformed-reply"}:
+                raise
+            first_failure = first_failure or failure
+            continue
+        if variant is contract:
+            if not contract.is_mask_settled and is_right(attention, seed):
+                return attention
+            answered = attention
+        elif is_right(attention, seed) and (variant.mask_convention != "additive" or adds_its_mask(attention, seed)):
+            return with_variant_note(attention)
+    if answered is not None:
+        _require_no_norms(answered, seed)
+        return answered
+    assert first_failure is not None  # there is at least one variant
+    raise first_failure
+
+
+def _require_no_norms(attention: StudentAttention, seed: int) -> None:
+    """Say so when normalisation layers are what makes a module differ: a model's attention has no place for them."""
+    if not isinstance(attention, ModuleAttention) or attention.contract.kind != "module":
+        return
+    # Without padding, as it may mask by itself.
+    probe = without_gradients(build_probe(SPEC_BY_NAME["unpadded"], seed=seed))
+    if is_right_on(attention, probe):
+        return
+    others = attention.oracle.shape_for(*_TRIAL_SIZES).found.others
+    norms = [name for name in others if "norm" in name.lower() or ".ln" in f".{name.lower()}"]
+    if norms:
+        raise SubmissionError(
+            "no-target",
+            f"{attention.contract.candidate.name} has parameters that the model's attention does not have: "
+            f"{', '.join(norms)}. With them its output differs from the attention of the formula.",
+            remedy="Leave the normalisation of query and key out, or make it an option that is off by default.",
+        )
+
+
+def _without_lengths(contract: Contract) -> Contract:
+    """Lengths are passed where queries and keys are separate; a text of its own keeps the parameter at its default."""
+    takes_lengths = {"query", "key", "value"} <= contract.roles and "mask" not in contract.roles
+    if "valid_lens" not in contract.roles or takes_lengths:
+        return contract
+    return contract.without_role("valid_lens")
+
+
+def _fit(student: Student, contract: Contract, *, seed: int, rotary_base: float | None) -> StudentAttention:
+    if contract.kind == "function" and "valid_lens" in contract.roles:
+        return fit_length_function(student, contract)
     if contract.kind == "function":
         return fit_function(student, contract, seed=seed)
     if contract.kind == "module" and {"query", "key", "value"} <= contract.roles:
@@ -117,17 +185,17 @@ def fit_hidden_states(
 def _conventions(
     contract: Contract, shape: InstanceSizes, tables: Sequence[TableStyle | None]
 ) -> Iterator[CallConventions]:
-    styles: tuple[str, ...] = MASK_STYLES
+    mask_shapes: tuple[str, ...] = MASK_SHAPES
     if contract.mask_convention == "none":
-        styles = (BATCH_1,)
+        mask_shapes = (PER_HEAD,)
     elif "mask" not in contract.roles:
-        styles = (PADDING,)
+        mask_shapes = (PADDING,)
     layouts = list(layouts_for(shape.found))
-    for style, layout, table in itertools.product(styles, layouts, tables):
-        yield CallConventions(layout, style, tables=table)
+    for mask_shape, layout, table in itertools.product(mask_shapes, layouts, tables):
+        yield CallConventions(layout, mask_shape, tables=table)
     for layout, table in itertools.product(layouts, tables):
         if not layout.sequence_first:
-            yield CallConventions(layout, BATCH_1, one_at_a_time=True, tables=table)
+            yield CallConventions(layout, PER_HEAD, one_at_a_time=True, tables=table)
 
 
 def _returns_the_value(attention: ModuleAttention, seed: int) -> bool:
@@ -220,8 +288,8 @@ def _with_notes(attention: ModuleAttention, shape: InstanceSizes) -> ModuleAtten
         notes.append(Adaptation(name="rotary", why=str(conventions.rotation)))
     if conventions.layout != DEFAULT_LAYOUT:
         notes.append(Adaptation(name="layout", why=str(conventions.layout)))
-    if contract.mask_convention != "none" and conventions.mask_style != BATCH_1:
-        notes.append(Adaptation(name="mask-shape", why=f"the mask is passed as {conventions.mask_style}"))
+    if contract.mask_convention != "none" and conventions.mask_shape != PER_HEAD:
+        notes.append(Adaptation(name="mask-shape", why=f"the mask is passed as {conventions.mask_shape}"))
     if conventions.one_at_a_time:
         notes.append(Adaptation(name="one-at-a-time", why="called with (seq, features), an example at a time"))
     if shape.num_heads == 1:

@@ -2,150 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.results.base import EvidenceValue
-from pytest_attn_grader.sandbox.messages import Candidate, ConfigObject, LiteralArgument
-from pytest_attn_grader.submission.parameter_names import is_dropout
+from pytest_attn_grader.sandbox.messages import Candidate, ConfigObject, LiteralArgument, Parameter
+from pytest_attn_grader.submission.size_names import (
+    DROPOUT_NAMES,
+    OTHER_VALUES,
+    SIZE_NAMES,
+    guess_role_of_size,
+    is_flag,
+    role_of_size,
+)
 
-_NAMES: dict[str, frozenset[str]] = {
-    "width": frozenset(
-        [
-            "d_model",
-            "dmodel",
-            "model_dim",
-            "dim_model",
-            "embed_dim",
-            "emb_dim",
-            "embedding_dim",
-            "embed_size",
-            "emb_size",
-            "embedding_size",
-            "n_embd",
-            "n_embed",
-            "d_embed",
-            "hidden_size",
-            "hidden_dim",
-            "hidden",
-            "dim",
-            "d_in",
-            "in_features",
-            "in_dim",
-            "input_dim",
-            "dim_in",
-            "in_channels",
-            "channels",
-            "d_hidden",
-            "c",
-            "d",
-            "emb",
-            "width",
-            "features",
-            "n_state",
-            "model_size",
-            "feature_dim",
-            "embed",
-            "n_emb",
-            "token_dim",
-            "num_hiddens",
-        ]
-    ),
-    "out": frozenset(
-        ["d_out", "out_features", "out_dim", "output_dim", "dim_out", "output_size", "proj_dim", "d_proj"]
-    ),
-    "heads": frozenset(
-        [
-            "num_heads",
-            "n_head",
-            "n_heads",
-            "heads",
-            "h",
-            "nhead",
-            "nheads",
-            "num_attention_heads",
-            "nb_heads",
-            "num_head",
-            "n_h",
-            "number_of_heads",
-        ]
-    ),
-    "head_dim": frozenset(
-        [
-            "head_dim",
-            "d_head",
-            "dim_head",
-            "head_size",
-            "d_k",
-            "d_v",
-            "d_q",
-            "dk",
-            "dv",
-            "dq",
-            "dim_k",
-            "dim_v",
-            "dim_q",
-            "key_dim",
-            "value_dim",
-            "query_dim",
-            "qk_dim",
-            "k_dim",
-            "v_dim",
-            "q_dim",
-            "depth",
-            "size_per_head",
-            "key_size",
-            "query_size",
-            "value_size",
-        ]
-    ),
-    "context": frozenset(
-        [
-            "context_length",
-            "block_size",
-            "max_len",
-            "max_seq_len",
-            "max_seq_length",
-            "max_length",
-            "ctx_len",
-            "n_ctx",
-            "seq_len",
-            "sequence_length",
-            "context_size",
-            "max_position_embeddings",
-            "n_positions",
-            "max_positions",
-            "context",
-            "max_tokens",
-            "max_context",
-            "t",
-        ]
-    ),
-    "bias": frozenset(
-        ["bias", "qkv_bias", "use_bias", "attn_bias", "add_bias", "has_bias", "proj_bias", "out_bias", "attention_bias"]
-    ),
-    "causal": frozenset(["causal", "is_causal", "use_causal_mask", "autoregressive", "masked"]),
-    "batch_first": frozenset({"batch_first"}),
-    "key_value_heads": frozenset(["num_key_value_heads", "n_kv_heads", "num_kv_heads"]),
-    "layer": frozenset(["layer_idx", "layer_id", "layer"]),
-    "temperature": frozenset({"temperature", "temp", "sqrt_d_k"}),
-    "config": frozenset(
-        [
-            "config",
-            "cfg",
-            "conf",
-            "args",
-            "hparams",
-            "hps",
-            "params",
-            "model_args",
-            "configuration",
-            "opts",
-            "options",
-            "settings",
-        ]
-    ),
-}
+_CONFIG_ENDINGS = ("config", "cfg", "args", "params", "options", "settings")
 SIZE_ROLES = frozenset({"width", "out", "heads", "head_dim", "temperature", "config"})
 
 
@@ -188,36 +60,65 @@ def _shown(argument: LiteralArgument | ConfigObject) -> str:
     return "config" if isinstance(argument, ConfigObject) else repr(argument.value)
 
 
-def role_of_size(name: str) -> str | None:
-    """Which size a constructor's parameter asks for, by its name."""
-    plain = name.lower().strip("_")
-    if is_dropout(plain):
-        return "dropout"
-    return next((role for role, names in _NAMES.items() if plain in names), None)
-
-
 def roles_of(candidate: Candidate) -> frozenset[str]:
     """The sizes that a constructor lets its caller choose."""
-    return frozenset(role for each in candidate.parameters if (role := role_of_size(each.name)) is not None)
+    return frozenset(role for _, role in _assign(candidate) if role is not None)
 
 
 def is_resizable(candidate: Candidate) -> bool:
     """Whether a module of any size can be made; else it has the size that its constructor gives it."""
-    return candidate.kind == "module-class" and bool(roles_of(candidate) & SIZE_ROLES or _unnamed_config(candidate))
+    return candidate.kind == "module-class" and bool(roles_of(candidate) & SIZE_ROLES)
 
 
 def splits_heads(candidate: Candidate) -> bool:
-    """Whether the constructor is told a number of heads; else the module is taken for a single head."""
-    roles = roles_of(candidate)
-    return bool(roles & {"heads", "config"}) or _unnamed_config(candidate) is not None
+    """Whether the constructor takes a number of heads; else the module is taken for a single head."""
+    return bool(roles_of(candidate) & {"heads", "config"})
 
 
-def _unnamed_config(candidate: Candidate) -> str | None:
-    """A single required parameter of no known name may be a config object."""
+def takes_dropout(candidate: Candidate) -> bool:
+    """Whether the constructor takes a probability of dropout."""
+    return any(role == "dropout" for _, role in _assign(candidate))
+
+
+def _assign(candidate: Candidate) -> list[tuple[Parameter, str | None]]:
+    """Every parameter that the grader fills, with the size that it gets; None where nothing is known of it."""
+    named = {each.name: role_of_size(each.name) for each in candidate.parameters}
+    has_width = "width" in named.values()
     required = [each for each in candidate.parameters if not each.has_default and not each.kind.startswith("var-")]
-    if len(required) == 1 and role_of_size(required[0].name) is None:
-        return required[0].name
-    return None
+    found: list[tuple[Parameter, str | None]] = []
+    for parameter in candidate.parameters:
+        role = named[parameter.name]
+        if role == "either":
+            role = "width" if has_width else "head_dim"
+        if parameter.kind.startswith("var-") or (parameter.has_default and _keeps_default(parameter, role)):
+            continue
+        if role is None:
+            role = _guess_role(parameter, is_only_one=len(required) == 1)
+        found.append((parameter, role))
+    return found
+
+
+def _keeps_default(parameter: Parameter, role: str | None) -> bool:
+    """An argument keeps its default unless a size, a dropout or a switch of the attention is settled by it.
+
+    None means "work it out" or "without it", and a temperature is 1 where nothing is to be changed.
+    """
+    if role in {None, "temperature", "layer", "device", "dtype"} or parameter.default == "None":
+        return True
+    return role == "causal" and parameter.default not in {"True", "False"}
+
+
+def _guess_role(parameter: Parameter, *, is_only_one: bool) -> str | None:
+    """What a required parameter of no known name is given: by its annotation, or by the words in its name."""
+    annotation = parameter.annotation or ""
+    if annotation == "bool" or is_flag(parameter.name):
+        return "flag"
+    if annotation.rstrip("'\"").lower().endswith(_CONFIG_ENDINGS):
+        return "config"
+    guessed = guess_role_of_size(parameter.name)
+    if guessed is not None and annotation in {"", "int"}:
+        return guessed
+    return "config" if is_only_one and annotation not in {"int", "float", "str"} else None
 
 
 def arguments_for(candidate: Candidate, sizes: Sizes) -> Arguments:
@@ -227,32 +128,22 @@ def arguments_for(candidate: Candidate, sizes: Sizes) -> Arguments:
         SubmissionError: `no-target`, it asks for something the grader has no value for; the message names it.
     """
     values = {
-        "width": sizes.width,
-        "out": sizes.num_heads * sizes.head_dim,
-        "heads": sizes.num_heads,
-        "key_value_heads": sizes.num_heads,
-        "head_dim": sizes.head_dim,
-        "context": sizes.context_tokens,
+        **_plain_values(sizes),
         "dropout": sizes.dropout_p,
-        "bias": True,
-        "causal": True,
-        "batch_first": True,
-        "layer": 0,
-        # What scores are divided by.
+        "flag": False,
+        "device": "cpu",
+        "dtype": None,
         "temperature": sizes.head_dim**0.5,
     }
     filled: dict[str, LiteralArgument | ConfigObject] = {}
     unknown = []
-    for parameter in candidate.parameters:
-        role = role_of_size(parameter.name)
-        if parameter.kind.startswith("var-"):
-            continue
-        if role == "config" or parameter.name == _unnamed_config(candidate):
-            filled[parameter.name] = config_object(sizes)
-        elif role is not None and not _left_alone(role, parameter.has_default, parameter.default):
-            filled[parameter.name] = LiteralArgument(values[role])
-        elif role is None and not parameter.has_default:
+    for parameter, role in _assign(candidate):
+        if role is None:
             unknown.append(parameter.name)
+        elif role == "config":
+            filled[parameter.name] = config_object(sizes, _class_name(parameter))
+        else:
+            filled[parameter.name] = LiteralArgument(values[role])
     if unknown:
         raise SubmissionError(
             "no-target",
@@ -265,16 +156,14 @@ def arguments_for(candidate: Candidate, sizes: Sizes) -> Arguments:
     return Arguments(filled)
 
 
-def _left_alone(role: str, has_default: bool, default: str | None) -> bool:
-    """A default of None means "work it out yourself" (head_dim=None); one of 1 for a temperature, "change nothing"."""
-    by_itself = {"head_dim", "out", "key_value_heads", "layer"}
-    return has_default and (role == "temperature" or (default == "None" and role in by_itself))
+def _class_name(parameter: Parameter) -> str | None:
+    """The class that an annotation names: `Config`, `"Config"`, `Optional[Config]`, `Config | None`."""
+    words = re.findall(r"[A-Za-z_]\w*", parameter.annotation or "")
+    return next((word for word in words if word not in {"Optional", "Union", "None", "typing", "Any"}), None)
 
 
-def config_object(sizes: Sizes) -> ConfigObject:
-    """Answers to every name that is known here."""
-    known: dict[str, float | str | bool | None] = {}
-    values: dict[str, float | bool] = {
+def _plain_values(sizes: Sizes) -> dict[str, float | bool]:
+    return {
         "width": sizes.width,
         "out": sizes.num_heads * sizes.head_dim,
         "heads": sizes.num_heads,
@@ -286,12 +175,13 @@ def config_object(sizes: Sizes) -> ConfigObject:
         "batch_first": True,
         "layer": 0,
     }
-    for role, value in values.items():
-        known |= dict.fromkeys(sorted(_NAMES[role]), value)
-    dropouts = (
-        "dropout attn_pdrop resid_pdrop embd_pdrop attn_dropout resid_dropout attention_dropout dropout_p drop_rate "
-    )
-    dropouts += "dropout_rate attention_probs_dropout_prob hidden_dropout_prob drop p_drop pdrop residual_dropout"
-    known |= dict.fromkeys(dropouts.split(), sizes.dropout_p)
-    known |= {"vocab_size": 256, "n_layer": 1, "num_layers": 1, "n_layers": 1, "flash": False, "device": "cpu"}
-    return ConfigObject(known)
+
+
+def config_object(sizes: Sizes, class_name: str | None = None) -> ConfigObject:
+    """A configuration object that answers to every name in the table; `class_name` is the submission's own class."""
+    known: dict[str, float | str | bool | None] = dict(OTHER_VALUES)
+    for role, value in _plain_values(sizes).items():
+        known |= dict.fromkeys(SIZE_NAMES[role], value)
+    known |= dict.fromkeys(SIZE_NAMES["either"], sizes.head_dim)
+    known |= dict.fromkeys(DROPOUT_NAMES, sizes.dropout_p)
+    return ConfigObject(known, class_name)

@@ -9,10 +9,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from pytest_attn_grader.errors import SubmissionError, UngradableError, UsageError
+from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.sandbox.messages import Candidate, Parameter
-from pytest_attn_grader.submission.parameter_names import is_dropout, is_projected, looks_like_attention
-from pytest_attn_grader.submission.signatures import Notes, Slot, assign_hidden_states_roles, assign_roles, unfilled
+from pytest_attn_grader.submission.constructor import takes_dropout
+from pytest_attn_grader.submission.parameter_names import ROTARY, is_projected
+from pytest_attn_grader.submission.signatures import (
+    MASK_ROLES,
+    Notes,
+    Slot,
+    assign_hidden_states_roles,
+    assign_roles,
+    unfilled,
+)
 
 __all__ = [
     "Candidate",
@@ -20,20 +28,17 @@ __all__ = [
     "Kind",
     "Parameter",
     "Slot",
-    "choose_candidate",
-    "choice_note",
     "resolve_contract",
 ]
 
 Kind = Literal["function", "projected-function", "module"]
 
-# With helpers beside it, the name that the contract gives decides.
-CONTRACT_NAME = "attention"
 CONTRACT_TEXT = "attention(query, key, value, mask=None) -> attn_output or (attn_output, attn_weights)"
 PROJECTED_TEXT = "self_attention(x, w_q, w_k, w_v, mask=None) -> attn_output"
 MODULE_TEXT = "a torch.nn.Module with forward(x, mask=None) or forward(query, key, value, mask=None)"
 
 MASK_CONVENTIONS = ("keep", "additive", "blocked", "none")
+AUTO_MASK = "auto"
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,8 @@ class Contract:
         kind: "function" takes query, key and value; "projected-function" and "module" take hidden states.
         slots: in the order of the signature; positional ones first.
         mask_convention: "keep" (bool, True = may attend), "additive", "blocked", or "none" when it masks by itself.
+        is_mask_settled: whether the file or an option says so; else others may be tried.
+        is_mask_numeric: whether its mask holds 1 and 0 instead of True and False.
     """
 
     candidate: Candidate
@@ -51,15 +58,30 @@ class Contract:
     mask_convention: str
     notes: Notes = ()
     kind: Kind = "function"
+    is_mask_settled: bool = True
+    is_mask_numeric: bool = False
 
     @property
     def roles(self) -> frozenset[str]:
         return frozenset(slot.role for slot in self.slots)
 
+    def without_role(self, role: str) -> Contract:
+        """The same with the parameter of this role at its default; what comes after it is passed by name."""
+        slots = tuple(
+            replace(slot, by_position=False) if index > self._place(role) else slot
+            for index, slot in enumerate(self.slots)
+            if slot.role != role
+        )
+        masks = {slot.role for slot in slots} & MASK_ROLES
+        return replace(self, slots=slots, mask_convention=self.mask_convention if masks else "none")
+
+    def _place(self, role: str) -> int:
+        return next((index for index, slot in enumerate(self.slots) if slot.role == role), len(self.slots))
+
     @property
     def takes_dropout(self) -> bool:
         if self.candidate.kind == "module-class":
-            return any(is_dropout(parameter.name) for parameter in self.candidate.parameters)
+            return takes_dropout(self.candidate)
         return "dropout_p" in self.roles
 
     @property
@@ -80,73 +102,14 @@ class Contract:
         return 0.0
 
 
-def choose_candidate(candidates: Sequence[Candidate], wanted: str | None, typed: str) -> Candidate:
-    """The one thing to grade.
-
-    Raises:
-        SubmissionError: `no-target`, nothing in the submission can be called as the contract says.
-        UsageError: several can; the user has to choose.
-        UngradableError: what was found is of a kind this version does not grade.
-    """
-    if wanted is not None:
-        chosen = next((candidate for candidate in candidates if candidate.name == wanted), None)
-        if chosen is None:
-            raise SubmissionError(
-                "no-target",
-                f"{typed}: {wanted!r} is there, but it is nothing that can be called.",
-                remedy=f"Define it as a function: {CONTRACT_TEXT}",
-            )
-        return _require_gradable(chosen)
-    fitting = [candidate for candidate in candidates if not candidate.is_module and _problem(candidate) is None]
-    if not fitting:
-        modules = [candidate for candidate in candidates if candidate.is_module and _problem(candidate) is None]
-        # Files hold feed-forward layers and whole models beside the attention, and all of them take hidden states.
-        fitting = [candidate for candidate in modules if looks_like_attention(candidate.name)] or modules
-    named = [candidate for candidate in fitting if candidate.name == CONTRACT_NAME]
-    if len(fitting) == 1 or named:
-        return (named or fitting)[0]
-    if fitting:
-        names = ", ".join(candidate.signature for candidate in fitting)
-        what = "modules" if fitting[0].is_module else "functions"
-        raise UsageError(
-            f"--attn-student={typed}: {len(fitting)} {what} could be meant: {names}. "
-            f"Choose one: --attn-student={typed}:{fitting[0].name}"
-        )
-    if candidates and all(candidate.kind == "class" for candidate in candidates):
-        return _require_gradable(candidates[0])
-    seen = "; ".join(f"{candidate.signature}: {_problem(candidate)}" for candidate in candidates[:5])
-    meant = [candidate for candidate in candidates if looks_like_attention(candidate.name)]
-    only = next(iter(candidates), None) if len(candidates) == 1 else meant[0] if len(meant) == 1 else None
-    raise SubmissionError(
-        "no-target",
-        f"{typed} has no function that fits. " + (f"Seen: {seen}." if seen else "It defines no function at all."),
-        where=None if only is None else _place_of(only),
-        remedy=_smallest_change(only)
-        if only is not None
-        else f"Write a function {CONTRACT_TEXT}, with tensors (batch, num_heads, seq, head_dim), "
-        f"or {PROJECTED_TEXT}, or {MODULE_TEXT}.",
-    )
-
-
-def choice_note(chosen: Candidate, candidates: Sequence[Candidate]) -> Notes:
-    """What the report says when the name alone decided: helpers often take the same arguments."""
-    if chosen.name != CONTRACT_NAME:
-        return ()
-    others = [each.name for each in candidates if each != chosen and not each.is_module and _problem(each) is None]
-    return (("chosen", f"graded by its name; {' and '.join(others)} could be called alike"),) if others else ()
-
-
-def _require_gradable(candidate: Candidate) -> Candidate:
-    if candidate.kind != "class":
-        return candidate
-    raise UngradableError(
-        f"{candidate.name} is a class, but no torch.nn.Module. Derive it from torch.nn.Module, "
-        f"or write a function {CONTRACT_TEXT}. No attempt is counted."
-    )
-
-
-def resolve_contract(candidate: Candidate, declared_mask: str | None, typed: str) -> Contract:
+def resolve_contract(
+    candidate: Candidate, declared_mask: str | None, typed: str, *, mask_convention: str = AUTO_MASK
+) -> Contract:
     """Decide which argument goes where.
+
+    Args:
+        declared_mask: the submission's own ``ATTN_MASK``.
+        mask_convention: what the instructor asks for: it comes before what the submission says, unless it is "auto".
 
     Raises:
         SubmissionError: `no-target`, the signature cannot take query, key and value or asks for more than that;
@@ -158,22 +121,25 @@ def resolve_contract(candidate: Candidate, declared_mask: str | None, typed: str
             f"{typed}: ATTN_MASK = {declared_mask!r} is no mask convention.",
             remedy=f"Use one of {', '.join(MASK_CONVENTIONS)}.",
         )
-    problem = _problem(candidate)
+    problem = problem_of(candidate)
     if problem is not None:
         raise SubmissionError(
             "no-target",
             f"{candidate.signature} cannot be called as attention: {problem}.",
-            remedy=_smallest_change(candidate),
-            where=_place_of(candidate),
+            remedy=smallest_change(candidate),
+            where=place_of(candidate),
         )
     kind = kind_of(candidate)
     slots, notes = _slots_of(candidate, kind)
     convention = declared_mask or "keep"
-    if not {"mask", "key_padding_mask"} & {slot.role for slot in slots}:
+    if not MASK_ROLES & {slot.role for slot in slots}:
         convention = "none"
     elif convention == "none":
         slots = _without_mask(candidate.called, slots)
-    return Contract(candidate, slots, convention, notes, kind)
+    elif mask_convention != AUTO_MASK:
+        convention = mask_convention
+    is_settled = declared_mask is not None or mask_convention != AUTO_MASK or convention == "none"
+    return Contract(candidate, slots, convention, notes, kind, is_mask_settled=is_settled)
 
 
 def kind_of(candidate: Candidate) -> Kind:
@@ -190,11 +156,11 @@ def _slots_of(candidate: Candidate, kind: Kind) -> tuple[tuple[Slot, ...], Notes
     return assign_hidden_states_roles(candidate.called, projected=kind == "projected-function")
 
 
-def _place_of(candidate: Candidate) -> str | None:
+def place_of(candidate: Candidate) -> str | None:
     return None if candidate.file is None else f"{candidate.file}:{candidate.line}"
 
 
-def _smallest_change(candidate: Candidate) -> str:
+def smallest_change(candidate: Candidate) -> str:
     """What to write so that it can be called."""
     if candidate.kind == "class":
         return f"Derive it from torch.nn.Module, or write a function {CONTRACT_TEXT}"
@@ -225,7 +191,7 @@ def _without_mask(candidate: Candidate, slots: Sequence[Slot]) -> tuple[Slot, ..
     return (*slots[:mask], *after)
 
 
-def _problem(candidate: Candidate) -> str | None:
+def problem_of(candidate: Candidate) -> str | None:
     """Why a candidate cannot be called; None when it can."""
     if candidate.kind == "class":
         return "it is a class"
@@ -235,6 +201,11 @@ def _problem(candidate: Candidate) -> str | None:
     left_over = _left_over(candidate)
     if left_over:
         where = " of its forward" if candidate.is_module else ""
+        rotary = [name for name in left_over if name.lower().strip("_") in ROTARY]
+        if rotary:
+            return (
+                f"{' and '.join(map(repr, rotary))}{where} are rotary positions, which the graded model does not have"
+            )
         return f"the grader has nothing to pass for {' and '.join(map(repr, left_over))}{where}; give it a default"
     return None
 

@@ -26,14 +26,21 @@ from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.results.submission import Adaptation, Failure
 from pytest_attn_grader.sandbox.messages import CallReply, CallSpec, LiteralArgument, TensorRef
 from pytest_attn_grader.submission.contract import Contract
-from pytest_attn_grader.submission.masks import to_mask_convention
-from pytest_attn_grader.submission.return_values import output_name, parse_result, require_shape, wrong_result
+from pytest_attn_grader.submission.masks import PADDING, PER_EXAMPLE, PER_HEAD, to_mask_convention, to_mask_shape
+from pytest_attn_grader.submission.return_values import (
+    SWAP_REMEDY,
+    output_name,
+    parse_result,
+    require_shape,
+    wrong_result,
+)
 from pytest_attn_grader.submission.student_attention import StudentAttention
 
 if TYPE_CHECKING:
     from pytest_attn_grader.submission.student import Student
 
 RANKS = (4, 3, 2)
+SWITCHES = {"causal": LiteralArgument(True), "off": LiteralArgument(False), "none": LiteralArgument(None)}
 
 
 @dataclass(frozen=True)
@@ -44,14 +51,14 @@ class FunctionAttention(StudentAttention):
     `run_probe` puts a probe to it and never raises for the student's faults.
 
     Attributes:
-        mask_is_key_padding: its mask says of every key whether it is one, ``(batch, key)``; it is causal by itself.
+        mask_shape: of its masks, one of `MASK_SHAPES`; with a padding mask it is causal by itself.
     """
 
     student: Student
     contract: Contract
     rank: int
     adaptations: tuple[Adaptation, ...] = ()
-    mask_is_key_padding: bool = False
+    mask_shape: str = PER_HEAD
 
     def __call__(
         self, query: Tensor, key: Tensor, value: Tensor, keep_mask: Tensor | None = None
@@ -61,7 +68,7 @@ class FunctionAttention(StudentAttention):
             keep_mask = torch.ones(query.shape[-2], key.shape[-2], dtype=torch.bool, device=query.device)[None, None]
         spec = self._spec(head_dim=query.shape[-1])
         reply = self.student.call(spec, self._tensors(query, key, value, keep_mask))
-        attn_output, attn_weights = parse_result(reply)
+        attn_output, attn_weights = parse_result(reply, *_shapes(query, key))
         require_shape("attn_output", attn_output, tuple(query.shape))
         if attn_output.dtype != query.dtype:
             raise wrong_result(
@@ -71,6 +78,14 @@ class FunctionAttention(StudentAttention):
             return attn_output
         require_shape("attn_weights", attn_weights, (*query.shape[:-1], key.shape[-2]))
         return attn_output, attn_weights
+
+    def with_contract(self, contract: Contract) -> FunctionAttention:
+        """The same attention, called by another contract."""
+        return replace(self, contract=contract)
+
+    def with_adaptations(self, adaptations: tuple[Adaptation, ...]) -> FunctionAttention:
+        """The same attention, with these notes."""
+        return replace(self, adaptations=adaptations)
 
     def with_student(self, student: Student) -> FunctionAttention:
         """The same attention in another worker."""
@@ -88,7 +103,7 @@ class FunctionAttention(StudentAttention):
         remote = self.student.remote
         reply = remote.call(spec, self._tensors(probe.query, probe.key, probe.value, probe.keep_mask))
         self.student.library_calls.update(reply.library_calls)
-        attn_output, attn_weights = parse_result(reply)
+        attn_output, attn_weights = parse_result(reply, *_shapes(probe.query, probe.key))
         gradients, gradient_failure = self._gradients(probe, reply)
         return ProbeResult(
             probe=probe.name,
@@ -135,8 +150,12 @@ class FunctionAttention(StudentAttention):
             "value": TensorRef("value"),
             "mask": TensorRef("keep_mask"),
             "key_padding_mask": TensorRef("key_padding_mask"),
+            "valid_lens": TensorRef("valid_lens"),
             "dropout_p": LiteralArgument(dropout_p),
             "training": LiteralArgument(training),
+            "head_dim": LiteralArgument(head_dim),
+            "return_weights": LiteralArgument(True),
+            **SWITCHES,
         }
         slots = self.contract.slots
         candidate = self.contract.candidate
@@ -154,12 +173,19 @@ class FunctionAttention(StudentAttention):
     def _tensors(self, query: Tensor, key: Tensor, value: Tensor, keep_mask: Tensor) -> dict[str, Tensor]:
         tensors = {"query": query, "key": key, "value": value}
         if "mask" in self.contract.roles:
-            tensors["keep_mask"] = to_mask_convention(keep_mask, self.contract.mask_convention, query.dtype)
+            tensors["keep_mask"] = self._mask(keep_mask, query, self.mask_shape)
         if "key_padding_mask" in self.contract.roles:
-            real_keys = keep_mask.any(dim=-2)[:, 0].expand(query.shape[0], -1)  # (batch, key_len)
-            mask = real_keys if self.mask_is_key_padding else keep_mask
-            tensors["key_padding_mask"] = to_mask_convention(mask, self.contract.mask_convention, query.dtype)
+            # Beside a mask it says which keys are real; alone it may be meant whole.
+            shape = PADDING if "mask" in self.contract.roles else self.mask_shape
+            tensors["key_padding_mask"] = self._mask(keep_mask, query, shape)
         return tensors
+
+    def _mask(self, keep_mask: Tensor, query: Tensor, shape: str) -> Tensor:
+        contract = self.contract
+        if shape == PADDING:
+            keep_mask = keep_mask.expand(query.shape[0], -1, -1, -1)
+        mask = to_mask_shape(keep_mask, shape)
+        return to_mask_convention(mask, contract.mask_convention, query.dtype, is_numeric=contract.is_mask_numeric)
 
     def _inputs_after(self, probe: Probe, reply: CallReply) -> Mapping[str, Tensor]:
         """The inputs as the call left them; the mask is compared in the student's convention and put back in ours."""
@@ -185,27 +211,35 @@ def _call_options(probe: Probe) -> dict[str, Any]:
     return {"head_dim": probe.query.shape[-1], "training": probe.training, "dropout_p": probe.dropout_p}
 
 
+def _shapes(query: Tensor, key: Tensor) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Of the output and of the weights."""
+    return tuple(query.shape), (*query.shape[:-1], key.shape[-2])
+
+
 def fit_function(student: Student, contract: Contract, *, seed: int) -> FunctionAttention:
     """Find the rank at which the function answers: four dimensions, then one call a head, then one a row and head.
 
     Raises:
-        SubmissionError: it answers at none; the failure is the one with four dimensions, as the contract has it.
+        SubmissionError: it answers at none, or not with the four dimensions that its documentation names; the failure
+            is the one with four dimensions, as the contract has it.
     """
     probe = without_gradients(build_probe(SPEC_BY_NAME["basic"], seed=seed))
     notes = tuple(Adaptation(name=name, why=why) for name, why in contract.notes)
     first_failure: Failure | None = None
     answered: FunctionAttention | None = None
-    # A mask whose name says "padding" may still be meant whole.
-    masks = (False, True) if "key_padding_mask" in contract.roles else (False,)
-    for rank, mask_is_key_padding in itertools.product(RANKS, masks):
-        adaptations = notes + _rank_note(rank) + (_PADS_ONLY if mask_is_key_padding else ())
-        candidate = FunctionAttention(student, contract, rank, adaptations, mask_is_key_padding)
+    for rank, mask_shape in itertools.product(RANKS, _mask_shapes(contract)):
+        if rank == RANKS[1] and first_failure is not None and student.documents_four_dimensions(contract.candidate):
+            break
+        adaptations = notes + _rank_note(rank, first_failure) + _mask_note(mask_shape)
+        candidate = FunctionAttention(student, contract, rank, adaptations, mask_shape)
         record = candidate.run_probe(probe)
         if record.attn_output is not None:
             answered = answered or candidate
             if record.attn_output.shape == probe.query.shape:
                 return _with_weights_note(candidate, record)
         first_failure = first_failure or record.failure
+        if record.failure is not None and record.failure.remedy == SWAP_REMEDY:
+            break
         if record.failure is not None and record.failure.name not in {"raised", "malformed-reply"}:
             # A hang or a crash at one rank will hang or crash at the next; each would cost its full time limit.
             break
@@ -213,7 +247,7 @@ def fit_function(student: Student, contract: Contract, *, seed: int) -> Function
         # It answers, in the wrong shape at every rank: the shape checks will say so with the numbers.
         return answered
     if first_failure is None:
-        raise ValueError("an attempt without output must carry a failure")
+        raise ValueError("a probe without output must carry a failure")
     raise SubmissionError(
         first_failure.name,
         first_failure.message,
@@ -223,18 +257,29 @@ def fit_function(student: Student, contract: Contract, *, seed: int) -> Function
     )
 
 
-_PADS_ONLY = (Adaptation(name="mask-shape", why="the mask is passed as (batch, key), True = a real token"),)
+def _mask_shapes(contract: Contract) -> tuple[str, ...]:
+    # A mask whose name says "padding" may still be meant whole.
+    return (PER_HEAD, PER_EXAMPLE, PADDING) if {"mask", "key_padding_mask"} & contract.roles else (PER_HEAD,)
 
 
-def _rank_note(rank: int) -> tuple[Adaptation, ...]:
-    if rank == 4:
+def _mask_note(mask_shape: str) -> tuple[Adaptation, ...]:
+    if mask_shape == PER_HEAD:
+        return ()
+    return (Adaptation(name="mask-shape", why=f"the mask is passed as {mask_shape}"),)
+
+
+def _rank_note(rank: int, failure: Failure | None) -> tuple[Adaptation, ...]:
+    if rank == RANKS[0]:
         return ()
     what = (
         "one head at a time (batch, seq, head_dim)"
-        if rank == 3
+        if rank == RANKS[1]
         else "one head of one example at a time (seq, head_dim)"
     )
-    return (Adaptation(name=f"rank-{rank}", why=f"the function does not take four dimensions: called with {what}"),)
+    why = f"the function does not take four dimensions: called with {what}"
+    if failure is not None:
+        why += f". With (batch, num_heads, seq, head_dim): {failure.message}"
+    return (Adaptation(name=f"rank-{rank}", why=why),)
 
 
 def _with_weights_note(attention: FunctionAttention, record: ProbeResult) -> FunctionAttention:

@@ -10,12 +10,16 @@ from torch import Tensor
 
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.sandbox.messages import CallSpec, TensorRef
-from pytest_attn_grader.submission.constructor import Sizes, arguments_for, is_resizable, role_of_size, splits_heads
+from pytest_attn_grader.submission.constructor import Sizes, arguments_for, is_resizable, roles_of, splits_heads
 from pytest_attn_grader.submission.contract import Contract
 from pytest_attn_grader.submission.projected import InstanceSizes
 from pytest_attn_grader.submission.projections.custom_loader_calls import discover_loader, sizes_from_attributes
 from pytest_attn_grader.submission.projections.find import ProjectionMap, find_projections
 from pytest_attn_grader.submission.projections.from_arguments import found_in_arguments
+from pytest_attn_grader.submission.return_values import parse_result
+from pytest_attn_grader.submission.size_names import role_of_size
+
+_SIZES_IN_FEATURES = frozenset({"width", "out", "head_dim", "config"})
 
 if TYPE_CHECKING:
     from pytest_attn_grader.sandbox.messages import RemoteModule
@@ -51,7 +55,17 @@ def shape_of_module(student: Student, contract: Contract, sizes: Sizes) -> Insta
     module = student.module(target, _warm_up(contract, sizes))
     if module.has_loader:
         return _shape_with_loader(student, contract, target, module, sizes, num_heads)
-    found = find_projections(module, candidate.name, num_heads=num_heads)
+    found = find_projections(
+        module,
+        candidate.name,
+        num_heads=num_heads,
+        find_unused=lambda: find_unused_parameters(student, contract, target, sizes.width),
+    )
+    if found.width != sizes.width and roles_of(candidate) & _SIZES_IN_FEATURES == {"head_dim"} and num_heads:
+        # (num_heads, head_size), and the width is a constant of the file: then the heads share it.
+        return shape_of_module(student, contract, Sizes(found.width, 2, found.width // 2, dropout_p=sizes.dropout_p))
+    if "width" in roles_of(candidate):
+        _require_own_matrix(found, candidate.name, sizes)
     if found.out_features < found.num_heads * found.head_dim:
         raise SubmissionError(
             "no-target",
@@ -60,6 +74,50 @@ def shape_of_module(student: Student, contract: Contract, sizes: Sizes) -> Insta
             remedy="Project to num_heads * head_dim features.",
         )
     return _shape_with(found, target)
+
+
+def _require_own_matrix(found: ProjectionMap, name: str, sizes: Sizes) -> None:
+    """Refuse one matrix for all heads: a model's layer has one for each, and there is no place for them."""
+    if sizes.num_heads > 1 and found.width == sizes.head_dim == found.num_heads * found.head_dim:
+        raise SubmissionError(
+            "no-target",
+            f"{name} splits the hidden states into {sizes.num_heads} heads first, and then all heads share one matrix "
+            f"of {found.width} x {found.width}. In a transformer every head projects the whole hidden states.",
+            remedy=f"Project first, here with nn.Linear({sizes.width}, {sizes.width}), and split into heads then.",
+        )
+
+
+def find_unused_parameters(student: Student, contract: Contract, target: str | int, width: int) -> frozenset[str]:
+    """Names of the parameters that no output depends on, by the gradients of one call; none where it fails."""
+    key = (student.remote.generation, target)
+    if key not in student.unused_parameters:
+        student.unused_parameters[key] = _trace_unused_parameters(student, contract, target, width)
+    return student.unused_parameters[key]
+
+
+def _trace_unused_parameters(student: Student, contract: Contract, target: str | int, width: int) -> frozenset[str]:
+    values = student.remote.parameter_values(target)
+    leaves = {name: value.clone().requires_grad_() for name, value in values.items() if value.is_floating_point()}
+    sent_as = {name: f"parameter.{name}" for name in leaves}
+    states = torch.randn(2, 3, width, generator=torch.Generator().manual_seed(0))
+    tensors = {"hidden_states": states, "mask": torch.ones(2, 1, 3, 3, dtype=torch.bool)}
+    needed = {each.name for each in contract.candidate.called.parameters if not each.has_default}
+    given = {"hidden_states": "hidden_states", "query": "hidden_states", "key": "hidden_states"}
+    given |= {"value": "hidden_states", "mask": "mask"}
+    keywords = tuple(
+        (slot.parameter, TensorRef(given[slot.role]))
+        for slot in contract.slots
+        if slot.role in given and (slot.role != "mask" or slot.parameter in needed)
+    )
+    spec = CallSpec(target, keywords=keywords, parameters=sent_as, grad=True)
+    try:
+        with torch.enable_grad():
+            reply = student.call(spec, {**tensors, **{sent_as[name]: leaf for name, leaf in leaves.items()}})
+            output, _ = parse_result(reply)
+            gradients = torch.autograd.grad(output.sum(), tuple(leaves.values()), allow_unused=True)
+    except (SubmissionError, RuntimeError):  # RuntimeError: the output depends on none of them
+        return frozenset()
+    return frozenset(name for name, gradient in zip(leaves, gradients, strict=True) if gradient is None)
 
 
 def _shape_with_loader(

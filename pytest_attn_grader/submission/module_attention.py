@@ -14,15 +14,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from pytest_attn_grader.attention.probes import INPUT_NAMES, Probe, ProbeResult
-from pytest_attn_grader.errors import SubmissionError
-from pytest_attn_grader.results.submission import Adaptation, Failure
+from pytest_attn_grader.attention.probes import Probe, ProbeResult
+from pytest_attn_grader.results.submission import Adaptation
 from pytest_attn_grader.submission.contract import Contract
 from pytest_attn_grader.submission.head_adapter import CallStats, HeadAdapter
 from pytest_attn_grader.submission.layer_block import make_block, restriction
 from pytest_attn_grader.submission.projected import ProjectedReference
 from pytest_attn_grader.submission.projected_student import ProjectedStudent
-from pytest_attn_grader.submission.student_attention import StudentAttention
+from pytest_attn_grader.submission.student_attention import StudentAttention, vector_jacobian_products
 
 if TYPE_CHECKING:
     from pytest_attn_grader.submission.student import Student
@@ -103,7 +102,7 @@ class ModuleAttention(StudentAttention):
         if attn_weights is None:
             with torch.no_grad():
                 attn_weights = self.heads.recover_weights(probe.query, probe.key, probe.keep_mask, stats, **how)
-        gradients, gradient_failure = _gradients(attn_output, probe.upstream, leaves)
+        gradients, gradient_failure = vector_jacobian_products(attn_output, probe.upstream, leaves)
         return ProbeResult(
             probe=probe.name,
             attn_output=attn_output.detach(),
@@ -115,6 +114,14 @@ class ModuleAttention(StudentAttention):
             changed=tuple(stats.changed),
             seconds=stats.seconds,
         )
+
+    def with_contract(self, contract: Contract) -> ModuleAttention:
+        """The same attention, called by another contract."""
+        return replace(self, contract=contract, oracle=replace(self.oracle, contract=contract))
+
+    def with_adaptations(self, adaptations: tuple[Adaptation, ...]) -> ModuleAttention:
+        """The same attention, with these notes."""
+        return replace(self, adaptations=adaptations)
 
     def with_student(self, student: Student) -> ModuleAttention:
         """The same attention in another worker."""
@@ -134,17 +141,3 @@ class ModuleAttention(StudentAttention):
         if self.layer_restriction(model, layer_idx) is None:
             return None
         return make_block(ProjectedReference(self.oracle), self.oracle, model, layer_idx)
-
-
-def _gradients(
-    attn_output: Tensor, upstream: Tensor | None, leaves: dict[str, Tensor]
-) -> tuple[dict[str, Tensor | None], Failure | None]:
-    if upstream is None:
-        return {}, None
-    if not attn_output.requires_grad:
-        return dict.fromkeys(INPUT_NAMES), None
-    try:
-        found = torch.autograd.grad(attn_output, tuple(leaves.values()), upstream.to(attn_output), allow_unused=True)
-    except SubmissionError as error:
-        return dict.fromkeys(INPUT_NAMES), Failure.from_error(error)
-    return dict(zip(leaves, found, strict=True)), None

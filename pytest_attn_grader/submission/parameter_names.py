@@ -5,41 +5,42 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 ROLE_NAMES: dict[str, frozenset[str]] = {
-    "query": frozenset({"q", "query", "queries", "query_states", "query_layer", "q_in", "qs"}),
-    "key": frozenset({"k", "key", "keys", "key_states", "key_layer", "k_in", "ks"}),
-    "value": frozenset({"v", "value", "values", "value_states", "value_layer", "val", "v_in", "vs"}),
+    "query": frozenset(
+        {"q", "query", "queries", "query_states", "query_layer", "q_in", "qs", "q_s", "query_input", "input_q", "x_q"}
+    ),
+    "key": frozenset(
+        {"k", "key", "keys", "key_states", "key_layer", "k_in", "ks", "k_s", "key_input", "input_k", "x_k"}
+    ),
+    "value": frozenset(
+        {
+            "v", "value", "values", "value_states", "value_layer", "val", "v_in", "vs", "v_s", "value_input", "input_v",
+            "x_v",
+        }
+    ),
     "mask": frozenset(
         {
-            "mask",
-            "attn_mask",
-            "attention_mask",
-            "keep_mask",
-            "causal_mask",
-            "src_mask",
-            "tgt_mask",
-            "m",
+            "mask", "attn_mask", "attention_mask", "keep_mask", "causal_mask", "src_mask", "tgt_mask", "m",
             "additive_mask",
+            "masks", "future_mask", "look_ahead_mask", "lookahead_mask", "self_attn_mask", "input_mask", "source_mask",
+            "target_mask", "trg_mask", "dec_mask", "enc_mask", "seq_mask", "bool_mask", "subsequent_mask", "attn_masks",
         }
     ),
     "dropout_p": frozenset(
         {
-            "dropout",
-            "dropout_p",
-            "p",
-            "p_drop",
-            "p_dropout",
-            "drop_p",
-            "attn_dropout",
-            "attention_dropout",
-            "dropout_rate",
+            "dropout", "dropout_p", "p", "p_drop", "p_dropout", "drop_p", "attn_dropout", "attention_dropout",
+            "dropout_rate", "dropout_prob", "drop_rate", "drop_prob", "drop", "dropout_layer", "dropout_fn",
         }
     ),
     "training": frozenset({"training", "train", "is_training"}),
-}
+}  # fmt: skip
 
 HIDDEN_STATES = frozenset(
-    {"x", "hidden_states", "hidden", "inputs", "input", "embeddings", "tokens", "states", "xs", "inp", "h", "emb"}
-)
+    {
+        "x", "hidden_states", "hidden", "inputs", "input", "embeddings", "tokens", "states", "xs", "inp", "h", "emb",
+        "embedding", "embedded", "input_tensor", "token_embeddings", "input_embeddings", "hidden_state", "x_in", "seq",
+        "input_states", "features", "feats", "data", "src", "sequence", "e", "embeds", "inputs_embeds",
+    }
+)  # fmt: skip
 # Weights and biases as arguments of a function, by what they project to.
 _SHORT_NAMES: dict[str, tuple[str, ...]] = {
     "q": ("query", "q", "queries"),
@@ -58,49 +59,49 @@ PROJECTION_BIASES: dict[str, frozenset[str]] = {
     f"b_{short}": frozenset(pattern.format(each) for pattern in _BIAS_PATTERNS for each in names)
     for short, names in _SHORT_NAMES.items()
 }
-# Only of functions with projections: a module knows its own sizes.
-_SIZES: dict[str, frozenset[str]] = {
+# Only of functions: a module knows its own sizes.
+SIZES: dict[str, frozenset[str]] = {
     "num_heads": frozenset({"num_heads", "n_heads", "n_head", "heads", "nhead", "num_attention_heads", "nheads"}),
-    "head_dim": frozenset({"head_dim", "d_k", "dk", "d_head", "dim_head", "head_size"}),
+    "head_dim": frozenset({"head_dim", "d_k", "dk", "d_head", "dim_head", "head_size", "dim_k", "d_key", "key_dim"}),
 }
 
 KEY_PADDING_MASKS = frozenset(
-    {"key_padding_mask", "padding_mask", "pad_mask", "src_key_padding_mask", "key_mask", "valid_mask", "lengths_mask"}
+    {
+        "key_padding_mask", "padding_mask", "pad_mask", "src_key_padding_mask", "key_mask", "valid_mask",
+        "lengths_mask",
+        "src_padding_mask", "pad_masks", "padding_masks", "attn_padding_mask", "encoder_padding_mask",
+    }
+)  # fmt: skip
+VALID_LENS = frozenset(
+    {"valid_lens", "valid_len", "valid_length", "valid_lengths", "lengths", "seq_lens", "seq_lengths", "lens"}
 )
 RETURN_WEIGHTS = frozenset(
     {
-        "return_weights",
-        "need_weights",
-        "return_attention",
-        "return_attn",
-        "output_attentions",
-        "return_attention_weights",
-        "return_attn_weights",
+        "return_weights", "need_weights", "return_attention", "return_attn", "output_attentions",
+        "return_attention_weights", "return_attn_weights", "return_attention_scores", "output_attention",
+        "return_scores", "return_probs", "need_attention", "need_attn", "return_attns", "with_weights",
     }
-)
-_MORE_MASKS = frozenset({"padding_mask_4d", "attn_bias", "src_mask", "tgt_mask", "bias_mask", "lookahead_mask"})
+)  # fmt: skip
+_MORE_MASKS = frozenset({"padding_mask_4d", "attn_bias", "bias_mask"})
+# Tensors of rotary positions: for them a model with rotary positions is needed.
+ROTARY = frozenset(
+    {
+        "cos", "sin", "freqs_cis", "freqs", "freqs_complex", "position_embeddings", "rope", "rotary_emb", "rope_cache",
+        "cos_sin", "freqs_cos", "freqs_sin", "rotary_pos_emb", "pos_emb", "cos_cached", "sin_cached",
+    }
+)  # fmt: skip
+POSITIONS = frozenset({"position_ids", "positions", "token_positions", "input_pos", "start_pos", "pos", "pos_ids"})
 
-# A parameter that is called one of these wants a number or a switch: it is not taken for a mask, wherever it stands.
+# A parameter that is called one of these is a number or a switch: it is not taken for a mask, wherever it stands.
 NEVER_A_MASK = frozenset(
     {
-        "scale",
-        "scaling",
-        "temperature",
-        "d_k",
-        "dk",
-        "dim",
-        "d_model",
-        "head_dim",
-        "num_heads",
-        "n_heads",
-        "is_causal",
-        "causal",
-        "eps",
-        "return_weights",
-        "need_weights",
-        "device",
-        "dtype",
+        "scale", "scaling", "temperature", "d_k", "dk", "dim", "d_model", "head_dim", "num_heads", "n_heads",
+        "is_causal", "causal", "eps", "return_weights", "need_weights", "device", "dtype",
     }
+)  # fmt: skip
+# Of a flag that hides the future when it is on.
+CAUSAL_FLAGS = frozenset(
+    {"causal", "is_causal", "use_causal_mask", "autoregressive", "masked", "apply_causal_mask", "use_mask", "is_masked"}
 )
 
 
@@ -111,28 +112,30 @@ def role_of(name: str) -> str | None:
 
 
 def hidden_states_role(name: str) -> str | None:
-    """The same for what takes hidden states: also hidden_states, key_padding_mask, return_weights."""
+    """The same for what takes hidden states: also hidden_states, key_padding_mask, valid_lens, return_weights."""
     plain = name.lower().strip("_")
     for role, names in (
         ("hidden_states", HIDDEN_STATES),
         ("key_padding_mask", KEY_PADDING_MASKS),
+        ("valid_lens", VALID_LENS),
         ("return_weights", RETURN_WEIGHTS),
         ("mask", _MORE_MASKS),
     ):
         if plain in names:
             return role
-    return role_of(name)
+    found = role_of(name)
+    return "mask" if found is None and plain.endswith("mask") else found
 
 
 def projection_role(name: str) -> str | None:
     """w_q, w_k, w_v, w_qkv, w_o, the same with b_, num_heads or head_dim; None for anything else."""
     plain = name.lower().strip("_")
-    roles = {**PROJECTION_WEIGHTS, **PROJECTION_BIASES, **_SIZES}
+    roles = {**PROJECTION_WEIGHTS, **PROJECTION_BIASES, **SIZES}
     return next((role for role, names in roles.items() if plain in names), None)
 
 
 def is_projected(names: Iterable[str]) -> bool:
-    """Whether a function with these parameters means to project: three of text and weights, or the text and all in one.
+    """Whether a function with these parameters projects: it takes three of text and weights, or text and all in one.
 
     One of several weights may be missing: then a message can say which.
     """
@@ -141,10 +144,9 @@ def is_projected(names: Iterable[str]) -> bool:
     return len(found) >= 3 or {"hidden_states", "w_qkv"} <= set(found)
 
 
-def is_dropout(name: str) -> bool:
-    """Whether a constructor's parameter is a probability of dropout."""
-    plain = name.lower()
-    return "drop" in plain or plain in {"pdrop", "p"}
+def is_rotary(name: str) -> bool:
+    """Whether a parameter is a table of rotary positions, or a position to look up in one."""
+    return name.lower().strip("_") in ROTARY | POSITIONS
 
 
 def looks_like_attention(name: str) -> bool:

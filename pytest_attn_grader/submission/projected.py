@@ -46,6 +46,7 @@ class ProjectedInputs:
     Attributes:
         query_states, key_states: ``(batch, length, width)``; the same tensor in self-attention.
         keep_mask: bool ``(batch, 1, query_len, key_len)``.
+        valid_lens: ``(batch,)``, how many of the first keys may be attended to, where a submission takes that.
         watch_inputs: whether the inputs are looked at again after the call.
     """
 
@@ -57,6 +58,7 @@ class ProjectedInputs:
     dropout_p: float = 0.0
     seed: int | None = None
     watch_inputs: bool = False
+    valid_lens: Tensor | None = None
 
 
 @dataclass(frozen=True)

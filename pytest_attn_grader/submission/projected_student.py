@@ -11,16 +11,18 @@ from torch import Tensor
 
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.sandbox.messages import Argument, CallSpec, LiteralArgument, TensorRef
-from pytest_attn_grader.submission.constructor import Sizes, arguments_for, role_of_size
+from pytest_attn_grader.submission.constructor import Sizes, arguments_for
 from pytest_attn_grader.submission.contract import Contract
+from pytest_attn_grader.submission.function_attention import SWITCHES
 from pytest_attn_grader.submission.instantiate import shape_of_function, shape_of_module
-from pytest_attn_grader.submission.masks import to_mask_convention
+from pytest_attn_grader.submission.masks import PADDING, PER_HEAD, SQUARE, as_lengths, to_mask_convention, to_mask_shape
 from pytest_attn_grader.submission.projected import InstanceSizes, ProjectedInputs, ProjectedOutputs
 from pytest_attn_grader.submission.projections.layouts import DEFAULT_LAYOUT, Layout, pack
 from pytest_attn_grader.submission.return_values import parse_result
 from pytest_attn_grader.submission.rotary import Rotation
 from pytest_attn_grader.submission.rotary_arguments import TableStyle, make_tables, rotary_values
 from pytest_attn_grader.submission.signatures import Slot
+from pytest_attn_grader.submission.size_names import role_of_size
 
 if TYPE_CHECKING:
     from pytest_attn_grader.sandbox.messages import CallReply
@@ -39,14 +41,6 @@ WEIGHTS_ATTRIBUTES = (
     "attn_map",
     "last_attention",
 )
-MASK_STYLES = (
-    "(batch, 1, query, key)",
-    "(batch, query, key)",
-    "(batch, key)",
-    "(query, key)",
-    "(query, key, batch)",
-)
-BATCH_1, BATCH, PADDING, SQUARE, BATCH_LAST = MASK_STYLES
 
 
 @dataclass(frozen=True)
@@ -54,14 +48,14 @@ class CallConventions:
     """What was settled by trial.
 
     Attributes:
-        mask_style: the shape of the masks, one of `MASK_STYLES`.
+        mask_shape: the shape of the masks, one of `MASK_SHAPES`.
         one_at_a_time: hidden states are ``(seq, features)``, an example a call.
         rotation: what the module does to query and key by their positions.
         tables: how rotary positions are passed to a module that takes them as arguments.
     """
 
     layout: Layout = DEFAULT_LAYOUT
-    mask_style: str = BATCH_1
+    mask_shape: str = PER_HEAD
     one_at_a_time: bool = False
     rotation: Rotation | None = None
     tables: TableStyle | None = None
@@ -100,8 +94,10 @@ class ProjectedStudent:
     # --- one call -----------------------------------------------------------------------------------------------------
 
     def forward(self, shape: InstanceSizes, inputs: ProjectedInputs) -> ProjectedOutputs:
+        if "valid_lens" in self.contract.roles:
+            return self._forward_by_query(shape, inputs)
         batch_size = inputs.key_states.shape[0]
-        apart = self.conventions.one_at_a_time or self.conventions.mask_style == SQUARE
+        apart = self.conventions.one_at_a_time or self.conventions.mask_shape == SQUARE
         if batch_size == 1 or not apart:
             return self._forward(shape, inputs)
         answers = [self._forward(shape, _example(inputs, index)) for index in range(batch_size)]
@@ -113,6 +109,23 @@ class ProjectedStudent:
             changed=tuple(dict.fromkeys(name for answer in answers for name in answer.changed)),
         )
 
+    def _forward_by_query(self, shape: InstanceSizes, inputs: ProjectedInputs) -> ProjectedOutputs:
+        """A mask that is a length: every query is an example with one query, whose kept keys come first."""
+        batch_size, query_len, _ = inputs.query_states.shape
+        key_len = inputs.key_states.shape[1]
+        order, lengths = as_lengths(inputs.keep_mask.expand(batch_size, 1, query_len, key_len).reshape(-1, key_len))
+        keys = inputs.key_states.repeat_interleave(query_len, dim=0)  # (batch * query, key, width)
+        keys = keys.gather(1, order[..., None].expand_as(keys))
+        queries = inputs.query_states.flatten(0, 1)[:, None]
+        outputs = self._forward(shape, replace(inputs, query_states=queries, key_states=keys, valid_lens=lengths))
+        output = outputs.output.reshape(batch_size, query_len, -1)
+        if outputs.attn_weights is None:
+            return replace(outputs, output=output)
+        unsorted = torch.zeros_like(outputs.attn_weights)  # (batch * query, heads, 1, key)
+        unsorted = unsorted.scatter(-1, order[:, None, None].expand_as(unsorted), outputs.attn_weights)
+        by_query = unsorted.reshape(batch_size, query_len, -1, key_len).transpose(1, 2)
+        return replace(outputs, output=output, attn_weights=by_query)
+
     def _forward(self, shape: InstanceSizes, inputs: ProjectedInputs) -> ProjectedOutputs:
         tensors = self._tensors(inputs)
         if shape.loading is not None:
@@ -122,7 +135,9 @@ class ProjectedStudent:
         sent_as = {name: f"parameter.{name}" for name in packed}
         tensors |= {sent_as[name]: value for name, value in packed.items()}
         reply = self.student.call(self._spec(shape, inputs, sent_as), tensors)
-        output, weights = parse_result(reply)
+        lengths = (inputs.query_states.shape[1], inputs.key_states.shape[1])
+        weights_shape = (inputs.key_states.shape[0], shape.num_heads, *lengths)
+        output, weights = parse_result(reply, (*inputs.query_states.shape[:-1], shape.out_features), weights_shape)
         return ProjectedOutputs(
             output=self._checked_output(shape, inputs, output),
             attn_weights=self._weights_among(shape, inputs, weights, reply),
@@ -146,16 +161,18 @@ class ProjectedStudent:
             "training": LiteralArgument(inputs.training),
             "num_heads": LiteralArgument(shape.num_heads),
             "head_dim": LiteralArgument(shape.head_dim),
+            "valid_lens": TensorRef("valid_lens"),
+            **SWITCHES,
         }
         if not is_module:
             given |= {slot.role: TensorRef(sent_as[slot.parameter]) for slot in self.contract.slots if _is_weight(slot)}
-        left_out = {"key_padding_mask"} if self._padding_is_in_the_mask else set()
-        slots = [slot for slot in self.contract.slots if slot.role not in left_out]
-        positional = [slot for slot in slots if slot.by_position] if not left_out else []
+        if self._padding_is_in_the_mask:
+            given["key_padding_mask"] = LiteralArgument(None)
+        slots = self.contract.slots
         return CallSpec(
             target=shape.target,
-            arguments=tuple((slot.parameter, given[slot.role]) for slot in positional),
-            keywords=tuple((slot.parameter, given[slot.role]) for slot in slots if slot not in positional),
+            arguments=tuple((slot.parameter, given[slot.role]) for slot in slots if slot.by_position),
+            keywords=tuple((slot.parameter, given[slot.role]) for slot in slots if not slot.by_position),
             training=inputs.training,
             seed=inputs.seed,
             echo_inputs=inputs.watch_inputs,
@@ -166,7 +183,7 @@ class ProjectedStudent:
 
     @property
     def _padding_is_in_the_mask(self) -> bool:
-        return {"mask", "key_padding_mask"} <= self.contract.roles and self.conventions.mask_style != PADDING
+        return {"mask", "key_padding_mask"} <= self.contract.roles and self.conventions.mask_shape != PADDING
 
     def _tensors(self, inputs: ProjectedInputs) -> dict[str, Tensor]:
         def place(states: Tensor) -> Tensor:
@@ -180,27 +197,27 @@ class ProjectedStudent:
             tensors |= make_tables(self.conventions.tables, seq_len, head_dim, inputs.key_states.dtype)
         if inputs.query_states is not inputs.key_states:
             tensors["query_states"] = place(inputs.query_states)
+        if inputs.valid_lens is not None:
+            tensors["valid_lens"] = inputs.valid_lens
         if "mask" in self.contract.roles:
-            tensors["mask"] = to_mask_convention(
-                self._mask(inputs.keep_mask), self.contract.mask_convention, inputs.key_states.dtype
-            )
+            tensors["mask"] = self._convert(self._mask(inputs.keep_mask), inputs)
         if "key_padding_mask" in self.contract.roles and not self._padding_is_in_the_mask:
-            real_keys = inputs.keep_mask.any(dim=-2)[:, 0]
-            tensors["key_padding_mask"] = to_mask_convention(
-                real_keys, self.contract.mask_convention, inputs.key_states.dtype
-            )
+            tensors["key_padding_mask"] = self._convert(to_mask_shape(inputs.keep_mask, PADDING), inputs)
         return tensors
 
+    def _convert(self, keep_mask: Tensor, inputs: ProjectedInputs) -> Tensor:
+        contract = self.contract
+        return to_mask_convention(
+            keep_mask, contract.mask_convention, inputs.key_states.dtype, is_numeric=contract.is_mask_numeric
+        )
+
     def _mask(self, keep_mask: Tensor) -> Tensor:
-        style = self.conventions.mask_style
-        if style == BATCH_1 and not self.conventions.one_at_a_time:
-            return keep_mask
-        if style == PADDING:
-            both = "key_padding_mask" in self.contract.roles
-            return keep_mask.any(dim=0)[0] if both else keep_mask.any(dim=-2)[:, 0]
-        if style == BATCH_LAST:
-            return keep_mask[:, 0].permute(1, 2, 0)
-        return keep_mask[0, 0] if style == SQUARE or self.conventions.one_at_a_time else keep_mask[:, 0]
+        shape = self.conventions.mask_shape
+        if shape == PADDING and "key_padding_mask" in self.contract.roles:
+            return keep_mask.any(dim=0)[0]  # what is left for the mask: (query, key), the same for all examples
+        if self.conventions.one_at_a_time and shape == PER_HEAD:
+            shape = SQUARE
+        return to_mask_shape(keep_mask, shape)
 
     def _checked_output(self, shape: InstanceSizes, inputs: ProjectedInputs, output: Tensor) -> Tensor:
         batch_size, query_len, _ = inputs.query_states.shape
@@ -233,8 +250,8 @@ class ProjectedStudent:
         lengths = (inputs.query_states.shape[1], inputs.key_states.shape[1])
         wanted = (inputs.key_states.shape[0], shape.num_heads, *lengths)
         for tensor in (returned, *(reply.attributes[name] for name in WEIGHTS_ATTRIBUTES if name in reply.attributes)):
-            if tensor is None or not tensor.is_floating_point():
-                continue
+            if tensor is None or not tensor.is_floating_point() or bool((tensor < 0).any()):
+                continue  # scores, not weights: these are recovered
             if tuple(tensor.shape) == wanted:
                 return tensor
             if shape.num_heads == 1 and tuple(tensor.shape) in {(wanted[0], *lengths), lengths}:

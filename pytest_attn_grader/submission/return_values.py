@@ -19,25 +19,53 @@ _WEIGHTS_KEYS = (
 )  # fmt: skip
 
 
-def parse_result(reply: CallReply) -> tuple[Tensor, Tensor | None]:
+SWAP_REMEDY = "Return the output first: return attn_output, attn_weights."
+
+
+def parse_result(
+    reply: CallReply, output_shape: tuple[int, ...] = (), weights_shape: tuple[int, ...] = ()
+) -> tuple[Tensor, Tensor | None]:
     """What a call returned as (attn_output, attn_weights or None).
 
+    Args:
+        output_shape, weights_shape: where they are known, they tell weights from keys and values that are returned as
+            well, and a swapped order from a wrong shape.
+
     Raises:
-        SubmissionError: `malformed-reply`, it is no tensor and no tuple of tensors.
+        SubmissionError: `malformed-reply`, it is not a tensor or a tuple of tensors, or the order is swapped.
     """
     parts = _parts(reply.structure)
     tensors = [None if part is None else reply.tensors[part] for part in parts]
     output = tensors[0] if tensors else None
+    shapes = [None if tensor is None else tuple(tensor.shape) for tensor in tensors[:2]]
+    if shapes == [weights_shape, output_shape] and output_shape != weights_shape:
+        raise wrong_result(
+            f"the order of the returned values is swapped: the first has the shape of the weights {weights_shape}, the "
+            f"second value that of the output {output_shape}",
+            SWAP_REMEDY,
+        )
     if output is None:
         raise wrong_result(f"the function returned {_describe(reply.structure)}", f"Return {_WANTED}.")
     if not output.is_floating_point():
         raise wrong_result(
             f"attn_output is a tensor of {output.dtype}", "Return floating-point numbers, in the query's dtype."
         )
-    weights = tensors[1] if len(tensors) > 1 else None
+    weights = _weights_among(tensors[1:], output_shape, weights_shape)
     if weights is not None and not weights.is_floating_point():
         raise wrong_result(f"attn_weights is a tensor of {weights.dtype}", "Return the softmax of the scores.")
     return output, weights
+
+
+def _weights_among(
+    tensors: list[Tensor | None], output_shape: tuple[int, ...], weights_shape: tuple[int, ...]
+) -> Tensor | None:
+    """The tensor that has the shape of weights; a second one of another shape, unless it is a key or value."""
+    for tensor in tensors:
+        if tensor is not None and tuple(tensor.shape) == weights_shape:
+            return tensor
+    second = tensors[0] if tensors else None
+    is_cache = second is not None and len(tensors) > 1 and tuple(second.shape) == output_shape
+    return None if is_cache else second
 
 
 def output_name(reply: CallReply) -> str:
@@ -53,7 +81,7 @@ def _parts(structure: ResultTree) -> list[str | None]:
     if structure.type == "tensor":
         return [structure.name]
     if structure.type in {"tuple", "list"}:
-        return [item.name if item.type == "tensor" else None for item in structure.items[:2]]
+        return [item.name if item.type == "tensor" else None for item in structure.items]
     if structure.type == "dict":
         named = {
             key: item.name for key, item in zip(structure.keys, structure.items, strict=True) if item.type == "tensor"

@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
 from pytest_attn_grader.sandbox.messages import Candidate, Parameter
-from pytest_attn_grader.submission.parameter_names import NEVER_A_MASK, hidden_states_role, projection_role, role_of
+from pytest_attn_grader.submission.parameter_names import (
+    CAUSAL_FLAGS,
+    NEVER_A_MASK,
+    RETURN_WEIGHTS,
+    SIZES,
+    hidden_states_role,
+    projection_role,
+    role_of,
+)
 from pytest_attn_grader.submission.rotary_arguments import rotary_role
+from pytest_attn_grader.submission.size_names import is_flag
 
 Notes = tuple[tuple[str, str], ...]
+MASK_ROLES = frozenset({"mask", "key_padding_mask", "valid_lens"})
+_TENSOR_ROLES = MASK_ROLES | {"query", "key", "value", "hidden_states"}
+_NUMBER = re.compile(r"-?\d+(\.\d*)?(e-?\d+)?|-?inf", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Slot:
     """Which value goes into which parameter.
 
-    `role` is query, key, value, mask, key_padding_mask, dropout_p or training; with hidden states also hidden_states
-    and return_weights, with projections also w_q, b_q, …, w_o, num_heads and head_dim.
+    `role` is query, key, value, mask, key_padding_mask, valid_lens, dropout_p or training; head_dim; with hidden states
+    also hidden_states and return_weights, with projections also w_q, b_q, …, w_o and num_heads. A switch is causal (on)
+    or off, and what is needed but stands for nothing is none.
     """
 
     role: str
@@ -29,10 +43,7 @@ class Slot:
 def assign_roles(candidate: Candidate) -> tuple[tuple[Slot, ...], Notes]:
     """Roles by name where the names say so, otherwise by position: query, key, value, mask."""
     notes: list[tuple[str, str]] = []
-    named = {
-        parameter.name: None if parameter.kind.startswith("var-") else _role_in_function(parameter.name)
-        for parameter in candidate.parameters
-    }
+    named = _named_roles(candidate, _role_in_function)
     if any(parameter.kind == "var-positional" for parameter in candidate.parameters):
         return _assign_any(candidate, named)
     if not {"query", "key", "value"} <= set(named.values()):
@@ -46,7 +57,7 @@ def assign_roles(candidate: Candidate) -> tuple[tuple[Slot, ...], Notes]:
         if len(nameless) >= 3 and not rotates and not any(named[name] for name in nameless[:3]):
             named.update(zip(nameless, ("query", "key", "value"), strict=False))
             notes.append(("by-position", f"{', '.join(nameless[:3])} were taken as query, key, value"))
-    if not {"mask", "key_padding_mask"} & set(named.values()):
+    if not MASK_ROLES & set(named.values()):
         after = [
             parameter
             for parameter in candidate.parameters
@@ -58,12 +69,63 @@ def assign_roles(candidate: Candidate) -> tuple[tuple[Slot, ...], Notes]:
         if len(after) == 1:
             named[after[0].name] = "mask"
             notes.append(("mask-by-position", f"{after[0].name} was taken as the mask"))
-    slots = [
-        Slot(role, parameter.name, by_position=parameter.kind != "keyword-only")
-        for parameter in candidate.parameters
-        if (role := named[parameter.name]) is not None and _fillable(parameter, role)
-    ]
+    return _slots(candidate, named, notes)
+
+
+def _named_roles(candidate: Candidate, role_in: Callable[[str], str | None]) -> dict[str, str | None]:
+    """Roles by name, each role once: of two parameters that could be the key, the first is."""
+    named: dict[str, str | None] = {}
+    for parameter in candidate.parameters:
+        role = None if parameter.kind.startswith("var-") else role_in(parameter.name)
+        if (role in _TENSOR_ROLES and role in named.values()) or (role in MASK_ROLES and _is_plain(parameter)):
+            role = None
+        named[parameter.name] = role
+    return named
+
+
+def _is_plain(parameter: Parameter) -> bool:
+    """Whether a default or an annotation says that a parameter is a switch or a number."""
+    if parameter.default in {"True", "False"} or parameter.annotation in {"bool", "int", "float", "str"}:
+        return True
+    return parameter.default is not None and _NUMBER.fullmatch(parameter.default) is not None
+
+
+def _slots(
+    candidate: Candidate, named: Mapping[str, str | None], notes: list[tuple[str, str]]
+) -> tuple[tuple[Slot, ...], Notes]:
+    """What is passed: the roles that can be filled, switches, and None for a further mask that is required."""
+    switches = _switches(candidate, named)
+    slots = []
+    for parameter in candidate.parameters:
+        role = named[parameter.name]
+        if role is not None and not _fillable(parameter, role):
+            role = None
+        role = role or switches.get(parameter.name)
+        if role is not None:
+            slots.append(Slot(role, parameter.name, by_position=parameter.kind != "keyword-only"))
+    notes.extend(("switch", f"{name} is passed as True") for name, role in switches.items() if role == "causal")
     return _keywords_after_a_gap(candidate, slots), tuple(notes)
+
+
+def _switches(candidate: Candidate, named: Mapping[str, str | None]) -> dict[str, str]:
+    """Switches of a call: one that hides the future is on where there is no mask; one that is needed is off."""
+    has_mask = bool(MASK_ROLES & set(named.values()))
+    found: dict[str, str] = {}
+    for parameter in candidate.parameters:
+        if named[parameter.name] is not None or parameter.kind.startswith("var-"):
+            continue
+        plain = parameter.name.lower().strip("_")
+        is_switch = parameter.default in {"True", "False"} or parameter.annotation == "bool"
+        if plain in CAUSAL_FLAGS or (is_switch and ("mask" in plain or "causal" in plain)):
+            if not has_mask and "causal" not in found.values() and (is_switch or not parameter.has_default):
+                found[parameter.name] = "causal"
+            elif not parameter.has_default:
+                found[parameter.name] = "off"
+        elif not parameter.has_default and (parameter.annotation == "bool" or is_flag(parameter.name)):
+            found[parameter.name] = "off"
+        elif not parameter.has_default and "mask" in plain:
+            found[parameter.name] = "none"
+    return found
 
 
 def _assign_any(candidate: Candidate, named: Mapping[str, str | None]) -> tuple[tuple[Slot, ...], Notes]:
@@ -90,14 +152,13 @@ def _assign_any(candidate: Candidate, named: Mapping[str, str | None]) -> tuple[
 
 
 def assign_hidden_states_roles(candidate: Candidate, *, projected: bool) -> tuple[tuple[Slot, ...], Notes]:
-    """Roles of what takes hidden states: x, or query, key and value of full width; with `projected` weights besides."""
-    named: dict[str, str | None] = {parameter.name: None for parameter in candidate.parameters}
+    """Roles of what takes hidden states: x, or query, key and value of full width; with `projected` weights as well."""
+    named = _named_roles(
+        candidate, lambda name: (projection_role(name) if projected else None) or hidden_states_role(name)
+    )
     for parameter in candidate.parameters:
-        if not parameter.kind.startswith("var-"):
-            role = projection_role(parameter.name) if projected else None
-            named[parameter.name] = role or hidden_states_role(parameter.name)
-            if named[parameter.name] is None and not parameter.has_default:
-                named[parameter.name] = rotary_role(parameter.name)
+        if named[parameter.name] is None and not parameter.has_default and not parameter.kind.startswith("var-"):
+            named[parameter.name] = rotary_role(parameter.name)
     notes: list[tuple[str, str]] = []
     roles = set(named.values())
     if "hidden_states" not in roles and not {"query", "key", "value"} <= roles:
@@ -105,12 +166,7 @@ def assign_hidden_states_roles(candidate: Candidate, *, projected: bool) -> tupl
         if first is not None and named[first] in {None, "query"}:
             named[first] = "hidden_states"
             notes.append(("by-position", f"{first} was taken as the hidden states"))
-    slots = [
-        Slot(role, parameter.name, by_position=parameter.kind != "keyword-only")
-        for parameter in candidate.parameters
-        if (role := named[parameter.name]) is not None and not (role == "head_dim" and parameter.has_default)
-    ]
-    return _keywords_after_a_gap(candidate, slots), tuple(notes)
+    return _slots(candidate, named, notes)
 
 
 def unfilled(candidate: Candidate, slots: Sequence[Slot]) -> list[str]:
@@ -124,11 +180,24 @@ def unfilled(candidate: Candidate, slots: Sequence[Slot]) -> list[str]:
 
 
 def _role_in_function(name: str) -> str | None:
-    return "key_padding_mask" if hidden_states_role(name) == "key_padding_mask" else role_of(name)
+    role = hidden_states_role(name)
+    if role in {"key_padding_mask", "valid_lens"}:
+        return role
+    plain = name.lower().strip("_")
+    if plain in RETURN_WEIGHTS:
+        return "return_weights"
+    if plain in SIZES["head_dim"]:
+        return "head_dim"
+    return "mask" if role == "mask" else role_of(name)
 
 
 def _fillable(parameter: Parameter, role: str) -> bool:
-    """A dropout parameter that defaults to None is often a module: a number there would break a right submission."""
+    """Whether a value is passed: a size or a dropout with a default of its own keeps it.
+
+    A dropout that defaults to None is often a module: a number there would break a right submission.
+    """
+    if role == "head_dim":
+        return not parameter.has_default
     return role != "dropout_p" or not parameter.has_default or parameter.default != "None"
 
 

@@ -20,9 +20,11 @@ from pytest_attn_grader.results.submission import Adaptation, Construction, Stud
 from pytest_attn_grader.sandbox.tiers import Tier, choose_tier
 from pytest_attn_grader.sandbox.worker.limits import Limits
 from pytest_attn_grader.sandbox.worker_process import WorkerProcess
+from pytest_attn_grader.submission.candidates import choice_note, choose_candidate
 from pytest_attn_grader.submission.constructor import Arguments, Sizes, arguments_for
-from pytest_attn_grader.submission.contract import Contract, choice_note, choose_candidate, resolve_contract
-from pytest_attn_grader.submission.target import Target, hash_sources
+from pytest_attn_grader.submission.contract import AUTO_MASK, Contract, resolve_contract
+from pytest_attn_grader.submission.documentation import documents_four_dimensions
+from pytest_attn_grader.submission.target import Target, hash_sources, read_sources
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -48,6 +50,7 @@ class Student:
         run_seconds: wall clock of all of them together; None for any time.
         tier: the sandbox that was asked for.
         required_tier: the weakest one that will do.
+        mask_convention: the one that is asked for, or "auto".
     """
 
     def __init__(
@@ -58,16 +61,19 @@ class Student:
         tier: str,
         run_seconds: float | None = None,
         required_tier: str | None = None,
+        mask_convention: str = AUTO_MASK,
     ) -> None:
         self.target = target
         self.requested_tier = tier
         self.required_tier = required_tier
+        self.mask_convention = mask_convention
         self.library_calls: Counter[str] = Counter()
         self.limits = Limits(call_seconds=call_seconds, run_seconds=run_seconds)
         self._first_worker: WorkerProcess | None = None
         self._constructed: dict[str, tuple[int, Constructed]] = {}
         self._constructions: dict[str, Construction] = {}
         self._modules: dict[tuple[int, str | int], RemoteModule] = {}
+        self.unused_parameters: dict[tuple[int, str | int], frozenset[str]] = {}
         self.loaders: dict[tuple[int, str | int], LoaderMap] = {}
 
     @classmethod
@@ -79,6 +85,7 @@ class Student:
             run_seconds=settings.budget_seconds,
             tier=settings.sandbox,
             required_tier=settings.require_sandbox,
+            mask_convention=settings.mask,
         )
 
     def start(self) -> None:
@@ -140,10 +147,19 @@ class Student:
         """
         description = self.description
         candidate = choose_candidate(description.candidates, self.target.name, self.target.typed)
-        contract = resolve_contract(candidate, description.mask_convention, self.target.typed)
+        contract = resolve_contract(
+            candidate, description.mask_convention, self.target.typed, mask_convention=self.mask_convention
+        )
         if self.target.name is not None:
             return contract
         return replace(contract, notes=(*contract.notes, *choice_note(candidate, description.candidates)))
+
+    def documents_four_dimensions(self, candidate: Candidate) -> bool:
+        """Whether its text says that it takes ``(batch, num_heads, seq, head_dim)``; of a notebook nothing is read."""
+        if self.target.path.suffix != ".py":
+            return False
+        source = read_sources(self.target)[self.target.path].decode(errors="replace")
+        return documents_four_dimensions(source, candidate.name)
 
     def call(self, spec: CallSpec, tensors: Mapping[str, Tensor]) -> CallReply:
         """One forward pass in the worker; differentiable here when a tensor requires grad."""
@@ -241,6 +257,7 @@ class Student:
             run_seconds=self.limits.run_seconds if run_seconds is None else run_seconds,
             tier=self.requested_tier,
             required_tier=self.required_tier,
+            mask_convention=self.mask_convention,
         )
         _ = other.description
         return other

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
+import torch
 from torch import Tensor
 
-from pytest_attn_grader.attention.probes import Attention, Probe, ProbeResult
+from pytest_attn_grader.attention.probes import INPUT_NAMES, Attention, Probe, ProbeResult
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.results.submission import Adaptation, Failure
 from pytest_attn_grader.submission.contract import Contract
@@ -50,6 +51,16 @@ class StudentAttention(Attention, Protocol):
 
     @abstractmethod
     def _probe_result(self, probe: Probe) -> ProbeResult: ...
+
+    @abstractmethod
+    def with_contract(self, contract: Contract) -> StudentAttention:
+        """The same attention, called by another contract."""
+        ...
+
+    @abstractmethod
+    def with_adaptations(self, adaptations: tuple[Adaptation, ...]) -> StudentAttention:
+        """The same attention, with these notes."""
+        ...
 
     @abstractmethod
     def with_student(self, student: Student) -> StudentAttention:
@@ -101,3 +112,18 @@ class StudentAttention(Attention, Protocol):
     def reference_as_layer(self, model: Any, layer_idx: int) -> Any:
         """The reference through the same adapter; None where the model's own attention serves."""
         return None
+
+
+def vector_jacobian_products(
+    attn_output: Tensor, upstream: Tensor | None, leaves: dict[str, Tensor]
+) -> tuple[dict[str, Tensor | None], Failure | None]:
+    """Gradients by name of the leaf; a backward pass that fails takes nothing from the forward pass."""
+    if upstream is None:
+        return {}, None
+    if not attn_output.requires_grad:
+        return dict.fromkeys(INPUT_NAMES), None
+    try:
+        found = torch.autograd.grad(attn_output, tuple(leaves.values()), upstream.to(attn_output), allow_unused=True)
+    except SubmissionError as error:
+        return dict.fromkeys(INPUT_NAMES), Failure.from_error(error)
+    return dict(zip(leaves, found, strict=True)), None

@@ -19,6 +19,7 @@ OTHER_VALUES = {
     "format": ("github:one", "exercism:two", "classroom:three"),
     "progress": ("one.json", "two.json", "three.json"),
     "budget": ("1", "2.5", "3e1"),
+    "mask": ("keep", "additive", "blocked"),
     "timeout": ("1", "0.5", "7"),
     "seed": ("0", "1", "2"),
     "sandbox": ("process", "bwrap", "none"),

@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_attn_grader.errors import SubmissionError, UngradableError, UsageError
+from pytest_attn_grader.submission.candidates import choose_candidate
 from pytest_attn_grader.submission.contract import (
     CONTRACT_TEXT,
     Candidate,
     Contract,
     Parameter,
-    choose_candidate,
     resolve_contract,
 )
 from pytest_attn_grader.submission.parameter_names import (
@@ -143,7 +143,6 @@ DOES_NOT_FIT = [
     ("a, b", "it has no parameter for query and key and value"),
     ("**kwargs", "it has no parameter for query and key and value"),
     ("q, k, v, mask, temperature", "the grader has nothing to pass for 'temperature'; give it a default"),
-    ("q, k, v, d_k", "the grader has nothing to pass for 'd_k'; give it a default"),
     ("q, k, v, one, two", "the grader has nothing to pass for 'one' and 'two'; give it a default"),
     ("q, k, v, *, heads", "the grader has nothing to pass for 'heads'; give it a default"),
     ("*args, heads", "the grader has nothing to pass for 'heads'; give it a default"),

@@ -226,9 +226,9 @@ def test_a_result_of_the_wrong_kind(body: str, message: str, student_of: Student
 
 
 WRONG_SHAPES = [
-    ("return query[..., :1]", "attn_output has shape (3, 4, 10, 1) instead of (3, 4, 10, 64)"),
+    ("return query[..., :1]", "attn_output has shape (3, 5, 10, 1) instead of (3, 5, 10, 48)"),
     ("return query.double()", "attn_output is torch.float64, the query torch.float32"),
-    ("return query, query", "attn_weights has shape (3, 4, 10, 64) instead of (3, 4, 10, 10)"),
+    ("return query, query", "attn_weights has shape (3, 5, 10, 48) instead of (3, 5, 10, 10)"),
 ]
 
 

@@ -1,44 +1,70 @@
-"""A stub of the configuration object of a submission's constructor. Part of the worker.
+"""A stand-in for the configuration object of a submission's constructor. Part of the worker.
 
-Courses pass sizes in a configuration object (a dataclass, a dict, a SimpleNamespace) that the submission may not even
-define. This one answers to all the usual names, by attribute and by key, and remembers which were asked for.
+Courses pass sizes in an object of their own (a dataclass, a dict, a SimpleNamespace) that the submission may not even
+define. This one answers to all the usual names, by attribute and by key, and remembers which were read. Where the
+submission defines the class of its configuration, an instance of it answers to everything else.
 """
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import inspect
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 # Of many names that mean the same, one each, for a message.
-USUAL = ("n_embd", "d_model", "hidden_size", "n_head", "num_heads", "head_dim", "block_size", "dropout", "bias")
+COMMON_NAMES = ("n_embd", "d_model", "hidden_size", "n_head", "num_heads", "head_dim", "block_size", "dropout", "bias")
+# A switch that is not known here is off.
+_FLAG = re.compile(
+    r"(use|is|enable|with|do|apply|has|log)_\w+|\w*(flash|lora|xformers|quanti[sz]e|verbose|debug|compile|checkpointing)\w*"
+)
 
 
 class Config(Mapping[str, Any]):
     """Names and values; a name that is not there raises `AttributeError` or `KeyError`, which says what is there."""
 
-    def __init__(self, values: dict[str, Any]) -> None:
+    def __init__(self, values: dict[str, Any], instance: object = None) -> None:
         self.__dict__["_values"] = dict(values)
-        self.__dict__["_asked"] = {}
+        self.__dict__["_instance"] = instance
+        self.__dict__["_read"] = {}
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or name not in self._values:
+        if name.startswith("__"):
             raise AttributeError(self._missing(name), name=name)
-        return self[name]
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(self._missing(name), name=name) from None
 
     def __setattr__(self, name: str, value: Any) -> None:
         self._values[name] = value
 
     def __getitem__(self, name: str) -> Any:
-        if name not in self._values:
+        instance = self.__dict__["_instance"]
+        if instance is not None and hasattr(instance, name):
+            value = getattr(instance, name)
+        elif name in self._values:
+            value = self._values[name]
+        elif _FLAG.fullmatch(str(name).lower()):
+            value = False
+        else:
             raise KeyError(self._missing(name))
-        self._asked[name] = self._values[name]
-        return self._values[name]
+        self._read[name] = value
+        return value
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return the value of a name that is known, else the default: a switch that is not known keeps its own."""
+        return self[name] if name in self else default  # noqa: SIM401 - this is get
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._values or hasattr(self.__dict__["_instance"], str(name))
 
     def _missing(self, name: str) -> str:
         close = difflib.get_close_matches(str(name), self._values, n=3, cutoff=0.5)
         hint = f" Close to it: {', '.join(close)}." if close else ""
-        usual = ", ".join(each for each in USUAL if each in self._values)
+        usual = ", ".join(each for each in COMMON_NAMES if each in self._values)
         return (
             f"the grader's config has no {str(name)[:80]!r}.{hint} It answers to {usual} and "
             f"{len(self._values)} names in all."
@@ -51,6 +77,24 @@ class Config(Mapping[str, Any]):
         return len(self._values)
 
 
+def make_config(values: dict[str, Any], own_class: object) -> Config:
+    """Make a configuration object with these values, on an instance of the submission's own class if it has one."""
+    if not isinstance(own_class, type):
+        return Config(values)
+    try:
+        parameters = inspect.signature(own_class).parameters
+    except (TypeError, ValueError):
+        return Config(values)
+    instance = own_class(**{name: values[name] for name in parameters if name in values})
+    for name, value in values.items():
+        if hasattr(instance, name):
+            # A property, or a frozen dataclass: it has been given its values already.
+            with contextlib.suppress(AttributeError, TypeError):
+                setattr(instance, name, value)
+    return Config(values, instance)
+
+
 def read_keys(config: Config) -> dict[str, Any]:
-    """Return what a constructor read, with the values it got."""
-    return dict(config.__dict__["_asked"])
+    """Return what a constructor read, as plain values."""
+    plain = (bool, int, float, str, type(None))
+    return {name: value if isinstance(value, plain) else str(value)[:80] for name, value in config._read.items()}

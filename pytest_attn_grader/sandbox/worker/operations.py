@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from . import serialization
-from .config_stub import Config, read_keys
+from .config_stub import Config, make_config, read_keys
 from .failures import WorkerError, truncate
 from .head_loop import inputs_after, leading_sizes, split_inputs
 from .library_calls import LibraryCalls
@@ -40,8 +40,8 @@ class Caller:
         """Make an instance and return its handle."""
         target = self._target(header["name"])
         _seed(header.get("seed"))
-        arguments = [_argument(item, tensors) for item in header.get("args", [])]
-        keywords = {name: _argument(item, tensors) for name, item in header.get("kwargs", {}).items()}
+        arguments = [self._constructor_argument(item, tensors) for item in header.get("args", [])]
+        keywords = {name: self._constructor_argument(item, tensors) for name, item in header.get("kwargs", {}).items()}
         made = target(*arguments, **keywords)
         handle = next(self._numbers)
         self._objects[handle] = made
@@ -168,6 +168,11 @@ class Caller:
                 convert(target, getattr(torch, header["dtype"]))
         return target
 
+    def _constructor_argument(self, item: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Any:
+        if "config" in item:
+            return make_config(item["config"], self._submission.find_class(item.get("class")))
+        return _argument(item, tensors)
+
     def _target(self, target: str | int) -> Any:
         if isinstance(target, int):
             if target not in self._objects:
@@ -255,7 +260,7 @@ def _argument(item: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Any:
         return torch.view_as_complex(tensors[item["complex"]].contiguous())
     if "items" in item:
         return tuple(_argument(each, tensors) for each in item["items"])
-    return Config(item["config"]) if "config" in item else item["value"]
+    return item["value"]
 
 
 def _seed(seed: int | None) -> None:

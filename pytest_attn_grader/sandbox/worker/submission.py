@@ -9,7 +9,7 @@ import importlib.util
 import inspect
 import sys
 from pathlib import Path
-from types import FunctionType, ModuleType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 import torch
@@ -19,6 +19,8 @@ from .global_state import restored
 from .notebook import load_notebook
 
 MAX_CANDIDATES = 100
+MAX_NAMES = 500
+_CONFIG_ENDINGS = ("Config", "Cfg", "Args", "Params", "HParams", "Settings", "Options")
 _KINDS = {
     inspect.Parameter.POSITIONAL_ONLY: "positional-only",
     inspect.Parameter.POSITIONAL_OR_KEYWORD: "positional-or-keyword",
@@ -47,7 +49,7 @@ class Submission:
 
     def describe(self, header: dict[str, Any]) -> dict[str, Any]:
         """Import what the header names; say what it holds and, when a name is given, check that it is there."""
-        module = self._import(header.get("path"), header.get("module"))
+        module = self._import(header.get("path"), header.get("module"), header.get("name"))
         candidates = self._candidates(module)
         names = [candidate["name"] for candidate in candidates]
         name: str | None = header.get("name")
@@ -82,6 +84,18 @@ class Submission:
             found = getattr(found, part)
         return found
 
+    def find_class(self, name: str | None) -> object:
+        """Return the class of this name, or the only configuration class that it defines; None when there is none."""
+        assert self._module is not None
+        defined = vars(self._module)
+        found = None if name is None else defined.get(name)
+        if name is None:
+            configs = [
+                each for key, each in defined.items() if isinstance(each, type) and key.endswith(_CONFIG_ENDINGS)
+            ]
+            found = configs[0] if len(configs) == 1 and configs[0].__module__ == self._module.__name__ else None
+        return found if isinstance(found, type) and found.__module__ not in {"builtins", "typing"} else None
+
     def _find(self, name: str, names: list[str]) -> object:
         assert self._module is not None
         try:
@@ -104,7 +118,7 @@ class Submission:
             )
         return found
 
-    def _import(self, path: str | None, name: str | None) -> ModuleType:
+    def _import(self, path: str | None, name: str | None, target: str | None) -> ModuleType:
         self._module = self._live
         if self._live is not None:
             return self._live
@@ -112,7 +126,7 @@ class Submission:
         if known is None:
             try:
                 with restored(self._changed_state.setdefault((path, name), [])):
-                    known = _load(None if path is None else _real_folder(path), name)
+                    known = _load(None if path is None else _real_folder(path), name, target)
             except BaseException as error:  # noqa: BLE001 - kept whatever it is (SystemExit too) and raised below
                 known = error
             self._imported[path, name] = known
@@ -139,7 +153,7 @@ class Submission:
     def _candidate(self, name: str, value: Any) -> dict[str, Any]:
         called = value.forward if isinstance(value, torch.nn.Module) else value
         file, line = _place(value)
-        described = {
+        described: dict[str, Any] = {
             "name": failures.truncate(name, 200),
             "kind": _kind(value),
             "parameters": _parameters(called),
@@ -149,6 +163,9 @@ class Submission:
         }
         if described["kind"] == "module-class":
             described["forward_parameters"] = _parameters(value.forward)
+        described["uses"] = _names_in_code(value)
+        if described["kind"] == "class":
+            described["fields"] = _fields(value)
         return described
 
     def _files(self) -> list[str]:
@@ -165,7 +182,7 @@ def _real_folder(path: str) -> Path:
     return Path(path).parent.resolve() / Path(path).name
 
 
-def _load(file: Path | None, name: str | None) -> ModuleType:
+def _load(file: Path | None, name: str | None, target: str | None) -> ModuleType:
     if file is None:
         if name is None:
             raise failures.WorkerError("no-target", "neither a module nor a file was named")
@@ -174,7 +191,7 @@ def _load(file: Path | None, name: str | None) -> ModuleType:
         raise failures.WorkerError("no-target", f"There is no file {file.name!r}.", remedy="Check the path.")
     name = name or file.stem
     if file.suffix == ".ipynb":
-        return load_notebook(file, f"notebook_{name}")
+        return load_notebook(file, f"notebook_{name}", target)
     if "." in name:
         # Inside a package relative imports work, so it is imported as part of it.
         module = _import_named(name)
@@ -249,9 +266,36 @@ def _parameters(called: Any) -> list[dict[str, Any]] | None:
             "kind": _KINDS[parameter.kind],
             "default": None if parameter.default is parameter.empty else failures.safe_repr(parameter.default, 200),
             "has_default": parameter.default is not parameter.empty,
+            "annotation": _annotation(parameter),
         }
         for parameter in list(signature.parameters.values())[:50]
     ]
+
+
+def _annotation(parameter: inspect.Parameter) -> str | None:
+    if parameter.annotation is parameter.empty:
+        return None
+    annotation = parameter.annotation
+    name = annotation.__name__ if isinstance(annotation, type) else annotation
+    return name[:200] if isinstance(name, str) else failures.safe_repr(name, 200)
+
+
+def _names_in_code(value: Any) -> list[str]:
+    """Return the names that the code of a function, or of a class's methods, refers to."""
+    methods = vars(value).values() if isinstance(value, type) else [inspect.unwrap(value)]
+    codes = [code for method in methods if (code := getattr(method, "__code__", None)) is not None]
+    names: set[str] = set()
+    while codes and len(names) < MAX_NAMES:
+        code = codes.pop()
+        names.update(code.co_names)
+        codes.extend(const for const in code.co_consts if isinstance(const, CodeType))
+    return [failures.truncate(name, 200) for name in sorted(names)[:MAX_NAMES]]
+
+
+def _fields(value: type) -> list[str]:
+    """Return the attributes that a configuration class declares."""
+    declared = [*getattr(value, "__annotations__", {}), *vars(value)]
+    return [failures.truncate(name, 200) for name in dict.fromkeys(declared) if not name.startswith("_")][:MAX_NAMES]
 
 
 def _place(value: Any) -> tuple[str | None, int | None]:

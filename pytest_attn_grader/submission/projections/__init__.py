@@ -1,6 +1,7 @@
 """What stands between hidden states and attention: the matrices, where a submission keeps them, and how they fit it.
 
 matrices    projections of one layer, head by head
+role_patterns  which projection a parameter's name stands for
 find        which parameters of a module are which projection
 layouts     the known ways to lay matrices out in parameters
 arguments   a function's parameters as the places of its projections

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.sandbox.messages import CallSpec, RemoteModule, TensorRef, TupleArgument
-from pytest_attn_grader.submission.constructor import role_of_size
 from pytest_attn_grader.submission.projections.custom_loader import METHOD, LoaderMap, trace_loader
+from pytest_attn_grader.submission.size_names import role_of_size
 
 if TYPE_CHECKING:
     from pytest_attn_grader.submission.student import Student

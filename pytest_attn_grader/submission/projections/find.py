@@ -2,40 +2,20 @@
 
 from __future__ import annotations
 
-import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.sandbox.messages import RemoteModule, RemoteParameter
+from pytest_attn_grader.submission.projections.role_patterns import (
+    ROLE_PATTERNS,
+    is_bias,
+    packing_order,
+    role_of_parameter,
+    roles_by_number,
+)
 
-_KIND = (
-    r"(?:_?(?:proj|projection|lin|linear|w|weight|layer|net|fc|mat|matrix|matrice|transform|map|mapping|head|encoder|"
-    r"embed|dense|param)s?)?"
-)
-_PREFIX = r"(?:(?:w|to|fc|lin|linear|proj|weight|in|attn|dense)_?)?"
-_MIX = "merge|mix|z"
-# Names of fused projections that say in which order they hold query, key and value.
-_ORDERS = {
-    separator.join(words): "".join(word[0] for word in words)
-    for separator, names in (("", ("q", "k", "v")), ("_", ("query", "key", "value")))
-    for words in itertools.permutations(names)
-}
-# Tried in this order: "query_key_value" is no query.
-_ROLE_PATTERNS: tuple[tuple[str, str], ...] = (
-    ("qkv", rf"{_PREFIX}(?:{'|'.join(_ORDERS)}|c_attn|attn_in|in_proj|qkvs|attn){_KIND}"),
-    ("kv", rf"{_PREFIX}(?:kv|key_value|kvs){_KIND}"),
-    ("q", rf"{_PREFIX}(?:q|qs|query|queries|wq){_KIND}"),
-    ("k", rf"{_PREFIX}(?:k|ks|key|keys|wk){_KIND}"),
-    ("v", rf"{_PREFIX}(?:v|vs|val|vals|value|values|wv){_KIND}"),
-    (
-        "o",
-        rf"{_PREFIX}(?:o|out|output|c_proj|c|proj|wo|dense|unify(?:_?heads)?|final|combine|fc|linear|merge|mix|z){_KIND}",
-    ),
-)
-# Names that say "a layer" as often as "the output projection": "query.linear" is the query's.
-_WEAK = re.compile(r"(?:c|proj|dense|fc|linear|lin|z|layer|mix|map|net)s?")
 _HEADS = ("num_heads", "n_head", "n_heads", "heads", "h", "nhead", "num_attention_heads", "nheads", "nb_heads")
 LOOKED_FOR = (
     "q, k and v (also query, W_query, w_q, q_proj, to_q, …), or all three in one (qkv, c_attn, in_proj, "
@@ -99,31 +79,42 @@ class ProjectionMap:
         return self.output is not None and self.output.bias is not None
 
 
-def find_projections(module: RemoteModule, name: str, *, num_heads: int | None = None) -> ProjectionMap:
+def find_projections(
+    module: RemoteModule,
+    name: str,
+    *,
+    num_heads: int | None = None,
+    find_unused: Callable[[], frozenset[str]] = frozenset,
+) -> ProjectionMap:
     """Find the projections of a constructed module.
 
     Args:
         name: what messages call the module.
         num_heads: how many heads its constructor was asked for, if it was.
+        find_unused: names of the parameters that no output depends on; called only where names leave a choice.
 
     Raises:
         SubmissionError: `no-target`, a projection is missing or its shape fits nothing; the message names what was
             looked for and what was seen.
     """
-    weights = [parameter for parameter in module.parameters if not _is_bias(parameter)]
-    biases = [parameter for parameter in module.parameters if _is_bias(parameter)]
-    by_role: dict[str, list[ParameterRef]] = {}
-    others: list[str] = []
-    for parameter in weights:
-        role = _role_of(parameter)
-        if role is None or len(parameter.shape) not in {2, 3}:
-            others.append(parameter.name)
-        else:
-            by_role.setdefault(role, []).append(_place(parameter, role, biases))
+    weights = [parameter for parameter in module.parameters if not is_bias(parameter)]
+    biases = [parameter for parameter in module.parameters if is_bias(parameter)]
+    by_role, others = _sort_by_role(weights, biases)
+    unused: frozenset[str] = frozenset()
+    if _leaves_a_choice(by_role, weights, others):
+        unused = find_unused()
+        weights = [parameter for parameter in weights if parameter.name not in unused]
+        by_role, others = _sort_by_role(weights, biases)
     by_order = not _complete(by_role)
     if by_order:
         seen_roles = set(by_role)
-        by_role = _by_order(weights, biases)
+        numbered = roles_by_number(weights)
+        listed = {each.name for some in numbered.values() for each in some}
+        outputs = [place for place in by_role.get("o", []) if place.weight not in listed]
+        by_role = {role: [_place(each, role, biases) for each in some] for role, some in numbered.items()}
+        if by_role and "o" not in by_role and outputs:
+            by_role["o"] = outputs
+        by_role = by_role or _by_order(weights, biases)
         if not by_role:
             raise _missing(module, name, seen_roles)
     heads = num_heads or _number_of_heads(module)
@@ -135,34 +126,31 @@ def find_projections(module: RemoteModule, name: str, *, num_heads: int | None =
             others.remove(left[0].name)
             found = _resolve_sizes({**by_role, "o": [_place(left[0], "o", biases)]}, module, name, heads)
     letters = packing_order(found.inputs["qkv"][0].weight) if found.is_fused else None
-    return replace(found, others=tuple(others), by_order=by_order, letters=letters)
+    return replace(found, others=(*others, *sorted(unused)), by_order=by_order, letters=letters)
 
 
-def _role_of(parameter: RemoteParameter) -> str | None:
-    """By the last part of its path that says something: numbers and "weight" do not."""
-    parts = [part for part in parameter.name.lower().split(".") if not part.isdigit() and part != "weight"]
-    weak: str | None = None
-    for part in reversed(parts):
-        plain = re.sub(r"_?weights?$", "", part) or part
-        role = next(
-            (each for each, pattern in _ROLE_PATTERNS if re.fullmatch(pattern, plain) or re.fullmatch(pattern, part)),
-            None,
-        )
-        if role is not None and not _WEAK.fullmatch(part):
-            return role
-        weak = weak or role
-    return weak
+def _sort_by_role(
+    weights: Sequence[RemoteParameter], biases: Sequence[RemoteParameter]
+) -> tuple[dict[str, list[ParameterRef]], list[str]]:
+    """Parameters by role, and the names of those that have none."""
+    by_role: dict[str, list[ParameterRef]] = {}
+    others: list[str] = []
+    for parameter in weights:
+        role = role_of_parameter(parameter)
+        if role is None or len(parameter.shape) not in {2, 3}:
+            others.append(parameter.name)
+        else:
+            by_role.setdefault(role, []).append(_place(parameter, role, biases))
+    return by_role, others
 
 
-def packing_order(name: str) -> str | None:
-    """The order of query, key and value, if a fused projection's name has it; `in_proj` and `c_attn` do not."""
-    plain = name.lower()
-    return next((letters for written, letters in _ORDERS.items() if written in plain), None)
-
-
-def _is_bias(parameter: RemoteParameter) -> bool:
-    last = parameter.name.lower().rpartition(".")[2]
-    return "bias" in last or re.fullmatch(r"b_?(q|k|v|o|qkv|query|key|value|out)", last) is not None
+def _leaves_a_choice(
+    by_role: dict[str, list[ParameterRef]], weights: Sequence[RemoteParameter], others: Sequence[str]
+) -> bool:
+    """Whether there are two output projections, several of only one input, or a matrix whose name says nothing."""
+    counts = {len(places) for role, places in by_role.items() if role != "o"}
+    nameless = [each for each in weights if each.name in others and len(each.shape) == 2]
+    return len(by_role.get("o", [])) > 1 or len(counts) > 1 or bool(nameless)
 
 
 def _place(parameter: RemoteParameter, role: str, biases: Sequence[RemoteParameter]) -> ParameterRef:
@@ -173,7 +161,7 @@ def _place(parameter: RemoteParameter, role: str, biases: Sequence[RemoteParamet
         if bias.name.rpartition(".")[0] != folder:
             continue
         plain = re.sub(r"^b(?:ias)?_?|_?bias$", "", bias.name.lower().rpartition(".")[2])
-        if kind != "Parameter" or any(re.fullmatch(pattern, plain) for each, pattern in _ROLE_PATTERNS if each == role):
+        if kind != "Parameter" or any(re.fullmatch(pattern, plain) for each, pattern in ROLE_PATTERNS if each == role):
             return ParameterRef(parameter.name, parameter.shape, kind, bias.name)
     return ParameterRef(parameter.name, parameter.shape, kind)
 
@@ -187,7 +175,7 @@ def _by_order(weights: Sequence[RemoteParameter], biases: Sequence[RemoteParamet
     matrices = [parameter for parameter in weights if len(parameter.shape) == 2]
     if len(matrices) not in {3, 4} or len({parameter.shape for parameter in matrices}) != 1:
         return {}
-    if any(_role_of(parameter) is not None for parameter in matrices):
+    if any(role_of_parameter(parameter) is not None for parameter in matrices):
         # Half of the names speak: a missing one is a mistake to be told, not a gap to be filled.
         return {}
     return {role: [_place(parameter, role, biases)] for role, parameter in zip("qkvo", matrices, strict=False)}
@@ -275,7 +263,7 @@ def _missing(module: RemoteModule, name: str, seen_roles: set[str]) -> Submissio
     seen = ", ".join(f"{each.name} {each.shape}" for each in module.parameters[:12]) or "no parameters at all"
     lacking = [word for role, word in (("q", "query"), ("k", "key"), ("v", "value")) if role not in seen_roles]
     wanted = " and ".join(f"{word[0]}_proj for the {word}" for word in lacking)
-    unknown = [each.name for each in module.parameters if not _is_bias(each) and _role_of(each) is None]
+    unknown = [each.name for each in module.parameters if not is_bias(each) and role_of_parameter(each) is None]
     remedy = f"Give it a projection called {wanted}."
     if unknown:
         remedy = (

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_attn_grader.errors import SubmissionError
-from pytest_attn_grader.sandbox.worker.notebook import without_magics
 from pytest_attn_grader.submission.adapt import fit
 from tests.support.students import REFERENCE
 
@@ -46,17 +45,34 @@ def test_a_file_that_is_no_notebook(workshop: Workshop) -> None:
     assert caught.value.remedy == "Save it as a Jupyter notebook, version 4."
 
 
-@pytest.mark.parametrize(
-    ("source", "runs"),
-    [
-        ("x = 1", "x = 1"),
-        ("%time f()\nx = 1", "pass\nx = 1\n"),
-        ("if x:\n    !ls\n", "if x:\n    pass\n"),
-        ("%%time\nx = 1", "\nx = 1\n"),
-        ("%%bash\nls", ""),
-        ("x = (7\n% 2)", "x = (7\n% 2)"),
-        ("help?", "pass\n"),
-    ],
-)
-def test_magics(source: str, runs: str) -> None:
-    assert without_magics(source) == runs
+def test_cells_after_the_definition_are_not_run(workshop: Workshop) -> None:
+    cells = ("import torch", REFERENCE, "while True: pass")
+    student = workshop.student(notebook(*cells), suffix=".ipynb")
+    assert student.contract.candidate.name == "attention"
+
+
+def test_a_later_cell_that_changes_the_definition_is_run(workshop: Workshop) -> None:
+    cells = (REFERENCE, "x = 1", "attention.note = 1\nATTN_MASK = 'additive'", "raise ValueError")
+    assert workshop.student(notebook(*cells), suffix=".ipynb").description.mask_convention == "additive"
+
+
+def test_what_ipython_offers_is_there(workshop: Workshop) -> None:
+    cells = (
+        "display(1)\nget_ipython().run_line_magic('matplotlib', 'inline')",
+        "import asyncio\nawait asyncio.sleep(0)",
+    )
+    student = workshop.student(notebook(*cells, REFERENCE), suffix=".ipynb")
+    assert student.contract.candidate.name == "attention"
+
+
+def test_a_module_that_a_cell_writes_is_imported(workshop: Workshop) -> None:
+    cells = (f"%%writefile layers.py\n{REFERENCE}", "from layers import attention")
+    student = workshop.student(notebook(*cells), suffix=".ipynb")
+    attention = fit(student, student.contract, seed=0)
+    assert attention.contract.candidate.file is not None
+    assert attention.contract.candidate.file.endswith(".ipynb[cell 1]")
+
+
+def test_a_byte_order_mark_is_no_fault(workshop: Workshop) -> None:
+    student = workshop.student("\ufeff" + notebook(REFERENCE), suffix=".ipynb")
+    assert student.contract.candidate.name == "attention"

@@ -1,12 +1,12 @@
 """The config object is asked for a name of its own."""
-# message: the grader's config has no 'model_width'\. Close to it: .*model_dim.*Use one of these names
+# message: the grader's config has no 'model_breadth'\. Close to it: .*model_dim.*Use one of these names
 import torch
 from torch import nn
 
 
 class Attention(nn.Module):
     def __init__(self, config):
-        d_model, num_heads = config.model_width, config.n_head
+        d_model, num_heads = config.model_breadth, config.n_head
         super().__init__()
         self.h = num_heads
         self.q_proj = nn.Linear(d_model, d_model)

@@ -1,6 +1,8 @@
 # expect: bool-as-additive
 import torch
 
+ATTN_MASK = "keep"
+
 
 def attention(q, k, v, mask=None):
     scores = q @ k.transpose(-2, -1) / q.size(-1) ** 0.5

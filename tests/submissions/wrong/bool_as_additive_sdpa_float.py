@@ -1,6 +1,8 @@
 # expect: bool-as-additive
 import torch.nn.functional as F
 
+ATTN_MASK = "keep"
+
 
 def attention(query, key, value, mask=None):
     if mask is not None:

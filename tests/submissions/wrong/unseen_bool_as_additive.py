@@ -2,6 +2,8 @@
 import math
 import torch
 
+ATTN_MASK = "keep"
+
 
 def attention(q, k, v, mask=None):
     product = torch.einsum("...qd,...kd->...qk", q, k) / math.sqrt(q.shape[-1])

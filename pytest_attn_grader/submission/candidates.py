@@ -1,0 +1,116 @@
+"""Which of the things that a submission defines is the one to grade."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pytest_attn_grader.errors import SubmissionError, UngradableError, UsageError
+from pytest_attn_grader.sandbox.messages import Candidate
+from pytest_attn_grader.submission.contract import (
+    CONTRACT_TEXT,
+    MODULE_TEXT,
+    PROJECTED_TEXT,
+    place_of,
+    problem_of,
+    smallest_change,
+)
+from pytest_attn_grader.submission.parameter_names import looks_like_attention
+from pytest_attn_grader.submission.signatures import Notes
+
+# With helpers beside it, the name that the contract gives decides.
+CONTRACT_NAME = "attention"
+
+
+def choose_candidate(candidates: Sequence[Candidate], wanted: str | None, typed: str) -> Candidate:
+    """The one thing to grade.
+
+    Raises:
+        SubmissionError: `no-target`, nothing in the submission can be called as the contract says.
+        UsageError: several can; the user has to choose.
+        UngradableError: what was found is of a kind this version does not grade.
+    """
+    if wanted is not None:
+        return _named_candidate(candidates, wanted, typed)
+    ranked = _rank(candidates)
+    if len(ranked) == 1:
+        return ranked[0]
+    if ranked:
+        names = ", ".join(candidate.signature for candidate in ranked)
+        what = "modules" if ranked[0].is_module else "functions"
+        raise UsageError(
+            f"--attn-student={typed}: {len(ranked)} {what} could be meant: {names}. "
+            f"Choose one: --attn-student={typed}:{ranked[0].name}"
+        )
+    if candidates and all(candidate.kind == "class" for candidate in candidates):
+        return _require_gradable(candidates[0])
+    raise _no_target(candidates, typed)
+
+
+def _named_candidate(candidates: Sequence[Candidate], wanted: str, typed: str) -> Candidate:
+    chosen = next((candidate for candidate in candidates if candidate.name == wanted), None)
+    if chosen is None:
+        raise SubmissionError(
+            "no-target",
+            f"{typed}: {wanted!r} is there, but it is nothing that can be called.",
+            remedy=f"Define it as a function: {CONTRACT_TEXT}",
+        )
+    return _require_gradable(chosen)
+
+
+def _rank(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """The candidates that fit best: functions before modules, then by name, then those that no other one uses."""
+    fitting = [candidate for candidate in candidates if problem_of(candidate) is None]
+    functions = [candidate for candidate in fitting if not candidate.is_module]
+    if not functions:
+        # Files hold feed-forward layers and whole models beside the attention, and all of them take hidden states.
+        modules = [candidate for candidate in fitting if candidate.is_module]
+        return _outermost([each for each in modules if looks_like_attention(each.name)] or modules)
+    named = [candidate for candidate in functions if candidate.name == CONTRACT_NAME]
+    return named or _outermost(functions)
+
+
+def _outermost(candidates: list[Candidate]) -> list[Candidate]:
+    """Those that no other candidate constructs or calls: MultiHeadAttention, not the Head that it consists of."""
+    used = {name for each in candidates for name in each.uses if name != each.name}
+    return [candidate for candidate in candidates if candidate.name not in used] or candidates
+
+
+def choice_note(chosen: Candidate, candidates: Sequence[Candidate]) -> Notes:
+    """What the report says when others could have been graded: helpers often take the same arguments."""
+    others = [
+        each.name
+        for each in candidates
+        if each != chosen and each.is_module == chosen.is_module and problem_of(each) is None
+    ]
+    if chosen.is_module:
+        others = [name for name in others if looks_like_attention(name)]
+    if not others:
+        return ()
+    why = "by its name" if chosen.name == CONTRACT_NAME else "because it uses the others"
+    return (("chosen", f"{chosen.name} is graded, {why}; {' and '.join(others)} could be chosen with :NAME"),)
+
+
+def _require_gradable(candidate: Candidate) -> Candidate:
+    if candidate.kind != "class":
+        return candidate
+    raise UngradableError(
+        f"{candidate.name} is a class, but no torch.nn.Module. Derive it from torch.nn.Module, "
+        f"or write a function {CONTRACT_TEXT}. No attempt is counted."
+    )
+
+
+def _no_target(candidates: Sequence[Candidate], typed: str) -> SubmissionError:
+    """Nothing fits: the smallest change to the one that is meant, or the contract."""
+    seen = "; ".join(f"{candidate.signature}: {problem_of(candidate)}" for candidate in candidates[:5])
+    meant = [candidate for candidate in candidates if looks_like_attention(candidate.name)]
+    chosen = candidates if len(candidates) == 1 else meant
+    only = chosen[0] if len(chosen) == 1 else None
+    return SubmissionError(
+        "no-target",
+        f"{typed} has no function that fits. " + (f"Seen: {seen}." if seen else "It defines no function at all."),
+        where=None if only is None else place_of(only),
+        remedy=smallest_change(only)
+        if only is not None
+        else f"Write a function {CONTRACT_TEXT}, with tensors (batch, num_heads, seq, head_dim), "
+        f"or {PROJECTED_TEXT}, or {MODULE_TEXT}.",
+    )

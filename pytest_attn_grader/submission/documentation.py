@@ -1,0 +1,37 @@
+"""What a submission's text says about the tensors that it takes. The text is parsed, never run."""
+
+from __future__ import annotations
+
+import ast
+import re
+
+_AXIS = r"[A-Za-z_][\w./*+-]*"
+# (batch, num_heads, seq, head_dim), [B, H, T, D], "4D", "4-d", "four dimensions".
+_FOUR_AXES = re.compile(
+    rf"[(\[]\s*{_AXIS}\s*,\s*(?:\w*heads?\w*|n_?h|h|nh)\s*,\s*{_AXIS}\s*,\s*{_AXIS}\s*[)\]]", re.IGNORECASE
+)
+_FOUR_IN_WORDS = re.compile(r"\b(4-?d|four[- ]dimension|4 dimension)", re.IGNORECASE)
+
+
+def documents_four_dimensions(source: str, name: str) -> bool:
+    """Whether the docstring, comments or annotations of a definition name a batch of heads ``(batch, heads, …)``."""
+    text = _text_of(source, name)
+    return bool(_FOUR_AXES.search(text) or _FOUR_IN_WORDS.search(text))
+
+
+def _text_of(source: str, name: str) -> str:
+    """The docstring, the comments and the strings in the signature of a function or class, code left out."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return ""
+    kinds = (ast.FunctionDef, ast.ClassDef, ast.AsyncFunctionDef)
+    found = next((node for node in ast.walk(tree) if isinstance(node, kinds) and node.name == name), None)
+    if found is None:
+        return ""
+    lines = source.splitlines()
+    above = lines[max(0, found.lineno - 4) : found.lineno - 1]
+    own = lines[found.lineno - 1 : found.end_lineno]
+    comments = [line.partition("#")[2] for line in own] + [line for line in above if line.lstrip().startswith("#")]
+    annotations = [] if isinstance(found, ast.ClassDef) else [ast.unparse(found.args)]
+    return "\n".join([ast.get_docstring(found) or "", *annotations, *comments])

@@ -1,0 +1,80 @@
+"""Trials of what a signature leaves open: how a mask is meant, whether dropout is a number. The reference decides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import torch
+
+from pytest_attn_grader.attention.probes import SPEC_BY_NAME, Probe, build_probe, max_abs_error, without_gradients
+from pytest_attn_grader.attention.tolerances import derive_tolerance
+from pytest_attn_grader.results.submission import Adaptation
+from pytest_attn_grader.submission.contract import Contract
+from pytest_attn_grader.submission.masks import BIASED, bias_of_keys
+from pytest_attn_grader.submission.student_attention import StudentAttention
+
+# On padding at the right alone, a mask that is causal by itself cannot be told from one that is not used.
+_MASKED_PROBES = ("basic", "left-padding")
+
+
+def contract_variants(contract: Contract) -> Iterator[Contract]:
+    """The contract, and what may be tried when it is not the right one."""
+    yield contract
+    if any(slot.role == "dropout_p" for slot in contract.slots):
+        needed = {each.name for each in contract.candidate.called.parameters if not each.has_default}
+        slots = tuple(
+            replace(slot, role="none") if slot.role == "dropout_p" and slot.parameter in needed else slot
+            for slot in contract.slots
+        )
+        if slots != contract.slots:
+            yield replace(contract, slots=slots)
+    if not contract.is_mask_settled and {"mask", "key_padding_mask"} & contract.roles:
+        yield replace(contract, is_mask_numeric=True)
+        yield replace(contract, mask_convention="additive")
+
+
+def with_variant_note(attention: StudentAttention) -> StudentAttention:
+    contract = attention.contract
+    if contract.mask_convention == "additive":
+        note = Adaptation(
+            name="additive-mask", why="the mask is passed as 0 and very negative numbers, to be added: so it is right"
+        )
+    elif contract.is_mask_numeric:
+        note = Adaptation(name="numeric-mask", why="the mask is passed as 1 (may attend) and 0: True and False fail")
+    else:
+        note = Adaptation(name="dropout", why="its dropout is passed as None: it is a module or function, not a number")
+    return attention.with_adaptations((*attention.adaptations, note))
+
+
+def is_right(attention: StudentAttention, seed: int) -> bool:
+    """Whether the outputs on causal probes, padded right and left, are the reference's, within derived tolerances."""
+    probes = [without_gradients(build_probe(SPEC_BY_NAME[name], seed=seed)) for name in _MASKED_PROBES]
+    return all(is_right_on(attention, probe) for probe in probes)
+
+
+def adds_its_mask(attention: StudentAttention, seed: int) -> bool:
+    """Whether the mask is added to the scores: with small numbers in it, the output must show them."""
+    probe = without_gradients(build_probe(SPEC_BY_NAME["left-padding"], seed=seed))
+    if attention.unsupported_reason(probe) is not None:
+        return True
+    biased = attention.with_contract(replace(attention.contract, mask_convention=BIASED))
+    output = biased.run_probe(probe).attn_output
+    if output is None or output.shape != probe.query.shape:
+        return False
+    query, key, value = (tensor.double() for tensor in (probe.query, probe.key, probe.value))
+    scores = query @ key.transpose(-2, -1) * query.shape[-1] ** -0.5 + bias_of_keys(key.shape[-2])
+    expected = scores.masked_fill(~probe.keep_mask, torch.finfo(scores.dtype).min).softmax(dim=-1) @ value
+    _, tolerance = derive_tolerance(probe)
+    return max_abs_error(output, expected, probe) <= tolerance.tolerance["attn_output"]
+
+
+def is_right_on(attention: StudentAttention, probe: Probe) -> bool:
+    if attention.unsupported_reason(probe) is not None:
+        return True  # a probe that is too large for it settles nothing
+    output = attention.run_probe(probe).attn_output
+    if output is None or output.shape != probe.query.shape:
+        return False
+    exact, tolerance = derive_tolerance(probe)
+    assert exact.attn_output is not None
+    return max_abs_error(output, exact.attn_output, probe) <= tolerance.tolerance["attn_output"]
