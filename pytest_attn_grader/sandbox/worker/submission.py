@@ -9,25 +9,18 @@ import importlib.util
 import inspect
 import sys
 from pathlib import Path
-from types import CodeType, FunctionType, ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 import torch
 
 from . import failures
 from .global_state import restored
+from .inspection import fields_of, names_in_code, parameters_of
 from .notebook import load_notebook
 
 MAX_CANDIDATES = 100
-MAX_NAMES = 500
 _CONFIG_ENDINGS = ("Config", "Cfg", "Args", "Params", "HParams", "Settings", "Options")
-_KINDS = {
-    inspect.Parameter.POSITIONAL_ONLY: "positional-only",
-    inspect.Parameter.POSITIONAL_OR_KEYWORD: "positional-or-keyword",
-    inspect.Parameter.KEYWORD_ONLY: "keyword-only",
-    inspect.Parameter.VAR_POSITIONAL: "var-positional",
-    inspect.Parameter.VAR_KEYWORD: "var-keyword",
-}
 
 
 # Stands for a folder that is used as a package without being one.
@@ -156,16 +149,16 @@ class Submission:
         described: dict[str, Any] = {
             "name": failures.truncate(name, 200),
             "kind": _kind(value),
-            "parameters": _parameters(called),
+            "parameters": parameters_of(called),
             "line": line,
             "file": None if file is None else failures.relative_to(file, self.root),
             "doc_first_line": (failures.truncate(value.__doc__ or "", 400).strip().splitlines() or [""])[0],
         }
         if described["kind"] == "module-class":
-            described["forward_parameters"] = _parameters(value.forward)
-        described["uses"] = _names_in_code(value)
+            described["forward_parameters"] = parameters_of(value.forward)
+        described["uses"] = names_in_code(value)
         if described["kind"] == "class":
-            described["fields"] = _fields(value)
+            described["fields"] = fields_of(value)
         return described
 
     def _files(self) -> list[str]:
@@ -253,49 +246,6 @@ def _kind(value: object) -> str:
     if isinstance(value, type):
         return "module-class" if issubclass(value, torch.nn.Module) else "class"
     return "function" if inspect.isroutine(value) or hasattr(value, "__wrapped__") else "callable"
-
-
-def _parameters(called: Any) -> list[dict[str, Any]] | None:
-    try:
-        signature = inspect.signature(called)
-    except (TypeError, ValueError):
-        return None  # builtins and scripted functions have none to show
-    return [
-        {
-            "name": failures.truncate(parameter.name, 200),
-            "kind": _KINDS[parameter.kind],
-            "default": None if parameter.default is parameter.empty else failures.safe_repr(parameter.default, 200),
-            "has_default": parameter.default is not parameter.empty,
-            "annotation": _annotation(parameter),
-        }
-        for parameter in list(signature.parameters.values())[:50]
-    ]
-
-
-def _annotation(parameter: inspect.Parameter) -> str | None:
-    if parameter.annotation is parameter.empty:
-        return None
-    annotation = parameter.annotation
-    name = annotation.__name__ if isinstance(annotation, type) else annotation
-    return name[:200] if isinstance(name, str) else failures.safe_repr(name, 200)
-
-
-def _names_in_code(value: Any) -> list[str]:
-    """Return the names that the code of a function, or of a class's methods, refers to."""
-    methods = vars(value).values() if isinstance(value, type) else [inspect.unwrap(value)]
-    codes = [code for method in methods if (code := getattr(method, "__code__", None)) is not None]
-    names: set[str] = set()
-    while codes and len(names) < MAX_NAMES:
-        code = codes.pop()
-        names.update(code.co_names)
-        codes.extend(const for const in code.co_consts if isinstance(const, CodeType))
-    return [failures.truncate(name, 200) for name in sorted(names)[:MAX_NAMES]]
-
-
-def _fields(value: type) -> list[str]:
-    """Return the attributes that a configuration class declares."""
-    declared = [*getattr(value, "__annotations__", {}), *vars(value)]
-    return [failures.truncate(name, 200) for name in dict.fromkeys(declared) if not name.startswith("_")][:MAX_NAMES]
 
 
 def _place(value: Any) -> tuple[str | None, int | None]:

@@ -1,0 +1,61 @@
+"""Signatures, names and fields of what a submission defines, as plain data. Part of the worker."""
+
+from __future__ import annotations
+
+import inspect
+from types import CodeType
+from typing import Any
+
+from . import failures
+
+MAX_NAMES = 500
+_KINDS = {
+    inspect.Parameter.POSITIONAL_ONLY: "positional-only",
+    inspect.Parameter.POSITIONAL_OR_KEYWORD: "positional-or-keyword",
+    inspect.Parameter.KEYWORD_ONLY: "keyword-only",
+    inspect.Parameter.VAR_POSITIONAL: "var-positional",
+    inspect.Parameter.VAR_KEYWORD: "var-keyword",
+}
+
+
+def parameters_of(called: Any) -> list[dict[str, Any]] | None:
+    try:
+        signature = inspect.signature(called)
+    except (TypeError, ValueError):
+        return None  # builtins and scripted functions have none to show
+    return [
+        {
+            "name": failures.truncate(parameter.name, 200),
+            "kind": _KINDS[parameter.kind],
+            "default": None if parameter.default is parameter.empty else failures.safe_repr(parameter.default, 200),
+            "has_default": parameter.default is not parameter.empty,
+            "annotation": _annotation(parameter),
+        }
+        for parameter in list(signature.parameters.values())[:50]
+    ]
+
+
+def _annotation(parameter: inspect.Parameter) -> str | None:
+    if parameter.annotation is parameter.empty:
+        return None
+    annotation = parameter.annotation
+    name = annotation.__name__ if isinstance(annotation, type) else annotation
+    return name[:200] if isinstance(name, str) else failures.safe_repr(name, 200)
+
+
+def names_in_code(value: Any) -> list[str]:
+    """Return the names that the code of a function, or of a class's methods, refers to."""
+    methods = vars(value).values() if isinstance(value, type) else [inspect.unwrap(value)]
+    codes = [code for method in methods if (code := getattr(method, "__code__", None)) is not None]
+    names: set[str] = set()
+    while codes and len(names) < MAX_NAMES:
+        code = codes.pop()
+        names.update(code.co_names)
+        codes.extend(const for const in code.co_consts if isinstance(const, CodeType))
+    return [failures.truncate(name, 200) for name in sorted(names)[:MAX_NAMES]]
+
+
+def fields_of(value: type) -> list[str]:
+    """Return the attributes that a configuration class declares."""
+    declared = [*getattr(value, "__annotations__", {}), *vars(value)]
+    return [failures.truncate(name, 200) for name in dict.fromkeys(declared) if not name.startswith("_")][:MAX_NAMES]
