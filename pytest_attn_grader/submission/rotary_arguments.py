@@ -14,16 +14,7 @@ import torch
 from torch import Tensor
 
 from pytest_attn_grader.sandbox.messages import ComplexTensorRef, LiteralArgument, TensorRef, TupleArgument
-
-# role -> names of parameters, in lower case
-ROTARY_ROLES: dict[str, frozenset[str]] = {
-    "rotary_cos": frozenset({"cos", "freqs_cos", "rope_cos", "cos_table", "cos_cached", "rotary_cos"}),
-    "rotary_sin": frozenset({"sin", "freqs_sin", "rope_sin", "sin_table", "sin_cached", "rotary_sin"}),
-    "rotary_pair": frozenset({"cos_sin", "position_embeddings", "rotary_pos_emb", "rope", "freqs_cos_sin"}),
-    "rotary_complex": frozenset({"freqs_cis", "freqs_complex", "freqs_c"}),
-    "rotary_positions": frozenset({"position_ids", "token_positions", "input_pos", "positions", "pos_ids"}),
-    "rotary_start": frozenset({"start_pos", "start_position", "pos_offset"}),
-}
+from pytest_attn_grader.submission.rotary_names import ROTARY_ROLES
 
 Width = Literal["half", "halves", "neighbours"]
 Axes = Literal["(seq, width)", "(1, seq, 1, width)", "(1, seq, width)", "(1, 1, seq, width)"]
@@ -50,12 +41,6 @@ class TableStyle:
         what = "that rotate by nothing" if self.base is None else f"of base {self.base:g}"
         columns = "half a head" if self.width == "half" else f"a head, pairs as {self.width}"
         return f"rotary tables {what} are passed as {self.axes}, {columns} wide"
-
-
-def rotary_role(name: str) -> str | None:
-    """The role of a parameter that takes rotary positions; None for any other."""
-    plain = name.lower().strip("_")
-    return next((role for role, names in ROTARY_ROLES.items() if plain in names), None)
 
 
 def table_styles(roles: Collection[str], base: float | None) -> tuple[TableStyle | None, ...]:

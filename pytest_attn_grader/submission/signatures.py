@@ -17,7 +17,7 @@ from pytest_attn_grader.submission.parameter_names import (
     projection_role,
     role_of,
 )
-from pytest_attn_grader.submission.rotary_arguments import rotary_role
+from pytest_attn_grader.submission.rotary_names import rotary_role
 from pytest_attn_grader.submission.size_names import is_flag
 
 Notes = tuple[tuple[str, str], ...]

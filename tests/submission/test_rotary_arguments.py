@@ -8,7 +8,8 @@ import torch
 from pytest_attn_grader.attention.reference import reference_attention
 from pytest_attn_grader.submission.adapt import fit
 from pytest_attn_grader.submission.rotary import BASE, Rotation, rotate
-from pytest_attn_grader.submission.rotary_arguments import TableStyle, make_tables, rotary_role, table_styles
+from pytest_attn_grader.submission.rotary_arguments import TableStyle, make_tables, table_styles
+from pytest_attn_grader.submission.rotary_names import rotary_role
 from tests.support.students import Workshop
 
 MODULE = """
