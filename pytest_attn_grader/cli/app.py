@@ -11,6 +11,7 @@ import typer
 from pytest_attn_grader.cli.assess.command import assess
 from pytest_attn_grader.cli.error_exit import EXIT_USAGE, exit_on_error
 from pytest_attn_grader.cli.grade.command import grade, gradebook
+from pytest_attn_grader.cli.watch.command import watch
 
 GraderRequirement = Annotated[
     str, typer.Option("--grader", help="The pip requirement that installs the grader. Default: this version.")
@@ -30,6 +31,7 @@ def main() -> None:
 
 app.command(epilog="Example: attn-grader grade week3/ --out graded")(grade)
 app.command(epilog="Example: attn-grader gradebook graded")(gradebook)
+app.command(epilog="Example: attn-grader watch my_attention.py")(watch)
 app.command(epilog="Example: attn-grader assess graded/reports/*.json --llm-model my-model")(assess)
 
 

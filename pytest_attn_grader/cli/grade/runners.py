@@ -70,6 +70,10 @@ class Runner(Protocol):
         """
         ...
 
+    def cancel(self) -> None:
+        """Kill the running job, if there is one; called by another thread. The runner can run the next one."""
+        ...
+
     def stop(self) -> None:
         """Kill the running job; called by another thread."""
         ...
@@ -101,15 +105,20 @@ class ForkServerRunner:
         try:
             return int(_read_line(process, job.seconds))
         except TimeoutError:
-            self._kill_run()
+            self.cancel()
             _read_line(process, START_SECONDS)
             raise
         finally:
             self._run_pid = None
 
+    def cancel(self) -> None:
+        """Kill the current run. The run leads a process group, and the supervisor of its worker notices its death."""
+        if self._run_pid is not None and self._process is not None:
+            kill_group(self._run_pid, parent=self._process.pid)
+
     def stop(self) -> None:
         """Kill the fork server and its current run."""
-        self._kill_run()
+        self.cancel()
         if self._process is not None:
             self._process.kill()
 
@@ -119,11 +128,6 @@ class ForkServerRunner:
         if self._process is not None:
             self._process.communicate()
             self._process = None
-
-    def _kill_run(self) -> None:
-        # The run leads a process group, and the supervisor of its worker notices its death.
-        if self._run_pid is not None and self._process is not None:
-            kill_group(self._run_pid, parent=self._process.pid)
 
     def _running(self) -> subprocess.Popen[str]:
         if self._process is not None and self._process.poll() is not None:
@@ -164,23 +168,37 @@ def _read_line(process: subprocess.Popen[str], seconds: float) -> str:
 class SubprocessRunner:
     """Runs each job in a new interpreter: for Windows and macOS, where a fork is not possible or not safe."""
 
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+
     def run(self, job: Job) -> int:
-        with Path(job.log).open("wb") as log:
+        with (
+            Path(job.log).open("wb") as log,
+            subprocess.Popen(
+                [sys.executable, "-m", "pytest", *job.args],
+                cwd=job.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            ) as process,
+        ):
+            self._process = process
             try:
-                return subprocess.run(
-                    [sys.executable, "-m", "pytest", *job.args],
-                    cwd=job.folder,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    timeout=job.seconds,
-                    check=False,
-                ).returncode
+                return process.wait(job.seconds)
             except subprocess.TimeoutExpired as error:
+                process.kill()
                 raise TimeoutError(str(error)) from error
+            finally:
+                self._process = None
+
+    def cancel(self) -> None:
+        """Kill the current run; the supervisor of its worker notices its death."""
+        if self._process is not None:
+            self._process.kill()
 
     def stop(self) -> None:
-        """Do nothing: the job ends by its time limit."""
+        """Kill the current run."""
+        self.cancel()
 
     def close(self) -> None:
         """Do nothing: no resources are held between jobs."""

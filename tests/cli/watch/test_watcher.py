@@ -1,0 +1,103 @@
+"""`attn-grader watch` grades at every save, drops a run that a save overtakes, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import io
+import queue
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from rich.console import Console
+
+from pytest_attn_grader.cli.watch.display import ResultDisplay, describe_result
+from pytest_attn_grader.cli.watch.watcher import Watcher, WatchSettings
+from pytest_attn_grader.results.report import GradeReport
+from tests.support.students import REFERENCE
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the fork server needs Linux"),
+]
+SECONDS = 120.0
+NO_SCALE = REFERENCE.replace(" / math.sqrt(query.size(-1))", "")
+SLOW = "import time\ntime.sleep(60)\n" + REFERENCE
+
+
+class Watched:
+    """A watcher in a thread of its own, and the reports that it shows."""
+
+    def __init__(self, path: Path, folder: Path, html: Path) -> None:
+        self.path = path
+        self.reports: queue.Queue[GradeReport] = queue.Queue()
+        self.watcher = Watcher(WatchSettings(path, html=html), folder, self.reports.put)
+        self.thread = threading.Thread(target=self.watcher.run)
+
+    def next(self) -> GradeReport:
+        return self.reports.get(timeout=SECONDS)
+
+    def save(self, source: str) -> None:
+        self.path.write_text(source)
+
+
+@pytest.fixture
+def watched(tmp_path: Path) -> Iterator[Watched]:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    path = tmp_path / "student" / "mine.py"
+    path.parent.mkdir()
+    path.write_text(REFERENCE)
+    made = Watched(path, folder, tmp_path / "page.html")
+    made.thread.start()
+    yield made
+    made.watcher.stop_event.set()
+    made.thread.join(SECONDS)
+    assert not made.thread.is_alive()
+
+
+def test_every_save_is_graded_and_nothing_is_left(watched: Watched, tmp_path: Path) -> None:
+    before = {child.pid for child in psutil.Process().children(recursive=True)}
+    assert watched.next().verdict == "passed"
+    watched.save(NO_SCALE)
+    wrong = watched.next()
+    assert wrong.verdict == "failed"
+    assert wrong.diagnosis is not None
+    assert wrong.diagnosis.slugs == ("no-scale",)
+    assert 'http-equiv="refresh"' in (tmp_path / "page.html").read_text()
+    watched.save("this is not Python")
+    assert watched.next().verdict == "failed"
+    watched.save(REFERENCE)
+    assert watched.next().verdict == "passed"
+    watched.watcher.stop_event.set()
+    watched.thread.join(SECONDS)
+    left = {child.pid for child in psutil.Process().children(recursive=True)} - before
+    assert left == set()
+
+
+def test_a_run_that_is_overtaken_is_dropped(watched: Watched) -> None:
+    assert watched.next().verdict == "passed"
+    watched.save(SLOW)
+    watched.watcher.stop_event.wait(1.0)  # long enough for the run to begin; it takes a minute
+    watched.save(NO_SCALE)
+    report = watched.next()
+    assert report.diagnosis is not None
+    assert report.diagnosis.slugs == ("no-scale",)
+    assert watched.reports.empty()
+
+
+def test_what_changed_is_said(watched: Watched) -> None:
+    out = io.StringIO()
+    with ResultDisplay(Console(file=out, width=200)) as display:
+        display.show(watched.next())
+        watched.save(NO_SCALE)
+        display.show(watched.next())
+        watched.save(NO_SCALE + "\n")
+        report = watched.next()
+        display.show(report)
+    lines = out.getvalue().splitlines()
+    assert lines[0].startswith("PASSED")
+    assert f"was: right, 100 of 100; now: {describe_result(report)}" in lines
+    assert lines[-1] == "no change"
