@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from pytest_attn_grader.attention import head_scores, metrics
+from pytest_attn_grader.grading.evidence import format_number
 from pytest_attn_grader.results.comparison import (
     RELATIONS,
     Coherence,
@@ -103,18 +104,19 @@ def compare_relations(
 
 
 def find_strongest_links(student: Tensor, reference: Tensor, layer: int) -> tuple[StrongestRelation, ...]:
-    """Find the key with the largest weight for each token; the first token has only itself.
+    """Find the key with the largest weight for each token; the first token has only itself, a row of NaN has none.
 
     Args:
         student, reference: ``(num_heads, tokens, tokens)``.
 
-
     The student agrees when the reference's key is, within a rounding, its own strongest.
     """
-    student_maps, reference_maps = student.double().nan_to_num(nan=-1.0), reference.double()
+    student_maps, reference_maps = student.double(), reference.double()
     found = []
     for head, rows in enumerate(student_maps):
         for query in range(1, rows.shape[0]):
+            if not student[head, query].isfinite().all():
+                continue
             reference_key = int(reference_maps[head, query].argmax())
             student_key = int(rows[query].argmax())
             if rows[query, student_key] - rows[query, reference_key] <= TIE_TOLERANCE:
@@ -186,4 +188,4 @@ def _count(number: int, what: str) -> str:
 
 
 def _score(value: float | str) -> str:
-    return f"{float(value):.2f}"
+    return format_number(float(value), ".2f")

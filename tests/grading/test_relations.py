@@ -92,6 +92,15 @@ def test_head_order() -> None:
     assert relations.match_permuted_heads(reference * torch.nan, reference) is None
 
 
+def test_rows_of_nan_have_no_strongest_link() -> None:
+    reference = one_hot(0, 0, 1)
+    student = reference.clone()
+    student[0, 1] = torch.nan
+    found = relations.find_strongest_links(student, reference, 0)
+    assert [link.query for link in found] == [2]
+    assert relations.find_strongest_links(reference * torch.nan, reference, 0) == ()
+
+
 def test_the_reference_keeps_everything(compare: Compare) -> None:
     compared = compare(reference_attention)
     found = compared.coherence
