@@ -142,7 +142,7 @@ def test_interrupted_and_resumed(submissions: list[ClassSubmission], tmp_path: P
     assert f"{len(before)} already graded" in resumed.stdout
     assert {name: (out / "reports" / f"{name}.json").stat().st_mtime_ns for name in before} == kept
     rows = (out / "gradebook.csv").read_text().splitlines()[1:]
-    assert {row.split(",")[0]: row.split(",")[1] for row in rows} == EXPECTED
+    assert {row.split(",")[0]: row.split(",")[2] for row in rows} == EXPECTED
 
 
 def test_a_warm_process_that_dies_is_replaced(settings: ClassSettings, tmp_path: Path) -> None:
