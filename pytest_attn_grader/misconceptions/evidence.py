@@ -11,8 +11,8 @@ from pytest_attn_grader.misconceptions.observations import SubmissionObservation
 
 
 def describe_evidence(case: SubmissionObservations) -> list[str]:
-    """Sentences, the most telling first; at most four."""
-    return list(_sentences(case))[:4]
+    """Sentences, the most useful first; at most five."""
+    return list(_sentences(case))[:5]
 
 
 def _sentences(case: SubmissionObservations) -> Iterator[str]:
@@ -24,12 +24,31 @@ def _sentences(case: SubmissionObservations) -> Iterator[str]:
     name = "basic" if "basic" in wrong else wrong[0]
     yield from _shapes(case, name)
     yield from _weights(case, name)
+    yield from _parts(case, name)
     right = [other for other in case.eval_probes() if _right(case, other)]
     if right:
         titles = ", ".join(case.probes[other].title for other in right[:2])
         yield f"it is right with {titles}, first wrong with {case.probes[name].title}{_by_how_much(case, name)}"
     else:
         yield f"wrong from the first probe on ({case.probes[name].title}){_by_how_much(case, name)}"
+
+
+def _parts(case: SubmissionObservations, name: str) -> Iterator[str]:
+    """Which heads, examples or queries are right, where some are and some are not."""
+    output, exact, probe = case.attempts[name].attn_output, case.references[name].attn_output, case.probes[name]
+    if output is None or exact is None or output.shape != exact.shape:
+        return
+    error = (output.double() - exact.double()).abs().nan_to_num(float("inf"), float("inf"))
+    error = torch.where(probe.real_rows[:, None, :, None], error, 0.0)
+    tolerance = case.tolerances[name].tolerance["attn_output"]
+    # Queries that are padding in every example say nothing.
+    error = error[:, :, probe.real_rows.any(0)]
+    for part, axes in (("head", (0, 2, 3)), ("example", (1, 2, 3)), ("query", (0, 1, 3))):
+        wrong = error.amax(axes) > tolerance
+        if bool(wrong.any()) and not bool(wrong.all()):
+            right = [str(index) for index in (~wrong).nonzero().flatten().tolist()]
+            noun = part if len(right) == 1 else {"query": "queries"}.get(part, f"{part}s")
+            yield f"{noun} {', '.join(right)} {'is' if len(right) == 1 else 'are'} right, the others are not"
 
 
 def _failures(case: SubmissionObservations) -> Iterator[str]:
