@@ -1,5 +1,5 @@
 """forward asks for more than attention has."""
-# message: nothing to pass for 'positions' of its forward; give it a default.*Write positions=None in its forward
+# message: nothing to pass for 'segments' of its forward; give it a default.*Write segments=None in its forward
 import torch
 from torch import nn
 
@@ -13,7 +13,7 @@ class Attention(nn.Module):
         self.v_proj = nn.Linear(d_model, d_model)
         self.out_proj = nn.Linear(d_model, d_model)
 
-    def forward(self, x, positions, mask=None):
+    def forward(self, x, segments, mask=None):
         b, t, c = x.shape
         q, k, v = (p(x).view(b, t, self.h, -1).transpose(1, 2) for p in (self.q_proj, self.k_proj, self.v_proj))
         s = q @ k.mT / (c // self.h) ** 0.5
