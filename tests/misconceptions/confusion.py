@@ -2,8 +2,8 @@
 
     python -m tests.misconceptions.confusion [--processes N] [--seed N] [--write]
 
-Prints the table that stands in the README (`--write` puts it there), and every submission that came out differently
-than its first line says.
+Prints the table of the guide to the checks (`--write` puts it there), and every submission whose result is not the one
+in its first line.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import torch
 
 from tests.misconceptions.grading import Bench, Graded, corpus, is_as_expected
 
-README = Path(__file__).parents[2] / "README.md"
+GUIDE = Path(__file__).parents[2] / ".github" / "docs" / "checks.md"
 BEGIN, END = "<!-- begin: confusion table -->\n", "<!-- end: confusion table -->\n"
 GROUPS = {"correct": "correct", "single": "one mistake", "double": "two mistakes"}
 
@@ -68,17 +68,17 @@ def render_table(graded: Iterable[Graded]) -> str:
     return "\n".join(lines)
 
 
-def write_table(table: str, readme: Path = README) -> None:
+def write_table(table: str, guide: Path = GUIDE) -> None:
     """Put the table between its marks.
 
     Raises:
         ValueError: the file has no marks.
     """
-    before, begin, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
+    before, begin, rest = guide.read_text(encoding="utf-8").partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
-        raise ValueError(f"{readme.name}: no place for the table; it stands between {BEGIN.strip()} and {END.strip()}")
-    readme.write_text(f"{before}{begin}\n{table}\n\n{end}{after}", encoding="utf-8")
+        raise ValueError(f"{guide.name}: no place for the table; it stands between {BEGIN.strip()} and {END.strip()}")
+    guide.write_text(f"{before}{begin}\n{table}\n\n{end}{after}", encoding="utf-8")
 
 
 def render_surprises(graded: Iterable[Graded]) -> str:
@@ -98,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="print the confusion table of the corpus")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--seed", type=int, default=20240)
-    parser.add_argument("--write", action="store_true", help="put the table into the README")
+    parser.add_argument("--write", action="store_true", help="put the table into the guide to the checks")
     parser.add_argument("files", nargs="*", type=Path, help="only these files of the corpus")
     options = parser.parse_args(arguments)
     started = time.perf_counter()

@@ -11,7 +11,7 @@ from pytest_attn_grader.misconceptions import MISCONCEPTIONS
 from tests.misconceptions.confusion import (
     BEGIN,
     END,
-    README,
+    GUIDE,
     grade_corpus,
     group_of,
     render_surprises,
@@ -116,9 +116,7 @@ def test_the_bars():
     surprises = render_surprises(graded)
     assert all(each.accepted and each.diagnosis is None for each in groups["correct"]), surprises
     assert not any(each.accepted for group in ("single", "double") for each in groups[group]), surprises
-    assert render_table(graded) in README.read_text(encoding="utf-8"), (
-        "python -m tests.misconceptions.confusion --write"
-    )
+    assert render_table(graded) in GUIDE.read_text(encoding="utf-8"), "python -m tests.misconceptions.confusion --write"
     for group, share in (("single", 0.95), ("double", 0.70)):
         right = sum(each.outcome == "right" for each in groups[group])
         assert right >= share * len(groups[group]), surprises

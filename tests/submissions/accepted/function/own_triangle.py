@@ -1,4 +1,4 @@
-"""No mask among the arguments: a causal triangle of its own, written for a cache as well."""
+"""No mask among the arguments: it makes a causal triangle, written for a cache as well."""
 import torch
 
 

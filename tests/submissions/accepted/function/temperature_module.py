@@ -1,4 +1,4 @@
-"""ScaledDotProductAttention(temperature, attn_dropout): a module without parameters of its own."""
+"""ScaledDotProductAttention(temperature, attn_dropout): a module without parameters."""
 import torch
 import torch.nn as nn
 import torch.nn.functional as F

@@ -1,4 +1,4 @@
-"""Names that nobody would guess and a `load_projections` that says which is which; the scale is folded into the query."""
+"""Unusual names and a `load_projections` that says which is which; the scale is folded into the query."""
 import torch
 from torch import nn
 

@@ -1,4 +1,4 @@
-"""CausalSelfAttention(config) with a fused c_attn and a causal mask of its own."""
+"""CausalSelfAttention(config) with a fused c_attn and a causal mask made in the module."""
 import math
 
 import torch

@@ -1,4 +1,4 @@
-"""One text, (seq, features), a loop over the tokens and a triangle of its own."""
+"""One text, (seq, features), a loop over the tokens and a triangle made in the function."""
 import numpy as np
 import torch
 

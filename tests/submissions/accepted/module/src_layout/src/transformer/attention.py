@@ -1,4 +1,4 @@
-"""A package in src/ with relative and absolute imports of its own modules."""
+"""A package in src/ with relative and absolute imports of its modules."""
 import torch
 from torch import nn
 
