@@ -154,7 +154,7 @@ ALLOWED: dict[str, dict[str, int]] = {
         "cli": 1,
         "errors.py": 1,
         "grading": 8,
-        "misconceptions": 30,
+        "misconceptions": 31,
         "models": 27,
         "results": 2,
         "sandbox": 15,
