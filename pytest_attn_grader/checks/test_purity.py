@@ -166,15 +166,16 @@ def _check_dropped_weights(run: TrainingRun, dropout_p: float, evidence: Evidenc
     if dropout is None:
         return
     evidence.record(dropped_share=dropout.share, factor=dropout.factor)
-    evidence.check(
-        dropout.matches(dropout_p),
-        expected=expected,
-        actual=f"{dropout.share:.0%} of the weights were set to 0, the others multiplied by {dropout.factor:.4g}",
-        hint=hint,
-    )
+    # First: positions that are shared are few independent draws, whose share says little.
     evidence.check(
         not dropout.shared_by,
         expected="random numbers for every weight",
         actual=f"all {' and all '.join(dropout.shared_by)} drop the same positions",
         hint="the shape of the tensor that goes through dropout, or of the random mask that it is multiplied with",
+    )
+    evidence.check(
+        dropout.matches(dropout_p),
+        expected=expected,
+        actual=f"{dropout.share:.0%} of the weights were set to 0, the others multiplied by {dropout.factor:.4g}",
+        hint=hint,
     )

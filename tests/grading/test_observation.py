@@ -130,9 +130,9 @@ def test_the_reference_puts_no_weight_where_it_must_not(probe: Probe) -> None:
 def test_judged_rows_of_the_student(probe: Probe) -> None:
     observation = observed(probe)
     rows = int(probe.real_rows.sum())
-    assert tuple(observation.student_output.shape) == (rows, 4, 64)
-    assert tuple(observation.student_weights.shape) == (rows, 4, 10)
-    assert torch.allclose(observation.student_weights.sum(-1), torch.ones(rows, 4))
+    assert tuple(observation.student_output.shape) == (rows, 5, 64)
+    assert tuple(observation.student_weights.shape) == (rows, 5, 10)
+    assert torch.allclose(observation.student_weights.sum(-1), torch.ones(rows, 5))
 
 
 def test_gradients(probe: Probe) -> None:
@@ -156,7 +156,7 @@ def test_asking_for_what_is_not_there_is_our_own_mistake(probe: Probe) -> None:
     failure = Failure.from_error(SubmissionError("raised", "no"))
     observation = Observation(probe, ProbeResult(probe="basic", failure=failure))
     for question in ("attn_output", "attn_weights", "student_output", "output_error", "weights_error"):
-        with pytest.raises(ValueError, match="the record holds no such tensor: ask for its failure first"):
+        with pytest.raises(ValueError, match="no such tensor: check its failure"):
             getattr(observation, question)
     with pytest.raises(ValueError, match="no such tensor"):
         observation.gradient("query")

@@ -65,7 +65,7 @@ def test_weights_that_nobody_can_know_cost_nothing(workshop: Workshop, mini: Loa
         for name in ("narrow/width_32.py", "narrow/plain.py")
     )
     assert len(narrow.prompt.tokens) > 32
-    assert plain.replaced.why_weights_unavailable(1000) is None
+    assert plain.patched.why_weights_unavailable(1000) is None
     fixtures: dict[str, Any] = {
         "attn_session": narrow,
         "attn_comparison": narrow.comparison,

@@ -30,7 +30,7 @@ def measured(attention: FunctionAttention, longest_tokens: int = 256, **more: fl
 
 def test_every_length_is_timed(reference_student: FunctionAttention) -> None:
     speed = measured(reference_student)
-    assert speed.shape == "batch 1, 2 heads, head_dim 64"
+    assert speed.shape == "batch 1, 2 heads, head_dim 48"
     assert [each.tokens for each in speed.lengths] == list(LENGTHS[: len(speed.lengths)])
     first = speed.lengths[0]
     for each in (first.student, first.reference):

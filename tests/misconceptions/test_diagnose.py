@@ -153,7 +153,7 @@ def test_hint_levels(diagnose_attention):
 @pytest.mark.parametrize(
     ("failure", "slug"),
     [
-        (Failure(name="import-error", message="SyntaxError: invalid syntax", where="a.py:6"), "merge-conflict"),
+        (Failure(name="import-error", message="SyntaxError: invalid syntax", where="a.py:6"), "syntax-error"),
         (Failure(name="raised", message="NameError: name 'F' is not defined", where="a.py:9"), "undefined-name"),
         (Failure(name="malformed-reply", message="the function returned None (is there …?)"), "no-return"),
         (Failure(name="import-error", message="AssertionError: Torch not compiled with CUDA enabled"), "cuda-hard"),

@@ -102,7 +102,7 @@ def test_a_report_that_cannot_be_written(place: str, warm: Warm) -> None:
     assert run.exit_code == USAGE
     assert "--attn-report=" in run.stderr
     assert "cannot be written" in run.stderr
-    assert "Choose a file in a folder that exists" in flat(run.stderr)
+    assert "Choose a file in an existing folder" in flat(run.stderr)
     assert not (run.folder / REPORT).exists()
     assert "Traceback" not in run.text
 

@@ -69,9 +69,8 @@ def test_a_marked_test_shares_the_points_of_its_category(good_course: Run) -> No
 
 @pytest.fixture(scope="module")
 def failing_course(warm: Warm) -> Run:
-    # Five of our checks are enough company.
-    args = ("test_course.py", "-k", "course or contract")
-    return warm.grade({"student.py": REFERENCE, "test_course.py": FAILING}, *args, ini="attn_points =\n  custom = 20\n")
+    files = {"student.py": REFERENCE, "test_course.py": FAILING}
+    return warm.grade(files, "test_course.py", ini="attn_points =\n  custom = 20\n")
 
 
 def test_what_fails_in_the_course_fails_the_submission(failing_course: Run) -> None:

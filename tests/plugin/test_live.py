@@ -51,7 +51,7 @@ class Head(torch.nn.Module):
         return right(self.q_proj(x), self.k_proj(x), self.v_proj(x), mask)[0]
 
 module = types.ModuleType("mine")
-for thing in (right, no_scale):
+for thing in (right, raises):
     thing.__module__ = "mine"
     setattr(module, thing.__name__, thing)
 
@@ -164,7 +164,7 @@ def test_an_endless_loop_is_stopped_by_the_time_limit(session: dict[str, Any]) -
         ("number", "TypeError", "cannot be called"),
         ("unknown option", "TypeError", "Did you mean 'hints'?"),
         ("bad value", "UsageError", "'first'"),
-        ("module with two", "UsageError", "no_scale"),
+        ("module with two", "UsageError", "raises"),
     ],
 )
 def test_what_cannot_be_graded_is_an_error_with_the_value(

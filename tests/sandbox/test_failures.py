@@ -266,8 +266,8 @@ def test_killing_the_supervisor_ends_the_worker(remote: SandboxClient) -> None:
     started = time.monotonic()
     with pytest.raises(SubmissionError) as caught:
         remote.call(spec("kills_its_parent"), {"query": torch.zeros(2)})
-    # In new namespaces there is no process above that could be killed.
-    assert caught.value.name in {"crashed", "timeout"}
+    # In new namespaces there is no process above that could be killed; where signals are confined, it may not be.
+    assert caught.value.name in {"crashed", "timeout"} or "PermissionError" in caught.value.message
     assert time.monotonic() - started < CALL_SECONDS + 2
     check_the_next_call_works(remote)
 

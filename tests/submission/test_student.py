@@ -114,7 +114,9 @@ def test_several_candidates_are_a_question_to_the_user(workshop: Workshop) -> No
 def test_the_name_of_the_contract_decides_among_helpers(workshop: Workshop) -> None:
     student = workshop.student(f"def one_head(q, k, v): ...\n{REFERENCE}\ndef softmax(x): ...\n")
     assert student.contract.candidate.name == "attention"
-    assert student.contract.notes == (("chosen", "graded by its name; one_head could be called alike"),)
+    ((name, words),) = student.contract.notes
+    assert name == "chosen"
+    assert "one_head" in words
     assert workshop.student(REFERENCE).contract.notes == ()
 
 

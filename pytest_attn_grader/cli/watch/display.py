@@ -8,7 +8,7 @@ from rich.text import Text
 
 from pytest_attn_grader.reports.summary import summarize
 from pytest_attn_grader.results.report import GradeReport
-from pytest_attn_grader.settings import Settings
+from pytest_attn_grader.settings.settings import Settings
 
 STYLES = {"passed": "bold green", "failed": "bold red", "ungradable": "bold yellow"}
 

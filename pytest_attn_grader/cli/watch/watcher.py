@@ -137,7 +137,7 @@ class Watcher:
 
 def _make_ungradable(reason: str) -> GradeReport:
     from pytest_attn_grader.grading.assemble import RunData, assemble
-    from pytest_attn_grader.settings import Settings
+    from pytest_attn_grader.settings.settings import Settings
 
     return assemble(Settings(student=""), RunData(), (), reason=reason)
 

@@ -56,8 +56,13 @@ def kill_orphans(parent: int, *, seconds: float = 2.0) -> None:
     Args:
         parent: this process, or the fork server that it uses.
         seconds: give up after this time.
+
+    Raises:
+        ValueError: `parent` cannot be the number of a process of ours. Nothing was signalled.
     """
-    own = _session_and_filters(check_number(parent))
+    if is_below(check_number(parent), os.getpid()):
+        raise ValueError(f"process {parent} is above this one; nothing was signalled")
+    own = _session_and_filters(parent)
     give_up = time.monotonic() + seconds
     while own is not None and time.monotonic() < give_up:
         found = {pid: _session_and_filters(pid) for pid in children_of(parent)}

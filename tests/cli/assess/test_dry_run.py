@@ -42,7 +42,7 @@ def test_a_dry_run_goes_on_after_a_report_that_is_none(folder: Path) -> None:
     code, printed, said = assess("broken.json", "report.json", "--dry-run")
     assert code == 2
     assert json.loads(printed)["model"] == "tiny"
-    assert said.startswith("broken.json is no report")
+    assert said.startswith("broken.json is not a report")
 
 
 def test_nothing_that_is_printed_commands_a_terminal(folder: Path) -> None:

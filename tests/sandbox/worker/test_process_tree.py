@@ -59,6 +59,7 @@ def child() -> Iterator[subprocess.Popen[bytes]]:
     [
         process_tree.kill_process_tree,
         process_tree.check_ours,
+        process_tree.kill_orphans,
         lambda number: process_tree.kill_process_tree(os.getpid(), owner=number or 0),
         lambda number: process_tree.signal_below(os.getpid(), number, signal.SIGKILL),
         lambda number: process_tree.signal_below(number, STRANGER, signal.SIGKILL),
@@ -66,7 +67,7 @@ def child() -> Iterator[subprocess.Popen[bytes]]:
         lambda number: kill_group(number, parent=os.getpid()),
         lambda number: kill_group(os.getpid(), parent=number) if number != STRANGER else None,
     ],
-    ids=["tree", "check", "owner", "one", "root", "children", "group", "parent"],
+    ids=["tree", "check", "orphans", "owner", "one", "root", "children", "group", "parent"],
 )
 def test_a_number_that_is_not_ours_signals_nothing(kill: Callable[[object], None], number: object, sent: Sent) -> None:
     if number == STRANGER:
@@ -118,7 +119,7 @@ def test_a_supervisor_that_does_not_say_who_it_is_is_never_signalled(
 ) -> None:
     """What a worker does that stops the fork server: the supervisor is never heard of."""
     monkeypatch.setattr("pytest_attn_grader.sandbox.fork_server._PID_SECONDS", 0.05)
-    monkeypatch.setattr("pytest_attn_grader.sandbox.worker_process._UNSUPERVISED_SECONDS", 0.05)
+    monkeypatch.setattr("pytest_attn_grader.sandbox.signals._UNSUPERVISED_SECONDS", 0.05)
     control, other = socket.socketpair()
     connection, far = socket.socketpair()
     with other, far, open(os.devnull, "rb") as printed:
