@@ -3,7 +3,7 @@
 AttnGraderError
 ├── UsageError              what was typed cannot be used as it stands: exit code 4, nothing is graded
 ├── UngradableError         something on our side failed: exit code 10, no attempt is lost, no zero is given
-│   ├── ModelUnavailableError     the model that was asked for cannot be had
+│   ├── ModelUnavailableError     the requested model cannot be loaded
 │   ├── SandboxUnavailableError   the submission cannot be run as safely as was asked for
 │   └── AssessorUnavailableError  the model that assesses reports gave no answer that can be used
 ├── PatchingError            an attention cannot be put into this model (also a ValueError)
@@ -40,7 +40,7 @@ class AttnGraderError(Exception):
 
 
 class UsageError(AttnGraderError):
-    """What was typed cannot be used; the message names the value and the remedy."""
+    """The input of the user cannot be used; the message names the value and the remedy."""
 
 
 class UngradableError(AttnGraderError):
@@ -52,7 +52,7 @@ class ModelUnavailableError(UngradableError):
 
 
 class SandboxUnavailableError(UngradableError):
-    """No sandbox of the requested strength can be had on this machine."""
+    """This machine has no sandbox of the requested strength."""
 
 
 class AssessorUnavailableError(UngradableError):
@@ -71,7 +71,7 @@ class SubmissionError(AttnGraderError):
         message: what happened, in one or two plain sentences, with the offending value.
         remedy: what the student can do about it.
         where: ``file:line`` in the submission, when known.
-        traceback: the student's own frames, already cleaned of ours.
+        traceback: the student's frames, without those of this package.
     """
 
     def __init__(

@@ -1,1 +1,1 @@
-"""Small helpers without a topic of their own: heavy imports, memory, what survives a fork."""
+"""Small helpers that every package may use: heavy imports, memory, what survives a fork."""

@@ -28,7 +28,7 @@ HEAVY_MODULES = (
     "pytest_attn_grader.submission.adapt",
     "pytest_attn_grader.sandbox.client",
 )
-# So many new modules come with a library and not with a file of ours.
+# A library brings so many new modules. A file of this package does not.
 MANY_MODULES = 500
 
 
@@ -37,8 +37,8 @@ def fast_imports() -> Iterator[None]:
     """Leave pytest's assertion rewriting and the garbage collector out of the imports inside.
 
     The rewriting hook looks at each of the 2,800 modules that torch and transformers bring, and rewrites none of them.
-    Those of this package it would rewrite, in every run anew where it cannot keep what it has made (a read-only
-    installation, PYTHONDONTWRITEBYTECODE). The collector walks again and again over objects that stay for good.
+    It would rewrite the modules of this package. Where it cannot store the result (a read-only installation,
+    PYTHONDONTWRITEBYTECODE) it would do so in every run. The collector would walk many times over objects that stay.
     """
     hooks = [finder for finder in sys.meta_path if isinstance(finder, AssertionRewritingHook)]
     collecting = gc.isenabled()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def peak_rss_bytes(pid: int | None = None) -> int | None:
-    """Resident memory of a process (by default this one) at its highest, in bytes; None where nobody knows.
+    """Resident memory of a process (by default this one) at its highest, in bytes; None where it is unknown.
 
     On Linux not `getrusage`: its figure survives `exec`, so a small program started by a large one shows that one's.
     """

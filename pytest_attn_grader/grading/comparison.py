@@ -208,7 +208,7 @@ def _evaluate_reference(model: PreTrainedModel, input_ids: Tensor, *, closely: b
 
 
 class PassageResult(NamedTuple):
-    """What one model does with one passage.
+    """The loss, attentions and logits of one model on one passage.
 
     Attributes:
         input_ids: ``(1, tokens)``.

@@ -1,4 +1,4 @@
-"""What a check says: the numbers it saw, and in three lines why it is not satisfied."""
+"""Evidence of a check: the numbers it saw. A failed check adds three lines that say why."""
 
 from __future__ import annotations
 

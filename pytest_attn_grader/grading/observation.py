@@ -15,7 +15,7 @@ from pytest_attn_grader.results.report import Tolerance
 
 @dataclass(frozen=True, eq=False)
 class Observation:
-    """What the student did with a probe; reference and tolerances are computed when they are first needed."""
+    """The student's result on a probe; reference and tolerances are computed when they are first needed."""
 
     probe: Probe
     student: ProbeResult
@@ -31,7 +31,7 @@ class Observation:
 
     @property
     def tolerance(self) -> ProbeTolerance:
-        """How far from the reference a right answer may be."""
+        """The largest distance of a right answer from the reference."""
         return self._derived.get()[1]
 
     @property

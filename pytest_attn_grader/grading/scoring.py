@@ -1,8 +1,8 @@
 """Points: every category has its own, shared among its checks by weight.
 
 A check that is not applicable gives its share to the others of its category; a category without any applicable check
-drops out of the possible points. So nobody gains or loses by what cannot be asked of a submission, and adding tests
-dilutes nothing.
+drops out of the possible points. So a student neither gains nor loses by a check that is not applicable. A new check
+leaves the points of the other categories as they are.
 """
 
 from __future__ import annotations

@@ -212,7 +212,7 @@ class GradingSession:
 
     @property
     def seconds_left(self) -> float:
-        """What is left of the run's budget, possibly below 0."""
+        """The rest of the run's budget. It may be below 0."""
         return self.settings.budget_seconds - self.clock.elapsed_seconds
 
     @property

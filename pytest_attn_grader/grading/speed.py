@@ -36,7 +36,7 @@ MIN_GROWTH = 2
 
 
 class Plan(NamedTuple):
-    """How often one length is measured: at least `min_repeats` times, and for `seconds`."""
+    """The number of measurements of one length: at least `min_repeats`, and as many as fit into `seconds`."""
 
     seconds: float
     min_repeats: int

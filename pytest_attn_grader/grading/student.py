@@ -67,7 +67,7 @@ class StudentUnderTest:
 
     @property
     def contract(self) -> Contract:
-        """What kind of submission it is and how its arguments are filled; SubmissionError when it has none."""
+        """The kind of the submission and how its arguments are filled; SubmissionError when it has none."""
         return self.process.contract
 
     @property

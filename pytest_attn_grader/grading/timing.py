@@ -36,7 +36,7 @@ class PhaseClock:
 
     @property
     def phases(self) -> tuple[Phase, ...]:
-        """What was measured so far, and the rest of the elapsed time under `other`."""
+        """The phases measured so far, and the rest of the elapsed time as `other`."""
         named = tuple(Phase(name=name, seconds=seconds) for name, seconds in self._seconds.items())
         rest = self.elapsed_seconds - sum(phase.seconds for phase in named)
         return (*named, Phase(name="other", seconds=max(0.0, rest)))

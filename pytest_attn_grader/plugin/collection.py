@@ -202,7 +202,7 @@ def order_checks(modules: Iterable[ChecksModule], items: Sequence[pytest.Item]) 
 
 
 def reject_forked_checks(config: pytest.Config) -> None:
-    """Refuse pytest-forked: in processes of their own the checks cannot share a session, and their results are lost.
+    """Refuse pytest-forked: in separate processes the checks cannot share a session, and their results are lost.
 
     Raises:
         UngradableError: `--forked` was given.

@@ -38,7 +38,8 @@ def grade_cell(shell: Any, line: str, cell: str) -> LiveReport | None:
     if name is None and len(defined) == 1:
         return grade(next(iter(defined.values())), **options)
     module = ModuleType("__main__")
-    vars(module).update(defined)
+    for key, value in defined.items():
+        setattr(module, key, value)
     return grade(module, name=name, **options)
 
 

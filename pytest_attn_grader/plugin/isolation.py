@@ -76,7 +76,9 @@ def _ignore_ini(config: pytest.Config, parser: pytest.Parser, args: list[str]) -
     options.noconftest, options.confcutdir = before.noconftest, options.confcutdir or before.confcutdir
     config.known_args_namespace = options
     args[:] = typed_args
-    values = vars(config).get("_inicfg", vars(config).get("inicfg"))
+    values = getattr(config, "_inicfg", None)
+    if values is None:  # pytest before 9
+        values = getattr(config, "inicfg", None)
     if values is None:
         raise pytest.UsageError("this version of pytest keeps its ini values elsewhere: name an ini file with -c")
     typed_values = {each.partition("=")[0] for each in options.override_ini or ()}

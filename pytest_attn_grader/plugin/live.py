@@ -74,7 +74,7 @@ def grade(attention: object, *, name: str | None = None, **options: object) -> L
 
     Raises:
         TypeError: an option has no such name, or the object cannot be graded.
-        UsageError: the value of an option cannot be used, or several things could be meant.
+        UsageError: the value of an option cannot be used, or the module defines several candidates.
         KeyboardInterrupt: the stop button was pressed.
     """
     typed = name or getattr(attention, "__name__", None) or type(attention).__name__
@@ -150,7 +150,7 @@ def _make_target(attention: object, typed: str, name: str | None, folder: Path) 
     elif callable(attention):
         name = typed if typed.isidentifier() else "attention"
         module = ModuleType(getattr(attention, "__module__", None) or "live")
-        vars(module)[name] = attention
+        setattr(module, name, attention)
     else:
         raise TypeError(
             f"grade() got {type(attention).__name__!r}, which cannot be called. "

@@ -237,12 +237,12 @@ class LengthTiming(FrozenModel):
 
     @property
     def slowdown(self) -> float:
-        """How many times the reference's forward pass the student's takes."""
+        """The student's median time, divided by the reference's."""
         return float(self.student.median) / float(self.reference.median)
 
 
 class Speed(FrozenModel):
-    """How long a forward pass takes at several lengths; `stopped` says why longer texts were not timed."""
+    """Times of a forward pass at several lengths; `stopped` says why longer texts were not timed."""
 
     shape: str
     lengths: tuple[LengthTiming, ...] = ()

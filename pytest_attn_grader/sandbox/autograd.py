@@ -18,7 +18,7 @@ _NOTHING = torch.empty(0)
 
 
 class _Graph:
-    """What a node of autograd's graph keeps of a call; when the node dies, the worker may forget its own graph."""
+    """The call that a node of autograd's graph stands for; when the node dies, the worker may forget its graph."""
 
     def __init__(self, caller: SandboxClient, reply: CallReply) -> None:
         self.caller = caller

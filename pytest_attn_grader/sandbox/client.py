@@ -70,7 +70,7 @@ class SandboxClient:
 
     @property
     def captured_output(self) -> str:
-        """What the submission printed in all its workers."""
+        """The output of the submission in all its workers."""
         return self._printed + (self._worker.captured_output if self._worker is not None else "")
 
     @property

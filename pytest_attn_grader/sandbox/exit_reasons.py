@@ -24,7 +24,7 @@ def from_supervisor_note(note: str, doing: str, limits: Limits) -> SubmissionErr
         return make_failure(
             "too-many-processes",
             f"During {doing} there were more than {limits.processes} processes; all of them were ended.",
-            "Attention needs no process of its own: remove fork, subprocess and multiprocessing.",
+            "Attention needs no other process: remove fork, subprocess and multiprocessing.",
         )
     if note == "out-of-memory":
         return make_failure(

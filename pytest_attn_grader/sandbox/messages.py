@@ -72,7 +72,7 @@ Argument = TensorRef | ComplexTensorRef | LiteralArgument | ConfigObject | Tuple
 
 @dataclass(frozen=True)
 class CallSpec:
-    """How to call the submission.
+    """A request to call the submission.
 
     Args:
         target: a name in the submission, or the handle of a constructed object.
@@ -146,7 +146,7 @@ class ResultTree:
 
 @dataclass(frozen=True)
 class TensorMeta:
-    """What is remembered of an input to check its gradient against."""
+    """Shape, dtype and device of an input: its gradient must have the same."""
 
     shape: tuple[int, ...]
     dtype: torch.dtype
@@ -160,7 +160,7 @@ class TensorMeta:
 
 @dataclass(frozen=True)
 class CallReply:
-    """What one call came to.
+    """The result of one call.
 
     Attributes:
         structure: of the returned value; tensors are named ``result`` (a bare tensor) or ``result.0``, ``result.1`` …
@@ -240,7 +240,7 @@ class Candidate:
 
     @property
     def called(self) -> Candidate:
-        """What is called with tensors: the function itself, or a module's forward."""
+        """The callable that takes tensors: the function itself, or a module's forward."""
         if self.kind != "module-class":
             return self
         return replace(self, name=f"{self.name}.forward", kind="callable", parameters=_without_self(self))
@@ -257,7 +257,7 @@ def _without_self(candidate: Candidate) -> tuple[Parameter, ...]:
 
 @dataclass(frozen=True)
 class Description:
-    """What is in a submission.
+    """The contents of a submission.
 
     Attributes:
         name: the attribute asked for, or the only candidate; None when there are several or none.
@@ -293,7 +293,7 @@ class RemoteParameter:
 
 @dataclass(frozen=True)
 class RemoteModule:
-    """How a student's module is built.
+    """The parameters and attributes of a student's module.
 
     Attributes:
         sizes: its public attributes that are whole numbers (num_heads, …).

@@ -27,7 +27,7 @@ class OutputReader:
 
     @property
     def text(self) -> str:
-        """What has been printed so far, with replacement characters for what is not UTF-8."""
+        """The output so far. Bytes that are not UTF-8 become replacement characters."""
         return bytes(self._data).decode("utf-8", "replace")
 
     def close(self, *, seconds: float = 0.5) -> None:

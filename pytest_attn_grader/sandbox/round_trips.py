@@ -47,5 +47,5 @@ def worker_seconds(reply: Mapping[str, object], seconds: float) -> float:
 
 
 def sizes_of(tensors: Mapping[str, Tensor]) -> dict[str, tuple[torch.Size, torch.dtype]]:
-    """What a trip remembers of the tensors that it carried."""
+    """Return the shape and dtype of each tensor."""
     return {name: (tensor.shape, tensor.dtype) for name, tensor in tensors.items()}

@@ -88,7 +88,7 @@ def kill_children(pid: int) -> None:
     with contextlib.suppress(ImportError):
         import psutil
 
-        if not _is_ours(pid):
+        if not _is_below_this_process(pid):
             raise ValueError(f"process {pid!r} does not descend from this one; nothing was signalled")
         with contextlib.suppress(psutil.Error):
             # psutil compares the time a process started before it signals a number.
@@ -120,7 +120,7 @@ def kill_group(leader: int, *, parent: int) -> None:
             os.kill(leader, signal.SIGKILL)
 
 
-def _is_ours(pid: int) -> bool:
+def _is_below_this_process(pid: int) -> bool:
     import psutil
 
     try:

@@ -159,7 +159,7 @@ class WorkerProcess:
 
     @property
     def captured_output(self) -> str:
-        """What the submission printed, also C code and child processes, cut at `Limits.output_bytes`."""
+        """The output of the submission, its C code and its child processes, cut at `Limits.output_bytes`."""
         return self._output.text if self._output is not None else self._text
 
     @property

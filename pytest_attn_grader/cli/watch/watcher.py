@@ -28,7 +28,7 @@ QUIET_MS = 30
 
 @dataclass(frozen=True)
 class WatchSettings:
-    """What is watched, and how it is graded; `options` are further options of the command line."""
+    """The watched file and the settings of its grading; `options` are further options of the command line."""
 
     path: Path
     name: str | None = None

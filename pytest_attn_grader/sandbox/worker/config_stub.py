@@ -1,8 +1,8 @@
 """A stand-in for the configuration object of a submission's constructor. Part of the worker.
 
-Courses pass sizes in an object of their own (a dataclass, a dict, a SimpleNamespace) that the submission may not even
-define. This one answers to all the usual names, by attribute and by key, and remembers which were read. Where the
-submission defines the class of its configuration, an instance of it answers to everything else.
+Courses pass sizes in an object (a dataclass, a dict, a SimpleNamespace). The submission may not define its class. The
+stand-in answers to all the usual names, by attribute and by key, and remembers which were read. Where the submission
+defines the class of its configuration, an instance of it answers to everything else.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ _LIMIT_ERRORS = {
 _LIMIT_REMEDIES = {
     "too-many-files": "Close what you open, or open nothing: attention needs no files.",
     "file-too-large": "Attention writes no files.",
-    "too-many-processes": "Attention needs no process or thread of its own.",
+    "too-many-processes": "Attention needs no other process and no thread.",
 }
 _STANDARD_LIBRARY = sysconfig.get_paths()["stdlib"]
 
@@ -54,7 +54,7 @@ def describe_failure(error: BaseException, root: Path, *, importing: bool) -> di
 
 def too_large(words: str) -> dict[str, Any]:
     """Return the failure of a reply that is too large to be sent."""
-    return _failure("malformed-reply", f"The reply is too large: {words}.", "Put the attention into a file of its own.")
+    return _failure("malformed-reply", f"The reply is too large: {words}.", "Put the attention into a separate file.")
 
 
 def truncate(value: object, max_chars: int) -> str:

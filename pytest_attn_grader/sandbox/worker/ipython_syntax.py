@@ -1,4 +1,4 @@
-"""What a notebook's cell means to IPython, as Python: magics, shell lines, help and cell magics. Part of the worker.
+"""Translation of a notebook's cell to Python: magics, shell lines, help and cell magics. Part of the worker.
 
 The rules are IPython's: a line is special by how a *logical* line begins or ends. What is inside brackets, strings or
 comments, or continues a line, is Python.
@@ -92,7 +92,7 @@ def _special_line(indent: str, plain: str) -> str:
 
 
 def _assigned(found: re.Match[str]) -> str:
-    """What a shell line returns is a list of lines, which is empty here; what a magic returns is nothing."""
+    """Assign an empty list in place of a shell line, which returns a list of lines, and None in place of a magic."""
     return f"{found['left']}= {'[]' if found['kind'] == '!' else 'None'}"
 
 

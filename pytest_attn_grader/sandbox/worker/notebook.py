@@ -69,7 +69,7 @@ def _code_cells(file: Path) -> list[str]:
 
 
 def _count_needed(cells: Sequence[Cell], target: str | None) -> int:
-    """How many of the cells are run: up to the last that defines or changes what is graded; all where none does."""
+    """Number of cells to run: up to the last that defines or changes what is graded; all where none does."""
     names = [_names_set_by(cell) for cell in cells]
     defined = [{name for name, is_definition in each.items() if is_definition} for each in names]
     if target is not None:
@@ -155,7 +155,7 @@ class WrittenModules(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
 
 
 def _display(*shown: object, **options: object) -> None:
-    """IPython's display: there is nobody to show it to."""
+    """IPython's display. It shows nothing: the worker has no screen."""
 
 
 class _Shell:

@@ -29,7 +29,7 @@ def kill_process_tree(root: int, *, owner: int | None = None) -> None:
     Raises:
         ValueError: `root` does not descend from `owner`. Nothing was signalled.
     """
-    check_ours(root, owner=owner)
+    check_descent(root, owner=owner)
     give_up = time.monotonic() + _KILL_SECONDS
     while time.monotonic() < give_up:
         # Stopped first, each before its children are asked for: what is stopped forks no more, so the search ends.
@@ -58,7 +58,7 @@ def kill_orphans(parent: int, *, seconds: float = 2.0) -> None:
         seconds: give up after this time.
 
     Raises:
-        ValueError: `parent` cannot be the number of a process of ours. Nothing was signalled.
+        ValueError: `parent` is not the number of a process, or is above this process. Nothing was signalled.
     """
     if is_below(check_number(parent), os.getpid()):
         raise ValueError(f"process {parent} is above this one; nothing was signalled")
@@ -101,7 +101,7 @@ def children_of(pid: int) -> list[int]:
     return []
 
 
-def check_ours(pid: object, *, owner: int | None = None) -> None:
+def check_descent(pid: object, *, owner: int | None = None) -> None:
     """Check that a process may be signalled: it is this one, or a descendant of `owner` (by default this one).
 
     Raises:
@@ -238,7 +238,7 @@ def resident_bytes(pid: int) -> int:
 
 
 def proportional_bytes(pid: int) -> int:
-    """What a process holds, its part of shared pages only; all of them where it does not let itself be looked at."""
+    """Memory of a process with its part of shared pages, in bytes; with all of them where /proc hides the part."""
     with contextlib.suppress(OSError, ValueError), open(f"/proc/{pid}/smaps_rollup", "rb") as sizes:
         for line in sizes:
             if line.startswith(b"Pss:"):

@@ -58,7 +58,7 @@ def child() -> Iterator[subprocess.Popen[bytes]]:
     "kill",
     [
         process_tree.kill_process_tree,
-        process_tree.check_ours,
+        process_tree.check_descent,
         process_tree.kill_orphans,
         lambda number: process_tree.kill_process_tree(os.getpid(), owner=number or 0),
         lambda number: process_tree.signal_below(os.getpid(), number, signal.SIGKILL),
@@ -94,12 +94,12 @@ def test_the_run_of_a_warm_process_is_killed_only_if_it_is_its_child(
 
 
 def test_a_child_is_ours_and_what_is_below_it(child: subprocess.Popen[bytes]) -> None:
-    process_tree.check_ours(child.pid)
-    process_tree.check_ours(os.getpid())
+    process_tree.check_descent(child.pid)
+    process_tree.check_descent(os.getpid())
     assert process_tree.is_below(STRANGER, child.pid)
     assert process_tree.parent_of(child.pid) == os.getpid()
     with pytest.raises(ValueError, match="does not descend"):
-        process_tree.check_ours(child.pid, owner=child.pid)
+        process_tree.check_descent(child.pid, owner=child.pid)
 
 
 def test_a_tree_is_killed() -> None:
