@@ -61,7 +61,7 @@ def output_weights(attn_output: Tensor, probe: Probe) -> tuple[Tensor, float] | 
 
 @dataclass(frozen=True)
 class Dropout:
-    """What dropout did to known weights.
+    """Effect of dropout on known weights.
 
     Attributes:
         share: how many of the weights are 0 now.
@@ -79,7 +79,7 @@ class Dropout:
 
     @property
     def deviation(self) -> float:
-        """How far the share is from the probability that the factor 1 / (1 - p) implies: near 0 for real dropout."""
+        """Distance of the share from the probability that the factor 1 / (1 - p) implies: near 0 for real dropout."""
         return abs(self.share - (1 - 1 / self.factor)) if self.factor > 0 else 1.0
 
     def has_share(self, dropout_p: float) -> bool:
@@ -97,7 +97,7 @@ class Dropout:
 
 
 def estimate_dropout(attn_output: Tensor, attn_weights: Tensor | None, probe: Probe) -> Dropout | None:
-    """What dropout made of these weights; None when the output is not made of them by dropout.
+    """Estimate the effect of dropout on these weights; None when dropout of them does not give the output.
 
     Args:
         attn_weights: without dropout, ``(batch, num_heads, query_len, key_len)``.

@@ -92,7 +92,7 @@ def induction_score(weights: torch.Tensor, input_ids: torch.Tensor) -> torch.Ten
 
 
 def match_heads(student: torch.Tensor, reference: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Which student head looks most like which reference head, one to one: finds heads in permuted order.
+    """Match each reference head to the student head most like it, one to one: finds heads in permuted order.
 
     The assignment with the smallest sum of total variation distances. Source: Kuhn, "The Hungarian Method for the
     Assignment Problem", 1955; computed by scipy.optimize.linear_sum_assignment.

@@ -4,8 +4,8 @@ An attention map is ``(num_heads, query_len, key_len)``; further leading dimensi
 is one query's distribution over the keys. A figure of a map is one number a head: the mean over its query rows, or over
 the rows that ``real_rows`` marks True (rows of padding mean nothing and are not looked at, whatever they hold).
 
-Distances are defined between distributions, so they refuse rows that do not sum to one and name the worst. Measure that
-with `row_sum_error`; whoever wants the distance all the same says so with `normalised_rows`.
+Distances are defined between distributions, so they refuse rows that do not sum to one and name the worst.
+`row_sum_error` measures that error. To compute the distance of such rows, pass them through `normalised_rows` first.
 
 Everything is computed and returned in float64.
 """
@@ -172,7 +172,7 @@ def argmax_agreement(
 
 
 def entropy(weights: torch.Tensor, *, real_rows: torch.Tensor | None = None) -> torch.Tensor:
-    """Shannon entropy of rows, in nats: -sum p ln p, mean over rows; 0 = one key only, ln key_len = all alike.
+    """Shannon entropy of rows, in nats: -sum p ln p, mean over rows; 0 = one key only, ln key_len = all equal.
 
     Source: Shannon, "A Mathematical Theory of Communication", Bell System Technical Journal 27, 1948.
 

@@ -1,4 +1,4 @@
-"""How far a right answer may be from the reference, derived on the inputs at hand.
+"""Tolerances: the distance from the reference that a right answer may have, derived on the inputs at hand.
 
 Correct implementations differ among themselves only by the order of their floating-point operations. So the reference
 is evaluated in float64, and then several times in the probe's own precision with its operations reordered: the largest

@@ -1,4 +1,4 @@
-"""What every figure asks of its input: same shapes, finite numbers, rows that are distributions, the rows to judge."""
+"""Validation of the input of every figure: same shapes, finite numbers, rows that are distributions, rows to judge."""
 
 from __future__ import annotations
 

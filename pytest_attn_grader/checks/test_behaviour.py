@@ -1,4 +1,4 @@
-"""What does the model say with this attention inside?"""
+"""Checks of the text that the model predicts with the student's attention inside."""
 
 from __future__ import annotations
 

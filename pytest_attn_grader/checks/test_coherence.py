@@ -35,7 +35,7 @@ def test_layer(
         relations_kept=coherence.relations_kept,
     )
     own = [score for score in coherence.scores if score.layer == attn_comparison.layer_idx]
-    _require_alike(own, attn_settings, attn_evidence)
+    _require_similar(own, attn_settings, attn_evidence)
 
 
 @pytest.mark.attn_check(
@@ -49,7 +49,7 @@ def test_later_layers(attn_comparison: Comparison, attn_settings: Settings, attn
     later = [score for score in coherence.scores if score.layer > attn_comparison.layer_idx]
     if not later:
         attn_evidence.not_applicable("the graded layer is the last one")
-    _require_alike(later, attn_settings, attn_evidence)
+    _require_similar(later, attn_settings, attn_evidence)
 
 
 def _coherence(comparison: Comparison) -> Coherence:
@@ -58,7 +58,7 @@ def _coherence(comparison: Comparison) -> Coherence:
     return comparison.coherence
 
 
-def _require_alike(scores: Sequence[RelationScore], settings: Settings, evidence: Evidence) -> None:
+def _require_similar(scores: Sequence[RelationScore], settings: Settings, evidence: Evidence) -> None:
     """No score of a head is further from the reference's than the threshold; relations the text lacks are left out."""
     measured = [score for score in scores if not math.isnan(float(score.reference))]
     worst = max(measured, key=_difference)
@@ -77,6 +77,6 @@ def _require_alike(scores: Sequence[RelationScore], settings: Settings, evidence
 
 
 def _difference(score: RelationScore) -> float:
-    """How far apart; infinite where the student's is no number."""
+    """Distance of the two scores; infinite where the student's is not a number."""
     difference = abs(float(score.student) - float(score.reference))
     return float("inf") if math.isnan(difference) else difference

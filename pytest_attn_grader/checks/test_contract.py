@@ -61,7 +61,7 @@ def test_own_work(attn_session: GradingSession, attn_evidence: Evidence, attn_ob
     used = sorted(set(calls) & set(forbidden))
     attn_evidence.check(
         not used,
-        expected="an attention of your own: this course does not allow " + ", ".join(forbidden),
+        expected="an attention that you wrote: this course does not allow " + ", ".join(forbidden),
         actual="your code calls " + ", ".join(f"{name} ({calls[name]} times)" for name in used),
         hint="compute scores, softmax and the weighted sum yourself",
     )

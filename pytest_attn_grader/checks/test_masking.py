@@ -104,7 +104,7 @@ def test_padding(attn_session: GradingSession, attn_observe: Observe, attn_evide
     attn_evidence.record(largest_masked_weight=largest, largest_change=change, tolerance=tolerance)
     attn_evidence.check(
         largest <= 1e-6 and change <= tolerance,
-        expected=f"real tokens that ignore the padding on their {side}; each example has a mask of its own",
+        expected=f"real tokens that ignore the padding on their {side}; each example has a separate mask",
         actual=f"a weight of {largest:.3g} on masked keys; real tokens moved by {change:.3g} when the padding changed",
         hint="whether the mask argument is used, for the right axis (keys, the last one) and for its own example",
     )

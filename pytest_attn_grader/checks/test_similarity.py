@@ -1,4 +1,4 @@
-"""How like the reference is the pattern on the prompt? These do not decide correctness, they say how far and where."""
+"""Checks of the pattern's similarity to the reference on the prompt: how far and where it differs, not correctness."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a misconception is: an executable wrong attention, and the words that go with it.
+"""Misconception: an executable wrong attention, and the words that go with it.
 
 The words live in one place, the docstring of the wrong stage. It is the text of ``attn-grader explain``, of the HTML
 page and of the documentation, and it is parsed here into title, explanation, effect and hints:

@@ -1,4 +1,4 @@
-"""Say what is wrong: run every known mistake on the student's own probes and name the one that answers alike."""
+"""Say what is wrong: run every known mistake on the student's probes and name the one with the same answers."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def _message(explanation: Explanation) -> str:
 
 
 def _place(explanation: Explanation, case: SubmissionObservations) -> str:
-    """Where a mistake about number formats shows: the line that the exception of bfloat16 names."""
+    """Place where a mistake about number formats shows: the line that the exception of bfloat16 names."""
     record = case.attempts.get("bfloat16")
     if record is None or not any(mistake.family == "dtype" for mistake in explanation.mistakes):
         return ""
@@ -140,7 +140,7 @@ def _place(explanation: Explanation, case: SubmissionObservations) -> str:
 
 
 def _unexplained(explanation: Explanation, case: SubmissionObservations) -> str:
-    """What is left, by what differs: "the gradient of key with one example, heads of 16 dimensions"."""
+    """Unexplained faults, grouped by what differs: "the gradient of key with one example, heads of 16 dimensions"."""
     words = {"answer": "an exception, or another one,", "backward": "the backward pass", "output": "the output"}
     words |= {"weights": "the weights", **{name: f"the gradient of {name}" for name in INPUT_NAMES}}
     by_aspect: dict[str, list[str]] = {}

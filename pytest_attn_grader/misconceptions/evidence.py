@@ -34,7 +34,7 @@ def _sentences(case: SubmissionObservations) -> Iterator[str]:
 
 
 def _parts(case: SubmissionObservations, name: str) -> Iterator[str]:
-    """Which heads, examples or queries are right, where some are and some are not."""
+    """Name the heads, examples or queries that are right, where only some are."""
     output, exact, probe = case.attempts[name].attn_output, case.references[name].attn_output, case.probes[name]
     if output is None or exact is None or output.shape != exact.shape:
         return
@@ -100,7 +100,7 @@ def _shapes(case: SubmissionObservations, name: str) -> Iterator[str]:
 
 
 def _weights(case: SubmissionObservations, name: str) -> Iterator[str]:
-    """What the weights look like: the returned ones, or those that the output is made of."""
+    """Describe the weights: the returned ones, or those that the output is made of."""
     record, probe, exact = case.attempts[name], case.probes[name], case.references[name].attn_weights
     shape = (*probe.query.shape[:-1], probe.key.shape[-2])
     weights = record.attn_weights

@@ -1,4 +1,4 @@
-"""What explains a submission's answers, and which of several explanations is told."""
+"""Explanation of a submission's answers, and the choice of one when several fit."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ class ExplanationRanker:
             if explained and known.slug not in hypothesis.slugs:
                 needed.append((known, finding))
             left -= explained
-        # What was recognised in training has to be told too, unless something needed already accounts for it.
+        # A mistake recognised in training is reported too, unless something needed already accounts for it.
         for known, finding in self._finder.behaviours_in_training():
             if not any(finding.probes <= other.probes for _, other in needed):
                 needed.append((known, finding))

@@ -64,7 +64,7 @@ def single_hypotheses(case: SubmissionObservations) -> Iterator[Hypothesis]:
         fitted = known.fit(case) if known.fit is not None else ()
         for change in (*known.changes, *fitted):
             yield Hypothesis((known,), change)
-            # Where everything is finite nobody filled a whole row with infinity.
+            # Where everything is finite, no row was filled with infinity as a whole.
             if known.fill_matters and not case.is_finite:
                 yield Hypothesis((known,), change, infinite_fill=True)
 

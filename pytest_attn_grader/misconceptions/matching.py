@@ -1,4 +1,4 @@
-"""What every known mistake would have answered, and whether the student's answer is the same."""
+"""Answers that a known mistake would have given, and whether the student's answer is the same."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _FINITENESS_SLACK = 0.02
 
 @dataclass(frozen=True)
 class CandidateResult:
-    """What a candidate does with a probe, in the probe's precision and, when it matters, in float64."""
+    """Result of a candidate on a probe, in the probe's precision and, when it matters, in float64."""
 
     attention: StagedAttention
     probe: Probe
@@ -42,13 +42,13 @@ class CandidateResult:
 
     @cached_property
     def exact(self) -> ProbeResult:
-        """How far `record` is from it is the candidate's own rounding."""
+        """Result in float64; its distance from `record` is the candidate's rounding."""
         return run_probe(self.attention, in_float64(self.probe))
 
 
 @dataclass(frozen=True)
 class Match:
-    """How a student's record differs from a prediction: aspects that do not fit, largest distance of the rest."""
+    """Comparison of a student's record with a prediction: aspects that do not fit, largest distance of the rest."""
 
     mismatched: frozenset[str]
     distance: float
@@ -204,7 +204,7 @@ def _limit(
     rows: Probe | None,
     exact: Callable[[], Tensor | None],
 ) -> float:
-    """How far rounding may take a student from this candidate; its own rounding is worked out only when it decides."""
+    """Limit of the distance that rounding explains; the candidate's rounding is computed only when it decides."""
     eps = torch.finfo(candidate.dtype).eps
     size = float(candidate_rows.abs().max()) if candidate_rows.numel() else 0.0
     limit = max(floor, FLOOR_EPS * eps * max(1.0, size))

@@ -1,4 +1,4 @@
-"""Where a submission's answers differ from what a hypothesis predicts."""
+"""Mismatches between a submission's answers and the predictions of a hypothesis."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Fault = tuple[str, str]
 
 
 class PredictionCache:
-    """What the catalogue answers, worked out once; share one object among submissions that get the same probes."""
+    """Cache of the catalogue's answers; share one object among submissions that get the same probes."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[object, bool, str, bool], CandidateResult] = {}
@@ -103,7 +103,7 @@ class MismatchFinder:
         return not self.unexplained((self.first, aspect) for aspect in mismatched)
 
     def behaviours_in_training(self) -> list[tuple[Misconception, Recognition]]:
-        """What was recognised in training only, where numbers cannot be compared."""
+        """Behaviours recognised in training only, where numbers cannot be compared."""
         training = set(self.case.train_probes())
         return [(known, finding) for known, finding in self.findings if finding.probes and finding.probes <= training]
 

@@ -1,4 +1,4 @@
-"""What is known about one submission, and the questions a mistake may ask about it."""
+"""Observations of one submission, and the questions a mistake may ask about it."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class SubmissionObservations:
 
     @cached_property
     def candidate_probes(self) -> Mapping[str, Probe]:
-        """The probes as a known mistake gets them: without padding when the submission is not told of any."""
+        """The probes as a known mistake gets them: without padding when the submission gets no mask."""
         if self.mask_convention != "none":
             return self.probes
         return {name: _causal_only(probe) for name, probe in self.probes.items()}
@@ -187,7 +187,7 @@ class SubmissionObservations:
         return None if found is None else _one_number(found[0][~found[2]])
 
     def blocked_offset(self, name: str) -> float | None:
-        """What must have been added to the scores of blocked keys; None when it is not one number."""
+        """Number that must have been added to the scores of blocked keys; None when there is not one such number."""
         found = self._implied_scores(name)
         return None if found is None else _one_number((found[0] - found[1])[~found[2]])
 
@@ -259,7 +259,7 @@ class SubmissionObservations:
 
 
 def _one_number(numbers: Tensor) -> float | None:
-    """What most of the numbers are; None when they are few or differ."""
+    """Value of most of the numbers; None when they are few or differ."""
     numbers = numbers[numbers.isfinite()]
     if numbers.numel() < 3:
         return None

@@ -59,7 +59,7 @@ class Search:
         return complete
 
     def _with_hidden(self, near: Sequence[Hypothesis], hidden: Sequence[Hypothesis]) -> list[Hypothesis]:
-        """What fits the first probe, joined with what cannot be seen there."""
+        """Hypotheses that fit the first probe, each joined with one that does not show there."""
         joined: dict[frozenset[Hypothesis], list[Hypothesis]] = {}
         for one, other in product(near, hidden):
             # Two mistakes that do not touch each other leave the faults that neither explains.
@@ -131,7 +131,7 @@ class Search:
             ]
             if len(found) == 2 and all(found):
                 candidates.append((max(each.deviation for each in found if each is not None), number, hypothesis))
-        # A key that a mask blocks looks dropped to whoever expects a weight there, but the factor does not tell so.
+        # A blocked key looks dropped when a weight is expected there, but then the factor does not fit dropout.
         deviation, _, hypothesis = min(candidates, key=lambda each: each[:2], default=(1.0, 0, CORRECT))
         if deviation > _SURPRISING:
             return None
@@ -141,7 +141,7 @@ class Search:
         return Explanation(mistakes, {always_on.slug: finding}, (), hypothesis.change.note, 0.0, 1, frozenset())
 
     def _partial(self, hypotheses: Sequence[Hypothesis]) -> Explanation:
-        """What leaves the least unexplained; without mistakes when nothing gets rid of half of it."""
+        """The explanation that leaves the fewest faults; without mistakes when none removes half of them."""
         before = len(self._finder.faults(CORRECT))
         ranked = sorted(
             hypotheses, key=lambda each: (len(self._finder.unexplained(self._finder.faults(each))), len(each.mistakes))

@@ -1,6 +1,6 @@
 """The submission's source, to decide between mistakes whose numbers are the same.
 
-It is parsed and never run. Where it cannot be had or parsed, nothing is decided by it.
+It is parsed and never run. Where it is not available or does not parse, it decides nothing.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True)
 class Inputs:
-    """What every stage may look at; `fill` is the value that blocked scores get (-inf, or the dtype's smallest)."""
+    """Inputs of every stage; `fill` is the value that blocked scores get (-inf, or the dtype's smallest)."""
 
     query: Tensor  # (batch, num_heads, query_len, head_dim)
     key: Tensor  # (batch, num_heads, key_len, head_dim)

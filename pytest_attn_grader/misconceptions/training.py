@@ -19,7 +19,7 @@ _MIN_ENLARGEMENT = 1.001
 
 
 def find_dropout(case: SubmissionObservations, name: str) -> Dropout | None:
-    """What dropout did to the submission's own weights in training; None when the output is not made of them."""
+    """Estimate dropout of the submission's weights in training; None when the output is not made of them."""
     evaluated, record = case.attempts.get("basic"), case.attempts.get(name)
     if evaluated is None or record is None or evaluated.attn_output is None or record.attn_output is None:
         return None
@@ -33,7 +33,7 @@ def find_dropout(case: SubmissionObservations, name: str) -> Dropout | None:
 
 
 def find_dropouts(case: SubmissionObservations) -> dict[float, Dropout] | None:
-    """What dropout did in training, by its probability; None unless every probe in training shows it."""
+    """Estimate dropout in training, by its probability; None unless every probe in training shows it."""
     found = {name: find_dropout(case, name) for name in case.train_probes()}
     if not found or any(dropout is None for dropout in found.values()):
         return None

@@ -20,12 +20,12 @@ from pytest_attn_grader.attention.probes.variants import (
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What a submission can be asked.
+    """Features of a submission that decide which probes it gets.
 
     Attributes:
         max_len: the longest text, in tokens, that makes sense for it.
         takes_dropout: it has a dropout parameter, so it is called in training too.
-        off_dropout_p: the probability with which it must drop nothing outside of training; None when it cannot be told.
+        off_dropout_p: the probability with which it must drop nothing outside of training; None when it is unknown.
         takes_mask: it is passed a mask; without one it knows neither padding on the left nor where a chunk begins.
         is_bidirectional: see `build_probe`.
     """
@@ -42,7 +42,7 @@ def diagnosis_probes(
 ) -> tuple[Probe, ...]:
     """Every probe of the diagnosis, in the order in which one instance should run them.
 
-    With dropout there are "basic-eval", "basic-train", the same with another seed and "basic-train-low" besides.
+    With dropout there are "basic-eval", "basic-train", the same with another seed, and "basic-train-low" as well.
     """
     specs = [spec for spec in PROBE_SPECS if spec.key_len <= capabilities.max_len]
     if not capabilities.takes_mask:

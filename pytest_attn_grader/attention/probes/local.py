@@ -1,4 +1,4 @@
-"""Attentions of our own, put to a probe in this process: the reference and every known mistake."""
+"""Attentions of this package that answer probes in this process: the reference and every known mistake."""
 
 from __future__ import annotations
 

@@ -117,7 +117,7 @@ def _build(spec: ProbeSpec, seed: int, device: torch.device | None, is_bidirecti
 
 
 def _real_tokens(spec: ProbeSpec) -> Tensor:
-    """Which keys are real tokens: about 80, 60 and 40 per cent, so that every example is padded, each differently."""
+    """Mark the keys that are real tokens: about 80, 60 and 40 per cent, so that each example has another padding."""
     positions = torch.arange(spec.key_len).expand(spec.batch_size, -1)  # (batch, key_len)
     if spec.padding == "none":
         return torch.ones_like(positions, dtype=torch.bool)

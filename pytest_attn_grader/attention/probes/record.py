@@ -1,4 +1,4 @@
-"""What came back from a probe, and what anything must do to be put to one."""
+"""The result of a probe, and the protocol of an attention that can run one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pytest_attn_grader.results.submission import Failure
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """What one attention did with one probe. `failure` says why there is nothing else.
+    """Result of one attention on one probe. When `failure` is set, it says why the other fields are empty.
 
     `changed` names inputs that are none of the probe's own tensors (hidden states) and were written into.
     """

@@ -17,7 +17,7 @@ class ProbeSpec:
     """The shape of a probe; `build_probe` turns it into tensors.
 
     Args:
-        padding: "none", "right" or "left"; padded examples get lengths of their own.
+        padding: "none", "right" or "left"; every padded example gets another length.
         score_gain: factor on queries, so that attention scores leave the comfortable range.
         gradients: whether a random gradient is sent back through the output.
     """
@@ -61,7 +61,7 @@ PROBE_SPECS: tuple[ProbeSpec, ...] = (
 )
 SPEC_BY_NAME: Mapping[str, ProbeSpec] = {spec.name: spec for spec in PROBE_SPECS}
 _LONG = SPEC_BY_NAME["long"].key_len
-# Two blocks of 128 or 256 and a part of a third: for functions, which have no longest text of their own.
+# Two blocks of 128 or 256 and a part of a third: for functions, which set no longest text.
 BLOCKS_LEN = 541
 
 

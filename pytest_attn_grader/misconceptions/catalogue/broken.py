@@ -183,8 +183,8 @@ def _config_lacks(case: SubmissionObservations) -> Recognition | None:
 def config_attribute(_: Inputs) -> NoReturn:
     """reads something from its config that the config does not have.
 
-    A config object comes from the caller. The usual sizes are there under their usual names; a flag of your own is not,
-    unless the class of the config is in your file.
+    A config object comes from the caller. The usual sizes are there under their usual names; a flag that you add is
+    not, unless the class of the config is in your file.
 
     Bad:
         self.use_cache = config.my_flag
@@ -288,7 +288,7 @@ def no_return(_: Inputs) -> NoReturn:
         attn_output = attn_weights @ value
         return attn_output, attn_weights
 
-    Effect: Whoever calls the function gets None.
+    Effect: The caller of the function gets None.
     Nudge: What does your function hand back to its caller, on every path?
     Fix: End it with return attn_output, or return attn_output, attn_weights.
     """

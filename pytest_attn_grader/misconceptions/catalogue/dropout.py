@@ -48,7 +48,7 @@ def dropout_eval(attn_weights: Tensor, inputs: Inputs) -> Tensor:
     """drops weights outside of training too.
 
     Dropout is noise for training; in use a model should answer the same question the same way. F.dropout(x, p) drops
-    always, because its argument training defaults to True; so does a new nn.Dropout that nobody has put into eval mode.
+    always, because its argument training defaults to True; so does a new nn.Dropout that was not put into eval mode.
 
     Bad:
         attn_weights = F.dropout(attn_weights, p=0.1)
@@ -159,7 +159,7 @@ def dropout_on_output(attn_output: Tensor, inputs: Inputs) -> Tensor:
 
     Dropping a weight means: in this step, do not look at this token. Dropping numbers of the output means: forget
     single features. Both are noise, but only the first keeps a head from relying on one token. (Many models do both,
-    each with a dropout of its own.)
+    each with a separate dropout.)
 
     Bad:
         attn_output = F.dropout(attn_weights @ value, dropout_p, training)

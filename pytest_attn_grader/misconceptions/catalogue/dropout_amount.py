@@ -225,7 +225,7 @@ def dropout_same_every_call(attn_weights: Tensor, inputs: Inputs) -> Tensor:
 
     Effect: The dropped connections never learn, and no other random number in the program is random any more.
     Nudge: Call it twice in training. Are the zeros in other places the second time?
-    Fix: Remove torch.manual_seed from the function, and draw the random mask anew at every call.
+    Fix: Remove torch.manual_seed from the function, and draw a new random mask at every call.
     """
     generator = torch.Generator().manual_seed(0)
     keep = torch.rand(attn_weights.shape, generator=generator) >= inputs.dropout_p

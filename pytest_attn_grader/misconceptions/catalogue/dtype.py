@@ -57,7 +57,7 @@ def cpu_scale_tensor(attn_scores: Tensor, inputs: Inputs) -> Tensor:
 def float_mask_promote(attn_scores: Tensor, inputs: Inputs) -> Tensor:
     """adds a float32 mask to scores of another dtype.
 
-    torch.full and torch.zeros make float32 tensors unless told otherwise. Added to bfloat16 scores the sum becomes
+    torch.full and torch.zeros make float32 tensors unless given a dtype. Added to bfloat16 scores the sum becomes
     float32, and the product with the bfloat16 values fails: "expected scalar type".
 
     Bad:

@@ -135,7 +135,7 @@ def merge_dim_major(attn_output: Tensor, _: Inputs) -> Tensor:
     Good:
         rearrange(attn_output, "b h t d -> b t (h d)")
 
-    Effect: Trained from scratch nobody notices; with pretrained weights the output is garbage.
+    Effect: A model trained from scratch does not show it; with pretrained weights the output is garbage.
     Nudge: In which order do the heads' numbers stand in one merged vector?
     Fix: Merge as (heads, head_dim): transpose(1, 2), then flatten the last two axes.
     """

@@ -102,7 +102,7 @@ def split_dim_major(inputs: Inputs) -> Inputs:
     Good:
         query = query.view(batch, seq, heads, head_dim).transpose(1, 2)
 
-    Effect: Trained from scratch nobody notices; with pretrained weights every head is a mixture of all.
+    Effect: A model trained from scratch does not show it; with pretrained weights every head is a mixture of all.
     Nudge: In which order do the heads' numbers stand in one projected vector?
     Fix: View as (batch, seq, heads, head_dim), then transpose(1, 2); merge in the same order.
     """

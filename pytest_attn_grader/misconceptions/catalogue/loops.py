@@ -1,4 +1,4 @@
-"""What is never filled in: loops that stop early, and scaffolds that are returned as they are."""
+"""Mistakes that leave something unfilled: loops that stop early, and scaffolds that are returned as they are."""
 
 from __future__ import annotations
 

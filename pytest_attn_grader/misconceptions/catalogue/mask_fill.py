@@ -1,4 +1,4 @@
-"""What blocked scores are set to: it must be so small that softmax makes it exactly 0."""
+"""Mistakes in the value of blocked scores: it must be so small that softmax makes it exactly 0."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the mask says: forgotten, turned round, or read as something it is not."""
+"""Mistakes in the meaning of the mask: forgotten, turned round, or read as something it is not."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride, unch
 
 
 def _padding_only(inputs: Inputs) -> Inputs:
-    """What the last query may see, for all of them: the mask without its causal part."""
+    """Let every query see the keys of the last one: the mask without its causal part."""
     return replace(inputs, keep_mask=inputs.keep_mask[..., -1:, :].expand_as(inputs.keep_mask))
 
 

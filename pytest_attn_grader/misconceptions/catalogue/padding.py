@@ -28,8 +28,9 @@ def pad_ignored(inputs: Inputs) -> Inputs:
     """ignores the padding: real tokens attend to filler tokens.
 
     Texts of different lengths in one batch are filled up with padding tokens that mean nothing. The mask that is
-    passed blocks them as well as the future. A causal mask of one's own blocks the future only; with padding on the
-    right nobody notices, because there the padding *is* the future, with padding on the left it comes first.
+    passed blocks them as well as the future. A causal mask that you build blocks the future only. Padding on the right
+    does not show it, because there the padding *is* the future. Padding on the left comes first, so a causal mask
+    does not block it.
 
     Bad:
         keep = torch.tril(torch.ones(seq, seq)).bool()     # the mask argument is not used
@@ -92,7 +93,7 @@ def pad_wrong_axis(inputs: Inputs) -> Inputs:
     """applies the padding to the queries instead of the keys.
 
     The last axis of the scores is the keys, the one before it the queries. Padding tokens must not be *looked at*, so
-    they are blocked along the last axis. Blocked along the queries, their own rows are lost (nobody needs those),
+    they are blocked along the last axis. Blocked along the queries, their own rows are lost (they are not needed),
     while the real tokens go on looking at them.
 
     Bad:
@@ -140,7 +141,7 @@ def mask_repeat_order(inputs: Inputs) -> Inputs:
     Good:
         mask = mask.squeeze(1).repeat_interleave(num_heads, dim=0)
 
-    Effect: Examples use each other's padding; without padding nobody notices.
+    Effect: Examples use each other's padding; without padding it does not show.
     Nudge: Which example and head does row 1 of the folded scores belong to, and row 1 of the folded mask?
     Fix: Use repeat_interleave(num_heads, dim=0), or do not fold: (batch, 1, seq, seq) broadcasts by itself.
     """

@@ -1,4 +1,4 @@
-"""Every known mistake, the most fundamental first: what comes earlier is told first when several fit."""
+"""Every known mistake, the most fundamental first: when several fit, the earlier one is reported first."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def find_misconception(name: str) -> Misconception:
     """The mistake of this id or slug.
 
     Raises:
-        UsageError: there is none; the message names those that are spelt alike.
+        UsageError: there is none; the message names those with a similar spelling.
     """
     wanted = name.strip().lower()
     for known in MISCONCEPTIONS:

@@ -85,7 +85,7 @@ def scale_dmodel(attn_scores: Tensor, inputs: Inputs) -> Tensor:
     Good:
         attn_scores = query @ key.transpose(-2, -1) / math.sqrt(head_dim)
 
-    Effect: Attention becomes too flat, the more so the more heads there are. With one head nobody notices.
+    Effect: Attention becomes too flat, the more so the more heads there are. With one head it does not show.
     Nudge: Over how many numbers does one dot product of query and key sum? That number belongs under the root.
     Fix: Divide by math.sqrt(query.size(-1)), the width of one head.
     """

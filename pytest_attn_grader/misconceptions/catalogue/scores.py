@@ -231,7 +231,7 @@ def no_query_key(inputs: Inputs) -> Tensor:
     Good:
         attn_scores = query @ key.transpose(-2, -1) / math.sqrt(query.size(-1))
 
-    Effect: Every token looks at all earlier ones alike, whatever they say.
+    Effect: Every token looks at all earlier ones equally, whatever they say.
     Nudge: Where do query and key enter your weights?
     Fix: Make the scores from query @ key.transpose(-2, -1).
     """

@@ -52,7 +52,7 @@ _NO_LENGTH = re.compile(r"\(?[\w./-]+\.(?:py|ipynb):\d+\)?|line \d+|dimension -?
 
 
 def _own_text(case: SubmissionObservations, name: str) -> str:
-    """What the exception says, without traceback, file names, line numbers and axes."""
+    """Message of the exception, without traceback, file names, line numbers and axes."""
     failure = case.attempts[name].failure
     return "" if failure is None else _NO_LENGTH.sub("", failure.message.partition("\n")[0])
 

@@ -35,7 +35,7 @@ def softmax_head_axis(attn_scores: Tensor, _: Inputs) -> Tensor:
     """takes the softmax over the heads instead of the keys.
 
     With dim=1, or with nn.Softmax() without a dim, softmax runs over axis 1 of a 4-D tensor, and that axis is the
-    heads. Every cell is then shared out among the heads; a masked cell is blocked in all heads alike, so each head
+    heads. Every cell is then shared out among the heads; a masked cell is blocked in every head, so each head
     gets an equal share of it and the mask has no effect there.
 
     Bad:
@@ -86,7 +86,7 @@ def _softmax_from(first_axis: int) -> StageOverride:
 def softmax_flat(attn_scores: Tensor, _: Inputs) -> Tensor:
     """takes one softmax over the whole matrix of queries and keys.
 
-    Each query has one unit of attention of its own. When the matrix is flattened first, all queries share a single
+    Each query has one unit of attention to spend. When the matrix is flattened first, all queries share a single
     unit: the matrix sums to 1 and each row to only a part of it.
 
     Bad:

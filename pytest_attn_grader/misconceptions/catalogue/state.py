@@ -1,4 +1,4 @@
-"""What a call leaves behind: changed inputs, changed masks, memories of earlier calls."""
+"""Mistakes that a call leaves behind: changed inputs, changed masks, memories of earlier calls."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def inplace_input(inputs: Inputs) -> Inputs:
     """changes the caller's tensors (query *= ..., query.mul_(...), query /= ...).
 
     A function receives the tensor itself, not a copy. query *= scale and every method whose name ends in an underscore
-    write into the caller's memory. The first call is right; whoever uses the tensor afterwards gets other numbers.
+    write into the caller's memory. The first call is right; code that uses the tensor afterwards gets other numbers.
 
     Bad:
         query *= head_dim ** -0.5
@@ -119,8 +119,8 @@ def _invert_in_place(inputs: Inputs) -> Inputs:
 def mask_mutated(attn_output: Tensor, inputs: Inputs) -> Tensor:
     """changes the mask it was given.
 
-    One mask serves all layers and all calls. Whoever writes into it (mask[..., 0] = True, mask.logical_not_(), mask
-    &= ...) changes it for everyone after.
+    One mask serves all layers and all calls. Code that writes into it (mask[..., 0] = True, mask.logical_not_(), mask
+    &= ...) changes it for all later layers and calls.
 
     Bad:
         mask[..., 0] = True

@@ -11,7 +11,7 @@ from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride, fill
 
 
 def distances(inputs: Inputs) -> Tensor:
-    """How many tokens a key lies before a query, ``(query_len, key_len)``; the last query is at the last key."""
+    """Distance in tokens from a key to a later query, ``(query_len, key_len)``; the last query is at the last key."""
     query_len, key_len = inputs.query.shape[-2], inputs.key.shape[-2]
     device = inputs.query.device
     return torch.arange(key_len - query_len, key_len, device=device)[:, None] - torch.arange(key_len, device=device)
@@ -28,7 +28,7 @@ def _windowed(size: int, *, with_first: bool = False) -> StageOverride:
 
 
 def _fit_window(case: SubmissionObservations) -> tuple[StageOverride, ...]:
-    """How far back the student's weights reach, on the longest probe whose weights are there."""
+    """Fit the window to how far back the student's weights reach, on the longest probe whose weights are there."""
     for name in ("long", "square", "unpadded"):
         weights = case.kept_weights(name)
         if weights is None:
@@ -142,7 +142,7 @@ def alibi(attn_scores: Tensor, inputs: Inputs) -> Tensor:
         attn_scores = query @ key.transpose(-2, -1) / math.sqrt(head_dim)
 
     Effect: Attention moves towards recent tokens, in each head by another amount.
-    Nudge: What is added to the scores besides the mask?
+    Nudge: What is added to the scores other than the mask?
     Fix: Remove the bias; add or fill nothing but the mask.
     """
     slope = _geometric(attn_scores.shape[1]).to(attn_scores)

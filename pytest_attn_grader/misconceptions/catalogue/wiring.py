@@ -1,4 +1,4 @@
-"""Which tensor goes where: query, key and value in each other's place."""
+"""Mistakes in the wiring of tensors: query, key and value in each other's place."""
 
 from __future__ import annotations
 
