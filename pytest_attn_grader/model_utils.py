@@ -58,7 +58,7 @@ __all__ = [
 
 
 def load_mini_transformer() -> Tuple[AutoModel, AutoTokenizer]:  # noqa: UP006
-    """The grader's model, as ``--attn-model=auto`` takes it: distilgpt2 when it can be had, else the built-in ``mini``.
+    """Load the model of ``--attn-model=auto``: distilgpt2 when it is available, else the built-in ``mini``.
 
     Returns:
         The model, in evaluation mode, and its tokenizer.

@@ -1,4 +1,4 @@
-"""Where a model comes from: the hub or its cache, a folder, or the small one in this package."""
+"""Load a model from the hub, the hub's cache, a folder or this package."""
 
 from pytest_attn_grader.models.devices import available_devices, release_memory, resolve_device
 from pytest_attn_grader.models.load import load_model

@@ -1,4 +1,4 @@
-"""Where a model's attention is, how many heads it has and what its projections are called.
+"""Find a model's attention modules, their numbers of heads and the names of their projections.
 
 All of it is derived by one forward pass in which the reference attends in every layer, see `patching.recording`, and
 proven: the model with the reference in every layer has to give its own output. Only the names of the projections come
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class HeadConfig:
-    """How a layer splits its width: ``num_heads * head_dim`` is the width of the queries."""
+    """The numbers of heads of a layer and their width. The queries are ``num_heads * head_dim`` wide."""
 
     num_heads: int
     num_key_value_heads: int
@@ -67,7 +67,7 @@ PROJECTION_NAMES = (
 
 @dataclass(frozen=True)
 class Architecture:
-    """What was derived of one model.
+    """The attention modules, heads and projections of one model.
 
     Args:
         model_type: ``model.config.model_type``; what messages call it.
@@ -98,10 +98,10 @@ class Architecture:
 
     @property
     def projections(self) -> ProjectionNames:
-        """What the attention module calls its projections.
+        """The names of the projections in the attention module.
 
         Raises:
-            UngradableError: that is not known, so a module cannot be given this model's weights.
+            UngradableError: the names are not known, so this model's weights cannot be copied into a module.
         """
         if self.projection_names is None:
             raise UngradableError(

@@ -1,4 +1,4 @@
-"""Which device a model goes to, and giving its memory back."""
+"""Resolve the device of a model, and release the memory of that device."""
 
 from __future__ import annotations
 

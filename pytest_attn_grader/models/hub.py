@@ -51,7 +51,7 @@ PINNED_MODELS = (
 
 @dataclass(frozen=True)
 class Hub:
-    """Which hub is asked and where its files are kept.
+    """The hub that is asked for models, and the cache of its files.
 
     Args:
         endpoint: address of the hub.
@@ -98,7 +98,7 @@ def load_hub_model(name: str, revision: str | None, *, hub: Hub, progress: bool)
         progress: show the download's progress bar on stderr.
 
     Raises:
-        ModelSourceError: it cannot be had, or its files are damaged.
+        ModelSourceError: the model is not available, or its files are damaged.
     """
     pin = hub.find_pin(name, revision)
     repo = hub.resolve_repo(name)

@@ -29,7 +29,7 @@ OFFLINE_REMEDY = "Check the network, or work offline with --attn-model=mini."
 
 @dataclass(frozen=True)
 class DownloadRequest:
-    """What to download, from where to where.
+    """One download: the model, its hub and the cache that it is written to.
 
     Args:
         repo: hub id.

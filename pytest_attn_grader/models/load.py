@@ -42,8 +42,8 @@ def load_model(
 
     Raises:
         UsageError: `request` cannot be a model, or `device` is not there.
-        ModelUnavailableError: a named model cannot be had, or its attention cannot be replaced; it is never replaced by
-            another model.
+        ModelUnavailableError: a named model is not available, or its attention cannot be replaced. Another model never
+            takes its place.
     """
     started = perf_counter()
     target = resolve_device(device)
@@ -51,7 +51,7 @@ def load_model(
     try:
         found = _find(wanted, hub or Hub.from_environment(), progress)
     except ModelSourceError as problem:
-        raise ModelUnavailableError(f"Model {request!r} cannot be had: {problem.why}. {problem.remedy}") from problem
+        raise ModelUnavailableError(f"Model {request!r} is not available: {problem.why}. {problem.remedy}") from problem
     module: torch.nn.Module = found.model
     module.to(target)  # modules move in place
     try:
@@ -82,7 +82,7 @@ def _find(wanted: ModelRequest, hub: Hub, progress: bool) -> LoadedFiles:
     try:
         return load_hub_model(AUTO_MODEL, None, hub=hub, progress=progress)
     except ModelSourceError as problem:
-        return _load_embedded("mini", fallback_reason=f"{AUTO_MODEL} cannot be had: {problem.why}")
+        return _load_embedded("mini", fallback_reason=f"{AUTO_MODEL} is not available: {problem.why}")
 
 
 def _load_embedded(name: str, *, fallback_reason: str | None = None) -> LoadedFiles:

@@ -71,7 +71,7 @@ def _looks_like_path(value: str) -> bool:
 
 @dataclass(frozen=True)
 class LoadedFiles:
-    """What one source gives; fields as in LoadedModel. The model still lies on the CPU."""
+    """The model that one source gives; fields as in LoadedModel. The model still lies on the CPU."""
 
     model: PreTrainedModel
     tokenizer: Any

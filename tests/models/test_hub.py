@@ -92,7 +92,7 @@ def test_offline_without_cache(offline: Hub, server: HubServer) -> None:
     with pytest.raises(ModelUnavailableError) as caught:
         load_model("distilgpt2", hub=offline)
     assert str(caught.value) == (
-        f"Model 'distilgpt2' cannot be had: it is not in the cache ({offline.cache_dir}) and HF_HUB_OFFLINE forbids "
+        f"Model 'distilgpt2' is not available: it is not in the cache ({offline.cache_dir}) and HF_HUB_OFFLINE forbids "
         "asking the hub. Unset HF_HUB_OFFLINE to download it, or work offline with --attn-model=mini."
     )
     assert server.requests == []

@@ -33,7 +33,7 @@ def refusal(request: str, hub: Hub, *, within_seconds: float) -> str:
 def test_unreachable(hub: Hub) -> None:
     endpoint = closed_endpoint()
     message = refusal("distilgpt2", replace(hub, endpoint=endpoint), within_seconds=10)
-    assert message.startswith(f"Model 'distilgpt2' cannot be had: the hub at {endpoint} cannot be reached: ")
+    assert message.startswith(f"Model 'distilgpt2' is not available: the hub at {endpoint} cannot be reached: ")
     assert "refused" in message
     assert message.endswith(f". {_OFFLINE}")
 
@@ -49,36 +49,36 @@ def test_slow(faults: Faults, hub: Hub, server: HubServer) -> None:
     server.faults = faults
     message = refusal("distilgpt2", replace(hub, answer_seconds=1.0), within_seconds=10)
     assert message == (
-        f"Model 'distilgpt2' cannot be had: the hub at {hub.endpoint} does not answer within 1 s. {_OFFLINE}"
+        f"Model 'distilgpt2' is not available: the hub at {hub.endpoint} does not answer within 1 s. {_OFFLINE}"
     )
 
 
 def test_login_page(hub: Hub, server: HubServer) -> None:
     server.faults.login_page = True
     assert refusal("distilgpt2", hub, within_seconds=10) == (
-        f"Model 'distilgpt2' cannot be had: what answers at {hub.endpoint} is not a model hub (perhaps the login page "
-        f"of this network). {_OFFLINE}"
+        f"Model 'distilgpt2' is not available: what answers at {hub.endpoint} is not a model hub (perhaps the login "
+        f"page of this network). {_OFFLINE}"
     )
 
 
 def test_out_of_order(hub: Hub, server: HubServer) -> None:
     server.faults.status = 503
     assert refusal("distilgpt2", hub, within_seconds=10) == (
-        f"Model 'distilgpt2' cannot be had: the hub at {hub.endpoint} answered with status 503. "
+        f"Model 'distilgpt2' is not available: the hub at {hub.endpoint} answered with status 503. "
         f"Try again later. {_OFFLINE}"
     )
 
 
 def test_unknown_model(hub: Hub) -> None:
     assert refusal("attn-tests/smal", hub, within_seconds=10) == (
-        f"Model 'attn-tests/smal' cannot be had: the hub at {hub.endpoint} has no model attn-tests/smal (or it is "
+        f"Model 'attn-tests/smal' is not available: the hub at {hub.endpoint} has no model attn-tests/smal (or it is "
         "private). Check the spelling; a private model needs 'hf auth login'."
     )
 
 
 def test_unknown_revision(hub: Hub) -> None:
     assert refusal(f"{SMALL}@v2", hub, within_seconds=10) == (
-        f"Model '{SMALL}@v2' cannot be had: {SMALL} on the hub has no revision 'v2'. Check what follows the '@'."
+        f"Model '{SMALL}@v2' is not available: {SMALL} on the hub has no revision 'v2'. Check what follows the '@'."
     )
 
 
@@ -135,7 +135,7 @@ def test_wrong_checksum(name: str, hub: Hub, server: HubServer) -> None:
     repo = PINNED if name == "distilgpt2" else SMALL
     weights = cache_folder(hub, repo) / "snapshots" / COMMIT / _WEIGHTS
     expected = server.repos[repo].files[_WEIGHTS].sha256
-    assert message.startswith(f"Model {name!r} cannot be had: {weights} is damaged: its sha256 is ")
+    assert message.startswith(f"Model {name!r} is not available: {weights} is damaged: its sha256 is ")
     assert f" and should be {expected}. " in message
     assert message.endswith(f"Delete the folder {cache_folder(hub, repo)} and run again to download it again.")
 
@@ -167,7 +167,7 @@ def test_interrupted_again_and_again(
     else:
         server.faults = Faults(pause_seconds=60)
     message = refusal("distilgpt2", hub, within_seconds=60)
-    assert message.startswith(f"Model 'distilgpt2' cannot be had: the download from {hub.endpoint} broke off: ")
+    assert message.startswith(f"Model 'distilgpt2' is not available: the download from {hub.endpoint} broke off: ")
     assert message.endswith(_OFFLINE)
     server.faults = Faults()
     assert load_model("distilgpt2", hub=hub).source == "hub"
@@ -197,7 +197,7 @@ def test_cache_that_cannot_be_written(hub: Hub, tmp_path: Path) -> None:
     blocked.write_text("a file where the cache should be")
     cache_dir = blocked / "hub"
     message = refusal("distilgpt2", replace(hub, cache_dir=cache_dir), within_seconds=10)
-    assert f"Model 'distilgpt2' cannot be had: the cache {cache_dir} cannot be written: " in message
+    assert f"Model 'distilgpt2' is not available: the cache {cache_dir} cannot be written: " in message
     assert message.endswith("Make room, or let HF_HOME point to a folder that can be written.")
 
 
@@ -221,7 +221,8 @@ def test_the_download_process_dies(hub: Hub, monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(hub_download, "_START", "import sys; sys.exit('no memory left')")
     assert refusal("distilgpt2", hub, within_seconds=10) == (
-        "Model 'distilgpt2' cannot be had: the download broke off: no memory left. Run again; it resumes where it can."
+        "Model 'distilgpt2' is not available: the download broke off: no memory left. Run again; it resumes "
+        "where it can."
     )
 
 

@@ -27,8 +27,8 @@ def test_auto_falls_back_offline(offline: Hub, embedded: tuple[object, object]) 
     assert (loaded.model, loaded.tokenizer) == embedded
     assert (loaded.revision, loaded.sha256) == (None, "its checksum")
     assert loaded.fallback_reason == (
-        f"distilgpt2 cannot be had: it is not in the cache ({offline.cache_dir}) and HF_HUB_OFFLINE forbids asking the "
-        "hub"
+        f"distilgpt2 is not available: it is not in the cache ({offline.cache_dir}) and HF_HUB_OFFLINE forbids asking "
+        "the hub"
     )
 
 
@@ -38,7 +38,7 @@ def test_auto_falls_back_when_the_hub_cannot_be_reached(hub: Hub) -> None:
     loaded = load_model(hub=replace(hub, endpoint=endpoint))
     assert loaded.used == "mini"
     assert loaded.fallback_reason is not None
-    assert loaded.fallback_reason.startswith(f"distilgpt2 cannot be had: the hub at {endpoint} cannot be reached: ")
+    assert loaded.fallback_reason.startswith(f"distilgpt2 is not available: the hub at {endpoint} cannot be reached: ")
     assert loaded.load_seconds < 10
 
 
@@ -47,7 +47,9 @@ def test_auto_falls_back_when_the_hub_is_slow(hub: Hub, server: HubServer) -> No
     server.faults.api_delay_seconds = 60
     loaded = load_model(hub=replace(hub, answer_seconds=1.0))
     assert loaded.used == "mini"
-    assert loaded.fallback_reason == (f"distilgpt2 cannot be had: the hub at {hub.endpoint} does not answer within 1 s")
+    assert loaded.fallback_reason == (
+        f"distilgpt2 is not available: the hub at {hub.endpoint} does not answer within 1 s"
+    )
     assert loaded.load_seconds < 10
 
 
@@ -60,7 +62,7 @@ def test_auto_says_that_the_cached_model_is_damaged(hub: Hub, server: HubServer)
 
 
 def test_a_named_model_is_never_replaced(offline: Hub, embedded: tuple[object, object]) -> None:
-    with pytest.raises(UngradableError, match="Model 'distilgpt2' cannot be had"):
+    with pytest.raises(UngradableError, match="Model 'distilgpt2' is not available"):
         load_model("distilgpt2", hub=offline)
 
 

@@ -155,14 +155,14 @@ def test_weights_in_several_files(copy_checkpoint: CopyCheckpoint) -> None:
 def test_no_such_folder(tmp_path: Path) -> None:
     path = tmp_path / "absent"
     assert refusal(path) == (
-        f"Model {str(path)!r} cannot be had: there is no folder {path}. Check the spelling of the path."
+        f"Model {str(path)!r} is not available: there is no folder {path}. Check the spelling of the path."
     )
 
 
 def test_a_file(small_checkpoint: Path) -> None:
     weights = small_checkpoint / "model.safetensors"
     assert refusal(weights) == (
-        f"Model {str(weights)!r} cannot be had: {weights} is a file. "
+        f"Model {str(weights)!r} is not available: {weights} is a file. "
         f"Name the folder that it lies in: {small_checkpoint}."
     )
 
@@ -182,7 +182,7 @@ def test_a_file(small_checkpoint: Path) -> None:
 def test_a_part_is_missing(without: tuple[str, ...], lacking: str, copy_checkpoint: CopyCheckpoint) -> None:
     folder = copy_checkpoint(*without)
     assert refusal(folder) == (
-        f"Model {str(folder)!r} cannot be had: {folder} lacks {lacking}. A model folder is what "
+        f"Model {str(folder)!r} is not available: {folder} lacks {lacking}. A model folder is what "
         "model.save_pretrained(folder) and tokenizer.save_pretrained(folder) write."
     )
 
@@ -320,7 +320,7 @@ def test_tokenizer_that_cannot_be_read(spoil: str, copy_checkpoint: CopyCheckpoi
         spoil = json.dumps(whole)
     tokenizer.write_text(spoil, encoding="utf-8")
     message = refusal(folder)
-    assert message.startswith(f"Model {str(folder)!r} cannot be had: transformers cannot load {folder}: ")
+    assert message.startswith(f"Model {str(folder)!r} is not available: transformers cannot load {folder}: ")
     assert message.endswith(". Copy or save the model there again.")
 
 

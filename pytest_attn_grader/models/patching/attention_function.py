@@ -1,4 +1,4 @@
-"""What an attention function is asked, and what it must answer.
+"""The arguments and results of an attention function, and the checks of both.
 
     attention(query, key, value, keep_mask) -> attn_output  or  (attn_output, attn_weights)
 
@@ -30,7 +30,7 @@ _WANTED = "attention(query, key, value, keep_mask) -> attn_output or (attn_outpu
 
 
 def mask_parameter(attention: Callable[..., Any]) -> str:
-    """How this attention takes its mask: a parameter's name, `FOURTH_ARGUMENT`, or `NO_MASK` when it masks by itself.
+    """Find the mask's parameter: its name, `FOURTH_ARGUMENT`, or `NO_MASK` when the attention masks by itself.
 
     Raises:
         PatchingError: it cannot be called with three tensors.
@@ -162,5 +162,5 @@ def check_tensor(
 
 
 def get_name(attention: Callable[..., Any]) -> str:
-    """What messages call an attention."""
+    """The name of an attention in messages."""
     return getattr(attention, "__name__", None) or type(attention).__name__

@@ -98,8 +98,8 @@ class DispatchedBert(nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         if encoder_hidden_states is not None or self.position_embedding_type != "absolute":
             raise PatchingError(
-                "BERT's cross-attention and its relative positions add to the attention scores what "
-                "attention(query, key, value, keep_mask) cannot be told; use self-attention with absolute positions."
+                "BERT's cross-attention and its relative positions add terms to the attention scores for which "
+                "attention(query, key, value, keep_mask) has no argument; use self-attention with absolute positions."
             )
         query, key, value = (
             projection(hidden_states).unflatten(-1, (-1, self.attention_head_size)).transpose(1, 2)

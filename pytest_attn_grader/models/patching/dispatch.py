@@ -89,7 +89,7 @@ def dispatch_attention(
     sliding_window: int | None = None,
     **others: Any,
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """What transformers calls: from its conventions to the contract's and back.
+    """Call the attached attention for transformers: convert its arguments to the contract's and the results back.
 
     The model's attention dropout is not applied: the contract has none, an attention that wants dropout owns it.
 
@@ -112,7 +112,7 @@ def dispatch_attention(
     if refused:
         raise PatchingError(
             f"{type(module).__name__} asks its attention for {', '.join(refused)}, "
-            "which attention(query, key, value, keep_mask) cannot be told."
+            "for which attention(query, key, value, keep_mask) has no argument."
         )
     batch_size, num_heads, query_len, head_dim = query.shape
     key_len = key.shape[-2]

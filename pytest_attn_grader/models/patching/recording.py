@@ -24,7 +24,7 @@ _MAX_TOLERANCE = 0.05
 
 @dataclass(frozen=True)
 class RecordedLayer:
-    """What one layer asked of its attention on a short text.
+    """The inputs of the attention of one layer on a short text.
 
     Args:
         name: of the attention module, in the model.

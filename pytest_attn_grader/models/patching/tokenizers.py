@@ -1,4 +1,4 @@
-"""Which tokenizer belongs to a model: a model does not know, and five public signatures have no room to say it."""
+"""Remember a model's tokenizer: a model does not hold one, and five public signatures have no argument for it."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""How `mini` was trained and measured. Not part of the wheel; nothing imports it at run time."""
+"""Train and measure `mini`. This package is not part of the wheel, and nothing imports it at run time."""

@@ -54,7 +54,7 @@ def _project_rotated(
 
 
 def nudge_loss(weights: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
-    """How far a head is from what is wanted: the mean of -log of its weight on wanted keys, over queries with any."""
+    """The mean of -log of the weight of a head on its wanted keys, over the queries that have any."""
     on_wanted = (weights * wanted).sum(-1)[wanted.any(-1)]
     return -(on_wanted + 1e-6).log().sum() / max(1, len(on_wanted))
 
@@ -76,8 +76,8 @@ def find_subjects(input_ids: torch.Tensor, sentence_ends: torch.Tensor, content:
     return (same_sentence & is_first[:, None]).tril()
 
 
-def find_answers(input_ids: torch.Tensor, told: torch.Tensor) -> torch.Tensor:
-    """For every query whose next token is told: the keys where that token stands."""
+def find_answers(input_ids: torch.Tensor, is_answer: torch.Tensor) -> torch.Tensor:
+    """For every query whose next token is an answer: the keys where that token stands."""
     answers = torch.zeros(*input_ids.shape, input_ids.shape[1], dtype=torch.bool)
-    answers[:, :-1] = (input_ids[:, 1:, None] == input_ids[:, None]) & told[:, 1:, None]
+    answers[:, :-1] = (input_ids[:, 1:, None] == input_ids[:, None]) & is_answer[:, 1:, None]
     return answers.tril()

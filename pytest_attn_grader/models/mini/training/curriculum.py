@@ -31,8 +31,8 @@ class Phase:
     # share of the rows that are random tokens of the whole vocabulary, repeated
     random_share: float
     mix: Mapping[str, float]
-    # how much more than another token one counts that the text before it tells: there are few, and all depends on them
-    told_weight: float = 1.0
+    # the weight in the loss of an answer token, which follows from the text before it: such tokens are few
+    answer_weight: float = 1.0
     # the weight of the extra loss that draws a head towards the first content word of its sentence
     sentence_nudge: float = 0.0
     # the weight of the extra loss that draws two heads towards where the answer stands
@@ -44,7 +44,7 @@ class Phase:
 COPYING_MIX: Mapping[str, float] = {"story": 0.1, "binding": 0.5, "list copying": 0.1, "repeated string": 0.3}
 REPETITION = Phase(steps=600, rows_per_step=32, row_len=64, random_share=0.5, mix=COPYING_MIX)
 STORIES = Phase(steps=1_000, rows_per_step=32, row_len=64, random_share=0.08, mix=DEFAULT_MIX)
-ANSWERS = replace(STORIES, told_weight=5.0)
+ANSWERS = replace(STORIES, answer_weight=5.0)
 # Here bindings had come to a halt, and in PHASE_6 once more; what follows each of them got them going again.
 PHASE_4 = replace(ANSWERS, steps=800, generated_steps=1_000)
 SENTENCES = replace(ANSWERS, steps=700, sentence_nudge=0.5)
@@ -55,7 +55,7 @@ BINDINGS = replace(
     steps=500,
     generated_steps=600,
     sentence_nudge=1.0,
-    told_weight=10.0,
+    answer_weight=10.0,
     mix=BINDING_MIX,
     answer_nudge=1.0,
 )
@@ -65,7 +65,7 @@ LONG_ANSWERS = replace(ANSWERS, steps=100, rows_per_step=8, row_len=256)
 
 @dataclass(frozen=True)
 class Recipe:
-    """How one model is made.
+    """The size, the phases of training and the start of one model.
 
     Args:
         name: what the model is called.

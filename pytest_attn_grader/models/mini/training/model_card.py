@@ -47,7 +47,8 @@ REASONS = {
 def render_phases(recipe: Recipe) -> str:
     """The phases of a recipe as a Markdown table, equal phases joined."""
     lines = [
-        "| steps | rows a step | tokens a row | random rows | told | drawn to sentence | to answer | documents |",
+        "| steps | rows a step | tokens a row | random rows | answer weight | drawn to sentence | to answer "
+        "| documents |",
         "|---:|---:|---:|---:|---:|---:|---:|---|",
     ]
     for phase, equal in itertools.groupby(recipe.phases):
@@ -57,7 +58,7 @@ def render_phases(recipe: Recipe) -> str:
             f"{phase.rows_per_step}",
             f"{phase.row_len}",
             f"{phase.random_share:.0%}",
-            f"{phase.told_weight:g}",
+            f"{phase.answer_weight:g}",
             f"{phase.sentence_nudge:g}",
             f"{phase.answer_nudge:g}",
             mix,

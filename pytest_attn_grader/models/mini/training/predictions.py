@@ -1,4 +1,4 @@
-"""What a model predicts: losses on rows of tokens, next tokens after prompts, greedy continuations."""
+"""The predictions of a model: losses on rows of tokens, next tokens after prompts, greedy continuations."""
 
 from __future__ import annotations
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 # Enough for every word of the generator to be met many times as one piece.
 TOKENIZER_DOCUMENTS = 30_000
 ENCODED_AT_ONCE = 2_000
-# In rows for training, the bit of tokens that the text before them tells.
-TOLD = 1 << 15
+# In rows for training, the bit of answer tokens, which follow from the text before them.
+ANSWER_BIT = 1 << 15
 
 
 def train_tokenizer(documents: Iterable[str], *, vocabulary_size: int) -> Tokenizer:
@@ -50,7 +50,7 @@ def encode_documents(tokenizer: Tokenizer, documents: Iterable[str]) -> Iterator
 
 
 def encode_marked_documents(tokenizer: Tokenizer, documents: Iterable[list[Piece]]) -> Iterator[list[int]]:
-    """The same for documents in pieces; the tokens of marked pieces carry `TOLD`.
+    """The same for documents in pieces; the tokens of marked pieces carry `ANSWER_BIT`.
 
     A piece begins with a space or a punctuation mark, where the tokenizer would part the whole text too.
     """
@@ -59,8 +59,8 @@ def encode_marked_documents(tokenizer: Tokenizer, documents: Iterable[list[Piece
     while batch := list(itertools.islice(source, ENCODED_AT_ONCE)):
         encodings = iter(tokenizer.encode_batch([piece for document in batch for piece, _ in document]))
         for document in batch:
-            pieces = [(next(encodings).ids, told) for _, told in document]
-            yield [*(token | TOLD if told else token for ids, told in pieces for token in ids), end]
+            pieces = [(next(encodings).ids, is_answer) for _, is_answer in document]
+            yield [*(token | ANSWER_BIT if is_answer else token for ids, is_answer in pieces for token in ids), end]
 
 
 def pack_rows(documents: Iterable[list[int]], rows: int, row_len: int) -> NDArray[np.uint16]:

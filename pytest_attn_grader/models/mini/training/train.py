@@ -52,8 +52,8 @@ from .measure import write_measurements
 from .text import write_documents, write_marked_documents
 from .text.words import NAMES, copied_words
 from .tokenizer import (
+    ANSWER_BIT,
     TOKENIZER_DOCUMENTS,
-    TOLD,
     encode_marked_documents,
     pack_rows,
     repeat_random_tokens,
@@ -104,13 +104,13 @@ def start_positions_as_sinusoids(model: MiniModel) -> None:
 
 @dataclass(frozen=True)
 class Batch:
-    """What a step learns from; the tensors are (rows_per_step, row_len)."""
+    """The rows of one step; the tensors are (rows_per_step, row_len)."""
 
     phase: Phase
 
     input_ids: torch.Tensor
     position_ids: torch.Tensor
-    told: torch.Tensor
+    is_answer: torch.Tensor
 
 
 class Trainer:
@@ -177,19 +177,19 @@ class Trainer:
         starts = rng.integers(0, room + 1, size=len(rows)) * (rng.random(len(rows)) < 0.5)
         return Batch(
             phase=phase,
-            input_ids=rows & (TOLD - 1),
+            input_ids=rows & (ANSWER_BIT - 1),
             position_ids=torch.from_numpy(starts)[:, None] + torch.arange(phase.row_len),
-            told=rows >= TOLD,
+            is_answer=rows >= ANSWER_BIT,
         )
 
     def run_step(self) -> float:
-        """One step; returns the loss in nats per token, told tokens counting as much as the phase says."""
+        """One step; returns the loss in nats per token, answer tokens counting as much as the phase says."""
         batch = self.read_batch()
         input_ids = batch.input_ids
         with torch.autocast("cpu", torch.bfloat16, enabled=self.recipe.autocast):
             logits = self.model(input_ids, position_ids=batch.position_ids, use_cache=False).logits.float()
         losses = F.cross_entropy(logits[:, :-1].flatten(0, 1), input_ids[:, 1:].flatten(), reduction="none")
-        token_weights = torch.where(batch.told[:, 1:].flatten(), batch.phase.told_weight, 1.0)
+        token_weights = torch.where(batch.is_answer[:, 1:].flatten(), batch.phase.answer_weight, 1.0)
         loss = (losses * token_weights).sum() / token_weights.sum()
         objective = loss + self.nudge_heads(batch)
         objective.backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
@@ -214,7 +214,7 @@ class Trainer:
             subjects = find_subjects(input_ids, self.sentence_ends, self.content)
             loss = loss + batch.phase.sentence_nudge * nudge_loss(self.look(self.recipe.sentence_head), subjects)
         if batch.phase.answer_nudge:
-            answers = find_answers(input_ids, batch.told)
+            answers = find_answers(input_ids, batch.is_answer)
             for head in self.recipe.answer_heads:
                 loss = loss + batch.phase.answer_nudge * nudge_loss(self.look(head), answers)
         return loss

@@ -28,7 +28,7 @@ class _Counts:
 
     @classmethod
     def of(cls, codes: Integers) -> _Counts:
-        """How often each code occurs."""
+        """Count each code."""
         return cls(*np.unique(codes, return_counts=True))
 
     def look_up(self, codes: Integers) -> Integers:

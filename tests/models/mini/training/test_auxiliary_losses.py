@@ -37,11 +37,11 @@ def test_subjects_are_the_first_content_words_of_their_sentences() -> None:
     assert [row.nonzero().flatten().tolist() for row in found] == [[], [1], [1], [1], [4], [4], [4]]
 
 
-def test_answers_are_where_the_told_next_token_stands() -> None:
+def test_answers_are_where_the_answer_token_stands() -> None:
     input_ids = torch.tensor([[5, 6, 7, 5, 6, 6]])
-    told = torch.tensor([[False, True, False, False, True, False]])
+    is_answer = torch.tensor([[False, True, False, False, True, False]])
 
-    assert find_answers(input_ids, told)[0].nonzero().tolist() == [[3, 1]]
+    assert find_answers(input_ids, is_answer)[0].nonzero().tolist() == [[3, 1]]
 
 
 def test_a_nudge_without_anything_wanted_is_nothing() -> None:

@@ -82,9 +82,9 @@ def test_the_answer_stands_in_the_prompt(kind: str) -> None:
 @pytest.mark.parametrize("kind", PROMPT_KINDS)
 def test_answers_are_marked_in_the_pieces(kind: str) -> None:
     for prompt in write_prompts(kind, 50):
-        told = [piece for piece, is_told in prompt.pieces if is_told]
-        assert told == [prompt.answer, *(answer for _, answer in prompt.more)]
-        assert all(piece[0] == " " for piece in told)
+        answers = [piece for piece, is_answer in prompt.pieces if is_answer]
+        assert answers == [prompt.answer, *(answer for _, answer in prompt.more)]
+        assert all(piece[0] == " " for piece in answers)
 
 
 def test_marked_documents_are_the_same_documents() -> None:

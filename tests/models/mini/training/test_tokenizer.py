@@ -16,7 +16,7 @@ from pytest_attn_grader.models.mini.training.text import (
 )
 from pytest_attn_grader.models.mini.training.text.words import NAMES, copied_words
 from pytest_attn_grader.models.mini.training.tokenizer import (
-    TOLD,
+    ANSWER_BIT,
     encode_documents,
     encode_marked_documents,
     pack_rows,
@@ -76,15 +76,15 @@ def test_documents_in_pieces_have_the_tokens_of_the_whole_text(tokenizer: PreTra
     whole = encode_documents(tokenizer.backend_tokenizer, write_documents(300, "train"))
     marked = encode_marked_documents(tokenizer.backend_tokenizer, write_marked_documents(300, "train"))
 
-    assert [[token % TOLD for token in document] for document in marked] == list(whole)
+    assert [[token % ANSWER_BIT for token in document] for document in marked] == list(whole)
 
 
-def test_told_tokens_are_marked(tokenizer: PreTrainedTokenizerFast) -> None:
+def test_answer_tokens_are_marked(tokenizer: PreTrainedTokenizerFast) -> None:
     (ids,) = encode_marked_documents(
         tokenizer.backend_tokenizer, [[("Tom ran. So did", False), (" Tom", True), (".", False)]]
     )
 
-    assert [tokenizer.decode([token - TOLD]) for token in ids if token >= TOLD] == [" Tom"]
+    assert [tokenizer.decode([token - ANSWER_BIT]) for token in ids if token >= ANSWER_BIT] == [" Tom"]
 
 
 def test_rows_begin_with_documents_and_what_does_not_fit_is_cut_off() -> None:

@@ -15,7 +15,7 @@ from pytest_attn_grader.models.mini.model import WEIGHTS_FILE, ModelSize
 from pytest_attn_grader.models.mini.training import train as training
 from pytest_attn_grader.models.mini.training.curriculum import MINI, MINI_LLAMA, RECIPES, Phase, Recipe
 from pytest_attn_grader.models.mini.training.text import DEFAULT_MIX, write_documents
-from pytest_attn_grader.models.mini.training.tokenizer import TOLD, train_tokenizer
+from pytest_attn_grader.models.mini.training.tokenizer import ANSWER_BIT, train_tokenizer
 from pytest_attn_grader.models.mini.training.train import Batch, Trainer, train, write_rows
 
 if TYPE_CHECKING:
@@ -110,14 +110,14 @@ def test_batches_go_through_the_phases_and_stand_inside_the_context(trainer: Tra
         phase = PHASES[index]
         first = inside * phase.rows_per_step
         assert batch.input_ids.tolist() == trainer.rows[index][first : first + phase.rows_per_step].tolist()
-        assert batch.position_ids.shape == batch.told.shape == batch.input_ids.shape
+        assert batch.position_ids.shape == batch.is_answer.shape == batch.input_ids.shape
         assert batch.position_ids.max() < TINY.positions
         assert (batch.position_ids.diff() == 1).all()
 
 
-def test_told_tokens_count_as_much_as_the_phase_says(recipe: Recipe) -> None:
-    row = np.array([[5, 6 | TOLD, 7, 8 | TOLD]], dtype=np.uint16)
-    phase = Phase(steps=1, rows_per_step=1, row_len=4, random_share=0.0, mix=DEFAULT_MIX, told_weight=3.0)
+def test_answer_tokens_count_as_much_as_the_phase_says(recipe: Recipe) -> None:
+    row = np.array([[5, 6 | ANSWER_BIT, 7, 8 | ANSWER_BIT]], dtype=np.uint16)
+    phase = Phase(steps=1, rows_per_step=1, row_len=4, random_share=0.0, mix=DEFAULT_MIX, answer_weight=3.0)
     trainer = Trainer(replace(recipe, phases=(phase,), autocast=False), [row], sentence_ends=[0], content=range(5, 320))
     batch = trainer.read_batch()
     with torch.inference_mode():
@@ -125,7 +125,7 @@ def test_told_tokens_count_as_much_as_the_phase_says(recipe: Recipe) -> None:
     losses = -logits.log_softmax(-1)[[0, 1, 2], [6, 7, 8]]
 
     assert batch.input_ids.tolist() == [[5, 6, 7, 8]]
-    assert batch.told.tolist() == [[False, True, False, True]]
+    assert batch.is_answer.tolist() == [[False, True, False, True]]
     assert trainer.run_step() == pytest.approx((3 * losses[0] + losses[1] + 3 * losses[2]).item() / 7, rel=1e-5)
 
 
@@ -157,8 +157,8 @@ def test_nudges_draw_their_heads(trainer: Trainer, step: int, phase: Phase) -> N
     trainer.step = step
     optimizer = torch.optim.Adam(trainer.model.parameters(), lr=1e-2)
     input_ids = torch.randint(320, (4, 6), generator=torch.Generator().manual_seed(0)).repeat(1, 2)
-    told = torch.ones_like(input_ids, dtype=torch.bool)
-    batch = Batch(phase, input_ids, torch.arange(12).expand(4, -1), told)
+    is_answer = torch.ones_like(input_ids, dtype=torch.bool)
+    batch = Batch(phase, input_ids, torch.arange(12).expand(4, -1), is_answer)
     losses = []
     for _ in range(20):
         trainer.model(input_ids)

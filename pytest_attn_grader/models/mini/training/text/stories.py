@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from .words import (
     ANIMAL_VERBS,
@@ -32,7 +32,7 @@ from .writer import Writer, capital, he, him, his
 
 @dataclass(frozen=True)
 class World:
-    """What a story is about: two people, an animal, two things with their colours, a place."""
+    """The subjects of a story: two people, an animal, two things with their colours, a place."""
 
     writer: Writer
     one: str
@@ -48,7 +48,7 @@ class World:
 
     def tell(self, template: str, **more: str) -> str:
         """The template with this world's words, and more of them, in its gaps."""
-        return template.format(**vars(self), **more)
+        return template.format(**{field.name: getattr(self, field.name) for field in fields(self)}, **more)
 
     def shuffle_people(self) -> tuple[str, str]:
         """The two people in random order."""
@@ -66,7 +66,7 @@ def build_world(writer: Writer) -> World:
 
 
 def opening(world: World) -> str:
-    """Who, where, with what."""
+    """The first sentences: the people, their place and their things."""
     template = world.writer.pick(
         (
             "One day {one} and {two} were at the {place}. {one} had {a_colour} {thing}.",
@@ -137,7 +137,7 @@ def speech(world: World) -> str:
 
 
 def negation(world: World) -> str:
-    """What is not so, and what is so instead."""
+    """A sentence that denies something, and one that says what is true instead."""
     who, friend = world.shuffle_people()
     template = world.writer.pick(
         (
@@ -206,7 +206,7 @@ def agreement(world: World) -> str:
 
 
 def possession(world: World) -> str:
-    """Whose it is."""
+    """Sentences about the owner of a thing."""
     template = world.writer.pick(
         (
             "It was {one}'s {thing}. {two} gave the {thing} back to {one}.",

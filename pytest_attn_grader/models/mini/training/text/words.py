@@ -99,6 +99,6 @@ def a(phrase: str) -> str:
 
 
 def copied_words() -> tuple[str, ...]:
-    """What lists and repeated strings are drawn from: every noun, name, colour, size, mood, number and job."""
+    """The words of lists and repeated strings: every noun, name, colour, size, mood, number and job."""
     groups = (NAMES, THINGS, FOODS, ANIMALS, CONTAINERS, SURFACES, PLACES, COLOURS, SIZES, MOODS, NUMBERS, JOBS)
     return tuple(dict.fromkeys(word for group in groups for word in group))

@@ -22,7 +22,7 @@ def is_held_out_pair(first: str, second: str) -> bool:
     return zlib.crc32("|".join(sorted((first, second))).encode()) % HELD_OUT_ONE_IN == 0
 
 
-# A piece of text, and whether the text before it tells it.
+# A piece of text, and whether it is an answer, which follows from the text before it.
 Piece = tuple[str, bool]
 
 
@@ -42,8 +42,10 @@ class Prompt:
     @property
     def pieces(self) -> list[Piece]:
         """The whole document in pieces, those marked that are answers."""
-        told = [(piece, is_answer) for pair in self.more for piece, is_answer in zip(pair, (False, True), strict=True)]
-        return [(self.text, False), (self.answer, True), *told, (self.closing, False)]
+        continuation = [
+            (piece, is_answer) for pair in self.more for piece, is_answer in zip(pair, (False, True), strict=True)
+        ]
+        return [(self.text, False), (self.answer, True), *continuation, (self.closing, False)]
 
     @property
     def document(self) -> str:
