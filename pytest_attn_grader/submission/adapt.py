@@ -7,11 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor
 
 from pytest_attn_grader.attention.probes import SPEC_BY_NAME, build_probe, without_gradients
-from pytest_attn_grader.attention.reference import causal_keep_mask
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.results.submission import Adaptation
 from pytest_attn_grader.submission.constructor import Sizes, arguments_for, is_resizable
@@ -22,29 +20,27 @@ from pytest_attn_grader.submission.length_attention import fit_length_function
 from pytest_attn_grader.submission.masks import MASK_SHAPES, PADDING, PER_HEAD
 from pytest_attn_grader.submission.module_attention import ModuleAttention
 from pytest_attn_grader.submission.projected import InstanceSizes
-from pytest_attn_grader.submission.projected_student import (
-    CallConventions,
-    ProjectedStudent,
-)
+from pytest_attn_grader.submission.projected_student import CallConventions, ProjectedStudent
 from pytest_attn_grader.submission.projections.layouts import DEFAULT_LAYOUT, layouts_for
 from pytest_attn_grader.submission.rotary import BASE, Attend, find_rotation
 from pytest_attn_grader.submission.rotary_arguments import TableStyle, table_styles
 from pytest_attn_grader.submission.student_attention import StudentAttention
 from pytest_attn_grader.submission.trials import (
+    TRIAL_HEAD_DIM,
+    TRIAL_HEADS,
+    TRIAL_SIZES,
     adds_its_mask,
     contract_variants,
     is_right,
     is_right_on,
+    query_is_row_local,
+    returns_the_value,
+    returns_weights,
     with_variant_note,
 )
 
 if TYPE_CHECKING:
     from pytest_attn_grader.submission.student import Student
-
-_TRIAL_HEADS, _TRIAL_HEAD_DIM, _TRIAL_BATCH, _TRIAL_TOKENS = 4, 64, 3, 5
-_TRIAL_SIZES = _TRIAL_HEADS, _TRIAL_HEAD_DIM
-# The value comes back exactly or not at all; a tenth of a percent leaves room for an epsilon in the softmax.
-_SAME = 1e-3
 
 
 def fit(student: Student, contract: Contract, *, seed: int, rotary_base: float | None = BASE) -> StudentAttention:
@@ -96,7 +92,7 @@ def _require_no_norms(attention: StudentAttention, seed: int) -> None:
     probe = without_gradients(build_probe(SPEC_BY_NAME["unpadded"], seed=seed))
     if is_right_on(attention, probe):
         return
-    others = attention.oracle.shape_for(*_TRIAL_SIZES).found.others
+    others = attention.oracle.shape_for(*TRIAL_SIZES).found.others
     norms = [name for name in others if "norm" in name.lower() or ".ln" in f".{name.lower()}"]
     if norms:
         raise SubmissionError(
@@ -108,7 +104,7 @@ def _require_no_norms(attention: StudentAttention, seed: int) -> None:
 
 
 def _without_lengths(contract: Contract) -> Contract:
-    """Lengths are passed where queries and keys are separate; a text of its own keeps the parameter at its default."""
+    """Lengths are passed where queries and keys are separate; hidden states keep the parameter at its default."""
     takes_lengths = {"query", "key", "value"} <= contract.roles and "mask" not in contract.roles
     if "valid_lens" not in contract.roles or takes_lengths:
         return contract
@@ -136,7 +132,7 @@ def _fit(student: Student, contract: Contract, *, seed: int, rotary_base: float 
 
 
 def _has_no_parameters(student: Student, contract: Contract) -> bool:
-    """Whether a module of query, key and value has nothing of its own: then it is a function in a module's clothes."""
+    """Whether a module of query, key and value has no parameters: it is then called as a function."""
     module = student.module(student.resolve_call_target(contract.candidate))
     return not module.parameters and not module.unregistered
 
@@ -150,7 +146,7 @@ def fit_hidden_states(
     attention does. So this settles how projections are laid out, and nothing about attention.
     """
     oracle = ProjectedStudent(student, contract)
-    shape = oracle.shape_for(*_TRIAL_SIZES)
+    shape = oracle.shape_for(*TRIAL_SIZES)
     first_failure: SubmissionError | None = None
     answered: ModuleAttention | None = None
     returns_value: ModuleAttention | None = None
@@ -159,8 +155,8 @@ def fit_hidden_states(
     for conventions in _conventions(contract, shape, tables):
         attention = ModuleAttention(student, contract, replace(oracle, conventions=conventions))
         try:
-            same = _returns_the_value(attention, seed)
-            attention = replace(attention, returns_weights=_answers(attention, seed))
+            same = returns_the_value(attention, seed)
+            attention = replace(attention, returns_weights=returns_weights(attention, seed))
         except SubmissionError as failure:
             first_failure = first_failure or failure
             if failure.name not in {"raised", "malformed-reply"}:
@@ -169,7 +165,7 @@ def fit_hidden_states(
         answered = answered or attention
         if same:
             returns_value = returns_value or attention
-            if not _query_key_order_unknown(shape) or _query_is_row_local(attention, seed):
+            if not _query_key_order_unknown(shape) or query_is_row_local(attention, seed):
                 settled = attention
                 break
     # Where no known layout brings the value back, or none tells query from key, the checks will say what is wrong with
@@ -177,7 +173,7 @@ def fit_hidden_states(
     best = settled or returns_value or answered
     if best is not None:
         best = _with_rotation(best, seed, rotary_base, tables)
-        return _with_notes(best, best.oracle.shape_for(*_TRIAL_SIZES))
+        return _with_notes(best, best.oracle.shape_for(*TRIAL_SIZES))
     assert first_failure is not None  # there is at least one way to ask
     raise first_failure
 
@@ -198,52 +194,16 @@ def _conventions(
             yield CallConventions(layout, PER_HEAD, one_at_a_time=True, tables=table)
 
 
-def _returns_the_value(attention: ModuleAttention, seed: int) -> bool:
-    generator = torch.Generator().manual_seed(seed)
-    size = (_TRIAL_BATCH, _TRIAL_HEADS, 1, _TRIAL_HEAD_DIM)
-    query, key, value = (torch.randn(size, generator=generator) for _ in range(3))
-    keep_mask = torch.ones(_TRIAL_BATCH, 1, 1, 1, dtype=torch.bool)
-    output, _ = attention.heads.attend(query, key, value, keep_mask, CallStats())
-    return bool((output - value).abs().max() <= _SAME * value.abs().max())
-
-
 def _query_key_order_unknown(shape: InstanceSizes) -> bool:
     """Whether the order of query and key is open: in a fused matrix whose name does not say it."""
     return shape.found.is_fused and shape.found.letters is None
-
-
-def _query_is_row_local(attention: ModuleAttention, seed: int) -> bool:
-    """Another query for the first token must leave the second token's output alone; another key would not.
-
-    In a matrix of its own it is a name's business which third is the query. Whatever the attention does with its rows,
-    a query is its row's alone.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    size = (1, _TRIAL_HEADS, 2, _TRIAL_HEAD_DIM)
-    query, key, value = (torch.randn(size, generator=generator) for _ in range(3))
-    other_query = torch.cat([torch.randn(size, generator=generator)[:, :, :1], query[:, :, 1:]], dim=2)
-    keep_mask = causal_keep_mask(2)[None, None]
-    outputs = [
-        attention.heads.attend(each, key, value, keep_mask, CallStats())[0][:, :, 1] for each in (query, other_query)
-    ]
-    return bool((outputs[0] - outputs[1]).abs().max() <= _SAME * value.abs().max())
-
-
-def _answers(attention: ModuleAttention, seed: int) -> bool:
-    """Some tokens more, so that a mask of the wrong shape shows; whether weights come back."""
-    generator = torch.Generator().manual_seed(seed)
-    size = (_TRIAL_BATCH, _TRIAL_HEADS, _TRIAL_TOKENS, _TRIAL_HEAD_DIM)
-    query, key, value = (torch.randn(size, generator=generator) for _ in range(3))
-    keep_mask = causal_keep_mask(_TRIAL_TOKENS).expand(_TRIAL_BATCH, 1, -1, -1).contiguous()
-    _, attn_weights = attention.heads.attend(query, key, value, keep_mask, CallStats())
-    return attn_weights is not None
 
 
 def _with_rotation(
     attention: ModuleAttention, seed: int, rotary_base: float | None, tables: Sequence[TableStyle | None]
 ) -> ModuleAttention:
     """The same attention, given query and key in such a way that it may rotate them by their positions."""
-    if attention.oracle.shape_for(*_TRIAL_SIZES).head_dim != _TRIAL_HEAD_DIM:
+    if attention.oracle.shape_for(*TRIAL_SIZES).head_dim != TRIAL_HEAD_DIM:
         return attention
     bases = sorted({BASE, rotary_base or BASE})
     settled = attention.oracle.conventions.tables
@@ -251,7 +211,7 @@ def _with_rotation(
         conventions = replace(attention.oracle.conventions, tables=table)
         tried = replace(attention, oracle=replace(attention.oracle, conventions=conventions))
         try:
-            rotation = find_rotation(_attend_with(tried), *_TRIAL_SIZES, seed, bases=bases)
+            rotation = find_rotation(_attend_with(tried), *TRIAL_SIZES, seed, bases=bases)
         except SubmissionError:
             continue  # where no table fits, the checks will meet the same failure, and say what it is
         if rotation is not None:
@@ -272,9 +232,9 @@ def _with_notes(attention: ModuleAttention, shape: InstanceSizes) -> ModuleAtten
     notes = [Adaptation(name=name, why=why) for name, why in contract.notes]
     candidate = contract.candidate
     if candidate.kind == "module-class":
-        sizes = Sizes(_TRIAL_HEADS * _TRIAL_HEAD_DIM, _TRIAL_HEADS, _TRIAL_HEAD_DIM)
+        sizes = Sizes(TRIAL_HEADS * TRIAL_HEAD_DIM, TRIAL_HEADS, TRIAL_HEAD_DIM)
         typed = str(arguments_for(candidate, sizes))
-        notes.append(Adaptation(name="constructed", why=f"{candidate.name}({typed}), and at other sizes alike"))
+        notes.append(Adaptation(name="constructed", why=f"{candidate.name}({typed}), and likewise at other sizes"))
         if not is_resizable(candidate):
             notes.append(
                 Adaptation(

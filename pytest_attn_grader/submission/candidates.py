@@ -1,4 +1,4 @@
-"""Which of the things that a submission defines is the one to grade."""
+"""The choice of the function or module to grade among those that a submission defines."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def choose_candidate(candidates: Sequence[Candidate], wanted: str | None, typed:
         names = ", ".join(candidate.signature for candidate in ranked)
         what = "modules" if ranked[0].is_module else "functions"
         raise UsageError(
-            f"--attn-student={typed}: {len(ranked)} {what} could be meant: {names}. "
+            f"--attn-student={typed}: {len(ranked)} {what} could be graded: {names}. "
             f"Choose one: --attn-student={typed}:{ranked[0].name}"
         )
     if candidates and all(candidate.kind == "class" for candidate in candidates):
@@ -76,7 +76,7 @@ def _outermost(candidates: list[Candidate]) -> list[Candidate]:
 
 
 def choice_note(chosen: Candidate, candidates: Sequence[Candidate]) -> Notes:
-    """What the report says when others could have been graded: helpers often take the same arguments."""
+    """The report's note on other candidates that could have been graded; helpers often take the same arguments."""
     others = [
         each.name
         for each in candidates

@@ -1,4 +1,4 @@
-"""What the constructor of a student's module is given: the usual sizes, under whatever names it has for them."""
+"""Arguments for the constructor of a student's module: the usual sizes under the names of its parameters."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SIZE_ROLES = frozenset({"width", "out", "heads", "head_dim", "temperature", "con
 
 @dataclass(frozen=True)
 class Sizes:
-    """How large a module is wanted. Widths in features, `context_tokens` in tokens."""
+    """The sizes at which a module is constructed. Widths are in features, `context_tokens` in tokens."""
 
     width: int
     num_heads: int
@@ -109,7 +109,7 @@ def _keeps_default(parameter: Parameter, role: str | None) -> bool:
 
 
 def _guess_role(parameter: Parameter, *, is_only_one: bool) -> str | None:
-    """What a required parameter of no known name is given: by its annotation, or by the words in its name."""
+    """Guess the role of a required parameter with an unknown name from its annotation or the words in its name."""
     annotation = parameter.annotation or ""
     if annotation == "bool" or is_flag(parameter.name):
         return "flag"

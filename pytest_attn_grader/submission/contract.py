@@ -1,4 +1,4 @@
-"""What kind of submission it is, and how its arguments are filled.
+"""The kind of a submission and the roles of its parameters.
 
 Everything here is decided from the signatures that the worker reports; no student code runs.
 """
@@ -43,7 +43,7 @@ AUTO_MASK = "auto"
 
 @dataclass(frozen=True)
 class Contract:
-    """How to call the submission.
+    """The kind of a submission and the values that its parameters take.
 
     Attributes:
         kind: "function" takes query, key and value; "projected-function" and "module" take hidden states.
@@ -86,7 +86,7 @@ class Contract:
 
     @property
     def has_training_switch(self) -> bool:
-        """Whether it can be told that it is not in training: by an argument, or as a module by eval()."""
+        """Whether it can be switched out of training: by an argument, or as a module by eval()."""
         return self.candidate.is_module or "training" in self.roles
 
     @property
@@ -143,7 +143,7 @@ def resolve_contract(
 
 
 def kind_of(candidate: Candidate) -> Kind:
-    """What the signature says it is; whether a module owns projections shows only when it is there."""
+    """The kind that the signature implies. An instance is needed to see whether a module owns projections."""
     if candidate.is_module:
         return "module"
     names = (parameter.name for parameter in candidate.parameters)
@@ -161,7 +161,7 @@ def place_of(candidate: Candidate) -> str | None:
 
 
 def smallest_change(candidate: Candidate) -> str:
-    """What to write so that it can be called."""
+    """The smallest change of the signature that makes it callable, as a remedy."""
     if candidate.kind == "class":
         return f"Derive it from torch.nn.Module, or write a function {CONTRACT_TEXT}"
     left_over = _left_over(candidate)

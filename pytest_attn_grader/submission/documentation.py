@@ -1,4 +1,4 @@
-"""What a submission's text says about the tensors that it takes. The text is parsed, never run."""
+"""Facts about a submission's tensors in its docstrings and comments. The text is parsed, never run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Questions about any heads, put to an oracle that has sizes of its own, and what several answers came to."""
+"""Attention over any heads, computed by an oracle with fixed sizes, and the statistics of its calls."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from pytest_attn_grader.submission.rotary import Rotation, rotate
 
 @dataclass
 class CallStats:
-    """What several calls came to."""
+    """Sums over several calls: their time, changed inputs and residual."""
 
     seconds: float = 0.0
     changed: list[str] = field(default_factory=list)

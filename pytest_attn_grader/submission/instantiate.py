@@ -1,4 +1,4 @@
-"""Which instance is asked: a class constructed at the sizes that are wanted, or what has sizes of its own."""
+"""The instance to call: a class constructed at the wanted sizes, or an object with fixed sizes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def shape_of_function(contract: Contract, sizes: Sizes, *, heads_apart: bool) -> InstanceSizes:
-    """A function takes any width; several heads at once when it is told how many, or by an axis of their own."""
+    """The sizes of a function. It takes any width, and several heads with ``num_heads`` or with an axis for heads."""
     several = "num_heads" in contract.roles or heads_apart
     found = found_in_arguments(contract.slots, sizes.num_heads if several else 1, sizes.head_dim)
     return replace(_shape_with(found, contract.candidate.name), width=None)
@@ -70,7 +70,7 @@ def shape_of_module(student: Student, contract: Contract, sizes: Sizes) -> Insta
         raise SubmissionError(
             "no-target",
             f"{candidate.name} has {found.num_heads} heads of {found.head_dim} dimensions, but its output "
-            f"projection has only {found.out_features} features: heads cannot be told apart in it.",
+            f"projection has only {found.out_features} features: heads cannot be separated in it.",
             remedy="Project to num_heads * head_dim features.",
         )
     return _shape_with(found, target)
@@ -128,14 +128,14 @@ def _shape_with_loader(
     sizes: Sizes,
     num_heads: int | None,
 ) -> InstanceSizes:
-    """The sizes it was constructed with; of a module that has its own, those that its attributes tell."""
+    """The sizes it was constructed with, or those in the attributes of a module with fixed sizes."""
     candidate = contract.candidate
     width, heads, head_dim = sizes.width, num_heads or 1, sizes.head_dim
     if not is_resizable(candidate):
-        told = sizes_from_attributes(module)
-        heads = told.get("heads", 1)
-        head_dim = told.get("head_dim", told.get("width", 64) // heads)
-        width = told.get("width", heads * head_dim)
+        known = sizes_from_attributes(module)
+        heads = known.get("heads", 1)
+        head_dim = known.get("head_dim", known.get("width", 64) // heads)
+        width = known.get("width", heads * head_dim)
     loading = discover_loader(student, target, width=width, num_heads=heads, head_dim=head_dim, name=candidate.name)
     has_output = "w_o" in loading.takes
     return InstanceSizes(

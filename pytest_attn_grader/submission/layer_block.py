@@ -68,7 +68,7 @@ class StudentBlock(nn.Module):
 
     @property
     def width_adapter(self) -> WidthAdapter | None:
-        """What became of hidden states wider than the module; None when it takes them as they are."""
+        """The reduction of hidden states to the module's width; None when it takes them unchanged."""
         width, projections = self.shape.width, self.held[0]
         if width is None or width >= projections.w_q.shape[0]:
             return None
@@ -129,7 +129,7 @@ def make_block(
 
 
 def restriction(oracle: ProjectedStudent, model: Any, layer_idx: int) -> str | None:
-    """What the module has no room for, so that the reference has to do without it as well; None when it has."""
+    """The parts of the layer that the module cannot hold. The reference omits them too. None when it holds all."""
     family = find_architecture(model)
     if family.rotary:
         return None

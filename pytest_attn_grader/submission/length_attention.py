@@ -46,7 +46,7 @@ class LengthAttention(FunctionAttention):
         """Why this probe cannot be run with this submission; None when it can."""
         tokens = probe.key.shape[-2]
         if tokens > MAX_TOKENS:
-            return f"its mask is a length, so every query is a call of its own: up to {MAX_TOKENS} tokens, not {tokens}"
+            return f"its mask is a length, so each query needs a separate call: up to {MAX_TOKENS} tokens, not {tokens}"
         return None
 
     def _attend(

@@ -53,7 +53,7 @@ class ModuleAttention(StudentAttention):
 
     @property
     def takes_dropout(self) -> bool:
-        """Whether it can be told a probability of dropout, by its constructor or through a config object."""
+        """Whether its probability of dropout can be set, by its constructor or through a config object."""
         return self.contract.takes_dropout or self.oracle.reads_dropout
 
     def __call__(
@@ -67,7 +67,7 @@ class ModuleAttention(StudentAttention):
         return attn_output if attn_weights is None else (attn_output, attn_weights)
 
     def why_weights_unavailable(self, num_heads: int, head_dim: int, tokens: int) -> str | None:
-        """Why nobody can know its weights on a text of so many tokens; None when they come back or can be recovered."""
+        """Why its weights are unknown on a text of so many tokens; None when they come back or can be recovered."""
         shape = self.oracle.shape_for(num_heads, head_dim, width=num_heads * head_dim)
         if self.returns_weights or shape.width is None or tokens <= shape.width:
             return None
@@ -128,12 +128,12 @@ class ModuleAttention(StudentAttention):
         return replace(self, student=student, oracle=replace(self.oracle, student=student))
 
     def for_layer(self, model: Any, layer_idx: int) -> Any:
-        """What takes the place of a layer's attention: a block with the layer's own projections, where that can be."""
+        """The replacement of a layer's attention: a block with the layer's projections where possible."""
         block = make_block(self.oracle, self.oracle, model, layer_idx)
         return self if block is None else block
 
     def layer_restriction(self, model: Any, layer_idx: int) -> str | None:
-        """What it has no room for in this layer, so that the reference has to do without as well."""
+        """The parts of this layer that it cannot hold. The reference omits them too."""
         return restriction(self.oracle, model, layer_idx)
 
     def reference_as_layer(self, model: Any, layer_idx: int) -> Any:

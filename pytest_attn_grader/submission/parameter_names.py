@@ -1,4 +1,4 @@
-"""What people call the arguments of attention, and what each name means here."""
+"""The usual names of attention's arguments, and the role that each name stands for."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What takes hidden states and projections and answers with heads: a student's module or function, or the reference.
+"""Attention on hidden states and projections: a student's module or function, or the reference.
 
-An oracle has sizes of its own; `heads.py` makes any heads fit them.
+An oracle has fixed sizes; `head_adapter.py` makes any heads fit them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class InstanceSizes:
     Attributes:
         width: features of its hidden states; None takes any.
         target: name or handle of what is called.
-        loading: of a module with a loader of its own, what takes the place of `found`.
+        loading: replaces `found` for a module that defines a loader.
     """
 
     width: int | None
@@ -63,7 +63,7 @@ class ProjectedInputs:
 
 @dataclass(frozen=True)
 class ProjectedOutputs:
-    """What came of a call.
+    """The result of a call.
 
     Attributes:
         output: ``(batch, query_len, out_features)``; without an output projection the heads side by side.

@@ -45,7 +45,7 @@ WEIGHTS_ATTRIBUTES = (
 
 @dataclass(frozen=True)
 class CallConventions:
-    """What was settled by trial.
+    """The conventions of a call that were settled by trial.
 
     Attributes:
         mask_shape: the shape of the masks, one of `MASK_SHAPES`.

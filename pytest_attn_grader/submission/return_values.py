@@ -1,4 +1,4 @@
-"""What a student's function returned, as attn_output and attn_weights."""
+"""The return value of a student's function, as attn_output and attn_weights."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SWAP_REMEDY = "Return the output first: return attn_output, attn_weights."
 def parse_result(
     reply: CallReply, output_shape: tuple[int, ...] = (), weights_shape: tuple[int, ...] = ()
 ) -> tuple[Tensor, Tensor | None]:
-    """What a call returned as (attn_output, attn_weights or None).
+    """Parse the return value of a call into (attn_output, attn_weights or None).
 
     Args:
         output_shape, weights_shape: where they are known, they tell weights from keys and values that are returned as

@@ -28,7 +28,7 @@ Attend = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Rotation:
-    """How query and key are rotated.
+    """A rotation of query and key by their positions.
 
     Args:
         pairing: ``halves``: dimension i turns with i + head_dim / 2, as transformers pairs them; ``neighbours``:
@@ -98,8 +98,8 @@ def find_rotation(
         bases: those that are right in the graded model.
 
     Returns:
-        The rotation of the keys: whether the queries are rotated alike shows when the submission is compared with the
-        reference. None when the positions change nothing, or when no known rotation explains what they change.
+        The rotation of the keys: whether the queries are rotated in the same way shows when the submission is compared
+        with the reference. None when the positions change nothing, or when no known rotation explains what they change.
     """
     if head_dim % 2:
         return None

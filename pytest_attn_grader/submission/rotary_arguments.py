@@ -24,7 +24,7 @@ _AXES: tuple[Axes, ...] = ("(seq, width)", "(1, seq, 1, width)", "(1, seq, width
 
 @dataclass(frozen=True)
 class TableStyle:
-    """How tables are passed.
+    """The form in which rotary tables are passed.
 
     Args:
         width: ``half``: one column for each pair; otherwise one for each dimension, with the columns of a pair half a
@@ -78,7 +78,7 @@ def make_tables(style: TableStyle, seq_len: int, head_dim: int, dtype: torch.dty
 
 
 def rotary_values() -> dict[str, TensorRef | LiteralArgument | TupleArgument | ComplexTensorRef]:
-    """What is passed for each rotary role."""
+    """The argument for each rotary role."""
     cos, sin = TensorRef("rotary.cos"), TensorRef("rotary.sin")
     return {
         "rotary_cos": cos,

@@ -1,4 +1,4 @@
-"""What people call the arguments for rotary positions. Imports no torch."""
+"""The usual names of the arguments for rotary positions. Imports no torch."""
 
 from __future__ import annotations
 

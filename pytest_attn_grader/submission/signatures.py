@@ -28,7 +28,7 @@ _NUMBER = re.compile(r"-?\d+(\.\d*)?(e-?\d+)?|-?inf", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Slot:
-    """Which value goes into which parameter.
+    """One parameter and the role of the value that is passed for it.
 
     `role` is query, key, value, mask, key_padding_mask, valid_lens, dropout_p or training; head_dim; with hidden states
     also hidden_states and return_weights, with projections also w_q, b_q, …, w_o and num_heads. A switch is causal (on)
@@ -93,7 +93,7 @@ def _is_plain(parameter: Parameter) -> bool:
 def _slots(
     candidate: Candidate, named: Mapping[str, str | None], notes: list[tuple[str, str]]
 ) -> tuple[tuple[Slot, ...], Notes]:
-    """What is passed: the roles that can be filled, switches, and None for a further mask that is required."""
+    """The arguments to pass: the roles that can be filled, switches, and None for a further required mask."""
     switches = _switches(candidate, named)
     slots = []
     for parameter in candidate.parameters:
@@ -192,7 +192,7 @@ def _role_in_function(name: str) -> str | None:
 
 
 def _fillable(parameter: Parameter, role: str) -> bool:
-    """Whether a value is passed: a size or a dropout with a default of its own keeps it.
+    """Whether a value is passed: a size or a dropout with a default keeps its default.
 
     A dropout that defaults to None is often a module: a number there would break a right submission.
     """

@@ -1,4 +1,4 @@
-"""What people call the arguments of an attention's constructor and the attributes of its configuration, by meaning."""
+"""The usual names of an attention's constructor arguments and configuration attributes, by meaning."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def is_flag(name: str) -> bool:
 
 
 def role_of_size(name: str) -> str | None:
-    """Which size a constructor's parameter or a configuration's attribute asks for, by the table of names."""
+    """Look up the size that a constructor's parameter or a configuration's attribute stands for."""
     plain = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower().strip("_")
     if is_dropout(plain):
         return "dropout"
@@ -123,6 +123,6 @@ def role_of_size(name: str) -> str | None:
 
 
 def guess_role_of_size(name: str) -> str | None:
-    """Which size a name that is not in the table probably asks for, by the words in it."""
+    """Guess the size that a name outside the table stands for from the words in it."""
     plain = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
     return next((role for role, words in _WORDS if re.search(rf"(?:^|_){words}(?:_|$)", plain)), None)

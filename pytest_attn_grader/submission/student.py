@@ -10,7 +10,6 @@ import sys
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,6 +69,10 @@ class Student:
         self.library_calls: Counter[str] = Counter()
         self.limits = Limits(call_seconds=call_seconds, run_seconds=run_seconds)
         self._first_worker: WorkerProcess | None = None
+        self._remote: SandboxClient | None = None
+        self._tier: Tier | None = None
+        self._description: Description | None = None
+        self._contract: Contract | None = None
         self._constructed: dict[str, tuple[int, Constructed]] = {}
         self._constructions: dict[str, Construction] = {}
         self._modules: dict[tuple[int, str | int], RemoteModule] = {}
@@ -89,20 +92,22 @@ class Student:
         )
 
     def start(self) -> None:
-        """Start the worker and return at once; where none can be had, the first question to it says so."""
+        """Start the worker and return at once; where no worker is available, the first request fails."""
         with contextlib.suppress(SandboxUnavailableError):
             worker = self._make_worker()
             worker.start()
             self._first_worker = worker
 
-    @cached_property
+    @property
     def tier(self) -> Tier:
-        """How the submission is contained.
+        """The sandbox that the submission runs in.
 
         Raises:
-            SandboxUnavailableError: not as strongly as was asked for.
+            SandboxUnavailableError: no sandbox of the required strength is available.
         """
-        return choose_tier(self.requested_tier, self.required_tier)
+        if self._tier is None:
+            self._tier = choose_tier(self.requested_tier, self.required_tier)
+        return self._tier
 
     @property
     def tier_in_words(self) -> str:
@@ -121,30 +126,41 @@ class Student:
             return InProcessWorker(root=root, import_paths=paths, limits=self.limits, module=self.target.live)
         return WorkerProcess(root=root, import_paths=paths, limits=self.limits, in_namespaces=self.tier.name == "bwrap")
 
-    @cached_property
+    @property
     def remote(self) -> SandboxClient:
         """The worker's typed side; a dead worker is replaced at the next request."""
-        from pytest_attn_grader.sandbox.client import SandboxClient
+        if self._remote is None:
+            from pytest_attn_grader.sandbox.client import SandboxClient
 
-        return SandboxClient(self._make_worker, worker=self._first_worker)
+            self._remote = SandboxClient(self._make_worker, worker=self._first_worker)
+        return self._remote
 
-    @cached_property
+    @property
     def description(self) -> Description:
-        """What the submission defines.
+        """The functions and classes that the submission defines.
 
         Raises:
             SubmissionError: it cannot be imported, or has nothing of the wanted name.
         """
-        return self.remote.describe(path=str(self.target.path), module=self.target.module, name=self.target.name)
+        if self._description is None:
+            self._description = self.remote.describe(
+                path=str(self.target.path), module=self.target.module, name=self.target.name
+            )
+        return self._description
 
-    @cached_property
+    @property
     def contract(self) -> Contract:
-        """What is graded and how it is called.
+        """The candidate to grade, and how to call it.
 
         Raises:
             SubmissionError: nothing in it can be called as attention.
             UsageError: several things can, and none was chosen.
         """
+        if self._contract is None:
+            self._contract = self._resolve_contract()
+        return self._contract
+
+    def _resolve_contract(self) -> Contract:
         description = self.description
         candidate = choose_candidate(description.candidates, self.target.name, self.target.typed)
         contract = resolve_contract(
@@ -183,14 +199,14 @@ class Student:
         return known[1]
 
     def resolve_call_target(self, candidate: Candidate, *, head_dim: int = 64, dropout_p: float = 0.0) -> str | int:
-        """What is called of a module without parameters: the object itself, or one constructed for such heads."""
+        """The object to call: the candidate itself, or an instance of its class for heads of this size."""
         if candidate.kind != "module-class":
             return candidate.name
         sizes = Sizes(4 * head_dim, 4, head_dim, dropout_p=dropout_p)
         return self.construct(candidate.name, arguments_for(candidate, sizes)).handle
 
     def module(self, target: str | int, warm_up: tuple[CallSpec, dict[str, Tensor]] | None = None) -> RemoteModule:
-        """How a module is built; one with lazy layers is called first, with `warm_up`, so that they have sizes."""
+        """A module's parameters. One with lazy layers is called with `warm_up` first, so that they have sizes."""
         key = (self.remote.generation, target)
         if key not in self._modules:
             module = self.remote.module(target)
@@ -204,43 +220,42 @@ class Student:
         return self._modules[key]
 
     def sandbox(self) -> Sandbox:
-        started = 0 if "remote" not in self.__dict__ and self._first_worker is None else 1
-        replaced = self.remote.replacements if "remote" in self.__dict__ else 0
-        tier = self.__dict__.get("tier")
+        started = 0 if self._remote is None and self._first_worker is None else 1
+        replaced = 0 if self._remote is None else self._remote.replacements
         return Sandbox(
             requested=self.requested_tier,
             required=self.required_tier,
-            tier=None if tier is None else tier.name,
-            reason="" if tier is None else tier.why,
+            tier=None if self._tier is None else self._tier.name,
+            reason="" if self._tier is None else self._tier.why,
             workers_started=started + replaced,
             limits=self.limits.to_json(),
-            unenforced=self.remote.unenforced if "remote" in self.__dict__ else (),
+            unenforced=() if self._remote is None else self._remote.unenforced,
         )
 
     def info(self) -> StudentInfo:
         """The submission as the report shows it, as far as it is known by now."""
         info = StudentInfo(target=self.target.typed, sha256=hash_sources(self.target))
-        if "description" in self.__dict__:
+        if self._description is not None:
             info = info.model_copy(
                 update={
-                    "sha256": hash_sources(self.target, self.description.files),
-                    "files": self.description.files,
-                    "transformers_imported": self.description.transformers_imported,
+                    "sha256": hash_sources(self.target, self._description.files),
+                    "files": self._description.files,
+                    "transformers_imported": self._description.transformers_imported,
                 }
             )
-        if "contract" in self.__dict__:
-            candidate = self.contract.candidate
+        if self._contract is not None:
+            candidate = self._contract.candidate
             info = info.model_copy(
                 update={
                     "name": candidate.name,
-                    "kind": self.contract.kind,
+                    "kind": self._contract.kind,
                     "signature": candidate.signature,
                     "where": None if candidate.line is None else f"{candidate.file}:{candidate.line}",
-                    "mask_convention": self.contract.mask_convention,
-                    "adaptations": tuple(Adaptation(name=name, why=why) for name, why in self.contract.notes),
+                    "mask_convention": self._contract.mask_convention,
+                    "adaptations": tuple(Adaptation(name=name, why=why) for name, why in self._contract.notes),
                 }
             )
-        printed = self.remote.captured_output if "remote" in self.__dict__ else ""
+        printed = "" if self._remote is None else self._remote.captured_output
         return info.model_copy(
             update={
                 "library_calls": dict(self.library_calls),
@@ -264,7 +279,7 @@ class Student:
 
     def close(self) -> None:
         """End the worker."""
-        if "remote" in self.__dict__:
-            self.remote.close()
+        if self._remote is not None:
+            self._remote.close()
         elif self._first_worker is not None:
             self._first_worker.close()

@@ -102,11 +102,11 @@ class StudentAttention(Attention, Protocol):
         return None
 
     def for_layer(self, model: Any, layer_idx: int) -> Any:
-        """What replaces a layer's attention: the function itself, or a block with the layer's projections."""
+        """The replacement of a layer's attention: the function itself, or a block with the layer's projections."""
         return self
 
     def layer_restriction(self, model: Any, layer_idx: int) -> str | None:
-        """What of this layer it has no room for, so that the reference is compared without it too."""
+        """The parts of this layer that it cannot hold. The reference omits them too."""
         return None
 
     def reference_as_layer(self, model: Any, layer_idx: int) -> Any:

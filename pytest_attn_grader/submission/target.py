@@ -165,8 +165,8 @@ def _some(names: list[str], most: int = 5) -> str:
 def read_sources(target: Target, reported_files: Iterable[str] = ()) -> dict[Path, bytes]:
     """The submission's sources: the target file, first, and the helpers it imported from below its root.
 
-    The list of helpers comes from the worker and is not trusted: only existing files below the root count. Nor is what
-    the submission may have made of its own file by now; if that is gone, it counts as empty.
+    The list of helpers comes from the worker and is not trusted: only existing files below the root count. A submission
+    can delete its file while it runs. A missing file counts as empty.
     """
     contents = {target.path: _content(target.path) or b""}
     for reported in reported_files:

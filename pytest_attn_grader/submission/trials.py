@@ -8,14 +8,22 @@ from dataclasses import replace
 import torch
 
 from pytest_attn_grader.attention.probes import SPEC_BY_NAME, Probe, build_probe, max_abs_error, without_gradients
+from pytest_attn_grader.attention.reference import causal_keep_mask
 from pytest_attn_grader.attention.tolerances import derive_tolerance
 from pytest_attn_grader.results.submission import Adaptation
 from pytest_attn_grader.submission.contract import Contract
+from pytest_attn_grader.submission.head_adapter import CallStats
 from pytest_attn_grader.submission.masks import BIASED, bias_of_keys
+from pytest_attn_grader.submission.module_attention import ModuleAttention
 from pytest_attn_grader.submission.student_attention import StudentAttention
 
-# On padding at the right alone, a mask that is causal by itself cannot be told from one that is not used.
+# On padding at the right alone, a causal mask and an unused mask give the same outputs.
 _MASKED_PROBES = ("basic", "left-padding")
+TRIAL_HEADS, TRIAL_HEAD_DIM = 4, 64
+TRIAL_SIZES = TRIAL_HEADS, TRIAL_HEAD_DIM
+_TRIAL_BATCH, _TRIAL_TOKENS = 3, 5
+# The value comes back exactly or not at all; a tenth of a percent leaves room for an epsilon in the softmax.
+_SAME = 1e-3
 
 
 def contract_variants(contract: Contract) -> Iterator[Contract]:
@@ -78,3 +86,39 @@ def is_right_on(attention: StudentAttention, probe: Probe) -> bool:
     exact, tolerance = derive_tolerance(probe)
     assert exact.attn_output is not None
     return max_abs_error(output, exact.attn_output, probe) <= tolerance.tolerance["attn_output"]
+
+
+def returns_the_value(attention: ModuleAttention, seed: int) -> bool:
+    """Whether the output of a single token is its value."""
+    generator = torch.Generator().manual_seed(seed)
+    size = (_TRIAL_BATCH, TRIAL_HEADS, 1, TRIAL_HEAD_DIM)
+    query, key, value = (torch.randn(size, generator=generator) for _ in range(3))
+    keep_mask = torch.ones(_TRIAL_BATCH, 1, 1, 1, dtype=torch.bool)
+    output, _ = attention.heads.attend(query, key, value, keep_mask, CallStats())
+    return bool((output - value).abs().max() <= _SAME * value.abs().max())
+
+
+def query_is_row_local(attention: ModuleAttention, seed: int) -> bool:
+    """Whether another query for the first token leaves the second token's output unchanged; another key changes it.
+
+    This settles which third of a fused matrix is the query when its name does not say it.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    size = (1, TRIAL_HEADS, 2, TRIAL_HEAD_DIM)
+    query, key, value = (torch.randn(size, generator=generator) for _ in range(3))
+    other_query = torch.cat([torch.randn(size, generator=generator)[:, :, :1], query[:, :, 1:]], dim=2)
+    keep_mask = causal_keep_mask(2)[None, None]
+    outputs = [
+        attention.heads.attend(each, key, value, keep_mask, CallStats())[0][:, :, 1] for each in (query, other_query)
+    ]
+    return bool((outputs[0] - outputs[1]).abs().max() <= _SAME * value.abs().max())
+
+
+def returns_weights(attention: ModuleAttention, seed: int) -> bool:
+    """Whether weights come back with several tokens; a mask of the wrong shape fails with them."""
+    generator = torch.Generator().manual_seed(seed)
+    size = (_TRIAL_BATCH, TRIAL_HEADS, _TRIAL_TOKENS, TRIAL_HEAD_DIM)
+    query, key, value = (torch.randn(size, generator=generator) for _ in range(3))
+    keep_mask = causal_keep_mask(_TRIAL_TOKENS).expand(_TRIAL_BATCH, 1, -1, -1).contiguous()
+    _, attn_weights = attention.heads.attend(query, key, value, keep_mask, CallStats())
+    return attn_weights is not None

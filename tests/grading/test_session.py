@@ -89,7 +89,7 @@ def test_a_model_that_cannot_be_had(make_session: MakeSession, tmp_path: Path) -
 
 def test_several_candidates_end_the_preparation(make_session: MakeSession) -> None:
     session = make_session("def one(q, k, v): ...\ndef two(q, k, v): ...\n")
-    with pytest.raises(UsageError, match="2 functions could be meant"):
+    with pytest.raises(UsageError, match="2 functions could be graded"):
         session.prepare()
 
 

@@ -126,7 +126,7 @@ class SharedStudent(Student):
     def __init__(self, target: Target, worker: Callable[[], WorkerProcess]) -> None:
         super().__init__(target, call_seconds=CALL_SECONDS, tier="auto")
         self._shared = worker
-        vars(self)["remote"] = SandboxClient(worker)
+        self._remote = SandboxClient(worker)
 
     def restart(self, *, run_seconds: float | None = None) -> SharedStudent:
         """The same submission imported again, in the same process, whose limit on a run is the bench's."""

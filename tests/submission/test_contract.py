@@ -259,7 +259,7 @@ def test_of_several_none_is_guessed() -> None:
     with pytest.raises(UsageError) as caught:
         choose_candidate(several, None, "my.py")
     assert str(caught.value) == (
-        "--attn-student=my.py: 2 functions could be meant: first(q, k, v), second(a, b, c). "
+        "--attn-student=my.py: 2 functions could be graded: first(q, k, v), second(a, b, c). "
         "Choose one: --attn-student=my.py:first"
     )
     assert choose_candidate(several, "second", "my.py:second") is several[2]
@@ -339,7 +339,7 @@ def test_a_projected_function_is_told_by_its_weights(signature: str) -> None:
 def test_of_several_modules_the_one_called_attention_is_taken() -> None:
     attention, other = module("x", name="CausalSelfAttention"), module("x", name="FeedForward")
     assert choose_candidate([other, attention], None, "my.py") is attention
-    with pytest.raises(UsageError, match="2 modules could be meant"):
+    with pytest.raises(UsageError, match="2 modules could be graded"):
         choose_candidate([module("x", name="Block"), other], None, "my.py")
 
 

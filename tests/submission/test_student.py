@@ -106,7 +106,7 @@ def test_a_syntax_error_is_named_with_its_line(workshop: Workshop) -> None:
 
 def test_several_candidates_are_a_question_to_the_user(workshop: Workshop) -> None:
     source = "def one(q, k, v): ...\ndef two(q, k, v): ...\n"
-    with pytest.raises(UsageError, match="2 functions could be meant: one"):
+    with pytest.raises(UsageError, match="2 functions could be graded: one"):
         _ = workshop.student(source).contract
     assert workshop.student(source, name="two").contract.candidate.name == "two"
 

@@ -53,7 +53,7 @@ class Workshop:
         file.write_text(source, encoding="utf-8")
         typed = str(file) if name is None else f"{file}:{name}"
         student = Student(find_target(typed, self.folder), call_seconds=CALL_SECONDS, tier="auto")
-        vars(student)["remote"] = SharedRemote(self)
+        vars(student)["_remote"] = SharedRemote(self)
         return student
 
     def attention(self, source: str, *, name: str | None = None, seed: int = 0) -> FunctionAttention:

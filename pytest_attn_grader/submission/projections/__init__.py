@@ -1,4 +1,4 @@
-"""What stands between hidden states and attention: the matrices, where a submission keeps them, and how they fit it.
+"""The projections between hidden states and attention: their matrices, their places and their widths.
 
 matrices    projections of one layer, head by head
 role_patterns  which projection a parameter's name stands for

@@ -27,7 +27,7 @@ _SAME = 1e-5
 
 @dataclass(frozen=True)
 class LoaderMap:
-    """Where a module's own loader puts the numbers: parameter = kept + gain * numbers[index].
+    """The effect of a module's loader on its parameters: parameter = kept + gain * numbers[index].
 
     Attributes:
         places: by parameter, the tensors kept, gain and index, all of the parameter's shape.

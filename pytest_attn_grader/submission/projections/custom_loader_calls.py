@@ -22,7 +22,7 @@ _MATRICES, _BIASES = ("w_q", "w_k", "w_v", "w_o"), ("b_q", "b_k", "b_v", "b_o")
 def discover_loader(
     student: Student, target: str | int, *, width: int, num_heads: int, head_dim: int, name: str
 ) -> LoaderMap:
-    """Where the module's own loader puts projections of these sizes; found out once for every instance.
+    """Trace where the module's loader puts projections of these sizes, once for every instance.
 
     Raises:
         SubmissionError: it raised, changes no parameter, or does something else than copying.
@@ -54,5 +54,5 @@ def _called_with(tensors: Mapping[str, Tensor]) -> str:
 
 def sizes_from_attributes(module: RemoteModule) -> dict[str, int]:
     """Width, number of heads and head_dim, as far as attributes of the module hold them."""
-    told = {role: size for name, size in module.sizes.items() if (role := role_of_size(name)) is not None}
-    return {role: size for role, size in told.items() if role in {"width", "heads", "head_dim"} and size > 0}
+    known = {role: size for name, size in module.sizes.items() if (role := role_of_size(name)) is not None}
+    return {role: size for role, size in known.items() if role in {"width", "heads", "head_dim"} and size > 0}

@@ -1,4 +1,4 @@
-"""Which parameters of a student's module are which projection: by name, by kind and by shape."""
+"""The search for projections among the parameters of a student's module: by name, by kind and by shape."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ def _by_order(weights: Sequence[RemoteParameter], biases: Sequence[RemoteParamet
     if len(matrices) not in {3, 4} or len({parameter.shape for parameter in matrices}) != 1:
         return {}
     if any(role_of_parameter(parameter) is not None for parameter in matrices):
-        # Half of the names speak: a missing one is a mistake to be told, not a gap to be filled.
+        # Some names are known: a missing one is a mistake to report, not a gap to fill.
         return {}
     return {role: [_place(parameter, role, biases)] for role, parameter in zip("qkvo", matrices, strict=False)}
 

@@ -10,7 +10,7 @@ from pytest_attn_grader.submission.signatures import Slot
 
 
 def found_in_arguments(slots: Sequence[Slot], num_heads: int, head_dim: int) -> ProjectionMap:
-    """Where a function that is given its projections wants them; it takes any sizes, so these are what it is given."""
+    """The parameters of a function that takes its projections as arguments. It takes any sizes, so these are passed."""
     by_role = {slot.role: slot.parameter for slot in slots}
 
     def place(letters: str) -> ParameterRef:

@@ -75,7 +75,7 @@ def _project(hidden_states: Tensor, weight: Tensor, bias: Tensor | None) -> Tens
 def one_hot_projections(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Projections]:
     """Hidden states and projections whose products are exactly these tensors.
 
-    Every token of the batch gets a unit vector of its own, and the projections hold one row a token: a one times a
+    Every token of the batch gets a different unit vector, and the projections hold one row a token: a one times a
     number is that number, in every precision. So what holds projections can be asked about any query, key and value.
 
     Returns:
@@ -101,8 +101,8 @@ def one_hot_projections(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tens
 def concatenated_projections(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Projections]:
     """Hidden states that hold these tensors side by side, and projections that take them out again.
 
-    Where there are too many tokens for a code of their own: of these hidden states the most important dimensions can be
-    kept, of `one_hot_projections`'s unit vectors none is more important than another.
+    They are used where there are too many tokens for `one_hot_projections`. The most important dimensions of these
+    hidden states can be kept. Among unit vectors none is more important than another.
 
     Returns:
         hidden states ``(batch, seq, 3 * num_heads * head_dim)`` and their projections.

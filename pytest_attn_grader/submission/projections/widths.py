@@ -53,7 +53,7 @@ def _basis(hidden_states: Tensor, rank: int) -> tuple[Tensor, float]:
     rows = hidden_states.flatten(0, -2).double()
     left, sizes, _ = torch.linalg.svd(rows.detach(), full_matrices=False)
     lost = float(sizes[rank:].norm() / sizes.norm()) if rank < len(sizes) else 0.0
-    # Equal tokens span no dimension of their own; dividing by nothing would make one up.
+    # Equal tokens span no further dimension; dividing by 0 would make one up.
     kept = int((sizes[:rank] > sizes[0] * 1e-7).sum())
     coefficients = left[:, :kept] / sizes[:kept]
     return (coefficients.T @ rows).to(hidden_states.dtype), lost

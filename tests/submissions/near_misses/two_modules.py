@@ -1,5 +1,5 @@
-"""Two modules that could be meant."""
-# message: 2 modules could be meant: First.*Choose one: --attn-student=.*:First
+"""Two modules that could be graded."""
+# message: 2 modules could be graded: First.*Choose one: --attn-student=.*:First
 import torch
 from torch import nn
 
