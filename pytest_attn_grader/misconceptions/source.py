@@ -11,7 +11,7 @@ from functools import cached_property
 
 _FILLS = frozenset({"masked_fill", "masked_fill_", "where", "full", "full_like"})
 _MAKERS = frozenset({"tensor", "Tensor", "FloatTensor"})
-_FRESH = frozenset({"zeros", "ones", "full", "triu", "tril", "eye", "arange", "Tensor", "FloatTensor"})
+_FRESH = frozenset({"zeros", "ones", "full", "Tensor", "FloatTensor"})
 _CASTS = frozenset({"float", "double"})
 
 
@@ -67,8 +67,9 @@ class SubmissionSource:
         return any(_name_of(call.func) in _MAKERS for call in self._calls())
 
     def makes_float_mask(self) -> bool:
-        """Whether a new tensor is made without saying its dtype."""
-        return any(
+        """Whether a new tensor is made without saying its dtype, where something is added."""
+        adds = any(isinstance(getattr(node, "op", None), ast.Add) for node in self._nodes)
+        return adds and any(
             _name_of(call.func) in _FRESH and not any(keyword.arg == "dtype" for keyword in call.keywords)
             for call in self._calls()
         )

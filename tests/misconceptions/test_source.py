@@ -59,8 +59,9 @@ def test_a_cast_to_a_higher_precision(line: str, expected: bool) -> None:
 
 
 def test_tensors_that_are_made_without_a_dtype() -> None:
-    assert SubmissionSource("m = torch.triu(torch.ones(t, t))").makes_float_mask()
-    assert not SubmissionSource("m = torch.ones(t, t, dtype=q.dtype)").makes_float_mask()
+    assert SubmissionSource("s = s + torch.triu(torch.ones(t, t))").makes_float_mask()
+    assert not SubmissionSource("s = s + torch.ones(t, t, dtype=q.dtype)").makes_float_mask()
+    assert not SubmissionSource("q = q * torch.ones(t)").makes_float_mask()
     assert SubmissionSource("s = s / torch.tensor([8.0])").makes_scale_tensor()
     assert not SubmissionSource("m = torch.full((t, t), float('-inf'))").makes_scale_tensor()
 

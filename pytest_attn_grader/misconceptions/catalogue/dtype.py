@@ -17,12 +17,39 @@ def _mixes_devices(case: SubmissionObservations) -> Recognition | None:
 
 
 @misconception(
+    "AG918",
+    "float32-mixed-in",
+    replaces="reweigh",
+    family="dtype",
+    probe="bfloat16",
+    look_alikes=("cpu-scale-tensor", "float-mask-promote", "upcast-not-back"),
+)
+def float32_mixed_in(attn_weights: Tensor, _: Inputs) -> Tensor:
+    """mixes a float32 tensor with inputs of another dtype.
+
+    A table, a buffer or a constant that the code makes is float32 unless it is given a dtype. Together with bfloat16
+    inputs the result is float32, and the next product with a bfloat16 tensor fails. Tables of sines and cosines, masks
+    and scale factors are the usual ones.
+
+    Bad:
+        query = query * cos + rotate_half(query) * sin
+    Good:
+        query = query * cos.to(query.dtype) + rotate_half(query) * sin.to(query.dtype)
+
+    Effect: Fine in float32; an exception in bfloat16, the format most models run in.
+    Nudge: Which of your tensors does not get its dtype from the inputs?
+    Fix: Cast the table or constant with .to(query.dtype) where it meets an input.
+    """
+    return attn_weights * torch.ones(attn_weights.shape[-1])
+
+
+@misconception(
     "AG911",
     "cpu-scale-tensor",
     replaces="scale",
     family="dtype",
     probe="bfloat16",
-    look_alikes=("float-mask-promote", "upcast-not-back"),
+    look_alikes=("float-mask-promote", "upcast-not-back", "float32-mixed-in"),
     recognise=_mixes_devices,
     shown_by=lambda source: source.makes_scale_tensor(),
 )
@@ -51,7 +78,7 @@ def cpu_scale_tensor(attn_scores: Tensor, inputs: Inputs) -> Tensor:
     replaces="mask",
     family="dtype",
     probe="bfloat16",
-    look_alikes=("cpu-scale-tensor", "upcast-not-back"),
+    look_alikes=("cpu-scale-tensor", "upcast-not-back", "float32-mixed-in"),
     shown_by=lambda source: source.makes_float_mask() and not source.makes_scale_tensor(),
 )
 def float_mask_promote(attn_scores: Tensor, inputs: Inputs) -> Tensor:
@@ -79,7 +106,7 @@ def float_mask_promote(attn_scores: Tensor, inputs: Inputs) -> Tensor:
     replaces="normalise",
     family="dtype",
     probe="bfloat16",
-    look_alikes=("cpu-scale-tensor", "float-mask-promote"),
+    look_alikes=("cpu-scale-tensor", "float-mask-promote", "float32-mixed-in"),
     variants=(
         StageOverride({"finish": lambda attn_output, _: attn_output.float()}, "the output"),
         StageOverride({"combine": lambda weights, inputs: weights.float() @ inputs.value.float()}, "weights and value"),

@@ -142,6 +142,7 @@ MISCONCEPTIONS: tuple[Misconception, ...] = (
     dropout_amount.dropout_no_rescale,
     dropout_amount.dropout_same_every_call,
     dropout_amount.dropout_shared,
+    dtype.float32_mixed_in,
     dtype.cpu_scale_tensor,
     dtype.float_mask_promote,
     dtype.upcast_not_back,

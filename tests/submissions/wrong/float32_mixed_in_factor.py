@@ -1,4 +1,4 @@
-# expect: cpu-scale-tensor
+# expect: float32-mixed-in
 import torch
 import torch.nn.functional as F
 
