@@ -43,7 +43,8 @@ def session_of(workshop: Workshop, mini: LoadedModel) -> Callable[[str], Grading
 
     @cache
     def make(source: str) -> GradingSession:
-        return session_over(workshop.student(source), mini)
+        # It lives as long as the tests do, which share it: their time is not the run's.
+        return session_over(workshop.student(source), mini, budget_seconds=3600.0)
 
     return make
 

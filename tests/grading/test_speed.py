@@ -93,7 +93,7 @@ def test_the_way_to_the_worker_is_not_the_students(echo: float, inside: float, l
 def test_no_submission_can_turn_the_clock(student_of: StudentOf) -> None:
     """The worker's own clock is in the student's process; this one is not."""
     lies = SLEEPS.format(seconds=0.02) + "\nimport time\ntime.perf_counter = lambda: 0.0\n"
-    assert float(SpeedBenchmark(student_of(lies), 6, seed=1).forward_at().student.median) >= 0.02
+    assert float(SpeedBenchmark(student_of(lies), 6, seed=1).forward_at().student.median) > 0.01
 
 
 def test_stops_where_it_gets_slow_and_says_so(student_of: StudentOf) -> None:

@@ -109,7 +109,7 @@ def test_the_table_finds_its_place(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(2400)
 def test_the_bars():
     graded = grade_corpus(corpus(), processes=2, seed=77)
     groups = {group: [each for each in graded if group_of(each) == group] for group in ("correct", "single", "double")}
