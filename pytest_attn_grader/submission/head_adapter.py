@@ -25,6 +25,9 @@ from pytest_attn_grader.submission.projections.matrices import (
 from pytest_attn_grader.submission.projections.widths import fit_head_dim, fit_width, group_heads, reduce_head_dim
 from pytest_attn_grader.submission.rotary import Rotation, rotate
 
+# Larger than the number of seeds that are tried one after another.
+_SEED_STEP = 1_000_003
+
 
 @dataclass
 class CallStats:
@@ -66,8 +69,12 @@ class HeadAdapter:
         batch_size, _, key_len, head_dim = key.shape
         if shape.width is not None and batch_size * key_len > shape.width and batch_size > 1:
             parts = [
-                self.attend(query[one], key[one], value[one], keep_mask[one], stats, **how)
-                for one in (slice(index, index + 1) for index in range(batch_size))
+                self.attend(
+                    *(tensor[index : index + 1] for tensor in (query, key, value, keep_mask)),
+                    stats,
+                    **_with_own_seed(how, index),
+                )
+                for index in range(batch_size)
             ]
             weights = [part[1] for part in parts if part[1] is not None]
             return torch.cat([part[0] for part in parts]), torch.cat(weights) if len(weights) == batch_size else None
@@ -116,7 +123,9 @@ class HeadAdapter:
             states, projections = concatenated_projections(
                 *self._unrotated(query[:, group], key[:, group]), value[:, group]
             )
-            output, attn_weights = self.attend_hidden(shape, states, states, projections, keep_mask, stats, **how)
+            output, attn_weights = self.attend_hidden(
+                shape, states, states, projections, keep_mask, stats, **_with_own_seed(how, start)
+            )
             outputs.append(output)
             if attn_weights is not None:
                 weights.append(attn_weights)
@@ -144,7 +153,8 @@ class HeadAdapter:
                 other = fitted if query_states is key_states else fit_width(query_states, group, width)[0]
                 states, group = (other, fitted), group_fitted
                 stats.residual = max(stats.residual, lost)
-            answer = self.oracle.forward(shape, ProjectedInputs(*states, group, keep_mask, **how))
+            inputs = ProjectedInputs(*states, group, keep_mask, **_with_own_seed(how, start))
+            answer = self.oracle.forward(shape, inputs)
             stats.add(answer)
             outputs.append(heads_of(answer.output, shape, self.layout))
             if answer.attn_weights is not None:
@@ -162,3 +172,9 @@ class HeadAdapter:
 def _fits(shape: InstanceSizes, projections: Projections, states: Tensor) -> bool:
     """Hidden states and biases go in as they are."""
     return shape.width in {None, states.shape[-1]} and (shape.has_input_biases or not projections.has_input_biases)
+
+
+def _with_own_seed(how: dict[str, Any], index: int) -> dict[str, Any]:
+    """The options of one call of several: each has its own random numbers, or all heads would drop the same weights."""
+    seed = how.get("seed")
+    return how if seed is None else {**how, "seed": seed + _SEED_STEP * index}
