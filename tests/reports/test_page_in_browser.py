@@ -153,7 +153,7 @@ def test_a_bar_fills_its_track(opened: Opened) -> None:
 def test_no_word_is_broken_in_a_table(browser: Any, file: Path, width: int) -> None:
     opened = Opened(browser, file, viewport={"width": width, "height": 740})
     heads = opened.page.locator(".plain thead th").all()
-    assert len(heads) == 9
+    assert len(heads) == 7
     for head in heads:
         assert (
             head.evaluate(
