@@ -95,7 +95,8 @@ class ReportWriter:
             not_run=state.not_run,
             other_failures=state.other_failures,
         )
-        if report.verdict == "ungradable" and ended_by_itself and not collection.has_selection_options(self.config):
+        is_partial = reason is None and report.verdict == "ungradable"
+        if is_partial and ended_by_itself and not collection.has_selection_options(self.config):
             # A script that reads the exit code alone must not take some of the checks for all of them.
             session.exitstatus = EXIT_UNGRADABLE
             report = report.model_copy(update={"exit_code": EXIT_UNGRADABLE})
