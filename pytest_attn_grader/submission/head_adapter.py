@@ -69,12 +69,8 @@ class HeadAdapter:
         batch_size, _, key_len, head_dim = key.shape
         if shape.width is not None and batch_size * key_len > shape.width and batch_size > 1:
             parts = [
-                self.attend(
-                    *(tensor[index : index + 1] for tensor in (query, key, value, keep_mask)),
-                    stats,
-                    **_with_own_seed(how, index),
-                )
-                for index in range(batch_size)
+                self.attend(query[one], key[one], value[one], keep_mask[one], stats, **_with_own_seed(how, one.start))
+                for one in (slice(index, index + 1) for index in range(batch_size))
             ]
             weights = [part[1] for part in parts if part[1] is not None]
             return torch.cat([part[0] for part in parts]), torch.cat(weights) if len(weights) == batch_size else None
