@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -107,21 +107,12 @@ class CallSpec:
     attributes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
+        sent = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "seconds"}
         return {
+            **sent,
             "op": "call",
-            "target": self.target,
             "arguments": [[name, argument.to_json()] for name, argument in self.arguments],
             "keywords": {name: argument.to_json() for name, argument in self.keywords},
-            "rank": self.rank,
-            "requires_grad": list(self.requires_grad),
-            "grad": self.grad,
-            "training": self.training,
-            "seed": self.seed,
-            "echo_inputs": self.echo_inputs,
-            "method": self.method,
-            "parameters": dict(self.parameters),
-            "dtype": self.dtype,
-            "attributes": list(self.attributes),
         }
 
 
@@ -154,7 +145,6 @@ class TensorMeta:
 
     @classmethod
     def of(cls, tensor: Tensor) -> TensorMeta:
-        """Return the shape, dtype and device of a tensor."""
         return cls(tuple(tensor.shape), tensor.dtype, tensor.device)
 
 
@@ -190,12 +180,11 @@ class CallReply:
         """Return the same with all tensors on a device."""
         if device.type == "cpu":
             return self
-        return replace(
-            self,
-            tensors={name: tensor.to(device) for name, tensor in self.tensors.items()},
-            inputs_after={name: tensor.to(device) for name, tensor in self.inputs_after.items()},
-            attributes={name: tensor.to(device) for name, tensor in self.attributes.items()},
+        tensors, inputs_after, attributes = (
+            {name: tensor.to(device) for name, tensor in each.items()}
+            for each in (self.tensors, self.inputs_after, self.attributes)
         )
+        return replace(self, tensors=tensors, inputs_after=inputs_after, attributes=attributes)
 
 
 @dataclass(frozen=True)
@@ -243,16 +232,12 @@ class Candidate:
         """The callable that takes tensors: the function itself, or a module's forward."""
         if self.kind != "module-class":
             return self
-        return replace(self, name=f"{self.name}.forward", kind="callable", parameters=_without_self(self))
+        # A class's forward is reported unbound, with `self`.
+        return replace(self, name=f"{self.name}.forward", kind="callable", parameters=self.forward_parameters[1:])
 
     @property
     def signature(self) -> str:
         return f"{self.name}({', '.join(map(str, self.parameters))})"
-
-
-def _without_self(candidate: Candidate) -> tuple[Parameter, ...]:
-    """A class's forward is reported unbound."""
-    return candidate.forward_parameters[1:]
 
 
 @dataclass(frozen=True)
@@ -264,7 +249,6 @@ class Description:
         candidates: what it defines, in the order of definition.
         mask_convention: the declared ``ATTN_MASK``, as written.
         files: the submission's files that were imported, relative to its root. Not trusted: they may not exist.
-        transformers_imported: whether it imports transformers.
         changed_state: settings of the whole process that the import changed, by the function that changes them; they
             have been restored.
     """

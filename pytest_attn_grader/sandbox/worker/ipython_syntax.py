@@ -21,7 +21,7 @@ _OPENING, _CLOSING = "([{", ")]}"
 
 
 @dataclass(frozen=True)
-class Cell:
+class NotebookCell:
     """One code cell.
 
     Attributes:
@@ -35,21 +35,21 @@ class Cell:
     written_text: str = ""
 
 
-def translate_cell(source: str) -> Cell:
+def translate_cell(source: str) -> NotebookCell:
     """Translate a cell; line numbers stay the same."""
     if is_python(source):
-        return Cell(source)  # a line that starts with % may continue a formula
+        return NotebookCell(source)  # a line that starts with % may continue a formula
     lines = source.splitlines()
     first = next((index for index, line in enumerate(lines) if line.strip()), 0)
     if lines and lines[first].startswith("%%"):
         words = lines[first][2:].split()
         if words[:1] == ["writefile"] or words[:1] == ["file"]:
             body = "\n".join(lines[first + 1 :]) + "\n"
-            return Cell("", words[-1].strip("\"'"), body)
+            return NotebookCell("", words[-1].strip("\"'"), body)
         if not words or words[0] not in PYTHON_CELL_MAGICS:
-            return Cell("")
+            return NotebookCell("")
         lines[first] = ""
-    return Cell("\n".join(_translate_lines(lines)) + "\n")
+    return NotebookCell("\n".join(_translate_lines(lines)) + "\n")
 
 
 def is_python(source: str) -> bool:

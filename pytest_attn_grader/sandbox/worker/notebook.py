@@ -17,7 +17,7 @@ from types import CodeType, ModuleType
 from typing import Any
 
 from .failures import WorkerError
-from .ipython_syntax import Cell, translate_cell
+from .ipython_syntax import NotebookCell, translate_cell
 
 # Cells up to the last of these definitions are run, and those that set one of these names.
 _DECLARATIONS = frozenset({"ATTN_MASK"})
@@ -68,7 +68,7 @@ def _code_cells(file: Path) -> list[str]:
         ) from None
 
 
-def _count_needed(cells: Sequence[Cell], target: str | None) -> int:
+def _count_needed(cells: Sequence[NotebookCell], target: str | None) -> int:
     """Number of cells to run: up to the last that defines or changes what is graded; all where none does."""
     names = [_names_set_by(cell) for cell in cells]
     defined = [{name for name, is_definition in each.items() if is_definition} for each in names]
@@ -83,7 +83,7 @@ def _count_needed(cells: Sequence[Cell], target: str | None) -> int:
     return needed[-1] + 1
 
 
-def _names_set_by(cell: Cell) -> dict[str, bool]:
+def _names_set_by(cell: NotebookCell) -> dict[str, bool]:
     """Names that a cell sets at its top level, and whether each is a definition of a function or class."""
     try:
         tree = ast.parse(cell.source)
@@ -126,7 +126,7 @@ class WrittenModules(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
         self._owner = owner
         self._sources: dict[str, tuple[str, str]] = {}
 
-    def add(self, cell: Cell, place: str) -> None:
+    def add(self, cell: NotebookCell, place: str) -> None:
         """Take up what a cell writes; a file that is written again is replaced."""
         assert cell.written_file is not None
         name = Path(cell.written_file).stem

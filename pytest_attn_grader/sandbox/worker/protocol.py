@@ -85,17 +85,6 @@ def receive_frame(
     return header, _receive_exactly(connection, payload_len, deadline, on_wait)
 
 
-def decode_frame(data: bytes, *, max_payload_bytes: int = MAX_PAYLOAD_BYTES) -> tuple[dict[str, Any], bytearray]:
-    """Decode one whole frame held in memory; missing or extra bytes are malformed."""
-    if len(data) < _PREFIX.size:
-        raise WireError("malformed", f"{len(data)} bytes are too few for a frame")
-    header_len, payload_len = _check_prefix(data[: _PREFIX.size], max_payload_bytes)
-    if len(data) != _PREFIX.size + header_len + payload_len:
-        raise WireError("malformed", f"the frame claims {header_len} + {payload_len} bytes but has another length")
-    body = data[_PREFIX.size :]
-    return _parse_header(body[:header_len]), bytearray(body[header_len:])
-
-
 def encode_tensors(tensors: Mapping[str, Tensor]) -> bytes:
     """Return the tensors as safetensors bytes; they must be dense, contiguous, on the CPU and not share memory."""
     if not tensors:

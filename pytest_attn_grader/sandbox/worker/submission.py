@@ -152,7 +152,6 @@ class Submission:
             "parameters": parameters_of(called),
             "line": line,
             "file": None if file is None else failures.relative_to(file, self.root),
-            "doc_first_line": (failures.truncate(value.__doc__ or "", 400).strip().splitlines() or [""])[0],
         }
         if described["kind"] == "module-class":
             described["forward_parameters"] = parameters_of(value.forward)
