@@ -37,16 +37,20 @@ _LIBRARY_VARIABLES = ("LD_LIBRARY_PATH",)
 SET_VARIABLES = {"HOME": "/tmp", "TMPDIR": "/tmp"}
 
 
-def unavailable_reason() -> str:
-    """Say why bubblewrap cannot be used here, or "" when it can: found out by doing it, never by its version."""
+def unavailable_reason(*, user: int | None = None) -> str:
+    """Say why bubblewrap cannot be used here, or "" when it can: found out by doing it, never by its version.
+
+    Args:
+        user: whether this one could use it, asked by root; None for the user of this process.
+    """
     if not sys.platform.startswith("linux"):
         return "bubblewrap is for Linux"
     program = shutil.which(PROGRAM)
-    return "bubblewrap is not installed" if program is None else _trial_failure(program, sys.executable)
+    return "bubblewrap is not installed" if program is None else _trial_failure(program, sys.executable, user)
 
 
 @cache
-def _trial_failure(program: str, python: str) -> str:
+def _trial_failure(program: str, python: str, user: int | None) -> str:
     here = Path(__file__).resolve().parent
     command = [*_command_for(program, here, [], here), python, "-I", "-S", "-c", "import ctypes, socket"]
     try:
@@ -58,6 +62,9 @@ def _trial_failure(program: str, python: str) -> str:
             errors="replace",
             timeout=_TRIAL_SECONDS,
             check=False,
+            user=user,
+            group=user,
+            extra_groups=None if user is None else [],
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"bubblewrap does not work here ({type(error).__name__})"
@@ -86,7 +93,7 @@ def _command_for(program: str, root: Path, import_paths: Iterable[str], worker_f
     command += ["--ro-bind", "/dev/null", "/proc/keys"] if os.path.exists("/proc/keys") else []
     command += ["--dev", "/dev", "--size", size, "--tmpfs", "/dev/shm", "--remount-ro", "/dev"]
     command += ["--size", size, "--tmpfs", "/tmp"]
-    for place in _needed(root, import_paths, worker_folder):
+    for place in needed_places(root, import_paths, worker_folder):
         command += ["--ro-bind-try", place, place]
     # The grader lies among the packages, its reference too: of it, a worker sees what runs there.
     package = str(Path(__file__).resolve().parents[1])
@@ -98,7 +105,7 @@ def _command_for(program: str, root: Path, import_paths: Iterable[str], worker_f
     return [*command, "--"]
 
 
-def _needed(root: Path, import_paths: Iterable[str], worker_folder: Path) -> Sequence[str]:
+def needed_places(root: Path, import_paths: Iterable[str], worker_folder: Path) -> Sequence[str]:
     """The folders that a worker reads from, outer ones first, so that no binding hides one below it."""
     python = {sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix, os.path.dirname(sys.executable)}
     libraries = [each for name in _LIBRARY_VARIABLES for each in os.environ.get(name, "").split(os.pathsep)]

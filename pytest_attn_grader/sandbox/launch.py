@@ -18,6 +18,7 @@ from pytest_attn_grader.sandbox import bubblewrap, fork_server
 from pytest_attn_grader.sandbox.fork_server import ForkedProcess, ForkServer, ForkServerUnavailableError
 from pytest_attn_grader.sandbox.worker import supervisor
 from pytest_attn_grader.sandbox.worker.limits import Limits
+from pytest_attn_grader.sandbox.worker.privileges import ORDINARY_USER
 
 WORKER = Path(__file__).with_name("worker") / "__main__.py"
 
@@ -101,7 +102,10 @@ def spawn_worker(
         "import_paths": [path for path in import_paths if path and not _same_folder(path, root)],
         "threads": THREADS,
         "in_namespaces": in_namespaces,
+        "needed": None,
     }
+    if os.name == "posix" and os.geteuid() == 0 and _ordinary_user_can_start(in_namespaces=in_namespaces):
+        config["needed"] = bubblewrap.needed_places(root, config["import_paths"], WORKER.parent)
     control: socket.socket | None = None
     process: subprocess.Popen[bytes] | ForkedProcess
     try:
@@ -144,6 +148,10 @@ def start_fork_server(import_paths: Sequence[str]) -> ForkServer:
 
     made.start(start)
     return made
+
+
+def _ordinary_user_can_start(*, in_namespaces: bool) -> bool:
+    return not in_namespaces or not bubblewrap.unavailable_reason(user=ORDINARY_USER)
 
 
 def _fork(

@@ -30,9 +30,12 @@ def main() -> None:
         descriptor, config = _wait_in_fork_server(descriptor, config)
         _serve(descriptor, config)
     if sys.platform.startswith("linux") and not config.get("supervised"):
+        from _attn_sandbox.privileges import ordinary_user_suffices  # type: ignore[import-not-found,unused-ignore]
         from _attn_sandbox.supervisor import supervise  # type: ignore[import-not-found,unused-ignore]
 
-        supervise([descriptor], config["limits"]["processes"], config["limits"]["memory_bytes"])
+        limits = config["limits"]
+        leave_root = ordinary_user_suffices(config["root"], config["needed"])
+        supervise([descriptor], limits["processes"], limits["memory_bytes"], leave_root=leave_root)
     if config.get("inside"):
         # Again, in namespaces: this process becomes the one that makes them.
         os.set_inheritable(descriptor, True)

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from . import namespaces
-from .privileges import hide_memory
+from .privileges import hide_memory, ordinary_user_suffices
 from .supervisor import become_subreaper, fork_worker, supervise_worker
 
 # Of a worker: its socket, its supervisor's standard input, where it prints, and the grader's process.
@@ -76,7 +76,11 @@ def _become_worker(descriptors: Sequence[int], bare_path: Sequence[str]) -> tupl
     if not become_subreaper():
         os._exit(1)
     around = config["namespaces"]
-    worker_pid = fork_worker() if around is None else namespaces.fork_worker_inside(around)
+    leave_root = ordinary_user_suffices(config["root"], config["needed"])
+    if around is None:
+        worker_pid = fork_worker(leave_root=leave_root)
+    else:
+        worker_pid = namespaces.fork_worker_inside(around, leave_root=leave_root)
     if worker_pid == 0:
         _close_other_fds(connection)
         os.chdir(config["root"])

@@ -13,6 +13,7 @@ import socket
 import sys
 from collections.abc import Sequence
 
+from .privileges import become_ordinary_user
 from .process_tree import iter_descendants
 from .supervisor import die_with_parent, redirect_stdin_to_devnull
 
@@ -30,23 +31,24 @@ _NEEDED = frozenset({"mnt", "pid", "net", "ipc"})
 _SECONDS = 10.0
 
 
-def fork_worker_inside(command: Sequence[str]) -> int:
+def fork_worker_inside(command: Sequence[str], *, leave_root: bool) -> int:
     """Fork as `supervisor.fork_worker` does, with the child in new namespaces; return its number here in the parent.
 
     Ends this process when it cannot be done, after saying why on the standard error.
 
     Args:
         command: bubblewrap with a program that sends back what it is sent, and ends with its standard input.
+        leave_root: run both as an ordinary user.
     """
     try:
-        holder = _start_holder(command)
-        return _fork_into(holder)
+        holder = _start_holder(command, leave_root=leave_root)
+        return _fork_into(holder, leave_root=leave_root)
     except OSError as error:
         sys.stderr.write(f"the namespaces cannot be joined: {error}\n")
         os._exit(1)
 
 
-def _start_holder(command: Sequence[str]) -> int:
+def _start_holder(command: Sequence[str], *, leave_root: bool) -> int:
     """Return the number of a program that runs inside; it ends with this process, and everything inside with it."""
     own_end, holder_end = socket.socketpair()
     outside = os.fork()
@@ -54,6 +56,8 @@ def _start_holder(command: Sequence[str]) -> int:
         os.dup2(holder_end.fileno(), 0)
         os.dup2(holder_end.fileno(), 1)
         try:
+            if leave_root:
+                become_ordinary_user()
             os.execv(command[0], [*command])
         except OSError as error:
             sys.stderr.write(f"{command[0]}: {error}\n")
@@ -68,13 +72,15 @@ def _start_holder(command: Sequence[str]) -> int:
     return iter_descendants(outside)[-1]
 
 
-def _fork_into(holder: int) -> int:
+def _fork_into(holder: int, *, leave_root: bool) -> int:
     """Fork a child into the namespaces of `holder`, and return its number; 0 in the child."""
     gate, its_gate = socket.socketpair()
     between = os.fork()
     if between == 0:
         # Joining a namespace of processes moves the children only: this one joins, and its child is the worker.
         gate.close()
+        if leave_root:
+            become_ordinary_user()
         _setns(holder)
         worker_pid = os.fork()
         if worker_pid:

@@ -2,6 +2,7 @@
 
 What a submission keeps is its user's files and an ordinary program's system calls. It loses:
 
+- uid 0, where an ordinary user can read all that it needs;
 - capabilities, and every way to regain them (setuid programs, user namespaces);
 - reach over processes outside its Landlock domain: ptrace, their memory, and (Linux 6.12) signals;
 - system calls that attention never needs and that reach past the other limits (`_DENIED`).
@@ -13,18 +14,21 @@ standard library only.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import platform
 import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 PR_SET_DUMPABLE, _PR_CAPBSET_DROP, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT = 4, 24, 22, 38, 47
 _PR_CAP_AMBIENT_CLEAR_ALL = 4
 _CAPABILITY_VERSION_3 = 0x2008_0522
 _MAX_CAPABILITIES = 64
 CAP_DAC_OVERRIDE = 1 << 1
+ORDINARY_USER = 65534  # "nobody", and the group of that number
+_MAX_ENTRIES = 2000  # a folder with more of them is not searched
 _EPERM, _ENOSYS = 1, 38
 
 # <linux/landlock.h>: the same numbers on every machine.
@@ -76,6 +80,48 @@ def drop_privileges(*, keep: int = 0) -> list[str]:
     drop_capabilities(keep=keep)
     missing = [] if _enter_landlock_domain(library) else ["other_processes"]
     return missing if _filter_system_calls() else [*missing, "system_calls"]
+
+
+def ordinary_user_suffices(root: str, needed: Sequence[str] | None) -> bool:
+    """Whether this process is root, and a worker of this submission can run as an ordinary user instead.
+
+    Args:
+        root: the submission's folder. That user must be able to read every file in it.
+        needed: other places that must be readable; None where that user cannot run a worker at all.
+    """
+    if needed is None or os.geteuid() != 0:
+        return False
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        with contextlib.suppress(OSError):
+            become_ordinary_user()
+            code = 0 if _is_readable(root, needed) else 1
+        os._exit(code)
+    return os.waitpid(pid, 0)[1] == 0
+
+
+def become_ordinary_user() -> None:
+    """Leave uid 0 and every group of root's for good."""
+    os.setgroups([])
+    os.setresgid(ORDINARY_USER, ORDINARY_USER, ORDINARY_USER)
+    os.setresuid(ORDINARY_USER, ORDINARY_USER, ORDINARY_USER)
+
+
+def _is_readable(root: str, needed: Sequence[str]) -> bool:
+    places = [*needed, *(os.path.join(each, "torch", "__init__.py") for each in needed)]
+    if not all(os.access(each, os.R_OK) for each in places if os.path.lexists(each)):
+        return False
+    if not all(os.access(each, os.R_OK | os.X_OK) for each in (*needed, root) if not os.path.isfile(each)):
+        return False
+    seen = 0
+    for folder, folders, files in os.walk(root):
+        folders[:] = [each for each in folders if not each.startswith(".") and each != "__pycache__"]
+        seen += len(folders) + len(files)
+        inside = [os.path.join(folder, each) for each in (*folders, *files)]
+        if seen > _MAX_ENTRIES or not all(os.access(each, os.R_OK) for each in inside):
+            return False
+    return True
 
 
 def drop_capabilities(*, keep: int = 0) -> None:

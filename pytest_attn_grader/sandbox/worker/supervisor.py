@@ -18,7 +18,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from .privileges import hide_memory, set_process_option
+from .privileges import become_ordinary_user, hide_memory, set_process_option
 from .process_tree import iter_descendants, kill_process_tree, proportional_bytes, resident_bytes
 
 if TYPE_CHECKING:
@@ -35,18 +35,21 @@ _OWN_PROCESSES = 3  # bubblewrap is two, then the worker
 _NOTE_BYTES = 100
 
 
-def supervise(close_in_parent: Sequence[int], max_processes: int | None, max_bytes: int | None) -> None:
+def supervise(
+    close_in_parent: Sequence[int], max_processes: int | None, max_bytes: int | None, *, leave_root: bool
+) -> None:
     """Fork; return in the child, which goes on as the worker. The parent watches over it and never returns.
 
     Args:
         close_in_parent: descriptors that are the worker's alone.
         max_processes: that may run below the worker; None for any number.
         max_bytes: of memory that all of them may take together, above the libraries.
+        leave_root: run the worker as an ordinary user.
     """
     if not become_subreaper():
         redirect_stdin_to_devnull()
         return
-    worker_pid = fork_worker()
+    worker_pid = fork_worker(leave_root=leave_root)
     if worker_pid == 0:
         return
     hide_memory()
@@ -65,12 +68,14 @@ def become_subreaper() -> bool:
     return sys.platform.startswith("linux") and set_process_option(PR_SET_CHILD_SUBREAPER, 1)
 
 
-def fork_worker() -> int:
+def fork_worker(*, leave_root: bool) -> int:
     """Fork; the child (0) dies with this process, and has a new session and nothing to read."""
     supervisor_pid = os.getpid()
     _raise_priority()
     worker_pid = os.fork()
     if worker_pid == 0:
+        if leave_root:
+            become_ordinary_user()  # first: the kernel forgets with whom a process dies when its user changes
         die_with_parent()
         if os.getppid() != supervisor_pid:
             os._exit(1)

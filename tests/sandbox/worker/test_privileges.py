@@ -63,6 +63,8 @@ def attention(query):
         "sysrq": tried(lambda: open("/proc/sysrq-trigger", "r+b")),
         "capabilities": [int(status[name], 16) & ~2 for name in ("CapPrm", "CapEff", "CapInh", "CapAmb")],
         "no new privileges": int(status["NoNewPrivs"]),
+        "user": sorted({*os.getresuid(), *os.getresgid(), *os.getgroups()}),
+        "write into the python": tried(lambda: open(ctypes.__file__, "r+b")),
     }))
     return query
 """
@@ -114,7 +116,7 @@ def attempts(user: str, tier: str, kind: str) -> tuple[dict[str, Any], list[str]
 @pytest.mark.skipif(platform.machine() not in privileges.MACHINES, reason="no system-call filter for this machine")
 @pytest.mark.parametrize("kind", ["started", "forked"])
 @pytest.mark.parametrize("tier", ["process", pytest.param("bwrap", marks=needs_bwrap)])
-@pytest.mark.parametrize("user", ["root", "ordinary"])
+@pytest.mark.parametrize("user", ["root", "readable root", "ordinary"])
 def test_a_submission_reaches_nothing_outside(user: str, tier: str, kind: str) -> None:
     seen, (verdict, *unenforced) = attempts(user, tier, kind)
     assert verdict == "failed"
@@ -124,8 +126,28 @@ def test_a_submission_reaches_nothing_outside(user: str, tier: str, kind: str) -
     assert seen["signal itself"] == seen["own limits"] == seen["internet"] == "done"
     assert seen["capabilities"] == [0] * 4
     assert seen["no new privileges"] == 1
+    if user == "readable root":
+        assert seen["user"] == [privileges.ORDINARY_USER]
+        assert seen["write into the python"] != "done"
     if tier == "bwrap":
         assert "done" not in {seen[name] for name in ("core pattern", "drop caches", "sysrq")}
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="not root")
+@pytest.mark.parametrize(
+    ("name", "mode", "suffices"), [("", 0o755, True), ("", 0o700, False), ("student.py", 0o600, False)]
+)
+def test_uid_0_is_left_where_another_user_can_read_the_submission(name: str, mode: int, suffices: bool) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        file = os.path.join(folder, "student.py")
+        with open(file, "w"):
+            os.chmod(file, 0o644)
+        os.chmod(os.path.join(folder, name), mode)
+        assert privileges.ordinary_user_suffices(folder, ["/usr"]) is suffices
+        assert not privileges.ordinary_user_suffices(folder, None)
+        assert not privileges.ordinary_user_suffices(folder, ["/usr", "/proc/1/ns"])
+    assert os.geteuid() == 0
 
 
 def test_a_filter_allows_what_it_does_not_name() -> None:
