@@ -69,7 +69,7 @@ def test_ready_made_attention_is_reported_and_can_be_forbidden(warm: Warm) -> No
     name = next(iter(allowed.report["student"]["library_calls"]))
     assert "scaled_dot_product_attention" in name
     assert allowed.ids("failed") == set()
-    forbidden = warm.grade(LIBRARY, "-k", "contract", ini=f"attn_forbid =\n  {name}\n")
+    forbidden = warm.grade(LIBRARY, ini=f"attn_forbid =\n  {name}\n")
     forbidden.assert_failed("contract.own-work")
     assert name in forbidden.checks["contract.own-work"]["actual"]
 
