@@ -18,6 +18,7 @@ from pytest_attn_grader.cli.grade import grade
 from pytest_attn_grader.cli.grade.copies import copy_to_own_folder
 from pytest_attn_grader.cli.grade.discovery import find_submissions
 from pytest_attn_grader.cli.grade.grade import ClassSettings, grade_class, make_job
+from pytest_attn_grader.cli.grade.identifiers import assign_file_stems
 from pytest_attn_grader.cli.grade.runners import RUNNERS, Job, Outcome, SubprocessRunner, run_job
 from pytest_attn_grader.cli.grade.submissions import ClassSubmission
 from tests.support.students import REFERENCE
@@ -160,8 +161,9 @@ def test_a_warm_process_that_dies_is_replaced(settings: ClassSettings, tmp_path:
         copy.parent.mkdir(exist_ok=True)
         shutil.copy(submission.path, copy)
         copies.append(ClassSubmission(copy.stem, copy, copy))
+    copies = assign_file_stems(copies)
     outcomes = grade_class(copies, settings, tmp_path / "out", processes=1, on_outcome=kill_after_the_first)
     # The one that was being graded when it died is not lost either: it is ungradable and --resume grades it.
-    assert outcomes[0].verdict == outcomes[-1].verdict == "passed"
+    assert outcomes[0].verdict == outcomes[-1].verdict == "passed", [outcome.reason for outcome in outcomes]
     again = grade_class(copies, settings, tmp_path / "out", processes=1, resume=True)
     assert [outcome.verdict for outcome in again] == ["passed"] * 3
