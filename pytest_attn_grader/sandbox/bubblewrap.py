@@ -46,13 +46,22 @@ def unavailable_reason(*, user: int | None = None) -> str:
     if not sys.platform.startswith("linux"):
         return "bubblewrap is for Linux"
     program = shutil.which(PROGRAM)
-    return "bubblewrap is not installed" if program is None else _trial_failure(program, sys.executable, user)
+    if program is None:
+        return "bubblewrap is not installed"
+    return _trial_failure(program, sys.executable, user, _namespace_options(program, sys.executable))
 
 
 @cache
-def _trial_failure(program: str, python: str, user: int | None) -> str:
+def _namespace_options(program: str, python: str) -> tuple[str, ...]:
+    """The strictest options that this version has and this kernel allows."""
+    strict = ("--unshare-all", "--unshare-user", "--disable-userns")
+    return ("--unshare-all",) if _trial_failure(program, python, None, strict) else strict
+
+
+@cache
+def _trial_failure(program: str, python: str, user: int | None, options: tuple[str, ...]) -> str:
     here = Path(__file__).resolve().parent
-    command = [*_command_for(program, here, [], here), python, "-I", "-S", "-c", "import ctypes, socket"]
+    command = [*_command_for(program, options, here, [], here), python, "-I", "-S", "-c", "import ctypes, socket"]
     try:
         tried = subprocess.run(
             command,
@@ -74,14 +83,23 @@ def _trial_failure(program: str, python: str, user: int | None) -> str:
     return f"bubblewrap does not work here ({said[-1][:200]})"
 
 
+def program_path() -> str:
+    """Where bubblewrap is installed; its bare name where it is not."""
+    return shutil.which(PROGRAM) or PROGRAM
+
+
 def bwrap_command(root: Path, import_paths: Iterable[str], worker_folder: Path) -> list[str]:
     """Return what comes before a command that runs it in new namespaces, with working directory `root`."""
-    return _command_for(shutil.which(PROGRAM) or PROGRAM, root, import_paths, worker_folder)
+    program = program_path()
+    options = _namespace_options(program, sys.executable)
+    return _command_for(program, options, root, import_paths, worker_folder)
 
 
-def _command_for(program: str, root: Path, import_paths: Iterable[str], worker_folder: Path) -> list[str]:
+def _command_for(
+    program: str, options: Sequence[str], root: Path, import_paths: Iterable[str], worker_folder: Path
+) -> list[str]:
     size = str(PRIVATE_BYTES)
-    command = [program, "--unshare-all", "--die-with-parent", "--cap-drop", "ALL", "--hostname", "sandbox"]
+    command = [program, *options, "--die-with-parent", "--cap-drop", "ALL", "--hostname", "sandbox"]
     for place in _SYSTEM:
         if os.path.islink(place):
             command += ["--symlink", os.readlink(place), place]

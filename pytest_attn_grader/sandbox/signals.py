@@ -11,6 +11,7 @@ import sys
 import time
 
 from pytest_attn_grader.sandbox.fork_server import ForkedProcess
+from pytest_attn_grader.sandbox.worker.control_group import end_group_of
 from pytest_attn_grader.sandbox.worker.process_tree import check_number, is_stopped, kill_orphans, kill_process_tree
 
 # The supervisor needs a few milliseconds, and longer only for hundreds of processes.
@@ -52,14 +53,18 @@ def end_worker(
 def _end_supervisor(process: subprocess.Popen[bytes] | ForkedProcess, seconds: float) -> None:
     # A supervisor without a known number is not signalled. If it starts later, it finds its standard input closed and
     # ends by itself.
-    if not wait_unless_stopped(process, seconds) and process.pid is not None:
+    ended = wait_unless_stopped(process, seconds)
+    pid = process.pid
+    if not ended and pid is not None:
         with contextlib.suppress(ValueError):  # it has ended meanwhile
-            kill_process_tree(process.pid, owner=_owner_of(process))
+            kill_process_tree(pid, owner=_owner_of(process))
         process.kill()
         process.wait()
     owner = _owner_of(process)
     if owner is not None:
         kill_orphans(owner)
+    if pid is not None:
+        end_group_of(pid)
 
 
 def wait_unless_stopped(process: subprocess.Popen[bytes] | ForkedProcess, seconds: float = _END_SECONDS) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import cast
@@ -139,6 +140,16 @@ def test_in_namespaces_a_submission_sees_nothing_and_changes_nothing(
     assert "mine" in seen["tmp"]
     assert seen["fill"] == "OSError"
     assert not Path("/tmp/mine").exists()
+
+
+@needs_bwrap
+def test_in_namespaces_there_is_no_further_user_namespace(tmp_path: Path) -> None:
+    """Without the filter of system calls: bubblewrap's own option, in the versions that have it."""
+    if "--disable-userns" not in bubblewrap._namespace_options(bubblewrap.program_path(), sys.executable):
+        pytest.skip("this bubblewrap has no --disable-userns, or it does not work here")
+    command = bubblewrap.bwrap_command(tmp_path, sys.path, Path(bubblewrap.__file__).parent)
+    code = "import ctypes, sys; sys.exit(10 + ctypes.CDLL(None).unshare(0x10000000))"
+    assert subprocess.run([*command, sys.executable, "-c", code], check=False).returncode == 9
 
 
 DAEMON = """

@@ -15,11 +15,12 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from . import namespaces
 from .privileges import hide_memory, ordinary_user_suffices
-from .supervisor import become_subreaper, fork_worker, supervise_worker
+from .supervisor import become_subreaper, confine, create_worker_group, fork_worker, supervise_worker
 
 # Of a worker: its socket, its supervisor's standard input, where it prints, and the grader's process.
 DESCRIPTORS = 4
@@ -76,11 +77,10 @@ def _become_worker(descriptors: Sequence[int], bare_path: Sequence[str]) -> tupl
     if not become_subreaper():
         os._exit(1)
     around = config["namespaces"]
-    leave_root = ordinary_user_suffices(config["root"], config["needed"])
-    if around is None:
-        worker_pid = fork_worker(leave_root=leave_root)
-    else:
-        worker_pid = namespaces.fork_worker_inside(around, leave_root=leave_root)
+    limits = config["limits"]
+    group = create_worker_group(limits["processes"], limits["memory_bytes"])
+    inner = partial(confine, group, leave_root=ordinary_user_suffices(config["root"], config["needed"]))
+    worker_pid = fork_worker(inner) if around is None else namespaces.fork_worker_inside(around, inner)
     if worker_pid == 0:
         _close_other_fds(connection)
         os.chdir(config["root"])
@@ -88,9 +88,13 @@ def _become_worker(descriptors: Sequence[int], bare_path: Sequence[str]) -> tupl
         sys.path[:] = [*bare_path, *(path for path in config["import_paths"] if path not in bare_path)]
         return connection, config
     os.close(connection)
-    limits = config["limits"]
     status, note = supervise_worker(
-        worker_pid, limits["processes"], limits["memory_bytes"], grader=grader, own_processes=_OWN_PROCESSES
+        worker_pid,
+        limits["processes"],
+        limits["memory_bytes"],
+        grader=grader,
+        own_processes=_OWN_PROCESSES,
+        group=group,
     )
     with contextlib.suppress(OSError):
         os.write(0, f"ended {os.waitstatus_to_exitcode(status)} {note}\n".encode())

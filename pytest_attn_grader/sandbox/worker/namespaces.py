@@ -11,9 +11,8 @@ import os
 import select
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from .privileges import become_ordinary_user
 from .process_tree import iter_descendants
 from .supervisor import die_with_parent, redirect_stdin_to_devnull
 
@@ -31,24 +30,24 @@ _NEEDED = frozenset({"mnt", "pid", "net", "ipc"})
 _SECONDS = 10.0
 
 
-def fork_worker_inside(command: Sequence[str], *, leave_root: bool) -> int:
+def fork_worker_inside(command: Sequence[str], confine: Callable[[], None]) -> int:
     """Fork as `supervisor.fork_worker` does, with the child in new namespaces; return its number here in the parent.
 
     Ends this process when it cannot be done, after saying why on the standard error.
 
     Args:
         command: bubblewrap with a program that sends back what it is sent, and ends with its standard input.
-        leave_root: run both as an ordinary user.
+        confine: is called in both, first.
     """
     try:
-        holder = _start_holder(command, leave_root=leave_root)
-        return _fork_into(holder, leave_root=leave_root)
+        holder = _start_holder(command, confine)
+        return _fork_into(holder, confine)
     except OSError as error:
         sys.stderr.write(f"the namespaces cannot be joined: {error}\n")
         os._exit(1)
 
 
-def _start_holder(command: Sequence[str], *, leave_root: bool) -> int:
+def _start_holder(command: Sequence[str], confine: Callable[[], None]) -> int:
     """Return the number of a program that runs inside; it ends with this process, and everything inside with it."""
     own_end, holder_end = socket.socketpair()
     outside = os.fork()
@@ -56,8 +55,7 @@ def _start_holder(command: Sequence[str], *, leave_root: bool) -> int:
         os.dup2(holder_end.fileno(), 0)
         os.dup2(holder_end.fileno(), 1)
         try:
-            if leave_root:
-                become_ordinary_user()
+            confine()
             os.execv(command[0], [*command])
         except OSError as error:
             sys.stderr.write(f"{command[0]}: {error}\n")
@@ -72,15 +70,14 @@ def _start_holder(command: Sequence[str], *, leave_root: bool) -> int:
     return iter_descendants(outside)[-1]
 
 
-def _fork_into(holder: int, *, leave_root: bool) -> int:
+def _fork_into(holder: int, confine: Callable[[], None]) -> int:
     """Fork a child into the namespaces of `holder`, and return its number; 0 in the child."""
     gate, its_gate = socket.socketpair()
     between = os.fork()
     if between == 0:
         # Joining a namespace of processes moves the children only: this one joins, and its child is the worker.
         gate.close()
-        if leave_root:
-            become_ordinary_user()
+        confine()
         _setns(holder)
         worker_pid = os.fork()
         if worker_pid:

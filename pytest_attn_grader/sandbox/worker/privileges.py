@@ -27,7 +27,7 @@ _PR_CAP_AMBIENT_CLEAR_ALL = 4
 _CAPABILITY_VERSION_3 = 0x2008_0522
 _MAX_CAPABILITIES = 64
 CAP_DAC_OVERRIDE = 1 << 1
-ORDINARY_USER = 65534  # "nobody", and the group of that number
+ORDINARY_USER = 65534  # the overflow user, and the group of that number
 _MAX_ENTRIES = 2000  # a folder with more of them is not searched
 _EPERM, _ENOSYS = 1, 38
 

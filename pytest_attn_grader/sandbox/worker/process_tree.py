@@ -9,8 +9,9 @@ import contextlib
 import os
 import platform
 import signal
+import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 from .privileges import MACHINES
@@ -89,8 +90,8 @@ def _session_and_filters(pid: int) -> tuple[int, int] | None:
 
 def is_stopped(pid: int) -> bool:
     """Whether a process has been stopped by a signal."""
-    with contextlib.suppress(OSError, IndexError), open(f"/proc/{pid}/stat", "rb") as stat:
-        return stat.read().rpartition(b")")[2].split()[0] in b"Tt"
+    with contextlib.suppress(OSError, IndexError), open(f"/proc/{pid}/stat", "rb") as file:
+        return file.read().rpartition(b")")[2].split()[0] in b"Tt"
     return False
 
 
@@ -139,9 +140,9 @@ def is_below(root: int, pid: int) -> bool:
 
 def parent_of(pid: int) -> int | None:
     """Return the number of a process's parent; None when the process is gone or there is no /proc."""
-    with contextlib.suppress(OSError, ValueError, IndexError), open(f"/proc/{pid}/stat", "rb") as stat:
+    with contextlib.suppress(OSError, ValueError, IndexError), open(f"/proc/{pid}/stat", "rb") as file:
         # The name in parentheses may hold anything, also spaces and parentheses.
-        return int(stat.read().rpartition(b")")[2].split()[1])
+        return int(file.read().rpartition(b")")[2].split()[1])
     return None
 
 
@@ -182,9 +183,9 @@ def descendants(pid: int) -> list[int]:
         if not name.isdigit():
             continue
         # A process may end while it is looked at.
-        with contextlib.suppress(OSError), open(f"/proc/{name}/stat", "rb") as stat:
+        with contextlib.suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:
             # The name in parentheses may hold anything, also spaces and parentheses.
-            state, parent = stat.read().rpartition(b")")[2].split()[:2]
+            state, parent = file.read().rpartition(b")")[2].split()[:2]
             if state != b"Z" or int(parent) == os.getpid():
                 children.setdefault(int(parent), []).append(int(name))
     found: list[int] = []
@@ -235,6 +236,19 @@ def resident_bytes(pid: int) -> int:
     with contextlib.suppress(OSError, ValueError, IndexError), open(f"/proc/{pid}/statm", "rb") as sizes:
         return int(sizes.read().split()[1]) * _PAGE_BYTES
     return 0
+
+
+def deleted_bytes(pids: Iterable[int]) -> int:
+    """Size of the files without a name that these processes hold open: a memfd is memory that no process maps."""
+    sizes = {}
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            for entry in os.scandir(f"/proc/{pid}/fd"):
+                with contextlib.suppress(OSError):
+                    found = entry.stat()
+                    if found.st_nlink == 0 and stat.S_ISREG(found.st_mode):
+                        sizes[found.st_dev, found.st_ino] = found.st_blocks * 512
+    return sum(sizes.values())
 
 
 def proportional_bytes(pid: int) -> int:

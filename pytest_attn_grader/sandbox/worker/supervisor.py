@@ -12,14 +12,19 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
 import select
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .privileges import become_ordinary_user, hide_memory, set_process_option
-from .process_tree import iter_descendants, kill_process_tree, proportional_bytes, resident_bytes
+from . import control_group
+from .limits import THREADS
+from .privileges import MACHINES, become_ordinary_user, hide_memory, set_process_option
+from .process_tree import deleted_bytes, iter_descendants, kill_process_tree, proportional_bytes, resident_bytes
 
 if TYPE_CHECKING:
     import socket
@@ -49,13 +54,14 @@ def supervise(
     if not become_subreaper():
         redirect_stdin_to_devnull()
         return
-    worker_pid = fork_worker(leave_root=leave_root)
+    group = create_worker_group(max_processes, max_bytes)
+    worker_pid = fork_worker(partial(confine, group, leave_root=leave_root))
     if worker_pid == 0:
         return
     hide_memory()
     for descriptor in close_in_parent:
         os.close(descriptor)
-    status, note = supervise_worker(worker_pid, max_processes, max_bytes)
+    status, note = supervise_worker(worker_pid, max_processes, max_bytes, group=group)
     if note:
         # There is no reader when the grader is gone.
         with contextlib.suppress(OSError):
@@ -68,14 +74,28 @@ def become_subreaper() -> bool:
     return sys.platform.startswith("linux") and set_process_option(PR_SET_CHILD_SUBREAPER, 1)
 
 
-def fork_worker(*, leave_root: bool) -> int:
-    """Fork; the child (0) dies with this process, and has a new session and nothing to read."""
+def create_worker_group(max_processes: int | None, max_bytes: int | None) -> Path | None:
+    """Make a control group for a worker with these limits; None where none can be made."""
+    return control_group.create_group(
+        None if max_bytes is None else max_bytes + _LIBRARIES_BYTES,
+        None if max_processes is None else max_processes * THREADS + _OWN_PROCESSES,
+    )
+
+
+def confine(group: Path | None, *, leave_root: bool) -> None:
+    """Put this process, which becomes the worker, into its control group, and have it leave uid 0."""
+    control_group.enter_group(group)
+    if leave_root:
+        become_ordinary_user()
+
+
+def fork_worker(confine: Callable[[], None]) -> int:
+    """Fork; the child (0) is confined, dies with this process, and has a new session and nothing to read."""
     supervisor_pid = os.getpid()
     _raise_priority()
     worker_pid = os.fork()
     if worker_pid == 0:
-        if leave_root:
-            become_ordinary_user()  # first: the kernel forgets with whom a process dies when its user changes
+        confine()  # first: the kernel forgets with whom a process dies when its user changes
         die_with_parent()
         if os.getppid() != supervisor_pid:
             os._exit(1)
@@ -96,21 +116,27 @@ def supervise_worker(
     *,
     grader: int | None = None,
     own_processes: int = _OWN_PROCESSES,
+    group: Path | None = None,
 ) -> tuple[int, str]:
     """Wait for the end of the worker or of the grader, and end everything below this process.
 
     Args:
         grader: a descriptor of the grader's process (`os.pidfd_open`); None when it is our parent.
         own_processes: below this one, without any of the student's.
+        group: the worker's control group, which is removed.
 
     Returns:
         The worker's wait status (0 when it was ended from here), and what there was too much of, or "".
     """
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)
-    found = _watch(worker_pid, max_processes, max_bytes, grader, own_processes)
+    status, note = _watch(worker_pid, max_processes, max_bytes, grader, own_processes)
+    if not note and control_group.ran_out_of_memory(group):
+        note = "out-of-memory"
+    control_group.kill_group(group)
     kill_process_tree(os.getpid())
-    return found
+    control_group.remove_group(group)
+    return status, note
 
 
 def _raise_priority() -> None:
@@ -178,6 +204,8 @@ def _exceeded_limit(pids: list[int], max_processes: int | None, max_bytes: int |
         return "too-many-processes"
     if max_bytes is not None:
         most = max_bytes + _LIBRARIES_BYTES
+        if platform.machine() not in MACHINES and deleted_bytes(pids) > max_bytes:
+            return "out-of-memory"  # elsewhere the filter of system calls refuses a memfd
         # Pages that processes share count in each of them here, which is cheap to ask, and only once there.
         if sum(map(resident_bytes, pids)) > most and sum(map(proportional_bytes, pids)) > most:
             return "out-of-memory"

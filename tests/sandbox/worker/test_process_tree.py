@@ -113,6 +113,21 @@ def test_a_tree_is_killed() -> None:
         assert process.poll() is None
 
 
+@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="needs memfd_create")
+def test_memory_without_a_name_is_counted_once(tmp_path: Path) -> None:
+    before = process_tree.deleted_bytes([os.getpid()])
+    descriptor = os.memfd_create("hoard")
+    copy = os.dup(descriptor)
+    try:
+        os.write(descriptor, bytes(1 << 20))
+        (tmp_path / "named").write_bytes(bytes(1 << 20))
+        with (tmp_path / "named").open("rb"):
+            assert process_tree.deleted_bytes([os.getpid(), os.getpid()]) - before == 1 << 20
+    finally:
+        os.close(descriptor)
+        os.close(copy)
+
+
 @pytest.mark.parametrize("said", [b"", b"pid 0\n", b"pid 1\n", b"pid -1\n", b"pid x\n", b"pid %d\n" % STRANGER])
 def test_a_supervisor_that_does_not_say_who_it_is_is_never_signalled(
     said: bytes, sent: Sent, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
