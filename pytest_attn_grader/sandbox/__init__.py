@@ -35,15 +35,16 @@ bwrap's process 1 ends                  the kernel kills everything in that name
 ======================================  ================================================================================
 
 "Kills" is SIGKILL through a process descriptor, after a check that the process descends from the one that kills. It is
-repeated until /proc shows nothing below. Where a worker has a control group (`worker.control_group`), the supervisor, or
-the grader in its place, writes that group's `cgroup.kill` as well. The functions that signal are in `signals` (grader)
-and `worker.process_tree`.
+repeated until /proc shows nothing below. Where a worker has a control group (`worker.control_group`), the supervisor,
+or the grader in its place, writes that group's `cgroup.kill` as well. The functions that signal are in `signals`
+(grader) and `worker.process_tree`.
 
 What keeps a submission from doing the same to the grader
 =========================================================
 
-`worker.privileges` leaves uid 0 where it can, drops capabilities, enters a Landlock domain and installs a filter of system calls in every worker;
-`grader_process` closes the grader's memory. Their own system calls have these reasons: Python has no prctl, capset,
-setns (before 3.12), seccomp or landlock; bubblewrap's options would not reach the tier `process` or a forked worker;
-and libseccomp is not on every machine. Namespaces, mounts and their setup are bubblewrap's.
+`worker.privileges` leaves uid 0 where it can, drops capabilities, enters a Landlock domain and installs a filter of
+system calls in every worker; `grader_process` closes the grader's memory. Their own system calls have these reasons:
+Python has no prctl, capset, setns (before 3.12), seccomp or landlock; bubblewrap's options would not reach the tier
+`process` or a forked worker; and libseccomp is not on every machine. Namespaces, mounts and their setup are
+bubblewrap's.
 """
