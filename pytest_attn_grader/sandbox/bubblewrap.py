@@ -84,7 +84,7 @@ def _trial_failure(program: str, python: str, user: int | None, options: tuple[s
 
 
 def program_path() -> str:
-    """Where bubblewrap is installed; its bare name where it is not."""
+    """Return the path of bubblewrap; its bare name where it is not installed."""
     return shutil.which(PROGRAM) or PROGRAM
 
 
