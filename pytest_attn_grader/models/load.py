@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -70,6 +73,17 @@ def load_model(
         device=target,
         load_seconds=perf_counter() - started,
     )
+
+
+@contextmanager
+def ignore_missing_widgets() -> Iterator[None]:
+    """Keep a warning of tqdm's out of notebooks: it is given without ipywidgets, and no bar is shown here.
+
+    transformers imports tqdm. Filters of warnings belong to the whole process, so this is for the main thread.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="IProgress not found")
+        yield
 
 
 def _find(wanted: ModelRequest, hub: Hub, progress: bool) -> LoadedFiles:

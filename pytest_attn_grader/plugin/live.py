@@ -173,12 +173,13 @@ def _source_of(attention: object) -> str:
 def _keep_model(request: str, device: str) -> None:
     """Load the model once for all calls; where that fails, the run says so in its report."""
     from pytest_attn_grader.errors import UngradableError
-    from pytest_attn_grader.models.load import load_model
+    from pytest_attn_grader.models.load import ignore_missing_widgets, load_model
     from pytest_attn_grader.models.preloaded import cache_model, find_preloaded
 
     if find_preloaded(request, device) is None:
         try:
-            cache_model(load_model(request, device=device), request=request, device=device)
+            with ignore_missing_widgets():
+                cache_model(load_model(request, device=device), request=request, device=device)
         except (UngradableError, UsageError):
             return
 

@@ -39,11 +39,15 @@ def render_emphasis(text: str) -> Markup:
 
 
 def diagnosis_evidence(diagnosis: Diagnosis) -> str:
-    """Return the evidence for the diagnosis, without the mistake's title when that is the headline already."""
-    headline = f"Your attention equals one that {diagnosis.titles[0]}" if len(diagnosis.titles) == 1 else None
-    if headline is None or not diagnosis.message.startswith(headline):
-        return diagnosis.message
-    return "An attention with this mistake gives your numbers" + diagnosis.message.removeprefix(headline)
+    """Return the evidence for the diagnosis, without the titles of the mistakes, which are headlines already."""
+    titles = diagnosis.titles
+    if len(titles) == 1:
+        headline = f"Your attention equals one that {titles[0]}"
+        if diagnosis.message.startswith(headline):
+            return "An attention with this mistake gives your numbers" + diagnosis.message.removeprefix(headline)
+    listed = "; ".join(f"({number}) it {title}" for number, title in enumerate(titles, start=1))
+    headlines = f"Your attention has {len(titles)} mistakes, the most fundamental first: {listed}."
+    return diagnosis.message.removeprefix(headlines).strip()
 
 
 def report_title(report: GradeReport) -> str:

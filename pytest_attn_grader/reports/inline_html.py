@@ -12,6 +12,8 @@ from pytest_attn_grader.results.report import GradeReport
 
 # A wider table does not fit beside two others; the whole page has more.
 MAX_TOKENS = 12
+# A smaller weight is not written into its cell.
+MIN_SHOWN = 0.005
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ def _maps(comparison: Comparison | None, tokens: tuple[str, ...]) -> dict[str, o
         "reference": _cells(reference),
         "student": _cells(student),
         "difference": _cells(difference),
+        "differs": any(math.isnan(weight) or abs(weight) >= MIN_SHOWN for row in difference for weight in row),
     }
 
 
@@ -69,5 +72,5 @@ def _cells(rows: list[list[float]]) -> list[list[Cell]]:
 def _cell(weight: float) -> Cell:
     if not math.isfinite(weight):
         return Cell("–", "0", "more")  # noqa: RUF001  # a dash, as the page writes a number that does not exist
-    text = f"{weight:.2f}".replace("-0.00", "0.00")
+    text = f"{weight:.2f}".replace("-0.00", "0.00") if abs(weight) < 10 else f"{weight:#.3g}"
     return Cell("" if text == "0.00" else text, f"{min(1.0, abs(weight)):.3f}", "less" if weight < 0 else "more")
