@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pytest_attn_grader.plugin.hooks import Observe
 
 OTHER_PROBES = ["single", "one-token", "square", "long", "narrow", "large-scores", "bfloat16"]
+GROUPED_PROBES = ["groups", "multi-query"]
 LENGTHS = ["between-1", "between-2", "limit", "blocks"]
 
 
@@ -39,6 +40,17 @@ def _basic(session: GradingSession, observe: Observe) -> Observation:
     id="equivalence", title="equals the reference: {probe}", category="equivalence", needs=("equivalence.basic",)
 )
 def test_other_probes(attn_session: GradingSession, attn_observe: Observe, attn_evidence: Evidence, probe: str) -> None:
+    _judge(attn_observe(probe), attn_evidence)
+
+
+@pytest.mark.parametrize("probe", GROUPED_PROBES)
+@pytest.mark.attn_check(
+    id="equivalence.grouped",
+    title="equals the reference where query heads share keys and values: {probe}",
+    category="equivalence",
+    needs=("equivalence.basic",),
+)
+def test_grouped(attn_observe: Observe, attn_evidence: Evidence, probe: str) -> None:
     _judge(attn_observe(probe), attn_evidence)
 
 

@@ -57,6 +57,7 @@ def fit(student: Student, contract: Contract, *, seed: int, rotary_base: float |
             it rotates by positions and the model does not.
     """
     answered: StudentAttention | None = None
+    answered_otherwise: StudentAttention | None = None
     first_failure: SubmissionError | None = None
     contract = _without_lengths(contract)
     for variant in contract_variants(contract):
@@ -77,14 +78,17 @@ def fit(student: Student, contract: Contract, *, seed: int, rotary_base: float |
             answered = attention
         elif is_right(attention, seed) and (variant.mask_convention != "additive" or adds_its_mask(attention, seed)):
             return with_variant_note(attention)
+        else:
+            answered_otherwise = answered_otherwise or attention
+    if answered is not None or answered_otherwise is not None:
+        _require_no_norms(answered or answered_otherwise, seed)
     if answered is not None:
-        _require_no_norms(answered, seed)
         return answered
     assert first_failure is not None  # there is at least one variant
     raise first_failure
 
 
-def _require_no_norms(attention: StudentAttention, seed: int) -> None:
+def _require_no_norms(attention: StudentAttention | None, seed: int) -> None:
     """Say so when normalisation layers are what makes a module differ: a model's attention has no place for them."""
     if not isinstance(attention, ModuleAttention) or attention.contract.kind != "module":
         return
@@ -145,7 +149,7 @@ def fit_hidden_states(
     With one token there is nothing to attend to: the output is the value through the output projection, whatever the
     attention does. So this settles how projections are laid out, and nothing about attention.
     """
-    oracle = ProjectedStudent(student, contract)
+    oracle = ProjectedStudent(student, contract, rotary_base=rotary_base)
     shape = oracle.shape_for(*TRIAL_SIZES)
     first_failure: SubmissionError | None = None
     answered: ModuleAttention | None = None

@@ -18,18 +18,28 @@ from pytest_attn_grader.submission.size_names import (
 )
 
 _CONFIG_ENDINGS = ("config", "cfg", "args", "params", "options", "settings")
+_GROUP_ROLES = frozenset({"key_value_heads", "group_size"})
+# The base of the paper and of most code.
+_ROTARY_BASE = 10_000.0
 SIZE_ROLES = frozenset({"width", "out", "heads", "head_dim", "temperature", "config"})
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """The sizes at which a module is constructed. Widths are in features, `context_tokens` in tokens."""
+    """The sizes at which a module is constructed. Widths are in features, `context_tokens` in tokens.
+
+    Attributes:
+        num_key_value_heads: heads of keys and values; None for one for every query head.
+        rotary_base: base of the model's rotary positions; None when it has none.
+    """
 
     width: int
     num_heads: int
     head_dim: int
     context_tokens: int = 1024
     dropout_p: float = 0.0
+    num_key_value_heads: int | None = None
+    rotary_base: float | None = None
 
 
 @dataclass(frozen=True)
@@ -75,22 +85,36 @@ def splits_heads(candidate: Candidate) -> bool:
     return bool(roles_of(candidate) & {"heads", "config"})
 
 
+def takes_groups(candidate: Candidate) -> bool:
+    """Whether the constructor lets its caller choose the number of key/value heads, a config object apart."""
+    return any(role_of_size(each.name) in _GROUP_ROLES for each in candidate.parameters)
+
+
 def takes_dropout(candidate: Candidate) -> bool:
     """Whether the constructor takes a probability of dropout."""
     return any(role == "dropout" for _, role in _assign(candidate))
 
 
-def _assign(candidate: Candidate) -> list[tuple[Parameter, str | None]]:
-    """Every parameter that the grader fills, with the size that it gets; None where nothing is known of it."""
+def _assign(candidate: Candidate, *, is_rotary: bool = False) -> list[tuple[Parameter, str | None]]:
+    """Every parameter that the grader fills, with the size that it gets; None where nothing is known of it.
+
+    Args:
+        is_rotary: the model has rotary positions: a base that is None by default, and the longest text that goes with
+            it, are filled as well, so that the module rotates.
+    """
     named = {each.name: role_of_size(each.name) for each in candidate.parameters}
     has_width = "width" in named.values()
+    is_rotary = is_rotary and "rotary_base" in named.values()
     required = [each for each in candidate.parameters if not each.has_default and not each.kind.startswith("var-")]
     found: list[tuple[Parameter, str | None]] = []
     for parameter in candidate.parameters:
         role = named[parameter.name]
         if role == "either":
             role = "width" if has_width else "head_dim"
-        if parameter.kind.startswith("var-") or (parameter.has_default and _keeps_default(parameter, role)):
+        if parameter.kind.startswith("var-"):
+            continue
+        is_filled = is_rotary and role in {"rotary_base", "context"}
+        if parameter.has_default and not is_filled and _keeps_default(parameter, role):
             continue
         if role is None:
             role = _guess_role(parameter, is_only_one=len(required) == 1)
@@ -103,7 +127,8 @@ def _keeps_default(parameter: Parameter, role: str | None) -> bool:
 
     None means "work it out" or "without it", and a temperature is 1 where nothing is to be changed.
     """
-    if role in {None, "temperature", "layer", "device", "dtype"} or parameter.default == "None":
+    kept = {None, "temperature", "layer", "device", "dtype", "rotary_base", "group_size"}
+    if role in kept or parameter.default == "None":
         return True
     return role == "causal" and parameter.default not in {"True", "False"}
 
@@ -137,7 +162,7 @@ def arguments_for(candidate: Candidate, sizes: Sizes) -> Arguments:
     }
     filled: dict[str, LiteralArgument | ConfigObject] = {}
     unknown = []
-    for parameter, role in _assign(candidate):
+    for parameter, role in _assign(candidate, is_rotary=sizes.rotary_base is not None):
         if role is None:
             unknown.append(parameter.name)
         elif role == "config":
@@ -149,7 +174,7 @@ def arguments_for(candidate: Candidate, sizes: Sizes) -> Arguments:
             "no-target",
             f"{candidate.signature} cannot be constructed: the grader has no value for {' and '.join(unknown)}. It "
             "knows the width (d_model, embed_dim, n_embd, hidden_size, d_in, …), the heads (num_heads, n_head, h, …), "
-            "head_dim, context_length, dropout, bias, and a config object with these.",
+            "head_dim, num_kv_heads, context_length, theta, dropout, bias, and a config object with these.",
             remedy=f"Give {' and '.join(unknown)} a default, or one of these names.",
             where=None if candidate.file is None else f"{candidate.file}:{candidate.line}",
         )
@@ -167,7 +192,9 @@ def _plain_values(sizes: Sizes) -> dict[str, float | bool]:
         "width": sizes.width,
         "out": sizes.num_heads * sizes.head_dim,
         "heads": sizes.num_heads,
-        "key_value_heads": sizes.num_heads,
+        "key_value_heads": sizes.num_key_value_heads or sizes.num_heads,
+        "group_size": sizes.num_heads // (sizes.num_key_value_heads or sizes.num_heads),
+        "rotary_base": sizes.rotary_base or _ROTARY_BASE,
         "head_dim": sizes.head_dim,
         "context": sizes.context_tokens,
         "bias": True,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -64,8 +64,12 @@ class HeadAdapter:
         stats: CallStats,
         **how: Any,
     ) -> tuple[Tensor, Tensor | None]:
-        """Ask about any query, key and value, ``(batch, num_heads, length, head_dim)`` each."""
-        shape = self.oracle.shape_for(query.shape[1], query.shape[-1], dropout_p=how.get("dropout_p", 0.0))
+        """Ask about any query, key and value, ``(batch, num_heads, length, head_dim)`` each.
+
+        Keys and values may have fewer heads, where the oracle can be constructed so; otherwise they are repeated.
+        """
+        shape, shared = self._shape_for(query, key, how.get("dropout_p", 0.0))
+        key, value = (tensor.repeat_interleave(shared, dim=1) for tensor in (key, value))
         batch_size, _, key_len, head_dim = key.shape
         if shape.width is not None and batch_size * key_len > shape.width and batch_size > 1:
             parts = [
@@ -93,6 +97,19 @@ class HeadAdapter:
             outputs.append(output[..., :width])
         return torch.cat(outputs, dim=-1), attn_weights
 
+    def _shape_for(self, query: Tensor, key: Tensor, dropout_p: float) -> tuple[InstanceSizes, int]:
+        """The instance that is asked, and how often it needs keys and values repeated."""
+        num_heads, head_dim, key_value_heads = query.shape[1], query.shape[-1], key.shape[1]
+        if num_heads != key_value_heads:
+            grouped = self.oracle.shape_for(
+                num_heads, head_dim, num_key_value_heads=key_value_heads, dropout_p=dropout_p, dtype=query.dtype
+            )
+            sizes = (grouped.num_heads, grouped.key_value_heads)
+            if sizes == (num_heads, key_value_heads) and head_dim <= grouped.head_dim:
+                return grouped, 1
+        whole = self.oracle.shape_for(num_heads, head_dim, dropout_p=dropout_p, dtype=query.dtype)
+        return whole, num_heads // key_value_heads
+
     def _unrotated(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
         if self.rotation is None:
             return query, key
@@ -114,11 +131,14 @@ class HeadAdapter:
     ) -> tuple[Tensor, Tensor | None]:
         """More tokens than the oracle is wide: as much of each group of heads as there is room for."""
         outputs, weights = [], []
+        query, key = self._unrotated(query, key)
+        shared = query.shape[1] // key.shape[1]
+        key, value = (tensor.repeat_interleave(shared, dim=1) for tensor in (key, value))
         for start in range(0, query.shape[1], shape.num_heads):
             group = slice(start, start + shape.num_heads)
-            states, projections = concatenated_projections(
-                *self._unrotated(query[:, group], key[:, group]), value[:, group]
-            )
+            states, projections = concatenated_projections(query[:, group], key[:, group], value[:, group])
+            if shared > 1:  # then the oracle takes all heads at once
+                projections = replace(projections, w_k=projections.w_k[:, ::shared], w_v=projections.w_v[:, ::shared])
             output, attn_weights = self.attend_hidden(
                 shape, states, states, projections, keep_mask, stats, **_with_own_seed(how, start)
             )
@@ -141,7 +161,10 @@ class HeadAdapter:
         num_heads, head_dim = projections.num_heads, projections.head_dim
         outputs, weights = [], []
         for start in range(0, num_heads, shape.num_heads):
-            group = fit_head_dim(group_heads(projections, start, shape.num_heads), shape.head_dim)
+            group = projections
+            if projections.num_key_value_heads == num_heads:  # else the oracle takes all heads at once
+                group = group_heads(projections, start, shape.num_heads)
+            group = fit_head_dim(replace(group, w_o=None, b_o=None), shape.head_dim)
             states = (query_states, key_states)
             if not _fits(shape, group, key_states):
                 width = shape.width or key_states.shape[-1] + 1

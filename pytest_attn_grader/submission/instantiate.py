@@ -33,8 +33,11 @@ def shape_of_function(contract: Contract, sizes: Sizes, *, heads_apart: bool) ->
     return replace(_shape_with(found, contract.candidate.name), width=None)
 
 
-def shape_of_module(student: Student, contract: Contract, sizes: Sizes) -> InstanceSizes:
+def shape_of_module(student: Student, contract: Contract, sizes: Sizes, *, use: str = "") -> InstanceSizes:
     """A module of these sizes; one that has its own comes as it is.
+
+    Args:
+        use: see `Student.construct`.
 
     Raises:
         SubmissionError: it cannot be constructed, or its projections are not found.
@@ -47,7 +50,7 @@ def shape_of_module(student: Student, contract: Contract, sizes: Sizes) -> Insta
     if candidate.kind == "module-instance":
         target: str | int = candidate.name
     else:
-        made = student.construct(candidate.name, arguments_for(candidate, sizes))
+        made = student.construct(candidate.name, arguments_for(candidate, sizes), use=use)
         target = made.handle
         read = {role_of_size(name) for name in made.config_read}
         if made.config_read and "heads" not in read:
@@ -59,11 +62,13 @@ def shape_of_module(student: Student, contract: Contract, sizes: Sizes) -> Insta
         module,
         candidate.name,
         num_heads=num_heads,
+        num_key_value_heads=sizes.num_key_value_heads,
         find_unused=lambda: find_unused_parameters(student, contract, target, sizes.width),
     )
     if found.width != sizes.width and roles_of(candidate) & _SIZES_IN_FEATURES == {"head_dim"} and num_heads:
         # (num_heads, head_size), and the width is a constant of the file: then the heads share it.
-        return shape_of_module(student, contract, Sizes(found.width, 2, found.width // 2, dropout_p=sizes.dropout_p))
+        narrow = replace(sizes, width=found.width, num_heads=2, head_dim=found.width // 2, num_key_value_heads=None)
+        return shape_of_module(student, contract, narrow, use=use)
     if "width" in roles_of(candidate):
         _require_own_matrix(found, candidate.name, sizes)
     if found.out_features < found.num_heads * found.head_dim:
@@ -172,4 +177,5 @@ def _shape_with(found: ProjectionMap, target: str | int) -> InstanceSizes:
         out_features=found.out_features,
         target=target,
         found=found,
+        num_key_value_heads=found.num_key_value_heads,
     )

@@ -21,7 +21,7 @@ from pytest_attn_grader.submission.head_adapter import CallStats, HeadAdapter
 from pytest_attn_grader.submission.layer_block import make_block, restriction
 from pytest_attn_grader.submission.projected import ProjectedReference
 from pytest_attn_grader.submission.projected_student import ProjectedStudent
-from pytest_attn_grader.submission.student_attention import StudentAttention, vector_jacobian_products
+from pytest_attn_grader.submission.student_attention import NO_GROUPS, StudentAttention, vector_jacobian_products
 
 if TYPE_CHECKING:
     from pytest_attn_grader.submission.student import Student
@@ -45,6 +45,11 @@ class ModuleAttention(StudentAttention):
     @property
     def heads(self) -> HeadAdapter:
         return HeadAdapter(self.oracle, self.oracle.conventions.layout, self.oracle.conventions.rotation)
+
+    @property
+    def takes_groups(self) -> bool:
+        """Whether keys and values may have fewer heads than queries."""
+        return self.oracle.takes_groups
 
     @property
     def keeps_cache(self) -> bool:
@@ -79,6 +84,8 @@ class ModuleAttention(StudentAttention):
     def unsupported_reason(self, probe: Probe) -> str | None:
         """Why this probe cannot be put to this submission; None when it can."""
         query_len, key_len = probe.query.shape[-2], probe.key.shape[-2]
+        if probe.group_size > 1 and not self.takes_groups:
+            return NO_GROUPS
         if query_len != key_len and not self.oracle.takes_key_states:
             return "it takes the hidden states of one text, so there is always one query a key"
         shape = self.oracle.shape_for(probe.query.shape[1], probe.query.shape[-1])
@@ -95,14 +102,16 @@ class ModuleAttention(StudentAttention):
         leaves = {name: tensor.detach().clone().requires_grad_(wanted) for name, tensor in probe.inputs.items()}
         how: dict[str, Any] = {"training": probe.training, "dropout_p": probe.dropout_p, "seed": probe.seed}
         stats = CallStats()
+        key, value = (leaves[name][:, :: probe.group_size] for name in ("key", "value"))
         with torch.set_grad_enabled(wanted):
             attn_output, attn_weights = self.heads.attend(
-                leaves["query"], leaves["key"], leaves["value"], probe.keep_mask, stats, watch_inputs=True, **how
+                leaves["query"], key, value, probe.keep_mask, stats, watch_inputs=True, **how
             )
+        # Before any further call: a module with a cache writes into what this backward pass needs.
+        gradients, gradient_failure = vector_jacobian_products(attn_output, probe.upstream, leaves)
         if attn_weights is None:
             with torch.no_grad():
-                attn_weights = self.heads.recover_weights(probe.query, probe.key, probe.keep_mask, stats, **how)
-        gradients, gradient_failure = vector_jacobian_products(attn_output, probe.upstream, leaves)
+                attn_weights = self.heads.recover_weights(probe.query, key.detach(), probe.keep_mask, stats, **how)
         return ProbeResult(
             probe=probe.name,
             attn_output=attn_output.detach(),

@@ -92,6 +92,14 @@ ROTARY = frozenset(
 )  # fmt: skip
 POSITIONS = frozenset({"position_ids", "positions", "token_positions", "input_pos", "start_pos", "pos", "pos_ids"})
 
+# Keys and values of earlier tokens, which a model keeps while it generates.
+CACHES = frozenset(
+    {
+        "kv_cache", "cache", "layer_past", "past_key_value", "past_key_values", "past_kv", "past_kvs", "past",
+        "kv_caches", "layer_cache", "cached_kv", "past_kv_cache", "prev_kv", "past_keys_values",
+    }
+)  # fmt: skip
+
 # A parameter that is called one of these is a number or a switch: it is not taken for a mask, wherever it stands.
 NEVER_A_MASK = frozenset(
     {

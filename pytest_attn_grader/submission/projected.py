@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from pytest_attn_grader.attention.reference import reference_attention
@@ -24,6 +25,7 @@ class InstanceSizes:
     Attributes:
         width: features of its hidden states; None takes any.
         target: name or handle of what is called.
+        num_key_value_heads: heads of keys and values; None for one for every query head.
         loading: replaces `found` for a module that defines a loader.
     """
 
@@ -37,6 +39,12 @@ class InstanceSizes:
     target: str | int
     found: ProjectionMap
     loading: LoaderMap | None = None
+    num_key_value_heads: int | None = None
+
+    @property
+    def key_value_heads(self) -> int:
+        """How many heads share keys and values among the query heads."""
+        return self.num_key_value_heads or self.num_heads
 
 
 @dataclass(frozen=True)
@@ -80,9 +88,16 @@ class ProjectedAttention(Protocol):
     """Anything that takes hidden states and projections."""
 
     def shape_for(
-        self, num_heads: int, head_dim: int, *, width: int | None = None, dropout_p: float = 0.0
+        self,
+        num_heads: int,
+        head_dim: int,
+        *,
+        num_key_value_heads: int | None = None,
+        width: int | None = None,
+        dropout_p: float = 0.0,
+        dtype: torch.dtype = torch.float32,
     ) -> InstanceSizes:
-        """The instance that is asked about so many heads; `width` where the model's own is wanted."""
+        """The instance that is asked about so many heads, in this dtype; `width` where the model's own is wanted."""
         ...
 
     def forward(self, shape: InstanceSizes, inputs: ProjectedInputs) -> ProjectedOutputs:
@@ -97,9 +112,23 @@ class ProjectedReference:
     like: ProjectedAttention
 
     def shape_for(
-        self, num_heads: int, head_dim: int, *, width: int | None = None, dropout_p: float = 0.0
+        self,
+        num_heads: int,
+        head_dim: int,
+        *,
+        num_key_value_heads: int | None = None,
+        width: int | None = None,
+        dropout_p: float = 0.0,
+        dtype: torch.dtype = torch.float32,
     ) -> InstanceSizes:
-        return self.like.shape_for(num_heads, head_dim, width=width, dropout_p=dropout_p)
+        return self.like.shape_for(
+            num_heads,
+            head_dim,
+            num_key_value_heads=num_key_value_heads,
+            width=width,
+            dropout_p=dropout_p,
+            dtype=dtype,
+        )
 
     def forward(self, shape: InstanceSizes, inputs: ProjectedInputs) -> ProjectedOutputs:
         query, _, _ = inputs.projections.query_key_value(inputs.query_states)

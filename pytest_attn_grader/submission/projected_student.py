@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.sandbox.messages import Argument, CallSpec, LiteralArgument, TensorRef
-from pytest_attn_grader.submission.constructor import Sizes, arguments_for
+from pytest_attn_grader.submission.constructor import Sizes, arguments_for, takes_groups
 from pytest_attn_grader.submission.contract import Contract
 from pytest_attn_grader.submission.function_attention import SWITCHES
 from pytest_attn_grader.submission.instantiate import shape_of_function, shape_of_module
@@ -63,11 +63,16 @@ class CallConventions:
 
 @dataclass(frozen=True)
 class ProjectedStudent:
-    """A student's module, or a function that is given its projections as arguments."""
+    """A student's module, or a function that is given its projections as arguments.
+
+    Attributes:
+        rotary_base: base of the graded model's rotary positions; None when it has none.
+    """
 
     student: Student
     contract: Contract
     conventions: CallConventions = field(default_factory=CallConventions)
+    rotary_base: float | None = None
 
     @property
     def takes_key_states(self) -> bool:
@@ -77,19 +82,46 @@ class ProjectedStudent:
     @property
     def reads_dropout(self) -> bool:
         """Whether the constructor takes a probability of dropout from a config object."""
+        if self.contract.candidate.kind != "module-class":
+            return False
+        return any(role_of_size(name) == "dropout" for name in self._config_read)
+
+    @property
+    def takes_groups(self) -> bool:
+        """Whether the module can be constructed with fewer key/value heads than query heads."""
         candidate = self.contract.candidate
         if candidate.kind != "module-class":
             return False
-        made = self.student.construct(candidate.name, arguments_for(candidate, Sizes(256, 4, 64)))
-        return any(role_of_size(name) == "dropout" for name in made.config_read)
+        return takes_groups(candidate) or "key_value_heads" in {role_of_size(name) for name in self._config_read}
+
+    @property
+    def _config_read(self) -> Mapping[str, object]:
+        """What the constructor reads from a config object."""
+        sizes = Sizes(256, 4, 64, rotary_base=self.rotary_base)
+        candidate = self.contract.candidate
+        return self.student.construct(candidate.name, arguments_for(candidate, sizes)).config_read
 
     def shape_for(
-        self, num_heads: int, head_dim: int, *, width: int | None = None, dropout_p: float = 0.0
+        self,
+        num_heads: int,
+        head_dim: int,
+        *,
+        num_key_value_heads: int | None = None,
+        width: int | None = None,
+        dropout_p: float = 0.0,
+        dtype: torch.dtype = torch.float32,
     ) -> InstanceSizes:
-        sizes = Sizes(width or num_heads * head_dim, num_heads, head_dim, dropout_p=dropout_p)
+        sizes = Sizes(
+            width or num_heads * head_dim,
+            num_heads,
+            head_dim,
+            dropout_p=dropout_p,
+            num_key_value_heads=num_key_value_heads,
+            rotary_base=self.rotary_base,
+        )
         if self.contract.kind == "projected-function":
             return shape_of_function(self.contract, sizes, heads_apart=self.conventions.layout.heads_apart)
-        return shape_of_module(self.student, self.contract, sizes)
+        return shape_of_module(self.student, self.contract, sizes, use=str(dtype))
 
     # --- one call -----------------------------------------------------------------------------------------------------
 
@@ -149,7 +181,7 @@ class ProjectedStudent:
         is_module = self.contract.kind == "module"
         same = inputs.query_states is inputs.key_states
         given: dict[str, Argument] = {
-            **rotary_values(),
+            **rotary_values(self.conventions.tables),
             "hidden_states": TensorRef("hidden_states"),
             "query": TensorRef("hidden_states" if same else "query_states"),
             "key": TensorRef("hidden_states"),

@@ -16,9 +16,11 @@ from torch import Tensor
 from pytest_attn_grader.sandbox.messages import ComplexTensorRef, LiteralArgument, TensorRef, TupleArgument
 from pytest_attn_grader.submission.rotary_names import ROTARY_ROLES
 
-Width = Literal["half", "halves", "neighbours"]
+Width = Literal["half", "halves", "neighbours", "pairs"]
 Axes = Literal["(seq, width)", "(1, seq, 1, width)", "(1, seq, width)", "(1, 1, seq, width)"]
 _WIDTHS: tuple[Width, ...] = ("half", "halves", "neighbours")
+# Of complex factors: complex numbers, or real numbers with real and imaginary part in the last dimension.
+_FACTORS: tuple[Width, ...] = ("half", "pairs")
 _AXES: tuple[Axes, ...] = ("(seq, width)", "(1, seq, 1, width)", "(1, seq, width)", "(1, 1, seq, width)")
 
 
@@ -28,7 +30,7 @@ class TableStyle:
 
     Args:
         width: ``half``: one column for each pair; otherwise one for each dimension, with the columns of a pair half a
-            head apart (``halves``) or side by side (``neighbours``).
+            head apart (``halves``) or side by side (``neighbours``). ``pairs``: factors as pairs of real numbers.
         axes: their shape; positions have it without the width.
         base: of the angles; None passes tables that rotate by nothing.
     """
@@ -39,6 +41,8 @@ class TableStyle:
 
     def __str__(self) -> str:
         what = "that rotate by nothing" if self.base is None else f"of base {self.base:g}"
+        if self.width == "pairs":
+            return f"rotary tables {what} are passed as {self.axes} pairs of real numbers"
         columns = "half a head" if self.width == "half" else f"a head, pairs as {self.width}"
         return f"rotary tables {what} are passed as {self.axes}, {columns} wide"
 
@@ -47,7 +51,11 @@ def table_styles(roles: Collection[str], base: float | None) -> tuple[TableStyle
     """The styles to try for a submission with these roles, the most usual first; only None where it takes no tables."""
     if not set(ROTARY_ROLES) & set(roles):
         return (None,)
-    widths = _WIDTHS if {"rotary_cos", "rotary_pair"} & set(roles) else _WIDTHS[:1]
+    widths = _WIDTHS[:1]
+    if {"rotary_cos", "rotary_pair"} & set(roles):
+        widths = _WIDTHS
+    elif "rotary_complex" in roles:
+        widths = _FACTORS
     return tuple(TableStyle(width, axes, base) for axes, width in itertools.product(_AXES, widths))
 
 
@@ -77,14 +85,18 @@ def make_tables(style: TableStyle, seq_len: int, head_dim: int, dtype: torch.dty
     }
 
 
-def rotary_values() -> dict[str, TensorRef | LiteralArgument | TupleArgument | ComplexTensorRef]:
+def rotary_values(
+    style: TableStyle | None = None,
+) -> dict[str, TensorRef | LiteralArgument | TupleArgument | ComplexTensorRef]:
     """The argument for each rotary role."""
+    are_pairs = style is not None and style.width == "pairs"
+    factors = TensorRef("rotary.complex") if are_pairs else ComplexTensorRef("rotary.complex")
     cos, sin = TensorRef("rotary.cos"), TensorRef("rotary.sin")
     return {
         "rotary_cos": cos,
         "rotary_sin": sin,
         "rotary_pair": TupleArgument((cos, sin)),
-        "rotary_complex": ComplexTensorRef("rotary.complex"),
+        "rotary_complex": factors,
         "rotary_positions": TensorRef("rotary.positions"),
         "rotary_start": LiteralArgument(0),
     }

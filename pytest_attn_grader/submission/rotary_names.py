@@ -11,6 +11,8 @@ ROTARY_ROLES: dict[str, frozenset[str]] = {
     "rotary_positions": frozenset({"position_ids", "token_positions", "input_pos", "positions", "pos_ids"}),
     "rotary_start": frozenset({"start_pos", "start_position", "pos_offset"}),
 }
+# Tables that are passed although they have a default: without them most modules do not rotate at all.
+OPTIONAL_TABLES = frozenset({"rotary_cos", "rotary_sin", "rotary_complex"})
 
 
 def rotary_role(name: str) -> str | None:

@@ -9,6 +9,7 @@ from itertools import takewhile
 
 from pytest_attn_grader.sandbox.messages import Candidate, Parameter
 from pytest_attn_grader.submission.parameter_names import (
+    CACHES,
     CAUSAL_FLAGS,
     NEVER_A_MASK,
     RETURN_WEIGHTS,
@@ -17,7 +18,7 @@ from pytest_attn_grader.submission.parameter_names import (
     projection_role,
     role_of,
 )
-from pytest_attn_grader.submission.rotary_names import rotary_role
+from pytest_attn_grader.submission.rotary_names import OPTIONAL_TABLES, rotary_role
 from pytest_attn_grader.submission.size_names import is_flag
 
 Notes = tuple[tuple[str, str], ...]
@@ -123,7 +124,7 @@ def _switches(candidate: Candidate, named: Mapping[str, str | None]) -> dict[str
                 found[parameter.name] = "off"
         elif not parameter.has_default and (parameter.annotation == "bool" or is_flag(parameter.name)):
             found[parameter.name] = "off"
-        elif not parameter.has_default and "mask" in plain:
+        elif not parameter.has_default and ("mask" in plain or plain in CACHES):
             found[parameter.name] = "none"
     return found
 
@@ -157,8 +158,11 @@ def assign_hidden_states_roles(candidate: Candidate, *, projected: bool) -> tupl
         candidate, lambda name: (projection_role(name) if projected else None) or hidden_states_role(name)
     )
     for parameter in candidate.parameters:
-        if named[parameter.name] is None and not parameter.has_default and not parameter.kind.startswith("var-"):
-            named[parameter.name] = rotary_role(parameter.name)
+        if named[parameter.name] is not None or parameter.kind.startswith("var-"):
+            continue
+        role = rotary_role(parameter.name)
+        if not parameter.has_default or (parameter.default == "None" and role in OPTIONAL_TABLES):
+            named[parameter.name] = role
     notes: list[tuple[str, str]] = []
     roles = set(named.values())
     if "hidden_states" not in roles and not {"query", "key", "value"} <= roles:

@@ -36,7 +36,15 @@ SIZE_NAMES: dict[str, tuple[str, ...]] = {
     "key_value_heads": (
         "num_key_value_heads", "n_kv_heads", "num_kv_heads", "n_kv_head", "kv_heads", "num_kv_groups", "n_kv_groups",
         "num_query_groups", "num_groups", "n_groups", "n_query_groups", "multi_query_group_num", "n_kv", "num_kv",
-        "nkv_heads", "groups", "kv_head", "n_key_value_heads", "num_kv_head",
+        "nkv_heads", "groups", "kv_head", "n_key_value_heads", "num_kv_head", "n_local_heads", "num_k_heads",
+        "kv_n_heads", "n_heads_kv", "num_heads_kv", "num_key_value_head", "n_head_kv",
+    ),
+    # How many query heads share a key and a value.
+    "group_size": ("n_rep", "num_rep", "q_per_kv", "queries_per_kv", "num_queries_per_kv", "group_size"),
+    # The base of the angles of rotary positions.
+    "rotary_base": (
+        "theta", "rope_theta", "theta_base", "rope_base", "base", "rotary_base", "rotary_theta", "rope_theta_base",
+        "theta_rope", "rotary_emb_base", "rope_freq_base", "base_theta",
     ),
     "head_dim": (
         "head_dim", "d_head", "dim_head", "head_size", "head_dimension", "dim_per_head", "d_per_head", "d_k", "d_v",

@@ -183,18 +183,22 @@ class Student:
         self.library_calls.update(reply.library_calls)
         return reply
 
-    def construct(self, name: str, arguments: Arguments) -> Constructed:
+    def construct(self, name: str, arguments: Arguments, *, use: str = "") -> Constructed:
         """An instance of a class, made once for these arguments, and again when its worker was replaced.
+
+        Args:
+            use: tells two instances with the same arguments apart: a module may keep tables in the dtype of its first
+                call.
 
         Raises:
             SubmissionError: its constructor raised.
         """
         generation = self.remote.generation
         key = f"{name}({arguments.key})"
-        known = self._constructed.get(key)
+        known = self._constructed.get(key + use)
         if known is None or known[0] != generation:
             known = (generation, self.remote.construct(name, **arguments.by_name))
-            self._constructed[key] = known
+            self._constructed[key + use] = known
             self._constructions[key] = Construction(arguments=arguments.shown, config_read=dict(known[1].config_read))
         return known[1]
 

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from pytest_attn_grader.submission.student import Student
 
 
+NO_GROUPS = "its number of key/value heads cannot be chosen"
+
+
 class StudentAttention(Attention, Protocol):
     """A submission that is called like the reference; the defaults are those of a plain function.
 
@@ -84,6 +87,11 @@ class StudentAttention(Attention, Protocol):
             student.close()
 
     @property
+    def takes_groups(self) -> bool:
+        """Whether keys and values may have fewer heads than queries, each for as many query heads side by side."""
+        return False
+
+    @property
     def keeps_cache(self) -> bool:
         """Whether a model can ask it about one new token at a time."""
         return True
@@ -99,7 +107,7 @@ class StudentAttention(Attention, Protocol):
 
     def unsupported_reason(self, probe: Probe) -> str | None:
         """Why this probe cannot be run with this submission; None when it can."""
-        return None
+        return NO_GROUPS if probe.group_size > 1 and not self.takes_groups else None
 
     def for_layer(self, model: Any, layer_idx: int) -> Any:
         """The replacement of a layer's attention: the function itself, or a block with the layer's projections."""

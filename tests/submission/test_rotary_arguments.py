@@ -55,6 +55,12 @@ STYLES = {
         "halves",
     ),
     "complex": ("freqs_cis", COMPLEX.replace("FACTORS", "freqs_cis"), "neighbours"),
+    "complex numbers as pairs": (
+        "freqs_cis",
+        "torch.stack((z[..., ::2] * freqs_cis[..., 0] - z[..., 1::2] * freqs_cis[..., 1], "
+        "z[..., 1::2] * freqs_cis[..., 0] + z[..., ::2] * freqs_cis[..., 1]), -1).flatten(-2)",
+        "neighbours",
+    ),
     "start_pos": ("start_pos, freqs_cis", COMPLEX.replace("FACTORS", "freqs_cis[start_pos:]"), "neighbours"),
     "positions": (
         "token_positions",
@@ -114,7 +120,7 @@ def test_names_have_roles(name: str, role: str | None) -> None:
 def test_only_what_takes_rotary_arguments_is_tried_with_tables() -> None:
     assert table_styles({"hidden_states", "mask"}, BASE) == (None,)
     assert len(table_styles({"rotary_cos", "rotary_sin"}, BASE)) == 12
-    assert len(table_styles({"rotary_complex"}, BASE)) == 4
+    assert len(table_styles({"rotary_complex"}, BASE)) == 8
 
 
 @pytest.mark.parametrize("width", ["halves", "neighbours"])

@@ -26,6 +26,7 @@ class Probe:
         upstream: gradient with respect to the output, zero on padded rows; None for forward only.
         first_changed: of a probe with another future, the first token that is not the original's.
         first_kept: of a probe with another past, the first token that is the original's.
+        group_size: how many query heads share a key and a value; in `key` and `value` these are repeated.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Probe:
     seed: int = 0
     first_changed: int | None = None
     first_kept: int | None = None
+    group_size: int = 1
 
     @property
     def inputs(self) -> dict[str, Tensor]:
@@ -63,7 +65,8 @@ class Probe:
     def shape_text(self) -> str:
         batch_size, num_heads, query_len, head_dim = self.query.shape
         lengths = f"{query_len}" if query_len == self.key.shape[-2] else f"{query_len} of {self.key.shape[-2]}"
-        return f"batch {batch_size}, {num_heads} heads, {lengths} tokens, head_dim {head_dim}"
+        groups = "" if self.group_size == 1 else f" on {num_heads // self.group_size} key/value heads"
+        return f"batch {batch_size}, {num_heads} heads{groups}, {lengths} tokens, head_dim {head_dim}"
 
 
 def build_probe(
@@ -85,11 +88,15 @@ def _build(spec: ProbeSpec, seed: int, device: torch.device | None, is_bidirecti
     probe_seed = derived_seed(seed, spec.name)
     generator = torch.Generator().manual_seed(probe_seed)
 
-    def random(length: int) -> Tensor:
-        shape = (spec.batch_size, spec.num_heads, length, spec.head_dim)
-        return torch.randn(shape, generator=generator, dtype=torch.float64)
+    def random(length: int, group_size: int = 1) -> Tensor:
+        shape = (spec.batch_size, spec.num_heads // group_size, length, spec.head_dim)
+        tensor = torch.randn(shape, generator=generator, dtype=torch.float64)
+        return tensor.repeat_interleave(group_size, dim=1) if group_size > 1 else tensor
 
-    query, key, value = random(spec.query_len) * spec.score_gain, random(spec.key_len), random(spec.key_len)
+    query, key, value = (
+        random(spec.query_len) * spec.score_gain,
+        *(random(spec.key_len, spec.group_size) for _ in range(2)),
+    )
     if spec.score_gain > 1:
         # The first query sees one key, and its score is very low: a mask that fills with -100 blocks nothing there.
         query[..., 0, :] = -0.5 * spec.score_gain * key[..., spec.key_len - spec.query_len, :]
@@ -113,6 +120,7 @@ def _build(spec: ProbeSpec, seed: int, device: torch.device | None, is_bidirecti
         real_rows=real_rows.to(device),
         upstream=place(upstream) if spec.gradients else None,
         seed=probe_seed,
+        group_size=spec.group_size,
     )
 
 

@@ -20,6 +20,7 @@ class ProbeSpec:
         padding: "none", "right" or "left"; every padded example gets another length.
         score_gain: factor on queries, so that attention scores leave the comfortable range.
         gradients: whether a random gradient is sent back through the output.
+        group_size: how many query heads share a key and a value.
     """
 
     name: str
@@ -33,6 +34,7 @@ class ProbeSpec:
     padding: str = "right"
     score_gain: float = 1.0
     gradients: bool = False
+    group_size: int = 1
 
 
 # Explicit and ordered: the first ones are the most telling, and the diagnosis tries them first.
@@ -58,6 +60,8 @@ PROBE_SPECS: tuple[ProbeSpec, ...] = (
     ProbeSpec("large-scores", "scores in the hundreds", score_gain=100.0),
     ProbeSpec("bfloat16", "bfloat16 tensors", dtype=torch.bfloat16),
     ProbeSpec("float16", "float16 tensors", dtype=torch.float16),
+    ProbeSpec("groups", "groups of two query heads", num_heads=6, padding="none", group_size=2),
+    ProbeSpec("multi-query", "one key/value head for all query heads", padding="none", group_size=5),
 )
 SPEC_BY_NAME: Mapping[str, ProbeSpec] = {spec.name: spec for spec in PROBE_SPECS}
 _LONG = SPEC_BY_NAME["long"].key_len

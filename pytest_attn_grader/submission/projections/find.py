@@ -54,6 +54,7 @@ class ProjectionMap:
         others: parameters that belong to no projection; they keep their values.
         by_order: names said nothing; the matrices were taken as query, key, value, output as they are defined.
         letters: the order of query, key and value in a fused matrix, when its name says so.
+        num_key_value_heads: heads of keys and values; None for one for every query head.
     """
 
     inputs: dict[str, tuple[ParameterRef, ...]]
@@ -65,6 +66,17 @@ class ProjectionMap:
     others: tuple[str, ...] = ()
     by_order: bool = False
     letters: str | None = None
+    num_key_value_heads: int | None = None
+
+    @property
+    def key_value_heads(self) -> int:
+        """How many heads share keys and values among the query heads."""
+        return self.num_key_value_heads or self.num_heads
+
+    @property
+    def is_grouped(self) -> bool:
+        """Whether several query heads share a key and a value."""
+        return self.key_value_heads != self.num_heads
 
     @property
     def is_fused(self) -> bool:
@@ -84,13 +96,14 @@ def find_projections(
     name: str,
     *,
     num_heads: int | None = None,
+    num_key_value_heads: int | None = None,
     find_unused: Callable[[], frozenset[str]] = frozenset,
 ) -> ProjectionMap:
     """Find the projections of a constructed module.
 
     Args:
         name: what messages call the module.
-        num_heads: how many heads its constructor was asked for, if it was.
+        num_heads: how many heads its constructor was asked for, if it was; num_key_value_heads likewise.
         find_unused: names of the parameters that no output depends on; called only where names leave a choice.
 
     Raises:
@@ -118,13 +131,14 @@ def find_projections(
         if not by_role:
             raise _missing(module, name, seen_roles)
     heads = num_heads or _number_of_heads(module)
-    found = _resolve_sizes(by_role, module, name, heads)
+    found = _resolve_sizes(by_role, name, heads, num_key_value_heads)
     if found.output is None and not by_order:
         left = [each for each in weights if each.name in others and len(each.shape) == 2]
         if len(left) == 1 and found.num_heads * found.head_dim in left[0].shape:
             # The only matrix left, and the heads side by side fit into it.
             others.remove(left[0].name)
-            found = _resolve_sizes({**by_role, "o": [_place(left[0], "o", biases)]}, module, name, heads)
+            by_role = {**by_role, "o": [_place(left[0], "o", biases)]}
+            found = _resolve_sizes(by_role, name, heads, num_key_value_heads)
     letters = packing_order(found.inputs["qkv"][0].weight) if found.is_fused else None
     return replace(found, others=(*others, *sorted(unused)), by_order=by_order, letters=letters)
 
@@ -186,7 +200,7 @@ def _number_of_heads(module: RemoteModule) -> int | None:
 
 
 def _resolve_sizes(
-    by_role: dict[str, list[ParameterRef]], module: RemoteModule, name: str, heads: int | None
+    by_role: dict[str, list[ParameterRef]], name: str, heads: int | None, key_value_heads: int | None
 ) -> ProjectionMap:
     """Read number of heads and sizes off the shapes."""
     inputs = {role: tuple(places) for role, places in by_role.items() if role != "o"}
@@ -203,6 +217,8 @@ def _resolve_sizes(
     output = outputs[0] if len(outputs) == 1 else next((place for place in outputs if "out" in place.weight), None)
     first_role, (first, *_) = next(iter(inputs.items()))
     matrices = 3 if first_role == "qkv" else 1
+    if heads and key_value_heads not in {None, heads} and per_head == 1 and len(first.shape) == 2:
+        return _resolve_grouped(inputs, output, name, heads, key_value_heads or heads)
     if len(first.shape) == 3:
         heads = heads if heads in first.shape else first.shape[0]
         rest = list(first.shape)
@@ -225,6 +241,38 @@ def _resolve_sizes(
             )
     _check_same(inputs, first_role, name, heads * head_dim // per_head, width)
     return ProjectionMap(inputs, output, heads, head_dim, width, _out_features(output, heads * head_dim))
+
+
+def _resolve_grouped(
+    inputs: dict[str, tuple[ParameterRef, ...]],
+    output: ParameterRef | None,
+    name: str,
+    heads: int,
+    key_value_heads: int,
+) -> ProjectionMap:
+    """The sizes where fewer keys and values than queries are projected; the matrices are two-dimensional."""
+    role, (first, *_) = next(iter(inputs.items()))
+    parts = heads + 2 * key_value_heads if role == "qkv" else heads
+    features, width = _features(first, 1)
+    head_dim, rest_of_it = divmod(features, parts)
+    if rest_of_it:
+        raise _unfit(
+            name,
+            f"projects to {features} features ({first.weight} is {first.shape}), which {heads} query heads and "
+            f"{key_value_heads} key/value heads cannot share",
+            "Project to (num_heads + 2 * num_kv_heads) * head_dim features.",
+        )
+    wanted = {"k": key_value_heads, "v": key_value_heads, "kv": 2 * key_value_heads}
+    for other, (place, *_) in inputs.items():
+        if other in wanted and sorted(place.shape) != sorted((wanted[other] * head_dim, width)):
+            raise _unfit(
+                name,
+                f"has {place.weight} of shape {place.shape}, where {(wanted[other] * head_dim, width)} would fit "
+                f"{key_value_heads} key/value heads",
+                "Project keys and values to num_kv_heads * head_dim features.",
+            )
+    out = _out_features(output, heads * head_dim)
+    return ProjectionMap(inputs, output, heads, head_dim, width, out, num_key_value_heads=key_value_heads)
 
 
 def _features(place: ParameterRef, matrices: int) -> tuple[int, int]:

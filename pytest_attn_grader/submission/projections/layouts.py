@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -57,6 +57,8 @@ def layouts_for(found: ProjectionMap) -> Iterator[Layout]:
     places = [place for some in found.inputs.values() for place in some]
     fused = not {"q", "k", "v"} <= found.inputs.keys()
     packings = ("qkv h d", "h qkv d", "h d qkv", "qkv d h", "d qkv h", "d h qkv") if fused else ("qkv h d",)
+    if found.is_grouped:
+        packings = packings[:2]
     several_heads = found.num_heads > 1 and len(places) <= 3
     orders = ("h d", "d h") if several_heads and not fused else ("h d",)
     letters = ("qkv",) if not found.is_fused else _LETTERS if found.letters is None else (found.letters,)
@@ -78,6 +80,9 @@ def pack(found: ProjectionMap, layout: Layout, projections: Projections) -> dict
     biases = {"q": projections.b_q, "k": projections.b_k, "v": projections.b_v}
     values: dict[str, Tensor] = {}
     for role, places in found.inputs.items():
+        if found.is_grouped and len(role) > 1:
+            _put_grouped(values, places[0], layout, [(matrices[each], biases[each]) for each in _letters(role, layout)])
+            continue
         order = layout.letters if role == "qkv" else role
         weight = torch.stack([matrices[letter] for letter in order])  # (matrices, in, heads, head_dim)
         bias = torch.stack(
@@ -94,6 +99,30 @@ def pack(found: ProjectionMap, layout: Layout, projections: Projections) -> dict
     if found.output is not None:
         _put_output(values, found, layout, projections)
     return values
+
+
+def _letters(role: str, layout: Layout) -> str:
+    return layout.letters if role == "qkv" else role
+
+
+def _put_grouped(
+    values: dict[str, Tensor], place: ParameterRef, layout: Layout, parts: Sequence[tuple[Tensor, Tensor | None]]
+) -> None:
+    """Fused matrices with fewer key/value heads: all of each side by side, or a group's heads side by side."""
+    rows = [torch.zeros_like(weight[0]) if bias is None else bias for weight, bias in parts]
+    flat = _flat_groups([weight for weight, _ in parts], layout)
+    values[place.weight] = flat.T if _is_transposed(place, layout, flat) else flat
+    if place.bias is not None:
+        values[place.bias] = _flat_groups([row[None] for row in rows], layout)[0]
+
+
+def _flat_groups(parts: Sequence[Tensor], layout: Layout) -> Tensor:
+    """Matrices ``(in, heads, head_dim)`` with different numbers of heads as one ``(in, features)``."""
+    if layout.packing == "qkv h d":
+        return torch.cat([part.flatten(1) for part in parts], dim=1)
+    groups = min(part.shape[1] for part in parts)
+    by_group = [part.reshape(part.shape[0], groups, -1) for part in parts]  # (in, groups, heads of a group * head_dim)
+    return torch.cat(by_group, dim=2).flatten(1)
 
 
 def _put(values: dict[str, Tensor], place: ParameterRef, layout: Layout, weight: Tensor, bias: Tensor) -> None:

@@ -17,7 +17,8 @@ class Projections:
     """Matrices and biases of one layer.
 
     Attributes:
-        w_q, w_k, w_v: ``(in_features, num_heads, head_dim)``; b_q, b_k, b_v: ``(num_heads, head_dim)`` or None.
+        w_q, w_k, w_v: ``(in_features, num_heads, head_dim)``; b_q, b_k, b_v: ``(num_heads, head_dim)`` or None. Keys
+            and values may have fewer heads, each of which serves as many query heads side by side.
         w_o: ``(num_heads, head_dim, out_features)`` or None; b_o: ``(out_features,)`` or None.
     """
 
@@ -37,6 +38,10 @@ class Projections:
     @property
     def head_dim(self) -> int:
         return self.w_q.shape[2]
+
+    @property
+    def num_key_value_heads(self) -> int:
+        return self.w_k.shape[1]
 
     @property
     def has_input_biases(self) -> bool:
@@ -73,7 +78,7 @@ def _project(hidden_states: Tensor, weight: Tensor, bias: Tensor | None) -> Tens
 
 
 def one_hot_projections(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Projections]:
-    """Hidden states and projections whose products are exactly these tensors.
+    """Hidden states and projections whose products are exactly these tensors; keys and values may have fewer heads.
 
     Every token of the batch gets a different unit vector, and the projections hold one row a token: a one times a
     number is that number, in every precision. So what holds projections can be asked about any query, key and value.
@@ -82,7 +87,7 @@ def one_hot_projections(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tens
         hidden states of the queries ``(batch, query_len, features)`` and of the keys ``(batch, key_len, features)``,
         and projections with in_features = batch * key_len.
     """
-    batch_size, num_heads, key_len, head_dim = key.shape
+    batch_size, _, key_len, head_dim = key.shape
     query_len = query.shape[-2]
     features = batch_size * key_len
     code = torch.eye(features, dtype=key.dtype, device=key.device)
@@ -92,7 +97,7 @@ def one_hot_projections(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tens
         query_states = code[: batch_size * query_len].reshape(batch_size, query_len, features)
 
     def rows(tensor: Tensor) -> Tensor:
-        matrix = tensor.transpose(1, 2).reshape(-1, num_heads, head_dim)
+        matrix = tensor.transpose(1, 2).reshape(-1, tensor.shape[1], head_dim)
         return torch.nn.functional.pad(matrix, (0, 0, 0, 0, 0, features - matrix.shape[0]))
 
     return query_states, key_states, Projections(rows(query), rows(key), rows(value))

@@ -12,7 +12,7 @@ _KIND = (
     r"(?:_?(?:proj|projection|lin|linear|w|weight|layer|net|fc|mat|matrix|matrice|transform|map|mapping|head|encoder|"
     r"embed|dense|param)s?)?"
 )
-_PREFIX = r"(?:(?:w|to|fc|lin|linear|proj|weight|in|attn|dense)_?)?"
+_PREFIX = r"(?:(?:w|to|fc|lin|linear|proj|weight|in|attn|dense|c)_?)?"
 _MIX = "merge|mix|z"
 # Names of fused projections that say in which order they hold query, key and value.
 _ORDERS = {
