@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks import measure
+from tests.benchmarks.feedback import VERDICTS, live_session, watched_file
 from tests.benchmarks.figures import Figure, alternate, difference, ratio
+from tests.benchmarks.measure import Cost
 from tests.benchmarks.subjects import PROMPT, Subject, empty, environment, floor, graded
 from tests.support.checkpoints import REPO_ROOT
 
@@ -145,6 +147,33 @@ def measure_class(options: Options) -> Outcome:
     return outcome
 
 
+def measure_feedback(options: Options) -> Outcome:
+    """Time to a verdict where the model is kept, beside a whole `pytest` run in the same minute; on `mini`."""
+    run = graded("mini", options.workspace)
+    costs: dict[str, list[Cost]] = {}
+    with (
+        live_session(environment()) as session,
+        tempfile.TemporaryDirectory(dir=options.workspace) as folder,
+        watched_file(Path(folder)) as watched,
+    ):
+        for counted in [False] + [True] * options.repeats:
+            taken = {"pytest": _cost(run)}
+            for attempt in VERDICTS:
+                taken[f"grade(), {attempt}"] = session.get(attempt)
+                taken[f"watch, {attempt}"] = watched.get(attempt)
+            for name, found in taken.items() if counted else ():
+                costs.setdefault(name, []).append(found)
+    outcome = Outcome()
+    for what in ("wall_seconds", "cpu_seconds"):
+        base = _values(costs["pytest"], what)
+        for name, found in costs.items():
+            values = _values(found, what)
+            times = ratio(values, base)
+            outcome.lines.append(f"{name}, {what}: {Figure.of(values).shown()}, ratio {times.shown()}")
+            outcome.data.setdefault(name, {})[what] = {"seconds": Figure.of(values).to_json(), "ratio": times.to_json()}
+    return outcome
+
+
 def _class_of(size: int, workspace: Path) -> Subject:
     folder = Path(tempfile.mkdtemp(dir=workspace))
     submissions = folder / "submissions"
@@ -167,6 +196,7 @@ PARTS: Mapping[str, Callable[[Options], Outcome]] = {
     "plugin": measure_plugin,
     "growth": measure_growth,
     "class": measure_class,
+    "feedback": measure_feedback,
 }
 
 _cost = partial(measure.cost, environment=environment())

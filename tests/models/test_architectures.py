@@ -191,6 +191,8 @@ def test_bert_as_a_decoder_is_causal() -> None:
     assert find_architecture(model).is_causal(model)
 
 
+# GPT-BigCode's module uses torch.jit.script in the transformers that Python 3.10 gets.
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
 def test_projections_that_are_packed_in_another_way_are_not_guessed() -> None:
     model = AutoModelForCausalLM.from_config(GPTBigCodeConfig(**GPT2_SIZES, bos_token_id=1, eos_token_id=2)).eval()
     architecture = find_architecture(model)

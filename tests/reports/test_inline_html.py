@@ -34,7 +34,7 @@ def test_a_named_mistake_has_headline_evidence_hint_and_maps() -> None:
 
 def test_where_no_mistake_is_named_the_failed_check_is_shown() -> None:
     text = text_of(render_inline(shown_report(diagnosis=Diagnosis(slugs=(), titles=(), message="No known mistake."))))
-    assert "No known mistake. equals the reference : expected softmax of scaled scores; actual weights off" in text
+    assert "No known mistake. Equals the reference : expected softmax of scaled scores; actual weights off" in text
 
 
 def test_titles_of_several_mistakes_are_not_repeated() -> None:
