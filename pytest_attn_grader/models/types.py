@@ -14,10 +14,12 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
-ModelSource = Literal["hub", "cache", "path", "embedded"]
+ModelSource = Literal["hub", "cache", "path", "embedded", "package"]
 
 # The models in this package: a GPT-2 and a Llama.
 EMBEDDED_MODELS = ("mini", "mini-llama")
+# The model whose weights come from a package.
+PACKAGED_MODEL = "smollm2"
 
 # A hub id is `name` or `owner/name` of at most 96 characters: letters, digits and, inside a name, "-", "_" and ".".
 _NAME = r"[A-Za-z0-9](?:[\w.-]*[A-Za-z0-9_])?"
@@ -35,7 +37,7 @@ class ModelRequest:
         revision: what followed the ``@`` of a hub id.
     """
 
-    kind: Literal["auto", "embedded", "path", "hub"]
+    kind: Literal["auto", "embedded", "package", "path", "hub"]
     value: str
     name: str
     revision: str | None = None
@@ -53,14 +55,16 @@ def parse_model_request(value: str) -> ModelRequest:
         return ModelRequest("auto", value, value)
     if value in EMBEDDED_MODELS:
         return ModelRequest("embedded", value, value)
+    if value == PACKAGED_MODEL:
+        return ModelRequest("package", value, value)
     if _looks_like_path(value):
         return ModelRequest("path", value, value)
     hub_id = _HUB_ID.fullmatch(value)
     if hub_id is None or len(hub_id["repo"]) > 96 or ".." in value or "--" in hub_id["repo"]:
         raise UsageError(
-            f"{value!r} is not the name of a model: it has to be 'auto', 'mini', 'mini-llama', a hub id such as "
-            "'distilgpt2' or 'owner/name' (with '@revision' if need be), or the path of a folder, which starts with "
-            "'./', '~' or '/'."
+            f"{value!r} is not the name of a model: it has to be 'auto', 'mini', 'mini-llama', 'smollm2', a hub id "
+            "such as 'distilgpt2' or 'owner/name' (with '@revision' if need be), or the path of a folder, which starts "
+            "with './', '~' or '/'."
         )
     return ModelRequest("hub", value, hub_id["repo"], hub_id["revision"])
 
@@ -90,8 +94,8 @@ class LoadedModel:
         model: the transformer; its parameters still require gradients.
         tokenizer: the tokenizer that belongs to it.
         requested: what was typed.
-        used: what was loaded: ``mini``, ``mini-llama``, ``distilgpt2``, a hub id or a path.
-        revision: the commit of a hub model, None for the others.
+        used: what was loaded: ``mini``, ``mini-llama``, ``smollm2``, ``distilgpt2``, a hub id or a path.
+        revision: the commit of a hub model; package, version and file of ``smollm2``; None for the others.
         sha256: of the weights file, computed from its bytes; None when the weights lie in several files.
         fallback_reason: why ``auto`` took the embedded model, None when it did not have to.
         source: where the bytes came from this time.

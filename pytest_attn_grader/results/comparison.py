@@ -85,7 +85,10 @@ class HeldOutComparison(FrozenModel):
 
 
 class Predictions(FrozenModel):
-    """Next-token predictions after the prompt, and the loss in nats per token on the held-out texts."""
+    """Next-token predictions after the prompt, and the loss in nats per token on the held-out texts.
+
+    `layer_effect` is by how much the reference's loss changes when the attention of the graded layers becomes uniform.
+    """
 
     reference: tuple[NextToken, ...]
     student: tuple[NextToken, ...]
@@ -93,6 +96,7 @@ class Predictions(FrozenModel):
     top_k_agreement: Number
     reference_loss: Number
     student_loss: Number
+    layer_effect: Number | None = None
 
 
 class Continuation(FrozenModel):

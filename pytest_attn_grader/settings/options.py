@@ -48,7 +48,7 @@ DEFAULT_THRESHOLDS: Mapping[str, float] = MappingProxyType(
         "entropy_difference": 0.05,
         "kl_divergence": 0.01,
         "top_k_agreement": 0.9,
-        "loss_difference": 0.02,
+        "loss_share": 0.001,
         "relation_difference": 0.05,
         "slowdown": 50.0,
     }
@@ -92,7 +92,10 @@ OPTIONS: tuple[Option, ...] = (
         "TARGET",
     ),
     Option(
-        "model", "model to grade in: auto, mini, mini-llama, distilgpt2, a hub id or a local folder", "auto", "NAME"
+        "model",
+        "model to grade in: auto, mini, mini-llama, smollm2, distilgpt2, a hub id or a local folder",
+        "auto",
+        "NAME",
     ),
     Option("layer", "layer whose attention is replaced, counted from 0, or all", "0", "N"),
     Option("prompt", "text on which both attentions are compared", PROMPT_EXAMPLE, "TEXT"),

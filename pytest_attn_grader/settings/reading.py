@@ -61,7 +61,7 @@ def read_settings(config: pytest.Config, environment: Mapping[str, str] = os.env
     layer = read("layer", layer_number, "a layer number, counted from 0, or all")
     return Settings(
         student=student.strip(),
-        model=read("model", non_empty, "a model: auto, mini, mini-llama, distilgpt2, a hub id or a folder"),
+        model=read("model", non_empty, "a model: auto, mini, mini-llama, smollm2, distilgpt2, a hub id or a folder"),
         # With all layers replaced, layer 0 is the one compared in detail.
         layer_idx=0 if layer == ALL_LAYERS else layer,
         all_layers=layer == ALL_LAYERS,

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 import pytest
 
 from pytest_attn_grader.checks import test_behaviour as behaviour
 from pytest_attn_grader.checks import test_budget as budget
 from pytest_attn_grader.checks import test_contract as contract
 from pytest_attn_grader.checks import test_similarity as similarity
+from pytest_attn_grader.grading.evidence import CheckFailed, Evidence
 
-from .conftest import Ask
+from .conftest import Ask, attention_with
+
+if TYPE_CHECKING:
+    from pytest_attn_grader.grading.session import GradingSession
 
 METRICS = [(param.values[0], param.values[1], param.values[2]) for param in similarity.METRICS]
 UNIFORM = {"scores": "scores = query @ key.transpose(-2, -1) * 0"}
@@ -36,6 +43,25 @@ def test_behaviour_of_a_wrong_attention(line: dict[str, str], ask: Ask) -> None:
     """NaN is a wrong answer like any other: it fails the check, and breaks nothing."""
     assert "nats a token" in (ask(behaviour.test_loss, **line) or "")
     assert ask(behaviour.test_continuation, cache=False, **line) is not None
+
+
+@pytest.mark.parametrize(
+    ("factor", "outcome"), [(1.0, ""), (1.1, "too little to matter here"), (8.0, "a difference of")]
+)
+def test_the_limit_of_the_loss_is_a_share_of_the_layers_effect(
+    factor: float, outcome: str, session_of: Callable[[str], GradingSession]
+) -> None:
+    session = session_of(attention_with(scale=f"scale = {factor} / math.sqrt(query.shape[-1])"))
+    evidence, message = Evidence(), ""
+    try:
+        behaviour.test_loss(session.comparison, session.settings, evidence)
+    except CheckFailed as failed:
+        message = str(failed)
+    numbers = evidence.numbers
+    assert numbers["limit"] == pytest.approx(0.001 * numbers["layer_effect"])
+    assert 0.001 < numbers["limit"] < 0.02
+    assert outcome in (message or str(numbers.get("note", "")))
+    assert ("(uniform attention in layer 0 changes it by 5.64)" in message) == (factor == 8.0)
 
 
 def test_a_prediction_that_is_not_a_number(ask: Ask) -> None:

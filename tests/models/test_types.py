@@ -14,6 +14,7 @@ from pytest_attn_grader.models.types import ModelRequest, parse_model_request
         ("auto", "auto", "auto", None),
         ("mini", "embedded", "mini", None),
         ("mini-llama", "embedded", "mini-llama", None),
+        ("smollm2", "package", "smollm2", None),
         ("distilgpt2", "hub", "distilgpt2", None),
         ("distilbert/distilgpt2", "hub", "distilbert/distilgpt2", None),
         ("distilgpt2@main", "hub", "distilgpt2", "main"),
@@ -36,7 +37,9 @@ def test_existing_folder_is_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert parse_model_request("owner/other").kind == "hub"
 
 
-@pytest.mark.parametrize(("name", "kind"), [("auto", "auto"), ("mini", "embedded"), ("mini-llama", "embedded")])
+@pytest.mark.parametrize(
+    ("name", "kind"), [("auto", "auto"), ("mini", "embedded"), ("mini-llama", "embedded"), ("smollm2", "package")]
+)
 def test_a_folder_does_not_hide_a_model_of_this_package(
     name: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -69,5 +72,14 @@ def test_refuses_what_can_be_no_model(value: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse_model_request(value)
     assert str(caught.value).startswith(f"{value!r} is not the name of a model: ")
-    for name in ("'auto'", "'mini'", "'mini-llama'", "'distilgpt2'", "'owner/name'", "'@revision'", "folder"):
+    for name in (
+        "'auto'",
+        "'mini'",
+        "'mini-llama'",
+        "'smollm2'",
+        "'distilgpt2'",
+        "'owner/name'",
+        "'@revision'",
+        "folder",
+    ):
         assert name in str(caught.value)

@@ -137,7 +137,7 @@ UNUSABLE = [
     ("sandbox", "Process", "one of auto, bwrap, process, none"),
     ("require_sandbox", "none", "one of bwrap, process"),
     ("hints", "0", "one of none, nudge, explain, fix"),
-    ("model", " ", "a model: auto, mini, mini-llama, distilgpt2, a hub id or a folder"),
+    ("model", " ", "a model: auto, mini, mini-llama, smollm2, distilgpt2, a hub id or a folder"),
     ("device", "", "auto, cpu, cuda or cuda:N"),
     ("report", "", "a path"),
     ("prompt", "a \udcff", "text in UTF-8"),
