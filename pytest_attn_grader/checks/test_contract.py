@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
 import pytest
@@ -58,10 +59,28 @@ def test_own_work(attn_session: GradingSession, attn_evidence: Evidence, attn_ob
     calls = attn_session.submission.process.library_calls
     forbidden = attn_session.settings.forbid
     attn_evidence.record(library_calls=dict(calls), forbidden=list(forbidden))
-    used = sorted(set(calls) & set(forbidden))
+    expected = "an attention that you wrote: this course does not allow " + ", ".join(forbidden)
+    used = _matching(calls, forbidden)
     attn_evidence.check(
         not used,
-        expected="an attention that you wrote: this course does not allow " + ", ".join(forbidden),
+        expected=expected,
         actual="your code calls " + ", ".join(f"{name} ({calls[name]} times)" for name in used),
         hint="compute scores, softmax and the weighted sum yourself",
     )
+    if not forbidden:
+        return
+    scan = attn_session.submission.process.scan_library()
+    named = _matching(scan.named, forbidden)
+    attn_evidence.record(named_in_source=named, hidden_by=list(scan.hidden_by))
+    attn_evidence.check(
+        not (named and scan.hidden_by),
+        expected=expected,
+        actual=f"no call was counted, but your file names {', '.join(named)}, and a call of it could be hidden by "
+        + ", ".join(scan.hidden_by),
+        hint="remove one of the two; compute scores, softmax and the weighted sum yourself",
+    )
+
+
+def _matching(names: Iterable[str], forbidden: Collection[str]) -> list[str]:
+    """Those that are forbidden, by their full name or the last part of it."""
+    return sorted(name for name in names if name in forbidden or name.rpartition(".")[2] in forbidden)

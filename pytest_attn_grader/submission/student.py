@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         RemoteModule,
     )
     from pytest_attn_grader.settings.settings import Settings
+    from pytest_attn_grader.submission.library_scan import LibraryScan
     from pytest_attn_grader.submission.projections.custom_loader import LoaderMap
 
 
@@ -68,6 +69,7 @@ class Student:
         self.mask_convention = mask_convention
         self.library_calls: Counter[str] = Counter()
         self.limits = Limits(call_seconds=call_seconds, run_seconds=run_seconds)
+        self._first_source: Mapping[Path, bytes] = {}
         self._first_worker: WorkerProcess | None = None
         self._remote: SandboxClient | None = None
         self._tier: Tier | None = None
@@ -93,6 +95,7 @@ class Student:
 
     def start(self) -> None:
         """Start the worker and return at once; where no worker is available, the first request fails."""
+        self._first_source = read_sources(self.target)
         with contextlib.suppress(SandboxUnavailableError):
             worker = self._make_worker()
             worker.start()
@@ -176,6 +179,12 @@ class Student:
             return False
         source = read_sources(self.target)[self.target.path].decode(errors="replace")
         return documents_four_dimensions(source, candidate.name)
+
+    def scan_library(self) -> LibraryScan:
+        """Scan its source for ready-made attention: its own file as it was before any of it ran."""
+        from pytest_attn_grader.submission.library_scan import scan_sources
+
+        return scan_sources({**read_sources(self.target, self.description.files), **self._first_source})
 
     def call(self, spec: CallSpec, tensors: Mapping[str, Tensor]) -> CallReply:
         """One forward pass in the worker; differentiable here when a tensor requires grad."""

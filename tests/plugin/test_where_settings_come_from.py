@@ -72,6 +72,29 @@ def test_ready_made_attention_is_reported_and_can_be_forbidden(warm: Warm) -> No
     forbidden = warm.grade(LIBRARY, ini=f"attn_forbid =\n  {name}\n")
     forbidden.assert_failed("contract.own-work")
     assert name in forbidden.checks["contract.own-work"]["actual"]
+    short = warm.grade(LIBRARY, "-k", "contract", ini=f"attn_forbid =\n  {name.rpartition('.')[2]}\n")
+    assert name in short.checks["contract.own-work"]["actual"]
+
+
+HIDDEN = """
+import torch
+import torch.nn.functional as F
+
+def attention(query, key, value, mask=None):
+    with torch._C.DisableTorchFunction():
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+"""
+
+
+@pytest.mark.slow
+def test_a_hidden_call_of_what_is_forbidden_is_no_own_work(warm: Warm) -> None:
+    ini = "attn_forbid =\n  scaled_dot_product_attention\n"
+    run = warm.grade(HIDDEN, "-k", "contract", ini=ini)
+    assert "could be hidden by DisableTorchFunction (line 6)" in run.checks["contract.own-work"]["actual"]
+    compares = (
+        REFERENCE + "\ndef compare(q, k, v):\n    return torch.nn.functional.scaled_dot_product_attention(q, k, v)\n"
+    )
+    assert warm.grade(compares, "-k", "contract", ini=ini).ids("failed") == set()
 
 
 def numbers(run: Run) -> dict[str, object]:

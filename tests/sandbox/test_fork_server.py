@@ -122,7 +122,8 @@ def test_it_sees_what_a_started_one_sees(tier: str, tmp_path: Path, tmp_path_fac
     started.pop("write into the program")
     # The fork server's own modules are loaded there too.
     private = set(forked.pop("private")) - set(started.pop("private"))  # type: ignore[call-overload]
-    assert private <= {f"_attn_sandbox.{name}" for name in ("fork_server", "namespaces", "process_tree", "supervisor")}
+    own = ("control_group", "fork_server", "namespaces", "process_tree", "supervisor")
+    assert private <= {f"_attn_sandbox.{name}" for name in own}
     assert forked == started
 
 
