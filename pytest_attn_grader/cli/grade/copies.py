@@ -35,7 +35,7 @@ def copy_to_own_folder(submission: ClassSubmission, copies: Path) -> ClassSubmis
     """
     assert submission.path is not None
     assert submission.folder is not None
-    assert submission.file_stem, "without a name of its own, all other copies would be removed"
+    assert submission.file_stem, "without its name, all other copies would be removed"
     folder = copies / submission.file_stem
     shutil.rmtree(folder, ignore_errors=True)
     alone = submission.folder == submission.path
