@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from typing import NamedTuple
+from urllib.parse import quote
 
 from markupsafe import Markup, escape
 
@@ -48,6 +49,13 @@ def diagnosis_evidence(diagnosis: Diagnosis) -> str:
     listed = "; ".join(f"({number}) it {title}" for number, title in enumerate(titles, start=1))
     headlines = f"Your attention has {len(titles)} mistakes, the most fundamental first: {listed}."
     return diagnosis.message.removeprefix(headlines).strip()
+
+
+def mistake_address(report: GradeReport, slug: str) -> str:
+    """Return the address of a mistake's page in the published catalogue, or nothing where there is none."""
+    catalogue = str(report.settings.get("catalogue") or "")
+    # The report may have been read from a file: an address of another scheme could be a script.
+    return f"{catalogue}/{quote(slug, safe='')}.html" if catalogue.startswith(("https://", "http://")) else ""
 
 
 def report_title(report: GradeReport) -> str:

@@ -94,6 +94,7 @@ def get_environment() -> Environment:
         spread=formatting.spread,
         format_timing=format_timing,
         diagnosis_evidence=formatting.diagnosis_evidence,
+        mistake_address=formatting.mistake_address,
         split_hint=formatting.split_hint,
         render_emphasis=formatting.render_emphasis,
         capitalize_first=lambda text: text[:1].upper() + text[1:],

@@ -139,6 +139,12 @@ OPTIONS: tuple[Option, ...] = (
         HINT_LEVELS,
     ),
     Option("title", "title of the page, such as a student's id; without it, the submission's path", None, "TEXT"),
+    Option(
+        "catalogue",
+        "address where the pages of `attn-grader explain --html` have been published; reports link to them",
+        None,
+        "URL",
+    ),
 )
 
 

@@ -77,6 +77,7 @@ def read_settings(config: pytest.Config, environment: Mapping[str, str] = os.env
         mask=read("mask", choice(MASK_CONVENTIONS), f"one of {', '.join(MASK_CONVENTIONS)}"),
         hints=read("hints", choice(HINT_LEVELS), f"one of {', '.join(HINT_LEVELS)}"),
         title=read("title", unicode_text, "text in UTF-8"),
+        catalogue=read("catalogue", web_address, "an address that begins with https:// or http://"),
         points=_read_table(config, "attn_points", DEFAULT_POINTS),
         thresholds=_read_table(config, "attn_thresholds", DEFAULT_THRESHOLDS),
         forbid=tuple(config.getini("attn_forbid")),
@@ -129,6 +130,12 @@ def unicode_text(value: str) -> str:
     # Bytes on the command line that are not UTF-8 become lone surrogates, which tokenizers reject.
     value.encode("utf-8")
     return value
+
+
+def web_address(value: str) -> str:
+    if not value.startswith(("https://", "http://")):
+        raise ValueError(value)
+    return value.rstrip("/")
 
 
 def non_negative_int(value: str) -> int:

@@ -54,6 +54,7 @@ class Settings:
     mask: str = "auto"
     hints: str = "explain"
     title: str | None = None
+    catalogue: str | None = None
     points: Mapping[str, float] = field(default_factory=lambda: DEFAULT_POINTS)
     thresholds: Mapping[str, float] = field(default_factory=lambda: DEFAULT_THRESHOLDS)
     forbid: tuple[str, ...] = ()
@@ -81,6 +82,7 @@ class Settings:
             "mask": self.mask,
             "hints": self.hints,
             "title": self.title,
+            "catalogue": self.catalogue,
             "points": dict(self.points),
             "thresholds": dict(self.thresholds),
             "forbid": list(self.forbid),

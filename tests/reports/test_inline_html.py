@@ -37,13 +37,22 @@ def test_where_no_mistake_is_named_the_failed_check_is_shown() -> None:
     assert "No known mistake. Equals the reference : expected softmax of scaled scores; actual weights off" in text
 
 
+def test_a_mistake_leads_to_its_page_where_the_catalogue_is_published() -> None:
+    assert "More about it: attn-grader explain scale-dk" in text_of(render_inline(shown_report()))
+    report = shown_report()
+    for catalogue, links in (("https://example.org/mistakes", 2), ("javascript:alert(1)//", 0)):
+        page = render_inline(report.model_copy(update={"settings": {**report.settings, "catalogue": catalogue}}))
+        # Below the cell and on the whole page.
+        assert html.unescape(page).count(f'href="{catalogue}/scale-dk.html"') == links
+
+
 def test_titles_of_several_mistakes_are_not_repeated() -> None:
     message = (
         "Your attention has 2 mistakes, the most fundamental first: (1) it has no softmax; (2) it has no scale. "
         "An attention that makes them gives your numbers (to the last digit, on 13 probes)."
     )
     titles = ("has no softmax", "has no scale")
-    text = text_of(render_inline(shown_report(diagnosis=Diagnosis(slugs=titles, titles=titles, message=message))))
+    text = text_of(render_inline(shown_report(diagnosis=Diagnosis(slugs=("a", "b"), titles=titles, message=message))))
     assert text.count("no softmax") == text.count("no scale") == 1
     assert "An attention that makes them gives your numbers (to the last digit, on 13 probes)." in text
 

@@ -26,6 +26,7 @@ OTHER_VALUES = {
     "require_sandbox": ("process", "bwrap", "process"),
     "hints": ("none", "nudge", "fix"),
     "title": ("one", "two", "three"),
+    "catalogue": ("https://one", "https://two", "http://three"),
 }
 
 

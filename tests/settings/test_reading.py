@@ -123,6 +123,7 @@ UNUSABLE = [
     ("layer", "", "a layer number, counted from 0, or all"),
     ("layer", "1.5", "a layer number, counted from 0, or all"),
     ("layer", "last", "a layer number, counted from 0, or all"),
+    ("catalogue", "javascript:alert(1)", "an address that begins with https:// or http://"),
     ("seed", "-1", "a whole number from 0 to 2**63 - 1"),
     ("seed", "", "a whole number from 0 to 2**63 - 1"),
     ("seed", str(2**63), "a whole number from 0 to 2**63 - 1"),

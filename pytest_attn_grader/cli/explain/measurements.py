@@ -25,7 +25,7 @@ SEED = 0
 # The errors of a program that is wrong: a mistake's code is run as it is.
 CODE_ERRORS = (
     *(AttnGraderError, RuntimeError, ValueError, LookupError, TypeError, NameError, SyntaxError),
-    *(AttributeError, AssertionError, ArithmeticError),
+    *(AttributeError, AssertionError, ArithmeticError, ImportError, OSError),
 )
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from pytest_attn_grader.cli.explain import command
 from pytest_attn_grader.cli.explain.measurements import measure_mistake
-from pytest_attn_grader.misconceptions import find_misconception
+from pytest_attn_grader.misconceptions import MISCONCEPTIONS, find_misconception
 
 if TYPE_CHECKING:
     from pytest_attn_grader.models.types import LoadedModel
@@ -25,7 +25,10 @@ def test_a_wrong_scale_moves_attention_and_loss(mini: LoadedModel) -> None:
     assert measured.changed.student[0].token != measured.changed.next_token
 
 
-@pytest.mark.parametrize(("slug", "error"), [("merge-conflict", "SyntaxError"), ("no-return", "TypeError")])
+@pytest.mark.parametrize(
+    ("slug", "error"),
+    [("merge-conflict", "SyntaxError"), ("no-return", "TypeError"), ("import-fails", "ModuleNotFoundError")],
+)
 def test_code_that_does_not_run_is_said(slug: str, error: str, mini: LoadedModel) -> None:
     assert measure_mistake(find_misconception(slug), mini).error.startswith(error)
 
@@ -35,6 +38,14 @@ def test_numbers_that_do_not_exist_are_nan(mini: LoadedModel) -> None:
     assert math.isnan(measured.student_loss)
     assert math.isnan(measured.gradient_ratio)
     assert measured.changed is None
+
+
+@pytest.mark.slow
+def test_every_mistake_can_be_measured(mini: LoadedModel) -> None:
+    """Each has an error, or a map: a page is never empty."""
+    for mistake in MISCONCEPTIONS:
+        measured = measure_mistake(mistake, mini)
+        assert bool(measured.error) != (measured.head is not None), mistake.slug
 
 
 def test_the_command_writes_the_site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
