@@ -8,6 +8,9 @@ if TYPE_CHECKING:
     from pytest_attn_grader.grading.evidence import Evidence
     from pytest_attn_grader.grading.observation import Observation
 
+# Weights that differ by less are the same, and a weight below it is none.
+EXACT = 1e-6
+
 
 def check_same_output(
     evidence: Evidence,
@@ -30,3 +33,16 @@ def check_same_output(
     tolerance = before.tolerance.tolerance["attn_output"]
     evidence.record(largest_change=change, tolerance=tolerance)
     evidence.check(change <= tolerance, expected=expected, actual=actual.format(change=change), hint=hint)
+
+
+def is_lowest_where_masked(observation: Observation) -> bool:
+    """Whether the masked keys of every judged row share one weight, and no kept key has a smaller one."""
+    from pytest_attn_grader.attention.probes import real_rows
+
+    probe, weights = observation.probe, observation.student_weights  # (rows, num_heads, key_len)
+    keep = real_rows(probe.keep_mask.expand(observation.attn_weights.shape), probe)
+    highest_masked = weights.masked_fill(keep, float("-inf")).amax(-1)
+    lowest_masked = weights.masked_fill(keep, float("inf")).amin(-1)
+    lowest_kept = weights.masked_fill(~keep, float("inf")).amin(-1)
+    is_lowest = (highest_masked - lowest_masked <= EXACT) & (highest_masked <= lowest_kept + EXACT)
+    return bool(is_lowest[(~keep).any(-1)].all())

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_attn_grader.checks.outputs import check_same_output
+from pytest_attn_grader.checks.outputs import EXACT, check_same_output, is_lowest_where_masked
 
 if TYPE_CHECKING:
     from pytest_attn_grader.grading.evidence import Evidence
+    from pytest_attn_grader.grading.observation import Observation
     from pytest_attn_grader.grading.session import GradingSession
     from pytest_attn_grader.plugin.hooks import Observe
 
@@ -46,6 +47,23 @@ def test_sees_others(attn_observe: Observe, attn_evidence: Evidence) -> None:
     )
 
 
+_AFTER_THE_MASK = (
+    "the mask is used: in every row the masked keys share the smallest weight. Look at the number that their scores "
+    "get, and at every step after it: one softmax, over the keys (the last axis)"
+)
+
+
+def _padding_hint(observation: Observation, largest_masked_weight: float) -> str:
+    if largest_masked_weight <= EXACT:
+        return (
+            "masked keys get no weight, so the padding comes in elsewhere: a maximum, a mean or a sum over more than "
+            "the kept keys, or a view or reshape that mixes positions"
+        )
+    if is_lowest_where_masked(observation):
+        return _AFTER_THE_MASK
+    return "whether the mask argument is used, for the right axis (keys, the last one) and for its own example"
+
+
 @pytest.mark.attn_check(
     id="masking.no-weight-on-future", title="no weight on a later token", category="masking", weight=2, needs=NEEDS
 )
@@ -56,10 +74,12 @@ def test_no_weight_on_future(attn_session: GradingSession, attn_observe: Observe
     largest = observation.largest_weight_where(~observation.probe.keep_mask)
     attn_evidence.record(largest_future_weight=largest)
     attn_evidence.check(
-        largest <= 1e-6,
+        largest <= EXACT,
         expected="weight 0 on every key that comes after the query",
         actual=f"a weight of {largest:.3g} on a later token",
-        hint="how the mask reaches the scores: masked scores must become -inf (or very negative) before softmax",
+        hint=_AFTER_THE_MASK
+        if is_lowest_where_masked(observation)
+        else "how the mask reaches the scores: masked scores must become -inf (or very negative) before softmax",
     )
 
 
@@ -103,10 +123,10 @@ def test_padding(attn_session: GradingSession, attn_observe: Observe, attn_evide
     tolerance = before.tolerance.tolerance["attn_output"]
     attn_evidence.record(largest_masked_weight=largest, largest_change=change, tolerance=tolerance)
     attn_evidence.check(
-        largest <= 1e-6 and change <= tolerance,
+        largest <= EXACT and change <= tolerance,
         expected=f"real tokens that ignore the padding on their {side}; each example has a separate mask",
         actual=f"a weight of {largest:.3g} on masked keys; real tokens moved by {change:.3g} when the padding changed",
-        hint="whether the mask argument is used, for the right axis (keys, the last one) and for its own example",
+        hint=_padding_hint(before, largest),
     )
 
 

@@ -20,6 +20,7 @@ from pytest_attn_grader.submission.target import read_sources
 if TYPE_CHECKING:
     import torch
 
+    from pytest_attn_grader.grading.observation import Observation
     from pytest_attn_grader.results.report import Diagnosis
     from pytest_attn_grader.results.submission import Failure
     from pytest_attn_grader.submission.contract import Contract
@@ -70,7 +71,7 @@ def run_diagnosis(
     hints: str,
     is_bidirectional: bool = False,
     predictions: PredictionCache | None = None,
-    observed: Mapping[str, ProbeResult] | None = None,
+    observed: Mapping[str, Observation] | None = None,
     seconds: float = math.inf,
     source: str = "",
 ) -> Diagnosis | None:
@@ -81,8 +82,9 @@ def run_diagnosis(
         hints: how much help is given; see `diagnose`.
         is_bidirectional: whether every token attends to every other; see `build_probe`.
         predictions: the catalogue's results on these probes, shared among submissions.
-        observed: earlier results of probes with the same names and inputs, used when there is no time.
-        seconds: wall clock that the calls may take.
+        observed: earlier observations of probes with the same names and inputs. Their references are used again, and
+            their results where there is no time for new ones.
+        seconds: wall clock that calls and search may take together.
         source: the submission's text; see `diagnose`.
     """
     contract = attention.contract
@@ -94,32 +96,37 @@ def run_diagnosis(
         takes_mask=contract.mask_convention != "none",
         is_bidirectional=is_bidirectional,
     )
+    deadline = time.perf_counter() + seconds
     probes = diagnosis_probes(seed, capabilities, device=device)
+    known = {probe.name: observed[probe.name] for probe in probes if observed and probe.name in observed}
+    results = {name: observation.student for name, observation in known.items()}
     try:
-        attempts = _rerun_probes(attention, probes, observed or {}, seconds)
+        attempts = _rerun_probes(attention, probes, results, seconds)
     except SubmissionError:
         # A submission can fail when it is imported again: then its first answers are all there is.
-        attempts = {probe.name: observed[probe.name] for probe in probes if observed and probe.name in observed}
+        attempts = results
     return diagnose(
         attempts,
         {probe.name: probe for probe in probes if probe.name in attempts},
+        {name: each.reference for name, each in known.items() if each.tolerance_was_used},
+        {name: each.tolerance for name, each in known.items() if each.tolerance_was_used},
         mask_convention=contract.mask_convention,
         hints=hints,
         source=source,
-        predictions=predictions or cached(("predictions", *(probe.fingerprint for probe in probes)), PredictionCache),
+        predictions=predictions or cached("predictions", PredictionCache),
+        seconds=deadline - time.perf_counter(),
     )
 
 
 def _rerun_probes(
     attention: StudentAttention,
     probes: Sequence[Probe],
-    observed: Mapping[str, ProbeResult],
+    known: Mapping[str, ProbeResult],
     seconds: float,
 ) -> dict[str, ProbeResult]:
     """Run the probes; where the time is too short, take the earlier results, if there are any."""
-    known = {probe.name: observed[probe.name] for probe in probes if probe.name in observed}
     if seconds < MIN_SECONDS and known:
-        return known
+        return dict(known)
     attempts: dict[str, ProbeResult] = {}
     deadline = time.perf_counter() + seconds
     with attention.in_fresh_worker(seconds=None if math.isinf(seconds) else max(seconds, MIN_SECONDS)) as fresh:

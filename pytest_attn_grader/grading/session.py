@@ -283,7 +283,7 @@ class GradingSession:
                 hints=hints,
                 is_bidirectional=self.is_bidirectional,
                 predictions=predictions,
-                observed={name: each.student for name, each in self.observations.items()},
+                observed=self.observations,
                 seconds=self.seconds_left - REPORT_RESERVE_SECONDS,
                 source=source,
             )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import torch
 
 from pytest_attn_grader.attention.probes import max_abs_error, real_rows
 from pytest_attn_grader.misconceptions.observations import SubmissionObservations
+
+_REVERSES_AXES = re.compile(r"\.T\b")
 
 
 def describe_evidence(case: SubmissionObservations) -> list[str]:
@@ -58,7 +61,13 @@ def _failures(case: SubmissionObservations) -> Iterator[str]:
     failure = case.attempts[failed[0]].failure
     message = "" if failure is None else failure.message.partition("\n")[0]
     where = "every probe" if len(failed) == len(case.attempts) else f"{len(failed)} of {len(case.attempts)} probes"
-    yield f"no answer on {where}, first with {case.probes[failed[0]].title}: {message}"
+    line = case.failing_line(failed[0])
+    at_line = f", at the line `{line}`" if line else ""
+    yield f"no answer on {where}, first with {case.probes[failed[0]].title}: {message}{at_line}"
+    if _REVERSES_AXES.search(line):
+        yield (
+            ".T turns all four axes of (batch, num_heads, seq, head_dim) around; transpose(-2, -1) swaps the last two"
+        )
     if case.source.imports("numpy") and not case.source.imports("torch"):
         yield "it computes with numpy; query, key and value are torch tensors with gradients, so use torch's functions"
 

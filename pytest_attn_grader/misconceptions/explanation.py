@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -24,6 +24,7 @@ class Explanation:
     num_probes: probes on which they agree.
     unexplained: faults that remain; empty when everything is explained.
     fitted: a constant was read off the student's own numbers, so that a mistake without one is the better explanation.
+    is_exhaustive: every hypothesis was tried; False where the time was up before.
     """
 
     mistakes: tuple[Misconception, ...]
@@ -34,6 +35,7 @@ class Explanation:
     num_probes: int
     unexplained: frozenset[Fault]
     fitted: bool = False
+    is_exhaustive: bool = True
 
 
 class ExplanationRanker:
@@ -43,7 +45,7 @@ class ExplanationRanker:
         self._finder = finder
         self._case = finder.case
 
-    def complete(self, hypotheses: Sequence[Hypothesis]) -> Explanation | None:
+    def complete(self, hypotheses: Iterable[Hypothesis]) -> Explanation | None:
         """The explanation with the fewest mistakes among those that leave nothing unexplained."""
         fitting = [hypothesis for hypothesis in hypotheses if self._finder.explains_all(hypothesis)]
         return self._best_of([self.explanation(hypothesis, frozenset()) for hypothesis in fitting]) if fitting else None

@@ -17,18 +17,19 @@ Fault = tuple[str, str]
 
 
 class PredictionCache:
-    """Cache of the catalogue's answers; share one object among submissions that get the same probes."""
+    """Cache of the catalogue's answers by probe; share one object among submissions."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[object, bool, str, bool], CandidateResult] = {}
+        self._known: dict[tuple[object, bool, str], CandidateResult] = {}
 
     def of(self, hypothesis: Hypothesis, name: str, case: SubmissionObservations) -> CandidateResult:
         """The prediction for one probe; what was put together for one submission alone is not kept."""
+        probe = case.candidate_probes[name]
         if not hypothesis.is_catalogued:
-            return CandidateResult(hypothesis.pipeline, case.candidate_probes[name])
-        key = (hypothesis.change, hypothesis.infinite_fill, name, case.mask_convention == "none")
+            return CandidateResult(hypothesis.pipeline, probe)
+        key = (hypothesis.change, hypothesis.infinite_fill, probe.fingerprint)
         if key not in self._known:
-            self._known[key] = CandidateResult(hypothesis.pipeline, case.candidate_probes[name])
+            self._known[key] = CandidateResult(hypothesis.pipeline, probe)
         return self._known[key]
 
 

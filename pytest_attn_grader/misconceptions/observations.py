@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import combinations
 
 import torch
 from torch import Tensor
@@ -127,11 +129,16 @@ class SubmissionObservations:
             None if only_aspects is None else frozenset(only_aspects),
         )
 
-    def sizes(self, name: str) -> tuple[int, ...]:
-        """Every number that an honest complaint about this probe's shapes may contain."""
+    def sizes(self, name: str) -> frozenset[int]:
+        """Every number that an honest complaint about this probe's shapes may contain: its sizes, and their products.
+
+        Two and three are there too, because axes are counted.
+        """
         probe = self.probes[name]
-        batch_size, num_heads, query_len, head_dim = probe.query.shape
-        return (batch_size, num_heads, query_len, head_dim, probe.key.shape[-2], batch_size * num_heads, 2, 3)
+        sizes = (*probe.query.shape, probe.key.shape[-2])
+        return frozenset(
+            {2, 3} | {math.prod(some) for number in range(1, len(sizes) + 1) for some in combinations(sizes, number)}
+        )
 
     def grows_with_calls(self) -> bool:
         """Two identical calls complain about different sizes, or about joining tensors of different calls."""

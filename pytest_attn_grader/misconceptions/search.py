@@ -9,33 +9,48 @@ for.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cached_property
+import math
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import combinations, product
-
-import torch
-from torch import Tensor
+from typing import TypeVar
 
 from pytest_attn_grader.attention.dropout import estimate_dropout
-from pytest_attn_grader.attention.probes import Probe, real_rows
+from pytest_attn_grader.attention.probes import real_rows
 from pytest_attn_grader.misconceptions.catalogue.registry import MISCONCEPTIONS, find_misconception
 from pytest_attn_grader.misconceptions.explanation import Explanation, ExplanationRanker
 from pytest_attn_grader.misconceptions.hypotheses import CORRECT, Hypothesis, has_earlier_look_alike, single_hypotheses
 from pytest_attn_grader.misconceptions.mismatches import MismatchFinder, PredictionCache
 from pytest_attn_grader.misconceptions.observations import Recognition, SubmissionObservations
-from pytest_attn_grader.misconceptions.stages import StagedAttention
+from pytest_attn_grader.misconceptions.rough_match import ROUGH_TOLERANCE, RoughMatcher
 
-# Rounding that two mistakes together may amplify; the full comparison afterwards is strict.
-_ROUGH = 1e-3
+# Bounds of the search for two mistakes, in processor time, which other work on the machine does not change.
+MIN_SECONDS = 2.0
+MAX_SECONDS = 10.0
 # Share and factor of real dropout differ by chance: a few hundred weights, fewer when heads share their random numbers.
 _SURPRISING = 0.15
 
+T = TypeVar("T")
+
 
 class Search:
-    """One submission's case, and the mistakes that may explain it."""
+    """One submission's case, and the mistakes that may explain it.
 
-    def __init__(self, case: SubmissionObservations, predictions: PredictionCache | None = None) -> None:
+    Args:
+        seconds: time for two mistakes, within `MIN_SECONDS` and `MAX_SECONDS`; single ones are always tried.
+    """
+
+    def __init__(
+        self,
+        case: SubmissionObservations,
+        predictions: PredictionCache | None = None,
+        *,
+        seconds: float = math.inf,
+    ) -> None:
         self.case = case
+        self._deadline = time.thread_time() + min(max(seconds, MIN_SECONDS), MAX_SECONDS)
+        self._is_exhaustive = True
         self._finder = MismatchFinder(case, predictions or PredictionCache())
         self._judge = ExplanationRanker(self._finder)
 
@@ -52,16 +67,25 @@ class Search:
         hidden = [hypothesis for hypothesis in singles if self._is_hidden(hypothesis)]
         complete = self._judge.complete([CORRECT, *near]) or self._dropped(singles)
         if complete is None:
-            complete = self._judge.complete(self._with_hidden(near, hidden))
+            complete = self._judge.complete(self._in_time(self._with_hidden(near, hidden)))
         if complete is None:
-            pairs = self._visible_pairs(singles, hidden)
-            complete = self._judge.complete(pairs) or self._partial([CORRECT, *near, *pairs])
+            # Where one mistake gives the first output, or none does, two that both show there do not.
+            pairs = [] if near else [*self._visible_pairs(singles, hidden)]
+            complete = self._judge.complete(self._in_time(pairs)) or self._partial([CORRECT, *near, *pairs])
         return complete
+
+    def _in_time(self, tried: Iterable[T]) -> Iterator[T]:
+        """Yield while there is time."""
+        for each in tried:
+            if time.thread_time() > self._deadline:
+                self._is_exhaustive = False
+                return
+            yield each
 
     def _with_hidden(self, near: Sequence[Hypothesis], hidden: Sequence[Hypothesis]) -> list[Hypothesis]:
         """Hypotheses that fit the first probe, each joined with one that does not show there."""
         joined: dict[frozenset[Hypothesis], list[Hypothesis]] = {}
-        for one, other in product(near, hidden):
+        for one, other in self._in_time(product(near, hidden)):
             # Two mistakes that do not touch each other leave the faults that neither explains.
             if one in hidden and self._finder.unexplained(self._finder.faults(one) & self._finder.faults(other)):
                 continue
@@ -70,11 +94,20 @@ class Search:
 
     def _visible_pairs(self, singles: Sequence[Hypothesis], hidden: Sequence[Hypothesis]) -> list[Hypothesis]:
         """Two mistakes that both show on the first probe, one of each group of look-alikes, first in usual form."""
+        if self._finder.first is None:
+            return []
+        case, name = self.case, self._finder.first
+        matcher = RoughMatcher(case.attempts[name].attn_output, case.candidate_probes[name])
         visible = [each for each in singles if each not in hidden and not has_earlier_look_alike(each)]
         primary = [each for each in visible if each.is_usual]
-        variants = [each for each in visible if each not in primary]
+        variants = [each for each in visible if not each.is_usual]
         for pairs in (combinations(primary, 2), product(primary, variants)):
-            found = [pair for one, other in pairs for pair in one.combine(other) if self._is_roughly(pair)]
+            found = [
+                pair
+                for one, other in self._in_time(pairs)
+                for pair in one.combine(other)
+                if matcher.is_match(pair.pipeline)
+            ]
             if found:
                 return found
         return []
@@ -91,28 +124,7 @@ class Search:
             return False
         rows = case.probes[name]
         difference = (real_rows(output.double(), rows) - real_rows(exact.double(), rows)).abs()
-        return bool(difference.isfinite().all()) and float(difference.max()) < _ROUGH
-
-    @cached_property
-    def _first_rows(self) -> Tensor | None:
-        """The judged rows of the student's first output; None when it has not the right shape."""
-        if self._finder.first is None:
-            return None
-        output, probe = self.case.attempts[self._finder.first].attn_output, self.case.probes[self._finder.first]
-        return None if output is None or output.shape != probe.query.shape else real_rows(output, probe)
-
-    def _is_roughly(self, pair: Hypothesis) -> bool:
-        """The output of the first probe alone, without gradients: there are thousands of pairs."""
-        student_rows = self._first_rows
-        if student_rows is None or self._finder.first is None:
-            return False
-        probe = self.case.candidate_probes[self._finder.first]
-        output = _forward(pair.pipeline, probe)
-        if output is None or output.shape != probe.query.shape:
-            return False
-        candidate_rows = real_rows(output, probe)
-        close = (student_rows - candidate_rows).abs() <= _ROUGH * candidate_rows.abs().clamp_min(1.0)
-        return bool(close.all()) or bool((close | ~(student_rows.isfinite() | candidate_rows.isfinite())).all())
+        return bool(difference.isfinite().all()) and float(difference.max()) < ROUGH_TOLERANCE
 
     def _dropped(self, singles: Sequence[Hypothesis]) -> Explanation | None:
         """A mistake together with dropout that is always on: its weights, some set to 0 and the others enlarged."""
@@ -143,19 +155,12 @@ class Search:
     def _partial(self, hypotheses: Sequence[Hypothesis]) -> Explanation:
         """The explanation that leaves the fewest faults; without mistakes when none removes half of them."""
         before = len(self._finder.faults(CORRECT))
-        ranked = sorted(
-            hypotheses, key=lambda each: (len(self._finder.unexplained(self._finder.faults(each))), len(each.mistakes))
+        best = min(
+            self._in_time(hypotheses),
+            key=lambda each: (len(self._finder.unexplained(self._finder.faults(each))), len(each.mistakes)),
+            default=CORRECT,
         )
-        best = ranked[0]
         left = self._finder.unexplained(self._finder.faults(best))
         if len(left) * 2 > before:
             best, left = CORRECT, self._finder.unexplained(self._finder.faults(CORRECT))
-        return self._judge.explanation(best, left)
-
-
-@torch.no_grad()
-def _forward(attention: StagedAttention, probe: Probe) -> Tensor | None:
-    try:
-        return attention(probe.query.clone(), probe.key.clone(), probe.value.clone(), probe.keep_mask.clone())[0]
-    except Exception:  # noqa: BLE001 - two mistakes together may fail in any way
-        return None
+        return replace(self._judge.explanation(best, left), is_exhaustive=self._is_exhaustive)

@@ -12,6 +12,7 @@ from functools import cached_property
 _FILLS = frozenset({"masked_fill", "masked_fill_", "where", "full", "full_like"})
 _MAKERS = frozenset({"tensor", "Tensor", "FloatTensor"})
 _FRESH = frozenset({"zeros", "ones", "full", "Tensor", "FloatTensor"})
+_FACTORIES = _FRESH | _MAKERS | {"arange", "linspace", "tril", "triu", "eye"}
 _CASTS = frozenset({"float", "double"})
 
 
@@ -86,7 +87,9 @@ class SubmissionSource:
         """Whether something is turned into float32 or float64: .float(), .to(torch.float32), dtype=torch.float32."""
         for call in self._calls():
             if _name_of(call.func) in _CASTS and isinstance(call.func, ast.Attribute) and not call.args:
-                return True
+                if not _is_made_here(call.func.value):
+                    return True
+                continue
             given = [*call.args, *(keyword.value for keyword in call.keywords)]
             is_cast = _name_of(call.func) in {"to", "softmax", "type", "sum", "matmul"}
             if is_cast and any(_name_of(each) in {"float32", "float64", "float"} for each in given):
@@ -133,6 +136,11 @@ def _name_of(node: ast.AST) -> str:
     if isinstance(node, ast.Attribute):
         return node.attr
     return node.id if isinstance(node, ast.Name) else ""
+
+
+def _is_made_here(node: ast.AST) -> bool:
+    """Whether an expression is a mask or a new tensor, and no input in another dtype."""
+    return (isinstance(node, ast.Call) and _name_of(node.func) in _FACTORIES) or _mentions(node, ("mask", "keep"))
 
 
 def _mentions(node: ast.AST, words: tuple[str, ...]) -> bool:

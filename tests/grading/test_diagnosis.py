@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 
 import pytest
 import torch
 
-from pytest_attn_grader.attention.probes import Capabilities, ProbeResult, diagnosis_probes
+from pytest_attn_grader.attention.probes import Capabilities, Probe, ProbeResult, diagnosis_probes
+from pytest_attn_grader.attention.tolerances import ProbeTolerance, derive_tolerance
 from pytest_attn_grader.grading import diagnosis as naming
 from pytest_attn_grader.grading.diagnosis import run_diagnosis
+from pytest_attn_grader.grading.observation import Observation
 from pytest_attn_grader.plugin.outcomes import is_diagnosable
 from pytest_attn_grader.results.report import CheckResult, Diagnosis
 from pytest_attn_grader.results.submission import Failure
@@ -20,12 +23,13 @@ NO_SCALE = REFERENCE.replace(" / math.sqrt(query.size(-1))", "")
 SLOW = NO_SCALE.replace('    """The formula', '    import time; time.sleep(0.4)\n    """The formula')
 
 
-def observed_of(attention: FunctionAttention) -> dict[str, ProbeResult]:
+def observed_of(attention: FunctionAttention) -> dict[str, Observation]:
     """What the checks would have seen."""
-    return {probe.name: attention.run_probe(probe) for probe in diagnosis_probes(SEED, Capabilities(max_len=MAX_LEN))}
+    probes = diagnosis_probes(SEED, Capabilities(max_len=MAX_LEN))
+    return {probe.name: Observation(probe, attention.run_probe(probe)) for probe in probes}
 
 
-def diagnosed(attention: FunctionAttention, observed: dict[str, ProbeResult], seconds: float) -> Diagnosis | None:
+def diagnosed(attention: FunctionAttention, observed: dict[str, Observation], seconds: float) -> Diagnosis | None:
     return run_diagnosis(
         attention,
         seed=SEED,
@@ -49,6 +53,27 @@ def test_without_time_what_was_observed_is_diagnosed(
     observed = observed_of(attention)
     monkeypatch.setattr(FunctionAttention, "in_fresh_worker", lambda self, **_: pytest.fail("asked again"))
     assert slugs(diagnosed(attention, observed, seconds)) == ("no-scale",)
+
+
+def test_references_that_a_check_has_used_are_not_derived_again(
+    student_of: Callable[..., FunctionAttention], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attention = student_of(NO_SCALE)
+    observed = observed_of(attention)
+    used = {"basic", "square", "bfloat16"}
+    assert all(observed[name].tolerance.tolerance for name in used)
+    derived: list[str] = []
+
+    def derive(probe: Probe) -> tuple[ProbeResult, ProbeTolerance]:
+        derived.append(probe.name)
+        return derive_tolerance(probe)
+
+    # The package has a function of the same name as this module.
+    module = importlib.import_module("pytest_attn_grader.misconceptions.diagnose")
+    monkeypatch.setattr(module, "derive_tolerance", derive)
+    assert slugs(diagnosed(attention, observed, 60.0)) == ("no-scale",)
+    # "basic-again" has the inputs of "basic".
+    assert sorted(derived) == sorted(set(observed) - used - {"basic-again"})
 
 
 @pytest.mark.slow

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import torch
 
+from pytest_attn_grader._utils import fork_cache
 from tests.misconceptions.grading import Bench, Graded, corpus, is_as_expected
 
 GUIDE = Path(__file__).parents[2] / ".github" / "docs" / "checks.md"
@@ -41,6 +42,8 @@ def grade_corpus(files: Sequence[Path], *, processes: int, seed: int) -> list[Gr
 def _grade_share(share: tuple[Sequence[Path], int]) -> list[Graded]:
     files, seed = share
     torch.set_num_threads(1)
+    # As in a class: references, tolerances and the catalogue's answers are worked out once in each process.
+    fork_cache.enable()
     with Bench(seed) as bench:
         return [bench.grade(file) for file in files]
 

@@ -94,6 +94,22 @@ def test_no_known_mistake_is_said_plainly(diagnose_attention):
     assert "rows sum to 0.125, weights otherwise right" in diagnose_attention(change.pipeline()).message
 
 
+def test_a_search_has_a_bound_of_time(diagnose_attention, monkeypatch):
+    """Two mistakes are found by trying thousands of pairs; without time for them the message does not say "none"."""
+    one, other = (
+        Hypothesis((find_misconception(slug),), find_misconception(slug).changes[0])
+        for slug in ("scale-dmodel", "mask-after-softmax")
+    )
+    attention = next(one.combine(other)).pipeline
+    for name in ("MIN_SECONDS", "MAX_SECONDS"):
+        monkeypatch.setattr(f"pytest_attn_grader.misconceptions.search.{name}", 0.0)
+    diagnosis = diagnose_attention(attention)
+    assert diagnosis.slugs == ()
+    assert "(not all pairs were tried in the time)" in diagnosis.message
+    monkeypatch.undo()
+    assert len(diagnose_attention(attention, seconds=-1.0).slugs) == 2
+
+
 def test_an_odd_factor_is_read_off_the_weights(diagnose_attention):
     diagnosis = diagnose_attention(StageOverride({"scale": lambda scores, _: scores * 0.05}).pipeline())
     assert diagnosis.slugs == ("scale-other",)

@@ -51,6 +51,8 @@ def test_a_product_with_the_mask(line: str, expected: bool) -> None:
         ("w = s.softmax(-1, dtype=torch.float32)", True),
         ("s = s.to(torch.float32)", True),
         ("m = float('-inf')", False),
+        ("p = torch.arange(4).float()", False),
+        ("s = s + (1 - mask.float()) * -1e9", False),
         ("w = w.to(query.dtype)", False),
     ],
 )

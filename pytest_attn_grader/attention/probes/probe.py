@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -48,7 +49,7 @@ class Probe:
     def inputs(self) -> dict[str, Tensor]:
         return {"query": self.query, "key": self.key, "value": self.value}
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """A hash over everything in the probe, values included."""
         digest = hashlib.sha256()

@@ -28,10 +28,11 @@ def _assumes_a_length(case: SubmissionObservations) -> Recognition | None:
     lengths_failed = {_lengths(case, name) for name in failed}
     if case.grows_with_calls() or len(lengths_failed) < 2 or lengths_failed & answered:
         return None
-    numbers = [set(map(int, _NUMBERS.findall(_own_text(case, name)))) - set(case.sizes(name)) for name in failed]
+    numbers = [set(map(int, _NUMBERS.findall(_own_text(case, name)))) - case.sizes(name) for name in failed]
     common = set.intersection(*numbers) - {0, 1}
     limit = max(common, default=0)
-    if max((key_len for _, key_len in answered), default=0) <= limit < min(key_len for _, key_len in lengths_failed):
+    longest_answered = max((key_len for _, key_len in answered), default=0)
+    if common and longest_answered <= limit < min(key_len for _, key_len in lengths_failed):
         explained = case.all_of(*failed, *wrong_shape)
         return Recognition(explained, f"it takes texts of up to {limit} tokens only, and was called with more")
     if len(answered) > 1:
