@@ -209,6 +209,8 @@ class SandboxClient:
             self.replacements += 1
         if self._worker is None:
             self._worker = self._make_worker()
+        if self.replacements:
+            self._clock.limit(self._worker.limits.start_seconds, self._worker.limits.run_seconds)
         if not self._worker.usable:
             self._worker.start()
         return self._worker
@@ -257,8 +259,9 @@ class SandboxClient:
             worker.wait_until_ready()
         started = time.perf_counter()
         try:
-            wanted = worker.limits.call_seconds if seconds is None else seconds
-            seconds = self._clock.limit(wanted, worker.limits.run_seconds)
+            run_seconds = worker.limits.run_seconds
+            worker.wait_until_ready(self._clock.limit(worker.limits.start_seconds, run_seconds))
+            seconds = self._clock.limit(worker.limits.call_seconds if seconds is None else seconds, run_seconds)
             reply = worker.request({**header, "release": handles} if handles else header, sent, seconds=seconds)
         except SubmissionError as error:
             self._last_failure = error

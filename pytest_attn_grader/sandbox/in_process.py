@@ -72,7 +72,7 @@ class InProcessWorker(WorkerProcess):
             )
         return reply, sent
 
-    def wait_until_ready(self) -> None:
+    def wait_until_ready(self, seconds: float | None = None) -> None:
         """It always is."""
 
     @property

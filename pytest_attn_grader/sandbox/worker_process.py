@@ -127,15 +127,19 @@ class WorkerProcess:
                 raise error
             return reply, received
 
-    def wait_until_ready(self) -> None:
+    def wait_until_ready(self, seconds: float | None = None) -> None:
         """Return once it has loaded torch.
 
+        Args:
+            seconds: what is left of the run, if that is less than a start may take.
+
         Raises:
+            SubmissionError: `timeout`, when the run is over before.
             SandboxUnavailableError: the worker never came up, which is not the student's fault.
             RuntimeError: this worker is not running.
         """
         with self._lock:
-            self._handshake()
+            self._handshake(seconds)
 
     @property
     def unenforced(self) -> tuple[str, ...]:
@@ -197,20 +201,31 @@ class WorkerProcess:
         """End the worker; may be called any number of times."""
         self.kill()
 
-    def _handshake(self) -> None:
+    def _handshake(self, seconds: float | None = None) -> None:
         if self._connection is None:
             raise RuntimeError("this worker is not running: it was not started, or an earlier failure ended it")
         if self.hello is not None:
             return
         # The greeting may have been waiting for long: there is always a moment to read it.
-        deadline = max(self._started + self.limits.start_seconds, time.monotonic() + _GREETING_SECONDS)
+        now = time.monotonic()
+        deadline = max(self._started + self.limits.start_seconds, now + _GREETING_SECONDS)
+        run_is_over = deadline if seconds is None else now + seconds
         try:
             self.hello, _ = protocol.receive_frame(
-                self._connection, max_payload_bytes=0, deadline=deadline, on_wait=self._check_alive
+                self._connection,
+                max_payload_bytes=0,
+                deadline=min(deadline, run_is_over),
+                on_wait=self._check_alive,
             )
         except (protocol.WireError, SubmissionError) as error:
             # None of the student's code has run yet, so this is not the student's fault.
             self.kill()
+            if run_is_over < deadline and isinstance(error, protocol.WireError) and error.fault == "late":
+                raise make_failure(
+                    "timeout",
+                    "The submission ended its process so often that the time of the run was over.",
+                    "Remove os._exit.",
+                ) from error
             last = "; ".join(self._text.strip().splitlines()[-3:]) or "it printed nothing"
             raise SandboxUnavailableError(
                 f"the worker did not come up within {self.limits.start_seconds:g} s ({error}): {last}"

@@ -304,7 +304,7 @@ class Sleepy:
     def __init__(self, clock: Clock, seconds: float) -> None:
         self.clock, self.seconds = clock, seconds
 
-    def wait_until_ready(self) -> None:
+    def wait_until_ready(self, seconds: float | None = None) -> None:
         pass
 
     def request(
@@ -332,3 +332,52 @@ def test_sleeping_in_every_call_ends_with_the_budget(
     with pytest.raises(SubmissionError, match="used up the 90 s"):
         remote._request(worker, {"op": "call"}, {})
     assert clock.now - 1.0 <= seconds + pause_seconds
+
+
+class Exiting(Sleepy):
+    """Stands in for a worker that takes `seconds` to start, and ends in every call."""
+
+    def __init__(self, clock: Clock, seconds: float) -> None:
+        super().__init__(clock, seconds)
+        self.ended = self.usable = False
+        self.captured_output = ""
+        self.peak_rss_bytes = None
+
+    def start(self) -> None:
+        self.usable = True
+
+    def wait_until_ready(self, seconds: float | None = None) -> None:
+        taken, self.seconds = self.seconds, 0.0
+        self.clock.now += taken if seconds is None else min(taken, seconds)
+        if seconds is not None and seconds < taken:
+            self.ended = True
+            raise SubmissionError("timeout", "")
+
+    def request(
+        self, header: object, tensors: object, *, seconds: float
+    ) -> tuple[dict[str, object], dict[str, object]]:
+        self.clock.now += 0.1
+        self.ended = True
+        raise SubmissionError("exited", "")
+
+
+@pytest.mark.parametrize("start_seconds", [0.5, 8, 25])
+def test_ending_the_worker_in_every_call_ends_with_the_budget(
+    start_seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Later starts are the submission's time, and none is waited for when the run is over."""
+    clock = Clock()
+    monkeypatch.setattr(client, "time", clock)
+    monkeypatch.setattr(run_clock, "time", clock)
+    remote = SandboxClient(lambda: cast(WorkerProcess, Exiting(clock, start_seconds)))
+    names: list[str] = []
+    while clock.now < 1000 and "timeout" not in names:
+        with pytest.raises(SubmissionError) as caught:
+            remote._request(remote._running(), {"op": "call"}, {})
+        names.append(caught.value.name)
+    assert names[:2] == ["exited", "exited"]
+    assert clock.now - 1.0 <= 90 + start_seconds + 0.2  # the first start is not the submission's
+    workers = remote.replacements
+    with pytest.raises(SubmissionError, match="used up the 90 s"):
+        remote._request(remote._running(), {"op": "call"}, {})
+    assert remote.replacements <= workers + 1
