@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -19,7 +20,8 @@ from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.sandbox import grader_process
 from pytest_attn_grader.sandbox.messages import CallSpec, TensorRef
 from pytest_attn_grader.sandbox.worker import process_tree
-from tests.support.sandboxes import left_in
+from tests.support.sandboxes import left_in, run_as
+from tests.support.students import REFERENCE
 
 from .conftest import MakeRemote, make_worker
 
@@ -148,3 +150,46 @@ def test_a_supervisor_that_is_killed_or_stopped_changes_nothing(
     assert time.monotonic() - started < 4 + 3
     assert caught.value.name in {"timeout", "crashed", "malformed-reply"}
     assert not left_in(tmp_path)
+
+
+# The kernel gives the files of a process below /proc to root while its memory is closed.
+WATCHES = """
+import json, os, subprocess, sys, tempfile, time
+import psutil
+from pathlib import Path
+
+kind, submission = sys.argv[1:]
+assert os.stat("/proc/self/mem").st_uid == os.geteuid() != 0
+with tempfile.TemporaryDirectory() as folder:
+    student = Path(folder, "class", "alder", "attention.py")
+    student.parent.mkdir(parents=True)
+    student.write_text(submission)
+    command = {
+        "xdist": ["-m", "pytest", "-n", "1", f"--attn-student={student}", "--attn-model=mini", "-k", "contract"],
+        "class": ["-m", "pytest_attn_grader.cli.app", "grade", str(student.parents[1]), "--out", f"{folder}/out",
+                  "--model=mini", "--processes=1"],
+    }[kind]
+    environment = {**os.environ, "HOME": folder, "PYTHONDONTWRITEBYTECODE": "1"}
+    closed = set()
+    with subprocess.Popen([sys.executable, *command], cwd=folder, env=environment, stdout=2) as grader:
+        while grader.poll() is None:
+            for each in [psutil.Process(grader.pid), *psutil.Process(grader.pid).children(recursive=True)]:
+                try:
+                    if os.stat(f"/proc/{each.pid}/mem").st_uid == 0:
+                        closed.add(" ".join(each.cmdline()))
+                except (OSError, psutil.Error):
+                    pass
+            time.sleep(0.05)
+print(json.dumps(sorted(closed)))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "writers"), [("xdist", ["-m pytest -n 1"]), ("class", [".app grade", ".fork_server"])]
+)
+def test_every_process_that_writes_a_report_is_closed(kind: str, writers: list[str]) -> None:
+    """The controller of an xdist run and a class have no worker; so they have to ask for it themselves."""
+    closed = json.loads(run_as("ordinary", WATCHES, kind, REFERENCE).splitlines()[-1])
+    for writer in writers:
+        assert any(writer in command for command in closed), closed
