@@ -12,6 +12,7 @@ from torch import Tensor
 from pytest_attn_grader.attention.probes import SPEC_BY_NAME, build_probe, without_gradients
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.results.submission import Adaptation
+from pytest_attn_grader.sandbox.exit_reasons import another_call_may_answer
 from pytest_attn_grader.submission.constructor import Sizes, arguments_for, is_resizable
 from pytest_attn_grader.submission.contract import Contract
 from pytest_attn_grader.submission.function_attention import fit_function
@@ -68,7 +69,7 @@ def fit(student: Student, contract: Contract, *, seed: int, rotary_base: float |
                 else _fit(student, variant, seed=seed, rotary_base=rotary_base)
             )
         except SubmissionError as failure:
-            if failure.name not in {"raised", "malformed-reply"}:
+            if not another_call_may_answer(failure.name, failure.remedy):
                 raise
             first_failure = first_failure or failure
             continue
@@ -163,7 +164,7 @@ def fit_hidden_states(
             attention = replace(attention, returns_weights=returns_weights(attention, seed))
         except SubmissionError as failure:
             first_failure = first_failure or failure
-            if failure.name not in {"raised", "malformed-reply"}:
+            if not another_call_may_answer(failure.name, failure.remedy):
                 break
             continue
         answered = answered or attention

@@ -24,6 +24,7 @@ from pytest_attn_grader.attention.probes import (
 from pytest_attn_grader.attention.weight_recovery import recover_weights
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.results.submission import Adaptation, Failure
+from pytest_attn_grader.sandbox.exit_reasons import another_call_may_answer
 from pytest_attn_grader.sandbox.messages import CallReply, CallSpec, LiteralArgument, TensorRef
 from pytest_attn_grader.submission.contract import Contract
 from pytest_attn_grader.submission.masks import PADDING, PER_EXAMPLE, PER_HEAD, to_mask_convention, to_mask_shape
@@ -240,7 +241,7 @@ def fit_function(student: Student, contract: Contract, *, seed: int) -> Function
         first_failure = first_failure or record.failure
         if record.failure is not None and record.failure.remedy == SWAP_REMEDY:
             break
-        if record.failure is not None and record.failure.name not in {"raised", "malformed-reply"}:
+        if record.failure is not None and not another_call_may_answer(record.failure.name, record.failure.remedy):
             # A hang or a crash at one rank will hang or crash at the next; each would cost its full time limit.
             break
     if answered is not None:

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from pytest_attn_grader.errors import SubmissionError
-from pytest_attn_grader.sandbox import reply_validation
+from pytest_attn_grader.sandbox import exit_reasons, reply_validation
 from pytest_attn_grader.sandbox.client import SandboxClient
 from pytest_attn_grader.sandbox.messages import CallSpec, TensorMeta, TensorRef
 
@@ -219,3 +219,17 @@ def test_forward_and_backward_take_milliseconds(remote: SandboxClient) -> None:
         remote.call_with_autograd(ATTENTION, inputs | {"mask": mask}).tensors["result.0"].sum().backward()
         best = min(best, time.perf_counter() - started)
     assert best < 0.02
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy", "may"),
+    [
+        ("raised", "", True),
+        ("malformed-reply", "Return a tensor.", True),
+        ("malformed-reply", exit_reasons.WIRE_REMEDY, False),
+        ("crashed", "", False),
+        ("timeout", "", False),
+    ],
+)
+def test_another_call_is_tried_only_where_the_worker_lives(name: str, remedy: str, may: bool) -> None:
+    assert exit_reasons.another_call_may_answer(name, remedy) is may
