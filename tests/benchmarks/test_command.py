@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from tests.benchmarks.figures import Figure, alternate, difference, ratio
 from tests.benchmarks.measure import FailedError, cost
 from tests.benchmarks.parts import prompt_of
 from tests.benchmarks.subjects import Subject, environment
+from tests.support.checkpoints import REPO_ROOT
 
 # Measured: 0.95 and 1.5. A machine that is busy otherwise makes it more, but not this.
 MOST_TIMES = 3.0
@@ -53,6 +55,16 @@ def test_the_command_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str], mo
     assert written["plugin"]["wall_seconds"]["more_milliseconds"]["repeats"] == 1
     assert {"processor", "cores", "memory_gib", "versions"} <= written["machine"].keys()
     assert "a run that grades nothing" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counts what Linux counts")
+def test_leaks_are_counted() -> None:
+    command = [sys.executable, "-m", "tests.benchmarks.leaks", "--frames", "20", "--gradings", "10"]
+    done = subprocess.run(command, cwd=REPO_ROOT, env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "processes: 0 before, 0 after" in done.stdout
+    assert "memory_mib: " in done.stdout
 
 
 @pytest.mark.slow

@@ -33,8 +33,9 @@ def attention(query, key, value, mask=None):
 class Workshop:
     """A folder of submissions and the one worker that runs them."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, in_namespaces: bool = False) -> None:
         self.folder = folder
+        self.in_namespaces = in_namespaces
         self.current: SharedRemote | None = None
         self._worker: WorkerProcess | None = None
         self._numbers = itertools.count(1)
@@ -43,7 +44,10 @@ class Workshop:
         """The worker that is up, or another one after a submission has ended it."""
         if self._worker is None or self._worker.ended:
             self._worker = WorkerProcess(
-                root=self.folder, import_paths=sys.path, limits=Limits(call_seconds=CALL_SECONDS)
+                root=self.folder,
+                import_paths=sys.path,
+                limits=Limits(call_seconds=CALL_SECONDS),
+                in_namespaces=self.in_namespaces,
             )
         return self._worker
 
