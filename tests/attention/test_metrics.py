@@ -14,28 +14,7 @@ from scipy.stats import entropy as scipy_entropy
 from scipy.stats import wasserstein_distance
 
 from pytest_attn_grader.attention import metrics
-
-DISTANCES = (metrics.jensen_shannon_divergence, metrics.earth_movers_distance, metrics.total_variation)
-PAIRWISE = (*DISTANCES, metrics.cosine_similarity, metrics.argmax_agreement, metrics.entropy_difference)
-OF_ONE_MAP = (metrics.entropy, metrics.attention_distance)
-NEEDS_DISTRIBUTIONS = (*DISTANCES, metrics.entropy_difference, *OF_ONE_MAP)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Tensors this small lose more time to threads than they gain."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-def random_map(seed, num_heads=3, query_len=6, key_len=6, *, causal=False, sharpness=2.0):
-    generator = torch.Generator().manual_seed(seed)
-    scores = sharpness * torch.randn(num_heads, query_len, key_len, generator=generator, dtype=torch.float64)
-    if causal:
-        scores = scores.masked_fill(~torch.ones(query_len, key_len).tril(key_len - query_len).bool(), -math.inf)
-    return scores.softmax(dim=-1)
+from tests.support.attention_maps import DISTANCES, NEEDS_DISTRIBUTIONS, OF_ONE_MAP, PAIRWISE, random_map
 
 
 def by_row(figure, student, reference):
@@ -103,76 +82,6 @@ def test_entropy_and_attention_distance_agree_with_loops():
         np.mean([sum(float(head[i, j]) * abs(i + 2 - j) for j in range(6)) for i in range(4)]) for head in weights
     ]
     assert metrics.attention_distance(weights).tolist() == pytest.approx(expected_distance, abs=1e-12)
-
-
-def test_next_token_figures_agree_with_scipy_and_sets():
-    generator = torch.Generator().manual_seed(4)
-    student, reference = torch.randn(2, 3, 50, generator=generator, dtype=torch.float64)
-    expected = [
-        scipy_entropy(r.softmax(0).numpy(), s.softmax(0).numpy()) for s, r in zip(student, reference, strict=True)
-    ]
-    assert metrics.kl_divergence(student, reference).tolist() == pytest.approx(expected, abs=1e-12)
-    for k in (1, 7, 50):
-        shared = [
-            len(set(s.argsort(descending=True)[:k].tolist()) & set(r.argsort(descending=True)[:k].tolist())) / k
-            for s, r in zip(student, reference, strict=True)
-        ]
-        assert metrics.top_k_agreement(student, reference, k=k).tolist() == pytest.approx(shared)
-
-
-def test_scores_agree_with_loops_over_positions():
-    input_ids = torch.tensor([1, 2, 3, 1, 1, 2, 4])
-    weights = random_map(5, query_len=7, key_len=7, causal=True)
-
-    def mean_over(targets_of):
-        rows = {i: targets_of(i) for i in range(7) if targets_of(i)}
-        return [np.mean([sum(float(head[i, j]) for j in targets) for i, targets in rows.items()]) for head in weights]
-
-    tokens = input_ids.tolist()
-    expected = {
-        metrics.previous_token_score(weights): mean_over(lambda i: [i - 1] if i else []),
-        metrics.first_token_score(weights): mean_over(lambda i: [0] if i else []),
-        metrics.duplicate_token_score(weights, input_ids): mean_over(
-            lambda i: [j for j in range(i) if tokens[j] == tokens[i]]
-        ),
-        metrics.induction_score(weights, input_ids): mean_over(
-            lambda i: [j + 1 for j in range(i) if tokens[j] == tokens[i] and j + 1 < i]
-        ),
-    }
-    for ours, loops in expected.items():
-        assert ours.tolist() == pytest.approx(loops, abs=1e-12)
-
-
-def test_each_kind_of_head_scores_one_on_its_own_score_only():
-    input_ids = torch.tensor([5, 6, 7, 5, 6, 7])
-    looks_at = {
-        "previous": [0, 0, 1, 2, 3, 4],
-        "first": [0] * 6,
-        "duplicate": [0, 1, 2, 0, 1, 2],
-        "induction": [0, 1, 2, 1, 2, 3],
-    }
-    heads = {name: torch.eye(6)[targets][None] for name, targets in looks_at.items()}
-
-    def scores(weights):
-        return {
-            "previous": metrics.previous_token_score(weights).item(),
-            "first": metrics.first_token_score(weights).item(),
-            "duplicate": metrics.duplicate_token_score(weights, input_ids).item(),
-            "induction": metrics.induction_score(weights, input_ids).item(),
-        }
-
-    for name, weights in heads.items():
-        found = scores(weights)
-        assert found.pop(name) == pytest.approx(1.0)
-        assert max(found.values()) < 0.5
-
-
-def test_a_text_that_cannot_show_a_relation_gives_nan_not_zero():
-    weights = random_map(6, query_len=3, key_len=3)
-    no_repeats = torch.tensor([1, 2, 3])
-    assert metrics.duplicate_token_score(weights, no_repeats).isnan().all()
-    assert metrics.induction_score(weights, no_repeats).isnan().all()
-    assert metrics.previous_token_score(torch.ones(2, 1, 1)).isnan().all()
 
 
 # --- properties ---
@@ -248,41 +157,13 @@ def test_leading_dimensions_are_kept(maps):
         torch.testing.assert_close(stacked[0], figure(student, reference), atol=1e-12, rtol=0)
 
 
-def test_kl_divergence_of_equal_logits_is_zero_whatever_their_offset():
-    logits = torch.randn(4, 20, generator=torch.Generator().manual_seed(7))
-    torch.testing.assert_close(
-        metrics.kl_divergence(logits + 5, logits), torch.zeros(4, dtype=torch.float64), atol=1e-6, rtol=0
-    )
-
-
-@given(st.permutations(range(5)), st.integers(0, 1000))
-@settings(max_examples=50, deadline=None)
-def test_permuted_heads_are_found(order, seed):
-    reference = random_map(seed, num_heads=5)
-    student = reference[list(order)]
-    student_heads, distances = metrics.match_heads(student, reference)
-    assert torch.equal(student[student_heads], reference)
-    torch.testing.assert_close(distances, torch.zeros(5, dtype=torch.float64), atol=1e-12, rtol=0)
-
-
 def test_a_tie_for_the_strongest_key_is_agreement():
     tied = torch.tensor([[[0.4, 0.4, 0.2]]])
     assert metrics.argmax_agreement(torch.tensor([[[0.1, 0.9, 0.0]]]), tied).item() == 1.0
     assert metrics.argmax_agreement(torch.tensor([[[0.1, 0.0, 0.9]]]), tied).item() == 0.0
 
 
-# --- rows that are no distributions, rows that are not judged, numbers that are none ---
-
-
-@pytest.mark.parametrize("figure", NEEDS_DISTRIBUTIONS)
-def test_rows_that_do_not_sum_to_one_are_refused_with_the_largest_error(figure):
-    weights = random_map(8).clone()
-    weights[1, 2] *= 1.25
-    maps = (weights,) if figure in OF_ONE_MAP else (weights, random_map(9))
-    with pytest.raises(ValueError, match=r"do not sum to one: the largest row-sum error is 0\.25\b.*normalised_rows"):
-        figure(*maps)
-    normalised = metrics.normalised_rows(weights)
-    torch.testing.assert_close(figure(normalised, *maps[1:]), figure(random_map(8), *maps[1:]), atol=1e-12, rtol=0)
+# --- rounding, rows that are not judged ---
 
 
 def test_row_sum_error_names_the_worst_row_of_each_head():
@@ -321,58 +202,6 @@ def test_rows_that_are_not_real_are_not_looked_at(figure):
     weights[:, 2], weights[:, 4] = torch.nan, 7.0
     found = figure(weights, reference, real_rows=real_rows) if pairwise else figure(weights, real_rows=real_rows)
     torch.testing.assert_close(found, expected, atol=1e-12, rtol=0)
-
-
-def test_real_rows_must_fit_and_mark_something():
-    weights = random_map(13)
-    with pytest.raises(ValueError, match=r"real_rows must be boolean of shape \(6,\).*got torch.bool of shape \(5,\)"):
-        metrics.entropy(weights, real_rows=torch.ones(5, dtype=torch.bool))
-    with pytest.raises(ValueError, match=r"got torch.int64"):
-        metrics.entropy(weights, real_rows=torch.ones(6, dtype=torch.int64))
-    with pytest.raises(ValueError, match="nothing to judge"):
-        metrics.entropy(weights, real_rows=torch.zeros(6, dtype=torch.bool))
-
-
-@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
-@pytest.mark.parametrize("figure", [*PAIRWISE, *OF_ONE_MAP, metrics.row_sum_error, metrics.previous_token_score])
-def test_a_number_that_is_none_is_named(figure, bad):
-    weights = random_map(14).clone()
-    weights[2, 1, 3] = bad
-    maps = (weights, random_map(15)) if figure in PAIRWISE else (weights,)
-    with pytest.raises(
-        ValueError, match=rf"must be finite: 1 of 108 values are not, the first is {bad} at \[2, 1, 3\]"
-    ):
-        figure(*maps)
-
-
-def test_logits_must_be_finite_and_alike():
-    logits = torch.zeros(2, 5)
-    with pytest.raises(ValueError, match="student logits must be finite"):
-        metrics.kl_divergence(torch.full((2, 5), torch.nan), logits)
-    with pytest.raises(ValueError, match=r"logits differ in shape: \(2, 4\) and \(2, 5\)"):
-        metrics.top_k_agreement(logits[:, :4], logits)
-    with pytest.raises(ValueError, match="k=6 is out of range: there are 5 tokens"):
-        metrics.top_k_agreement(logits, logits, k=6)
-
-
-def test_a_negative_weight_is_named():
-    weights = random_map(16).clone()
-    weights[0, 0, 0] -= 0.5
-    weights[0, 0, 1] += 0.5
-    smallest = f"{weights.min().item():.6g}"
-    with pytest.raises(ValueError, match=f"student weights must not be negative: the smallest value is {smallest}"):
-        metrics.total_variation(weights, random_map(17))
-
-
-def test_shapes_must_agree():
-    with pytest.raises(ValueError, match=r"weights differ in shape: \(3, 6, 6\) and \(2, 6, 6\)"):
-        metrics.cosine_similarity(random_map(1), random_map(2, num_heads=2))
-    with pytest.raises(ValueError, match=r"square map of one sequence, got \(3, 6, 5\)"):
-        metrics.previous_token_score(random_map(1, key_len=5))
-    with pytest.raises(ValueError, match=r"input_ids must have shape \(6,\).*got \(4,\)"):
-        metrics.induction_score(random_map(1), torch.arange(4))
-    with pytest.raises(ValueError, match=r"match_heads wants \(num_heads, query_len, key_len\), got \(6, 6\)"):
-        metrics.match_heads(random_map(1)[0], random_map(1)[0])
 
 
 def test_importing_the_metrics_imports_no_scipy():
