@@ -109,10 +109,10 @@ def attention(query):
             time.sleep(1000)
     return query
 def hogs(query):
-    kept = []
-    for number in range(16):
-        kept.append(os.open(f"/dev/shm/{number}", os.O_RDWR | os.O_CREAT))
-        os.write(kept[-1], bytes(1 << 26))
+    for place in ("/dev/shm/0", "/dev/shm/1", "/dev/shm/2", "/dev/shm/3", "/tmp/0", "/tmp/1", "/tmp/2", "/tmp/3"):
+        with open(place, "wb") as file:
+            for _ in range(1000):
+                file.write(bytes(1 << 16))
     return query
 """
 
