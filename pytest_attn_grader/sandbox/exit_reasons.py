@@ -8,6 +8,7 @@ from typing import Any, get_args
 from pytest_attn_grader.errors import FailureName, SubmissionError
 from pytest_attn_grader.sandbox.worker.limits import Limits
 
+OPERATIONS = {"describe": "importing the submission", "backward": "the backward pass"}  # anything else is a call
 WIRE_REMEDY = "A submission must not write to file descriptors it did not open."
 _MAX_TEXT_CHARS = 10_000
 _FAILURE_NAMES = frozenset(get_args(FailureName))
@@ -16,6 +17,31 @@ _FAILURE_NAMES = frozenset(get_args(FailureName))
 def make_failure(name: FailureName, message: str, remedy: str = "") -> SubmissionError:
     """Return the failure with this name."""
     return SubmissionError(name, message, remedy=remedy)
+
+
+def from_flood(limits: Limits) -> SubmissionError:
+    """Return the failure of a submission that has printed too much."""
+    return make_failure(
+        "output-flood", f"The code printed more than {limits.output_bytes} bytes.", "Remove print calls from loops."
+    )
+
+
+def from_restarts() -> SubmissionError:
+    """Return the failure of a submission that has ended so many workers that the run is over before the next is up."""
+    message = "The submission ended its process so often that the time of the run was over."
+    return make_failure("timeout", message, "Find out why the process ends.")
+
+
+def from_timeout(operation: str, seconds: float) -> SubmissionError:
+    """Return the failure of a request that was not answered in time."""
+    doing = OPERATIONS.get(operation, "the call")
+    remedy = "Look for an endless loop, or Python loops over positions where one matrix product does the work."
+    if operation == "describe":
+        remedy = (
+            "Look for downloads (the sandbox has no network), training and plots outside of functions: the import "
+            "runs them. Put them under if __name__ == '__main__':"
+        )
+    return make_failure("timeout", f"After {seconds:g} s {doing} had not ended and was stopped.", remedy)
 
 
 def another_call_may_answer(name: str, remedy: str) -> bool:

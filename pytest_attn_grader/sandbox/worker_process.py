@@ -18,9 +18,13 @@ from typing import TYPE_CHECKING, Any
 from pytest_attn_grader._utils.memory import peak_rss_bytes
 from pytest_attn_grader.errors import SandboxUnavailableError, SubmissionError
 from pytest_attn_grader.sandbox.exit_reasons import (
+    OPERATIONS,
     WIRE_REMEDY,
     from_exit_status,
+    from_flood,
+    from_restarts,
     from_supervisor_note,
+    from_timeout,
     make_failure,
     student_failure,
 )
@@ -207,25 +211,17 @@ class WorkerProcess:
         if self.hello is not None:
             return
         # The greeting may have been waiting for long: there is always a moment to read it.
-        now = time.monotonic()
-        deadline = max(self._started + self.limits.start_seconds, now + _GREETING_SECONDS)
-        run_is_over = deadline if seconds is None else now + seconds
+        latest = max(self._started + self.limits.start_seconds, time.monotonic() + _GREETING_SECONDS)
+        deadline = latest if seconds is None else min(latest, time.monotonic() + seconds)
         try:
             self.hello, _ = protocol.receive_frame(
-                self._connection,
-                max_payload_bytes=0,
-                deadline=min(deadline, run_is_over),
-                on_wait=self._check_alive,
+                self._connection, max_payload_bytes=0, deadline=deadline, on_wait=self._check_alive
             )
         except (protocol.WireError, SubmissionError) as error:
             # None of the student's code has run yet, so this is not the student's fault.
             self.kill()
-            if run_is_over < deadline and isinstance(error, protocol.WireError) and error.fault == "late":
-                raise make_failure(
-                    "timeout",
-                    "The submission ended its process so often that the time of the run was over.",
-                    "Remove os._exit.",
-                ) from error
+            if deadline < latest and isinstance(error, protocol.WireError) and error.fault == "late":
+                raise from_restarts() from error
             last = "; ".join(self._text.strip().splitlines()[-3:]) or "it printed nothing"
             raise SandboxUnavailableError(
                 f"the worker did not come up within {self.limits.start_seconds:g} s ({error}): {last}"
@@ -269,11 +265,7 @@ class WorkerProcess:
         assert self._process is not None
         assert self._output is not None
         if self._output.flooded:
-            raise make_failure(
-                "output-flood",
-                f"The code printed more than {self.limits.output_bytes} bytes.",
-                "Remove print calls from loops.",
-            )
+            raise from_flood(self.limits)
         if self._process.poll() is not None:
             # What it said before it ended may still be in the socket; without anything there this is the end.
             assert self._connection is not None
@@ -294,18 +286,11 @@ class WorkerProcess:
         note = self._spawned.read_note() if self._spawned is not None and status is not None else ""
         flooded = self._output is not None and self._output.flooded
         self.kill()
-        doing = {"describe": "importing the submission", "backward": "the backward pass"}.get(header["op"], "the call")
+        doing = OPERATIONS.get(header["op"], "the call")
         if flooded:
-            return make_failure("output-flood", f"The code printed more than {self.limits.output_bytes} bytes.")
+            return from_flood(self.limits)
         if error.fault == "late":
-            return make_failure(
-                "timeout",
-                f"After {seconds:g} s {doing} had not ended and was stopped.",
-                "Look for downloads (the sandbox has no network), training and plots outside of functions: the import "
-                "runs them. Put them under if __name__ == '__main__':"
-                if header["op"] == "describe"
-                else "Look for an endless loop, or Python loops over positions where one matrix product does the work.",
-            )
+            return from_timeout(header["op"], seconds)
         if error.fault == "closed" and status is not None:
             if self.in_namespaces and status > _SIGNALLED:
                 status = _SIGNALLED - status  # bubblewrap passes a signal on as a shell does
