@@ -80,6 +80,8 @@ def test_index_accepts_the_archives(archives: list[Path]) -> None:
     assert [path.suffix for path in archives] == [".whl", ".gz"]
     result = run("twine", "check", "--strict", *map(str, archives))
     assert result.returncode == 0, result.stdout + result.stderr
+    result = run("check_wheel_contents", str(archives[0]))
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
 @pytest.mark.slow
@@ -87,7 +89,12 @@ def test_wheel_is_small_and_has_what_a_run_needs(archives: list[Path]) -> None:
     assert archives[0].stat().st_size < MAX_WHEEL_BYTES
     with zipfile.ZipFile(archives[0]) as wheel:
         names = set(wheel.namelist())
-    for needed in ("py.typed", "models/mini/model.safetensors", "reports/schema/report.schema.json"):
+    for needed in (
+        "py.typed",
+        "models/mini/model.safetensors",
+        "models/mini/llama/model.safetensors",
+        "reports/schema/report.schema.json",
+    ):
         assert f"pytest_attn_grader/{needed}" in names
     assert {name.partition("/")[0].partition("-")[0] for name in names} == {"pytest_attn_grader"}
 

@@ -163,13 +163,13 @@ def test_commands_work(page: Path, visitor: dict[str, str], tmp_path: Path) -> N
         )
         expected = 1 if "wrong_" in command and command.startswith("pytest") else 0
         assert run.returncode == expected, (command, run.stdout, run.stderr)
-        made = re.search(r"(?:--out|--attn-html=|--attn-report=)[ =]?(\S+)", command)
+        made = re.search(r"(?:--out|--html|--attn-html=|--attn-report=)[ =]?(\S+)", command)
         assert made is None or (tmp_path / made[1]).exists()
 
 
 @pytest.mark.slow
 def test_code_for_notebooks_works(tmp_path: Path) -> None:
-    code = [*code_blocks(README, "python"), code_blocks((GUIDES / "notebooks.md").read_text(), "python")[0]]
+    code = [*code_blocks(README, "python"), *code_blocks((GUIDES / "notebooks.md").read_text(), "python")]
     code.append("assert report.verdict == 'passed'\n")
     environment = {**os.environ, "ATTN_MODEL": "mini"}
     run = subprocess.run(

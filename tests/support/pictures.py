@@ -27,25 +27,28 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 WIDTH, MAX_HEIGHT, COLUMNS = 1100, 1250, 100
 WRONG = ("--attn-student=examples.student.wrong_scale", "--attn-model=mini", "--attn-seed=7", "-p", "no:cacheprovider")
 PAGE_HEIGHT = 960  # down to the figures below the two heatmaps
+MISTAKE, MISTAKE_HEIGHT = "scale-dk", 1160  # down to the maps
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith(("ATTN_", "PYTEST_"))}
 
 
 def draw(folder: Path) -> None:
-    """Write report.png, terminal.svg and gradebook.png."""
+    """Write report.png, terminal.svg, mistake.png and gradebook.png."""
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         page = work / "page.html"
         run_in_terminal([sys.executable, "-m", "pytest", *WRONG, f"--attn-html={page}"])
         shown = run_in_terminal([sys.executable, "-m", "pytest", *WRONG, "-q"])
         grade = ["grade", "--roster", "examples/class/roster.csv", "--out", str(work / "graded"), "--model", "mini"]
-        subprocess.run(
-            [sys.executable, "-m", "pytest_attn_grader.cli.app", *grade],
-            cwd=ROOT,
-            env=ENVIRONMENT,
-            check=False,  # the class has failures
-            capture_output=True,
-        )
+        for command in (grade, ["explain", "--html", str(work / "mistakes")]):
+            subprocess.run(
+                [sys.executable, "-m", "pytest_attn_grader.cli.app", *command],
+                cwd=ROOT,
+                env=ENVIRONMENT,
+                check=False,  # the class has failures
+                capture_output=True,
+            )
         take_screenshot(page, folder / "report.png", max_height=PAGE_HEIGHT)
+        take_screenshot(work / "mistakes" / f"{MISTAKE}.html", folder / "mistake.png", max_height=MISTAKE_HEIGHT)
         take_screenshot(work / "graded" / "gradebook.html", folder / "gradebook.png", max_height=MAX_HEIGHT)
     write_svg(shown.partition("attention grader =")[2].partition("\n")[2], folder / "terminal.svg")
 

@@ -173,4 +173,9 @@ def _redirect(log: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:  # a terminal's Ctrl-C reaches this process as well as the command that started it
+        from pytest_attn_grader.cli.error_exit import EXIT_INTERRUPTED
+
+        sys.exit(EXIT_INTERRUPTED)

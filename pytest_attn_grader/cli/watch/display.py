@@ -6,7 +6,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from pytest_attn_grader.reports.summary import summarize
+from pytest_attn_grader.reports.summary import points, summarize
 from pytest_attn_grader.results.report import GradeReport
 from pytest_attn_grader.settings.settings import Settings
 
@@ -57,9 +57,10 @@ def describe_result(report: GradeReport) -> str:
     """A result in a few words: `right, 100 of 100`, the slugs of the mistakes, or how many checks failed."""
     if report.verdict == "ungradable":
         return "ungradable"
-    points = f"{report.score.earned:.3g} of {report.score.possible:.3g}"
+    score = f"{points(report.score.earned)} of {points(report.score.possible)}"
     if report.verdict == "passed":
-        return f"right, {points}"
+        return f"right, {score}"
     failed = sum(check.outcome == "failed" for check in report.checks)
     named = ", ".join(report.diagnosis.slugs) if report.diagnosis is not None else ""
-    return f"{named or f'{failed} failed checks'}, {points}"
+    counted = "1 failed check" if failed == 1 else f"{failed} failed checks"
+    return f"{named or counted}, {score}"
