@@ -1,4 +1,4 @@
-"""Submissions that are put into real models: right ones of several kinds, and wrong ones whose mistake must be named."""
+"""Submissions that are put into real models: right ones of several kinds, and wrong ones with their mistake."""
 
 from __future__ import annotations
 
