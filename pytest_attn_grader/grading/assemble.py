@@ -81,7 +81,7 @@ def collect_run_data(session: GradingSession, fault: AttnGraderError | None, *, 
             for observation in session.observations.values()
             if observation.tolerance_was_used
         ),
-        environment=cached("versions", _environment),
+        environment={**cached("versions", _environment), **_gpu_facts(session)},
         timing=session.clock.phases,
         peak_memory_bytes=peak_rss_bytes(),
         sandbox=None if process is None else process.sandbox(),
@@ -172,6 +172,16 @@ def _environment() -> dict[str, str]:
     for package in _SHOWN_PACKAGES:
         versions[package] = metadata.version(package)
     return versions
+
+
+def _gpu_facts(session: GradingSession) -> dict[str, str]:
+    loaded = session.lazy_model.peek()
+    if loaded is None or loaded.device.type != "cuda":
+        return {}
+    import torch
+
+    name, peak_bytes = torch.cuda.get_device_name(loaded.device), torch.cuda.max_memory_allocated(loaded.device)
+    return {"gpu": name, "gpu_peak_memory_bytes": str(peak_bytes)}
 
 
 def assemble(

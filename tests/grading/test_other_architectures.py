@@ -122,6 +122,10 @@ def test_looking_nowhere_is_wrong_in_an_encoder_too(
     session = session_over(workshop.student(BOTH_WAYS.replace("w @ v", "v")), model_of(name))
     assert session.is_bidirectional
     assert "no output moved by" in ask(session, masking.test_sees_others)
+    diagnosis = session.diagnose()
+    assert diagnosis is not None
+    assert diagnosis.slugs[0] == "only-itself"
+    assert "lets each token look only at itself" in diagnosis.message
 
 
 def test_attention_without_a_mask_is_wrong_in_a_decoder(

@@ -1,0 +1,54 @@
+"""Weights that are the identity: what a token attends to is itself, whatever query and key say."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pytest_attn_grader.misconceptions.base import misconception
+from pytest_attn_grader.misconceptions.catalogue.window import distances
+from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride
+
+
+def _own_key(attn_scores: Tensor, inputs: Inputs) -> Tensor:
+    return (distances(inputs) == 0).to(inputs.value.dtype).expand(*inputs.query.shape[:-1], -1)
+
+
+def _top_left(attn_scores: Tensor, inputs: Inputs) -> Tensor:
+    rows, columns = inputs.query.shape[-2], inputs.key.shape[-2]
+    eye = torch.eye(rows, columns, dtype=inputs.value.dtype, device=inputs.value.device)
+    return eye.expand(*inputs.query.shape[:-1], columns)
+
+
+def _softmax_of_one(attn_scores: Tensor, inputs: Inputs) -> Tensor:
+    return attn_scores.masked_fill(distances(inputs) != 0, float("-inf"))
+
+
+@misconception(
+    "AG416",
+    "only-itself",
+    replaces="normalise",
+    family="wiring",
+    variants=(
+        StageOverride({"normalise": _top_left}, "the first query with the first key"),
+        StageOverride({"normalise": _own_key, "combine": lambda _, inputs: inputs.value}, "the values as they are"),
+        StageOverride({"mask": _softmax_of_one}, "a mask of the diagonal"),
+    ),
+)
+def only_itself(attn_scores: Tensor, inputs: Inputs) -> Tensor:
+    """lets each token look only at itself: the weights are the identity, and the output is the value.
+
+    Attention is how a token gets at the other tokens. With weight 1 on its own key and 0 on all others the product with
+    the values returns each token's own value, and neither the query nor the key is used.
+
+    Bad:
+        attn_output = value     # or torch.eye(seq_len) @ value
+    Good:
+        attn_weights = attn_scores.softmax(dim=-1)
+        attn_output = attn_weights @ value
+
+    Effect: No token knows anything of the others, and query and key get no gradient.
+    Nudge: Change the first token. Which outputs change?
+    Fix: Compute the weights from query and key, and multiply them with the values.
+    """
+    return _own_key(attn_scores, inputs)
