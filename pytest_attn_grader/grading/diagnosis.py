@@ -113,6 +113,7 @@ def run_diagnosis(
         mask_convention=contract.mask_convention,
         hints=hints,
         source=source,
+        is_rotary=attention.is_rotary,
         predictions=predictions or cached("predictions", PredictionCache),
         seconds=deadline - time.perf_counter(),
     )

@@ -43,6 +43,7 @@ FAMILIES: Mapping[str, str] = {
     "scale": "the scaling of the scores",
     "mask": "the mask",
     "heads": "the layout of the heads",
+    "rotary": "rotary positions",
     "grad": "the way back: gradients",
     "state": "what is left behind after a call",
     "dropout": "dropout",
@@ -80,6 +81,8 @@ class Misconception:
         fit: variants with a constant that is read off the student's numbers.
         by_numbers: whether running `changes` on the student's probes and comparing numbers can show it.
         shown_by: whether the source shows it, which decides between mistakes whose numbers are the same.
+        rotary: True for a mistake of a submission that has to rotate query and key by their positions, False for one of
+            a submission that must not; None for both.
         counted: False for what is worth knowing but is no fault.
     """
 
@@ -100,6 +103,7 @@ class Misconception:
     by_numbers: bool = True
     counted: bool = True
     shown_by: SourceTest | None = None
+    rotary: bool | None = None
 
     @property
     def attention(self) -> StagedAttention:
@@ -123,6 +127,7 @@ def misconception(
     by_numbers: bool = True,
     counted: bool = True,
     shown_by: SourceTest | None = None,
+    rotary: bool | None = None,
 ) -> Callable[[Callable[..., Any]], Misconception]:
     """Turn a wrong stage and its docstring into a `Misconception`.
 
@@ -156,6 +161,7 @@ def misconception(
             by_numbers=by_numbers,
             counted=counted,
             shown_by=shown_by,
+            rotary=rotary,
         )
 
     return make

@@ -61,6 +61,8 @@ def single_hypotheses(case: SubmissionObservations) -> Iterator[Hypothesis]:
         # Where nothing is to be masked, no mask can be wrong in one of the known ways.
         if case.is_bidirectional and known.family == "mask":
             continue
+        if known.rotary is not None and known.rotary != case.is_rotary:
+            continue
         fitted = known.fit(case) if known.fit is not None else ()
         for change in (*known.changes, *fitted):
             yield Hypothesis((known,), change)

@@ -48,6 +48,7 @@ class SubmissionObservations:
         references: the float64 reference on each of those probes (without dropout).
         mask_convention: "keep", "additive", "blocked", or "none" when the submission masks by itself.
         source: its text, where it is known.
+        is_rotary: whether it has to rotate query and key by their positions itself.
     """
 
     attempts: Mapping[str, ProbeResult]
@@ -56,6 +57,7 @@ class SubmissionObservations:
     tolerances: Mapping[str, ProbeTolerance]
     mask_convention: str = "keep"
     source: SubmissionSource = field(default_factory=SubmissionSource)
+    is_rotary: bool = False
 
     @cached_property
     def candidate_probes(self) -> Mapping[str, Probe]:

@@ -13,6 +13,7 @@ from pytest_attn_grader.attention.probes import SPEC_BY_NAME, build_probe, witho
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.results.submission import Adaptation
 from pytest_attn_grader.sandbox.exit_reasons import another_call_may_answer
+from pytest_attn_grader.submission.call_conventions import CallConventions
 from pytest_attn_grader.submission.constructor import Sizes, arguments_for, is_resizable
 from pytest_attn_grader.submission.contract import Contract
 from pytest_attn_grader.submission.function_attention import fit_function
@@ -21,7 +22,7 @@ from pytest_attn_grader.submission.length_attention import fit_length_function
 from pytest_attn_grader.submission.masks import MASK_SHAPES, PADDING, PER_HEAD
 from pytest_attn_grader.submission.module_attention import ModuleAttention
 from pytest_attn_grader.submission.projected import InstanceSizes
-from pytest_attn_grader.submission.projected_student import CallConventions, ProjectedStudent
+from pytest_attn_grader.submission.projected_student import ProjectedStudent
 from pytest_attn_grader.submission.projections.layouts import DEFAULT_LAYOUT, layouts_for
 from pytest_attn_grader.submission.rotary import BASE, Attend, find_rotation
 from pytest_attn_grader.submission.rotary_arguments import TableStyle, table_styles

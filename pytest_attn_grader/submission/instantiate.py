@@ -14,8 +14,9 @@ from pytest_attn_grader.submission.constructor import Sizes, arguments_for, is_r
 from pytest_attn_grader.submission.contract import Contract
 from pytest_attn_grader.submission.projected import InstanceSizes
 from pytest_attn_grader.submission.projections.custom_loader_calls import discover_loader, sizes_from_attributes
-from pytest_attn_grader.submission.projections.find import ProjectionMap, find_projections
+from pytest_attn_grader.submission.projections.find import find_projections
 from pytest_attn_grader.submission.projections.from_arguments import found_in_arguments
+from pytest_attn_grader.submission.projections.projection_map import ProjectionMap
 from pytest_attn_grader.submission.return_values import parse_result
 from pytest_attn_grader.submission.size_names import role_of_size
 

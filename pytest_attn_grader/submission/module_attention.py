@@ -52,6 +52,11 @@ class ModuleAttention(StudentAttention):
         return self.oracle.takes_groups
 
     @property
+    def is_rotary(self) -> bool:
+        """Whether it has to rotate query and key by their positions itself: in a model with rotary positions."""
+        return self.oracle.rotary_base is not None
+
+    @property
     def keeps_cache(self) -> bool:
         """Whether a model can ask it about one new token at a time: it would need the hidden states of all others."""
         return False

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from pytest_attn_grader.attention.reference import reference_attention
 from pytest_attn_grader.submission.projections.custom_loader import LoaderMap
-from pytest_attn_grader.submission.projections.find import ProjectionMap
 from pytest_attn_grader.submission.projections.layouts import Layout
 from pytest_attn_grader.submission.projections.matrices import Projections, unflatten
+from pytest_attn_grader.submission.projections.projection_map import ProjectionMap
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class InstanceSizes:
 
     @property
     def key_value_heads(self) -> int:
-        """How many heads share keys and values among the query heads."""
+        """The number of key/value heads."""
         return self.num_key_value_heads or self.num_heads
 
 

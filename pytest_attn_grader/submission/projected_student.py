@@ -11,16 +11,16 @@ from torch import Tensor
 
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.sandbox.messages import Argument, CallSpec, LiteralArgument, TensorRef
+from pytest_attn_grader.submission.call_conventions import CallConventions, changed_inputs
 from pytest_attn_grader.submission.constructor import Sizes, arguments_for, takes_groups
 from pytest_attn_grader.submission.contract import Contract
 from pytest_attn_grader.submission.function_attention import SWITCHES
 from pytest_attn_grader.submission.instantiate import shape_of_function, shape_of_module
 from pytest_attn_grader.submission.masks import PADDING, PER_HEAD, SQUARE, as_lengths, to_mask_convention, to_mask_shape
 from pytest_attn_grader.submission.projected import InstanceSizes, ProjectedInputs, ProjectedOutputs
-from pytest_attn_grader.submission.projections.layouts import DEFAULT_LAYOUT, Layout, pack
+from pytest_attn_grader.submission.projections.layouts import pack
 from pytest_attn_grader.submission.return_values import parse_result
-from pytest_attn_grader.submission.rotary import Rotation
-from pytest_attn_grader.submission.rotary_arguments import TableStyle, make_tables, rotary_values
+from pytest_attn_grader.submission.rotary_arguments import make_tables, rotary_values
 from pytest_attn_grader.submission.signatures import Slot
 from pytest_attn_grader.submission.size_names import role_of_size
 
@@ -41,24 +41,6 @@ WEIGHTS_ATTRIBUTES = (
     "attn_map",
     "last_attention",
 )
-
-
-@dataclass(frozen=True)
-class CallConventions:
-    """The conventions of a call that were settled by trial.
-
-    Attributes:
-        mask_shape: the shape of the masks, one of `MASK_SHAPES`.
-        one_at_a_time: hidden states are ``(seq, features)``, an example a call.
-        rotation: what the module does to query and key by their positions.
-        tables: how rotary positions are passed to a module that takes them as arguments.
-    """
-
-    layout: Layout = DEFAULT_LAYOUT
-    mask_shape: str = PER_HEAD
-    one_at_a_time: bool = False
-    rotation: Rotation | None = None
-    tables: TableStyle | None = None
 
 
 @dataclass(frozen=True)
@@ -96,7 +78,7 @@ class ProjectedStudent:
 
     @property
     def _config_read(self) -> Mapping[str, object]:
-        """What the constructor reads from a config object."""
+        """The names that the constructor reads from a config object, with their values."""
         sizes = Sizes(256, 4, 64, rotary_base=self.rotary_base)
         candidate = self.contract.candidate
         return self.student.construct(candidate.name, arguments_for(candidate, sizes)).config_read
@@ -174,7 +156,7 @@ class ProjectedStudent:
             output=self._checked_output(shape, inputs, output),
             attn_weights=self._weights_among(shape, inputs, weights, reply),
             seconds=reply.seconds,
-            changed=_changed(tensors, reply.inputs_after),
+            changed=changed_inputs(tensors, reply.inputs_after),
         )
 
     def _spec(self, shape: InstanceSizes, inputs: ProjectedInputs, sent_as: Mapping[str, str]) -> CallSpec:
@@ -302,13 +284,6 @@ def _example(inputs: ProjectedInputs, index: int) -> ProjectedInputs:
     query_states = key_states if same else inputs.query_states[one]
     mask = inputs.keep_mask[one] if inputs.keep_mask.shape[0] > 1 else inputs.keep_mask
     return replace(inputs, query_states=query_states, key_states=key_states, keep_mask=mask)
-
-
-def _changed(sent: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> tuple[str, ...]:
-    names = {"hidden_states": "the hidden states", "query_states": "the hidden states", "mask": "the mask"}
-    return tuple(
-        names.get(name, name) for name, tensor in after.items() if not torch.equal(tensor, sent[name].detach())
-    )
 
 
 def _shape_remedy(came: tuple[int, ...], shape: InstanceSizes, wanted: tuple[int, ...]) -> str:

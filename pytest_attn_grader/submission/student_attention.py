@@ -92,6 +92,11 @@ class StudentAttention(Attention, Protocol):
         return False
 
     @property
+    def is_rotary(self) -> bool:
+        """Whether it has to rotate query and key by their positions itself."""
+        return False
+
+    @property
     def keeps_cache(self) -> bool:
         """Whether a model can ask it about one new token at a time."""
         return True

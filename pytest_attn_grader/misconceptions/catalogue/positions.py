@@ -47,6 +47,7 @@ _USUAL = _rotating("halves", halves=True)
     "rotary-positions",
     replaces="prepare",
     family="wiring",
+    rotary=False,
     variants=tuple(
         _rotating(f"{'halves' if halves else 'pairs'}, base {base:g}{note}", halves=halves, base=base, **more)
         for base in (10000.0, 500000.0, 1000000.0)
@@ -55,10 +56,11 @@ _USUAL = _rotating("halves", halves=True)
     ),
 )
 def rotary_positions(inputs: Inputs) -> Inputs:
-    """rotates query and key by their positions (rotary embeddings) in a model that has learned positions.
+    """rotates query and key by their positions (rotary embeddings), which this model does itself or does otherwise.
 
-    Rotary embeddings tell a model where a token stands. This model adds learned positions to its embeddings before the
-    first layer; rotated as well, query and key no longer match what was trained.
+    Rotary embeddings tell a model where a token stands. A GPT-2 adds learned positions to its embeddings before the
+    first layer, and a Llama has rotated query and key before it hands them to an attention function. Rotated once more,
+    they no longer match what was trained.
 
     Bad:
         query, key = apply_rotary(query, cos, sin), apply_rotary(key, cos, sin)
@@ -67,7 +69,8 @@ def rotary_positions(inputs: Inputs) -> Inputs:
 
     Effect: Right for a single token; all other scores are turned by the distance between query and key.
     Nudge: Which step of your code knows at which position a token stands?
-    Fix: Leave the rotation out, or grade it in a model that has rotary positions (--attn-model=mini-llama).
+    Fix: Leave the rotation out. Where learning it is the exercise, hand in a module with projections and grade it in a
+    model with rotary positions (--attn-model=mini-llama).
     """
     result: Inputs = _USUAL.stages["prepare"](inputs)
     return result

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pytest_attn_grader.submission.projections.find import ARGUMENT, ParameterRef, ProjectionMap
+from pytest_attn_grader.submission.projections.projection_map import ARGUMENT, ParameterRef, ProjectionMap
 from pytest_attn_grader.submission.projections.role_patterns import packing_order
 from pytest_attn_grader.submission.signatures import Slot
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pytest_attn_grader.submission.projections.find import ARGUMENT, ParameterRef, ProjectionMap
 from pytest_attn_grader.submission.projections.matrices import Projections
+from pytest_attn_grader.submission.projections.projection_map import ARGUMENT, ParameterRef, ProjectionMap
 
 
 @dataclass(frozen=True)

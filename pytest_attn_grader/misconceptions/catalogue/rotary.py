@@ -1,0 +1,294 @@
+"""Mistakes in the rotary positions of a module: what is rotated, by which positions, angles and pairs.
+
+A module whose keys are rotated rightly gets query and key rotated backwards: its numbers are those of plain attention,
+but for what it does otherwise to the query or the value. Any other gets them as they are, and its numbers are those of
+the wrong rotation alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from pytest_attn_grader.misconceptions.base import misconception
+from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride
+
+_BASE = 10_000.0
+_OTHER_BASES = (100.0, 500.0, 1000.0, 5000.0, 50_000.0, 100_000.0, 500_000.0, 1_000_000.0)
+_PAIRS = {True: "dimension i with i + head_dim / 2", False: "dimension 2 i with 2 i + 1"}
+
+
+def rotated(tensor: Tensor, *, halves: bool, start: float = 0, base: float = _BASE, sign: int = 1) -> Tensor:
+    """Rotate ``(..., seq, width)`` by its positions, counted from `start`."""
+    width = tensor.shape[-1]
+    frequencies = base ** (-torch.arange(0, width, 2, dtype=torch.float64, device=tensor.device) / width)
+    positions = torch.arange(tensor.shape[-2], dtype=torch.float64, device=tensor.device) + start
+    angles = sign * positions[:, None] * frequencies  # (seq, width / 2)
+    cos, sin = angles.cos().to(tensor), angles.sin().to(tensor)
+    first, second = tensor.chunk(2, -1) if halves else (tensor[..., 0::2], tensor[..., 1::2])
+    turned = (first * cos - second * sin, first * sin + second * cos)
+    return torch.cat(turned, -1) if halves else torch.stack(turned, -1).flatten(-2)
+
+
+def _past(inputs: Inputs) -> int:
+    return inputs.key.shape[-2] - inputs.query.shape[-2]
+
+
+Turn = Callable[[Inputs], Inputs]
+
+
+def _variants(make: Callable[[bool], list[tuple[str, Turn]]]) -> tuple[StageOverride, ...]:
+    return tuple(
+        StageOverride({"prepare": turn}, f"{note}; pairs: {_PAIRS[halves]}" if note else f"pairs: {_PAIRS[halves]}")
+        for halves in (True, False)
+        for note, turn in make(halves)
+    )
+
+
+def _turn_value(halves: bool, base: float = _BASE) -> Turn:
+    return lambda inputs: replace(inputs, value=rotated(inputs.value, halves=halves, base=base))
+
+
+def _turn_query(halves: bool) -> Turn:
+    return lambda inputs: replace(inputs, query=rotated(inputs.query, halves=halves, start=_past(inputs)))
+
+
+def _turn_query_back(halves: bool) -> Turn:
+    return lambda inputs: replace(inputs, query=rotated(inputs.query, halves=halves, start=_past(inputs), sign=-1))
+
+
+def _turn_query_on(halves: bool, positions: int) -> Turn:
+    """Every query is rotated by so many positions more than its own."""
+
+    def turn(inputs: Inputs) -> Inputs:
+        back = _turn_query_back(halves)(inputs)
+        query = rotated(back.query, halves=halves, start=_past(inputs) + positions)
+        return replace(inputs, query=query)
+
+    return turn
+
+
+def _turn_query_otherwise(halves: bool) -> Turn:
+    """The key is paired as `halves` says, and the query in the other way."""
+
+    def turn(inputs: Inputs) -> Inputs:
+        back = _turn_query_back(halves)(inputs)
+        return replace(inputs, query=rotated(back.query, halves=not halves, start=_past(inputs)))
+
+    return turn
+
+
+def _turn_both(halves: bool, *, base: float = _BASE, sign: int = 1) -> Turn:
+    def turn(inputs: Inputs) -> Inputs:
+        query = rotated(inputs.query, halves=halves, start=_past(inputs), base=base, sign=sign)
+        return replace(inputs, query=query, key=rotated(inputs.key, halves=halves, base=base, sign=sign))
+
+    return turn
+
+
+def _turn_width(halves: bool) -> Turn:
+    def whole(tensor: Tensor, start: int) -> Tensor:
+        num_heads, head_dim = tensor.shape[1], tensor.shape[-1]
+        side_by_side = tensor.transpose(1, 2).flatten(2)  # (batch, seq, num_heads * head_dim)
+        turned = rotated(side_by_side, halves=halves, start=start)
+        return turned.reshape(*turned.shape[:2], num_heads, head_dim).transpose(1, 2)
+
+    return lambda inputs: replace(inputs, query=whole(inputs.query, _past(inputs)), key=whole(inputs.key, 0))
+
+
+@misconception(
+    "AG431",
+    "rotary-value",
+    replaces="prepare",
+    family="rotary",
+    rotary=True,
+    variants=_variants(lambda halves: [(f"base {base:g}", _turn_value(halves, base)) for base in (1e4, 5e5, 1e6)]),
+)
+def rotary_value(inputs: Inputs) -> Inputs:
+    """rotates the value by its position as well.
+
+    Rotary positions make the score of a query and a key depend on their distance. Values are what is mixed by these
+    scores: rotated, each arrives turned by its absolute position, and nothing turns it back.
+
+    Bad:
+        query, key, value = rotate(query), rotate(key), rotate(value)
+    Good:
+        query, key = rotate(query), rotate(key)
+
+    Effect: The weights are right and every output is wrong but for the first token.
+    Nudge: Which of the three tensors have to know where they stand?
+    Fix: Rotate query and key, and leave the value alone.
+    """
+    return _turn_value(halves=True)(inputs)
+
+
+@misconception(
+    "AG432",
+    "rotary-one-side",
+    replaces="prepare",
+    family="rotary",
+    rotary=True,
+    variants=_variants(
+        lambda halves: [("only the query", _turn_query(halves)), ("only the key", _turn_query_back(halves))],
+    ),
+)
+def rotary_one_side(inputs: Inputs) -> Inputs:
+    """rotates only one of query and key by its position.
+
+    The angle between a rotated query and a rotated key is the difference of their positions. With one of them rotated,
+    it is the absolute position of the other, and a text that begins later gets other scores.
+
+    Bad:
+        query = rotate(query)
+    Good:
+        query, key = rotate(query), rotate(key)
+
+    Effect: Scores depend on where a token stands instead of how far two tokens are apart.
+    Nudge: What happens to the score when both tokens move one place to the right?
+    Fix: Rotate the key in the same way as the query.
+    """
+    return _turn_query(halves=True)(inputs)
+
+
+@misconception(
+    "AG433",
+    "rotary-offset",
+    replaces="prepare",
+    family="rotary",
+    rotary=True,
+    variants=_variants(
+        lambda halves: [
+            ("the queries are one ahead", _turn_query_on(halves, 1)),
+            ("the queries are one behind", _turn_query_on(halves, -1)),
+        ],
+    ),
+)
+def rotary_offset(inputs: Inputs) -> Inputs:
+    """counts the positions of queries and of keys from different numbers.
+
+    A token has one position, whether it asks or is asked. Where queries are counted from 1 and keys from 0, every
+    distance is one too large, also that of a token from itself.
+
+    Bad:
+        query = rotate(query, cos[1 : seq_len + 1], sin[1 : seq_len + 1])
+    Good:
+        query, key = rotate(query, cos[:seq_len], sin[:seq_len]), rotate(key, cos[:seq_len], sin[:seq_len])
+
+    Effect: A head that looks one token back looks at the token itself, or two back.
+    Nudge: At which position does each of the two tables begin?
+    Fix: Take the same rows of the tables for query and key.
+    """
+    return _turn_query_on(halves=True, positions=1)(inputs)
+
+
+@misconception(
+    "AG434",
+    "rotary-sign",
+    replaces="prepare",
+    family="rotary",
+    rotary=True,
+    variants=_variants(lambda halves: [("", _turn_both(halves, sign=-1))]),
+)
+def rotary_sign(inputs: Inputs) -> Inputs:
+    """rotates query and key by the negative angles: the sign of the sine is the other one.
+
+    A pair (a, b) at angle t becomes (a cos t - b sin t, a sin t + b cos t). With the signs exchanged it turns the other
+    way. A model that is trained so learns it; weights that were trained the usual way take the past for the future.
+
+    Bad:
+        first, second = a * cos + b * sin, b * cos - a * sin
+    Good:
+        first, second = a * cos - b * sin, b * cos + a * sin
+
+    Effect: Distances have the other sign: a head that looks one token back no longer finds it.
+    Nudge: In which of the two lines is the minus?
+    Fix: Put the minus before the sine in the first half of each pair.
+    """
+    return _turn_both(halves=True, sign=-1)(inputs)
+
+
+@misconception(
+    "AG435",
+    "rotary-pairs-mixed",
+    replaces="prepare",
+    family="rotary",
+    rotary=True,
+    variants=_variants(
+        lambda halves: [("of the key, the query is paired in the other way", _turn_query_otherwise(halves))]
+    ),
+)
+def rotary_pairs_mixed(inputs: Inputs) -> Inputs:
+    """pairs the dimensions of the query in another way than those of the key.
+
+    A rotation turns pairs of dimensions: i with i + head_dim / 2, or 2 i with 2 i + 1. Both are in use, and either is
+    right when query and key are paired in the same way.
+
+    Bad:
+        query, key = rotate_halves(query), rotate_neighbours(key)
+    Good:
+        query, key = rotate_halves(query), rotate_halves(key)
+
+    Effect: Scores lose what they should know of distances, more with every position.
+    Nudge: Which dimension does each of the two rotations turn with the first one?
+    Fix: Rotate query and key with the same function.
+    """
+    return _turn_query_otherwise(halves=True)(inputs)
+
+
+@misconception(
+    "AG436",
+    "rotary-model-width",
+    replaces="prepare",
+    family="rotary",
+    rotary=True,
+    variants=_variants(lambda halves: [("", _turn_width(halves))]),
+)
+def rotary_model_width(inputs: Inputs) -> Inputs:
+    """rotates over the width of the model, before the heads are split.
+
+    Each head has all the angles, from the fastest to the slowest. Rotated over the whole width, the first head gets
+    only the fast ones and the last only the slow ones.
+
+    Bad:
+        query = rotate(query)  # (batch, seq, num_heads * head_dim)
+        query = query.view(batch, seq, num_heads, head_dim).transpose(1, 2)
+    Good:
+        query = query.view(batch, seq, num_heads, head_dim).transpose(1, 2)
+        query = rotate(query)  # (batch, num_heads, seq, head_dim)
+
+    Effect: Heads see distances on scales that they were not trained for.
+    Nudge: How wide is the tensor that you rotate?
+    Fix: Split the heads first, and make the tables head_dim wide.
+    """
+    return _turn_width(halves=True)(inputs)
+
+
+@misconception(
+    "AG437",
+    "rotary-theta",
+    replaces="prepare",
+    family="rotary",
+    rotary=True,
+    variants=_variants(
+        lambda halves: [(f"base {base:g}", _turn_both(halves, base=base)) for base in _OTHER_BASES],
+    ),
+)
+def rotary_theta(inputs: Inputs) -> Inputs:
+    """computes the angles of the rotary positions from another base (theta) than the model's.
+
+    Pair i turns by position * base ** (-2 i / head_dim). The base is part of the trained model: 10000 in the paper and
+    in Llama 1 and 2, 500000 in Llama 3. With another base all pairs but the first turn too fast or too slowly.
+
+    Bad:
+        inv_freq = 1.0 / 500_000.0 ** (torch.arange(0, head_dim, 2) / head_dim)
+    Good:
+        inv_freq = 1.0 / theta ** (torch.arange(0, head_dim, 2) / head_dim)
+
+    Effect: Near tokens are found nearly as before, distant ones are not.
+    Nudge: From which number do your angles come, and where does the model keep its own?
+    Fix: Take theta as an argument of the constructor (theta, rope_theta), which gets the model's value.
+    """
+    return _turn_both(halves=True, base=500_000.0)(inputs)

@@ -1,0 +1,72 @@
+"""The projections of a module: which of its parameters they are, and their sizes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# The kind of a matrix that is an argument of a function: it may be stored in any way.
+ARGUMENT = "Argument"
+
+
+@dataclass(frozen=True)
+class ParameterRef:
+    """One matrix of a module, and the bias that belongs to it.
+
+    Attributes:
+        kind: "Linear" is stored ``(out_features, in_features)``, "Conv1D" the other way round; a bare "Parameter" may
+            be either.
+    """
+
+    weight: str
+    shape: tuple[int, ...]
+    kind: str
+    bias: str | None = None
+
+
+@dataclass(frozen=True)
+class ProjectionMap:
+    """A module's projections.
+
+    Attributes:
+        inputs: by role (q, k, v, or qkv, or q and kv); several places when every head has its own.
+        num_heads, head_dim: as far as names, shapes and attributes say.
+        width: features of the hidden states.
+        out_features: of the output projection, or of the heads side by side when there is none.
+        others: parameters that belong to no projection; they keep their values.
+        by_order: names said nothing; the matrices were taken as query, key, value, output as they are defined.
+        letters: the order of query, key and value in a fused matrix, when its name says so.
+        num_key_value_heads: heads of keys and values; None for one for every query head.
+    """
+
+    inputs: dict[str, tuple[ParameterRef, ...]]
+    output: ParameterRef | None
+    num_heads: int
+    head_dim: int
+    width: int
+    out_features: int
+    others: tuple[str, ...] = ()
+    by_order: bool = False
+    letters: str | None = None
+    num_key_value_heads: int | None = None
+
+    @property
+    def key_value_heads(self) -> int:
+        """The number of key/value heads."""
+        return self.num_key_value_heads or self.num_heads
+
+    @property
+    def is_grouped(self) -> bool:
+        """Whether several query heads share a key and a value."""
+        return self.key_value_heads != self.num_heads
+
+    @property
+    def is_fused(self) -> bool:
+        return "qkv" in self.inputs
+
+    @property
+    def has_input_biases(self) -> bool:
+        return all(place.bias is not None for places in self.inputs.values() for place in places)
+
+    @property
+    def has_output_bias(self) -> bool:
+        return self.output is not None and self.output.bias is not None

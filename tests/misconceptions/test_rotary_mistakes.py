@@ -1,0 +1,156 @@
+"""Mistakes of modules with rotary positions and groups: each is named in two styles, and what looks like one is not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pytest_attn_grader.attention.probes import Capabilities, diagnosis_probes
+from pytest_attn_grader.misconceptions.diagnose import diagnose
+from pytest_attn_grader.misconceptions.mismatches import PredictionCache
+from pytest_attn_grader.results.report import Diagnosis
+from pytest_attn_grader.submission.adapt import fit
+from tests.support.students import Workshop
+
+SEED = 3
+PREDICTIONS = PredictionCache()
+
+TABLES = """
+import math, torch
+from torch import nn
+
+def halves(x, cos, sin):
+    a, b = x.chunk(2, -1)
+    return torch.cat([a * cos - b * sin, b * cos + a * sin], -1)
+
+def neighbours(x, cos, sin):
+    a, b = x[..., ::2], x[..., 1::2]
+    return torch.stack([a * cos - b * sin, b * cos + a * sin], -1).flatten(-2)
+
+def tables(seq_len, width, theta=10000.0, start=0):
+    angles = (torch.arange(seq_len)[:, None] + start) * theta ** (-torch.arange(0, width, 2) / width)
+    return angles.cos(), angles.sin()
+
+class Attention(nn.Module):
+    def __init__(self, d_model, num_heads, num_kv_heads):
+        super().__init__()
+        self.h, self.g, self.d = num_heads, num_kv_heads, d_model // num_heads
+        self.q_proj, self.o_proj = (nn.Linear(d_model, d_model, bias=False) for _ in range(2))
+        self.k_proj, self.v_proj = (nn.Linear(d_model, num_kv_heads * self.d, bias=False) for _ in range(2))
+
+    def forward(self, x):
+        b, t, _ = x.shape
+        c, s = tables(t, self.d)
+        q, k, v = self.q_proj(x), self.k_proj(x), self.v_proj(x)
+        BEFORE
+        q = q.view(b, t, self.h, self.d).transpose(1, 2)
+        k, v = (z.view(b, t, self.g, self.d).transpose(1, 2) for z in (k, v))
+        ROTATED
+        k, v = (SHARED for z in (k, v))
+        scores = q @ k.transpose(-2, -1) / math.sqrt(self.d)
+        scores = scores.masked_fill(torch.triu(torch.ones(t, t, dtype=torch.bool), 1), float("-inf"))
+        return self.o_proj((scores.softmax(-1) @ v).transpose(1, 2).reshape(b, t, -1))
+"""
+RIGHT = "q, k = PAIRED(q, c, s), PAIRED(k, c, s)"
+SIDE_BY_SIDE = "z.repeat_interleave(self.h // self.g, 1)"
+
+
+def module_source(
+    rotated: str = RIGHT, *, pairing: str = "halves", before: str = "", shared: str = SIDE_BY_SIDE
+) -> str:
+    source = TABLES.replace("BEFORE", before).replace("ROTATED", rotated).replace("SHARED", shared)
+    return source.replace("PAIRED", pairing)
+
+
+ROTATIONS = {
+    "rotary-value": "q, k, v = PAIRED(q, c, s), PAIRED(k, c, s), PAIRED(v, c, s)",
+    "rotary-one-side": "q = PAIRED(q, c, s)",
+    "rotary-offset": "q, k = PAIRED(q, *tables(t, self.d, start=1)), PAIRED(k, c, s)",
+    "rotary-sign": "q, k = PAIRED(q, c, -s), PAIRED(k, c, -s)",
+    "rotary-theta": "q, k = (PAIRED(z, *tables(t, self.d, theta=500000.0)) for z in (q, k))",
+}
+OTHERS = {
+    ("rotary-one-side", "key"): module_source("k = halves(k, c, s)"),
+    ("rotary-pairs-mixed", "key in neighbours"): module_source("q, k = halves(q, c, s), neighbours(k, c, s)"),
+    ("rotary-pairs-mixed", "key in halves"): module_source("q, k = neighbours(q, c, s), halves(k, c, s)"),
+    ("rotary-offset", "behind"): module_source(
+        "q, k = neighbours(q, *tables(t, self.d, start=-1)), neighbours(k, c, s)"
+    ),
+    ("rotary-theta", "1000"): module_source("q, k = (halves(z, *tables(t, self.d, theta=1000.0)) for z in (q, k))"),
+    ("groups-tiled", "repeat"): module_source(shared="z.repeat(1, self.h // self.g, 1, 1)"),
+    ("groups-tiled", "index"): module_source(pairing="neighbours", shared="z[:, torch.arange(self.h) % self.g]"),
+    ("groups-wrong-head", "divided by the number of groups"): module_source(
+        shared="z[:, (torch.arange(self.h) // self.g).clamp(max=self.g - 1)]"
+    ),
+    ("groups-wrong-head", "backwards"): module_source(shared="z.flip(1).repeat_interleave(self.h // self.g, 1)"),
+}
+WHOLE_WIDTH = "q, k = (PAIRED(z, *tables(t, z.shape[-1])) for z in (q, k))"
+WRONG = {
+    **{
+        (slug, pairing): module_source(rotated, pairing=pairing)
+        for slug, rotated in ROTATIONS.items()
+        for pairing in ("halves", "neighbours")
+    },
+    **{
+        ("rotary-model-width", pairing): module_source("", pairing=pairing, before=WHOLE_WIDTH)
+        for pairing in ("halves", "neighbours")
+    },
+    **OTHERS,
+}
+# Each looks like one of the mistakes, and is right.
+NEAR_MISSES = {
+    "both counted from 5": module_source("q, k = (PAIRED(z, *tables(t, self.d, start=5)) for z in (q, k))"),
+    "rotated after sharing": module_source(
+        "k, v = (SHARED for z in (k, v)); q, k = PAIRED(q, c, s), PAIRED(k, c, s)".replace("SHARED", SIDE_BY_SIDE),
+        pairing="neighbours",
+        shared="z",
+    ),
+    "expanded groups": module_source(shared="z[:, :, None].expand(-1, -1, self.h // self.g, -1, -1).flatten(1, 2)"),
+    "queries in groups, keys tiled over the other axis": module_source(
+        shared="torch.stack([z] * (self.h // self.g), 2).flatten(1, 2)", pairing="neighbours"
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
+    shop = Workshop(Path(tmp_path_factory.mktemp("rotary")))
+    yield shop
+    shop.close()
+
+
+def diagnosis_of(workshop: Workshop, source: str) -> Diagnosis | None:
+    student = workshop.student(source, name="Attention")
+    attention = fit(student, student.contract, seed=SEED)
+    probes = {
+        probe.name: probe
+        for probe in diagnosis_probes(SEED, Capabilities(max_len=32, takes_mask=False))
+        if attention.unsupported_reason(probe) is None and "16" not in probe.name
+    }
+    attempts = {name: attention.run_probe(probe) for name, probe in probes.items()}
+    assert attention.is_rotary
+    return diagnose(
+        attempts, probes, mask_convention="none", is_rotary=attention.is_rotary, predictions=PREDICTIONS, source=source
+    )
+
+
+@pytest.mark.parametrize(("slug", "style"), WRONG)
+def test_the_mistake_is_named(workshop: Workshop, slug: str, style: str) -> None:
+    diagnosis = diagnosis_of(workshop, WRONG[slug, style])
+
+    assert diagnosis is not None
+    assert diagnosis.slugs == (slug,), diagnosis.message
+
+
+@pytest.mark.parametrize("name", NEAR_MISSES)
+def test_what_only_looks_like_a_mistake_gets_none(workshop: Workshop, name: str) -> None:
+    assert diagnosis_of(workshop, NEAR_MISSES[name]) is None
+
+
+def test_the_pairing_and_the_base_are_said(workshop: Workshop) -> None:
+    diagnosis = diagnosis_of(workshop, WRONG["rotary-theta", "1000"])
+
+    assert diagnosis is not None
+    assert "base 1000; pairs: dimension i with i + head_dim / 2" in diagnosis.message
