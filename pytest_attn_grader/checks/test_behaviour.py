@@ -22,17 +22,21 @@ LOWER_LOSS = "a lower loss is no success: an attention that reads later tokens h
 
 
 @pytest.mark.attn_check(
-    id="behaviour.next-token", title="the model expects the same next token", category="behaviour", needs=NEEDS
+    id="behaviour.next-token",
+    title="the model predicts the same token for the prompt",
+    category="behaviour",
+    needs=NEEDS,
 )
 def test_next_token(attn_comparison: Comparison, attn_settings: Settings, attn_evidence: Evidence) -> None:
     predictions = attn_comparison.predictions
     divergence, agreement = float(predictions.kl_divergence), float(predictions.top_k_agreement)
     attn_evidence.record(kl_divergence=divergence, top_k_agreement=agreement)
     wanted, got = predictions.reference[0], predictions.student[0]
+    place = "at the prompt's last token" if predictions.in_place else "after the prompt"
     attn_evidence.check(
         divergence <= attn_settings.thresholds["kl_divergence"]
         and agreement >= attn_settings.thresholds["top_k_agreement"],
-        expected=f"the reference's prediction after the prompt: {wanted.token!r} with {float(wanted.probability):.1%}",
+        expected=f"the reference's prediction {place}: {wanted.token!r} with {float(wanted.probability):.1%}",
         actual=f"{got.token!r} with {format_number(float(got.probability), '.1%')}; {agreement:.0%} of its ten "
         f"likeliest are the same, KL divergence {format_number(divergence)} nats",
         hint=HINT,
@@ -49,6 +53,7 @@ def test_loss(attn_comparison: Comparison, attn_settings: Settings, attn_evidenc
     limit = max(attn_settings.thresholds["loss_share"] * effect, ROUNDING_NATS)
     difference = student - reference
     attn_evidence.record(reference_loss=reference, student_loss=student, layer_effect=effect, limit=limit)
+    text_words = "of each token in place" if predictions.in_place else "of each next token"
     effect_words = f"uniform attention in {attn_settings.layers_in_words} changes it by {effect:.3g}"
     if ROUNDING_NATS < abs(difference) <= limit:
         attn_evidence.record(
@@ -56,10 +61,10 @@ def test_loss(attn_comparison: Comparison, attn_settings: Settings, attn_evidenc
         )
     attn_evidence.check(
         abs(difference) <= limit,
-        expected=f"a loss of {reference:.3f} nats a token, within {limit:.2g}, on text that the model has not seen "
-        f"({effect_words})",
+        expected=f"a loss of {reference:.3f} nats {text_words}, within {limit:.2g}, on text that the model has not "
+        f"seen ({effect_words})",
         actual=f"{format_number(student, '.3f')} nats a token, a difference of {format_number(difference, '+.2g')}",
-        hint=f"{HINT}; {LOWER_LOSS}" if difference < 0 else HINT,
+        hint=f"{HINT}; {LOWER_LOSS}" if difference < 0 and not predictions.in_place else HINT,
     )
 
 

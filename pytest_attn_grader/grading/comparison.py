@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from textwrap import shorten
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,10 +16,11 @@ from pytest_attn_grader._utils.fork_cache import cached
 from pytest_attn_grader.attention import metrics
 from pytest_attn_grader.grading.changed_prediction import find_changed_prediction, top_tokens
 from pytest_attn_grader.grading.concurrency import run_concurrently
-from pytest_attn_grader.grading.experiments import next_token_loss
+from pytest_attn_grader.grading.experiments import next_token_loss, own_token_loss
 from pytest_attn_grader.grading.held_out_text import held_out_passages
 from pytest_attn_grader.grading.map_selection import select_maps
 from pytest_attn_grader.grading.relations import compare_relations, match_permuted_heads, repeat_prompt
+from pytest_attn_grader.models.architectures import is_causal_model
 from pytest_attn_grader.models.patching.forward_pass import run_forward
 from pytest_attn_grader.results.comparison import (
     Comparison,
@@ -168,6 +169,7 @@ def _predictions(loaded: LoadedModel, student_logits: Tensor, reference_logits: 
         top_k_agreement=float(metrics.top_k_agreement(student_logits, reference_logits, k=TOP_K)) if finite else 0.0,
         reference_loss=losses.reference,
         student_loss=losses.student,
+        in_place=not is_causal_model(loaded.model),
     )
 
 
@@ -197,7 +199,7 @@ def _compare_held_out(
             partial(evaluate_passage, student_model, input_ids, closely=closely),
         )
         if closely:
-            held_out.append(_compare_passage(loaded.tokenizer, student, reference, layer_idx))
+            held_out.append(_compare_passage(loaded, student, reference, layer_idx))
         readings.append((reference.without_details(), student.without_details()))
     return _Losses(*(mean_loss(side) for side in zip(*readings, strict=True))), tuple(held_out)
 
@@ -212,7 +214,7 @@ class PassageResult(NamedTuple):
 
     Attributes:
         input_ids: ``(1, tokens)``.
-        loss: mean next-token loss in nats.
+        loss: mean loss in nats, of each next token; in an encoder of each token at its own position.
         attentions: of each layer, ``(1, num_heads, tokens, tokens)``; when compared closely, else empty.
         logits: ``(tokens, vocab_size)``, likewise.
     """
@@ -230,7 +232,8 @@ class PassageResult(NamedTuple):
 def evaluate_passage(model: PreTrainedModel, input_ids: Tensor, *, closely: bool = False) -> PassageResult:
     """Run a model on a passage, `(1, tokens)`; large tensors are kept only when it is compared closely."""
     outputs = model(input_ids, use_cache=False, output_attentions=closely)
-    reading = PassageResult(input_ids, float(next_token_loss(outputs.logits, input_ids)))
+    loss = next_token_loss if is_causal_model(model) else own_token_loss
+    reading = PassageResult(input_ids, float(loss(outputs.logits, input_ids)))
     return reading._replace(attentions=outputs.attentions, logits=outputs.logits[0].cpu()) if closely else reading
 
 
@@ -241,9 +244,10 @@ def mean_loss(readings: Sequence[PassageResult]) -> float:
 
 
 def _compare_passage(
-    tokenizer: Any, student: PassageResult, reference: PassageResult, layer_idx: int
+    loaded: LoadedModel, student: PassageResult, reference: PassageResult, layer_idx: int
 ) -> HeldOutComparison:
-    """Compare both models on one text; the next tokens at every position of it."""
+    """Compare both models on one text, and their predictions at every position of it."""
+    tokenizer, next_tokens = loaded.tokenizer, is_causal_model(loaded.model)
     heads = compare_heads(student.attentions[layer_idx][0].cpu(), reference.attentions[layer_idx][0].cpu(), layer_idx)
     worst = most_different(heads)
     if student.logits is None or reference.logits is None:
@@ -259,7 +263,9 @@ def _compare_passage(
         worst_total_variation=worst.total_variation,
         kl_divergence=_mean_kl(student.logits, reference.logits) if finite else math.nan,
         next_token_agreement=float(same.double().mean()) if finite else 0.0,
-        changed_prediction=find_changed_prediction(tokenizer, student.input_ids[0], student.logits, reference.logits),
+        changed_prediction=find_changed_prediction(tokenizer, student.input_ids[0], student.logits, reference.logits)
+        if next_tokens
+        else None,
     )
 
 

@@ -177,6 +177,11 @@ def next_token_loss(logits: Tensor, input_ids: Tensor) -> Tensor:
     return torch.nn.functional.cross_entropy(logits[0, :-1].float(), input_ids[0, 1:])
 
 
+def own_token_loss(logits: Tensor, input_ids: Tensor) -> Tensor:
+    """Mean cross entropy in nats of each token at its own position, where an encoder predicts it; as above."""
+    return torch.nn.functional.cross_entropy(logits[0].float(), input_ids[0])
+
+
 @dataclass(frozen=True)
 class Continuations:
     """The greedy continuation of the prompt by both models."""

@@ -118,7 +118,7 @@ def _explain_lower_loss(report: GradeReport) -> str:
     if report.comparison is None:
         return ""
     predictions = report.comparison.predictions
-    if not float(predictions.reference_loss) - float(predictions.student_loss) > LOWER_LOSS:
+    if predictions.in_place or not float(predictions.reference_loss) - float(predictions.student_loss) > LOWER_LOSS:
         return ""
     if any(check.id in FUTURE_CHECKS and check.outcome == "failed" for check in report.checks):
         return (

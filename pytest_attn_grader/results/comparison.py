@@ -85,7 +85,10 @@ class HeldOutComparison(FrozenModel):
 
 
 class Predictions(FrozenModel):
-    """Next-token predictions after the prompt, and the loss in nats per token on the held-out texts.
+    """Predictions for the prompt, and the loss in nats per token on the held-out texts.
+
+    A decoder predicts the token after the last one. An encoder (`in_place`) predicts the token at the last position,
+    and its loss is that of each token at its own position.
 
     `layer_effect` is by how much the reference's loss changes when the attention of the graded layers becomes uniform.
     """
@@ -97,6 +100,7 @@ class Predictions(FrozenModel):
     reference_loss: Number
     student_loss: Number
     layer_effect: Number | None = None
+    in_place: bool = False
 
 
 class Continuation(FrozenModel):

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from transformers import BertConfig, BloomConfig, DistilBertConfig, GPTNeoXConfig, LlamaConfig, Qwen2Config
 
+from pytest_attn_grader.checks import test_behaviour as behaviour
 from pytest_attn_grader.checks import test_masking as masking
 from pytest_attn_grader.errors import UngradableError
+from pytest_attn_grader.grading.evidence import CheckFailed
 from pytest_attn_grader.model_utils import attach_tokenizer
 from pytest_attn_grader.models.load import load_model
 from tests.support.accepted import ACCEPTED
 from tests.support.checkpoints import small_family
-from tests.support.checks import PASSED, ask, ask_everything, session_over
+from tests.support.checks import PASSED, ask, ask_everything, put, session_over
 from tests.support.runs import REPORT
 
 if TYPE_CHECKING:
@@ -145,6 +147,21 @@ def test_a_causal_attention_is_wrong_in_an_encoder(workshop: Workshop, model_of:
     assert diagnosis is not None
     assert diagnosis.slugs == ()
     assert "this model reads in both directions: leave the causal mask out" in diagnosis.message
+
+
+def test_an_encoder_is_not_said_to_predict_the_next_token(
+    workshop: Workshop, model_of: Callable[[str], LoadedModel]
+) -> None:
+    wrong = BOTH_WAYS.replace(".softmax(-1)", ".softmax(-2)")
+    session = session_over(workshop.student(wrong), model_of("bert"))
+    predictions = session.comparison.predictions
+    assert predictions.in_place
+    assert all(text.changed_prediction is None for text in session.comparison.held_out)
+    for check, words in ((behaviour.test_next_token, "at the prompt's last token"), (behaviour.test_loss, "in place")):
+        with pytest.raises(CheckFailed) as failed:
+            put(check, session)
+        assert words in failed.value.expected
+        assert "next" not in f"{failed.value.expected}{failed.value.actual}{failed.value.hint}"
 
 
 def test_a_mistake_in_an_encoder_is_named(workshop: Workshop, model_of: Callable[[str], LoadedModel]) -> None:
