@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -11,6 +12,8 @@ from email.parser import Parser
 from pathlib import Path
 
 import pytest
+
+from pytest_attn_grader.cli.init.repository import write_repository
 
 ROOT = Path(__file__).parents[1]
 PYPROJECT = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
@@ -82,6 +85,18 @@ def test_index_accepts_the_archives(archives: list[Path]) -> None:
     assert result.returncode == 0, result.stdout + result.stderr
     result = run("check_wheel_contents", str(archives[0]))
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.slow
+def test_a_course_installs_the_wheel_where_no_index_has_it(archives: list[Path], tmp_path: Path) -> None:
+    write_repository(tmp_path, grader=archives[0].name)
+    shutil.copy(archives[0], tmp_path)
+    command = [sys.executable, "-m", "pip", "install", "--dry-run", "--no-index", "--no-deps", "--ignore-installed"]
+    result = subprocess.run(
+        [*command, "-r", "requirements.txt"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "Would install pytest-attn-grader-" in result.stdout
 
 
 @pytest.mark.slow

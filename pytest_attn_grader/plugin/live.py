@@ -154,7 +154,7 @@ def _make_target(attention: object, typed: str, name: str | None, folder: Path) 
     else:
         raise TypeError(
             f"grade() got {type(attention).__name__!r}, which cannot be called. "
-            "Give it a function, a torch.nn.Module or a module."
+            "Give it a function, a torch.nn.Module or a module; a file is graded by pytest --attn-student=FILE."
         )
     path = folder / "live.py"
     path.write_text(_source_of(attention), encoding="utf-8")
