@@ -191,6 +191,7 @@ def test_pictures_are_light_and_shown() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.skipif(pictures.CHROMIUM is None, reason="needs chromium (apt-get install chromium)")
 def test_pictures_show_what_runs_show_now(tmp_path: Path) -> None:
     pictures.draw(tmp_path)
