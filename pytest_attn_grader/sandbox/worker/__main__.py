@@ -33,9 +33,8 @@ def main() -> None:
         from _attn_sandbox.privileges import ordinary_user_suffices  # type: ignore[import-not-found,unused-ignore]
         from _attn_sandbox.supervisor import supervise  # type: ignore[import-not-found,unused-ignore]
 
-        limits = config["limits"]
         leave_root = ordinary_user_suffices(config["root"], config["needed"])
-        supervise([descriptor], limits["processes"], limits["memory_bytes"], leave_root=leave_root)
+        supervise(descriptor, config["limits"], leave_root=leave_root)
     if config.get("inside"):
         # Again, in namespaces: this process becomes the one that makes them.
         os.set_inheritable(descriptor, True)

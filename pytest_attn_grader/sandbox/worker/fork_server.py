@@ -24,8 +24,6 @@ from .supervisor import become_subreaper, confine, create_worker_group, fork_wor
 
 # Of a worker: its socket, its supervisor's standard input, where it prints, and the grader's process.
 DESCRIPTORS = 4
-# bubblewrap is two, what it runs is one, then the worker.
-_OWN_PROCESSES = 4
 _MAX_CONFIG_BYTES = 1 << 20
 
 
@@ -77,8 +75,7 @@ def _become_worker(descriptors: Sequence[int], bare_path: Sequence[str]) -> tupl
     if not become_subreaper():
         os._exit(1)
     around = config["namespaces"]
-    limits = config["limits"]
-    group = create_worker_group(limits["processes"], limits["memory_bytes"])
+    group = create_worker_group(config["limits"])
     inner = partial(confine, group, leave_root=ordinary_user_suffices(config["root"], config["needed"]))
     worker_pid = fork_worker(inner) if around is None else namespaces.fork_worker_inside(around, inner)
     if worker_pid == 0:
@@ -88,14 +85,7 @@ def _become_worker(descriptors: Sequence[int], bare_path: Sequence[str]) -> tupl
         sys.path[:] = [*bare_path, *(path for path in config["import_paths"] if path not in bare_path)]
         return connection, config
     os.close(connection)
-    status, note = supervise_worker(
-        worker_pid,
-        limits["processes"],
-        limits["memory_bytes"],
-        grader=grader,
-        own_processes=_OWN_PROCESSES,
-        group=group,
-    )
+    status, note = supervise_worker(worker_pid, config["limits"], grader=grader, group=group)
     with contextlib.suppress(OSError):
         os.write(0, f"ended {os.waitstatus_to_exitcode(status)} {note}\n".encode())
     os._exit(0)

@@ -16,10 +16,10 @@ import platform
 import select
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from . import control_group
 from .limits import THREADS
@@ -36,32 +36,28 @@ _CHECK_SECONDS_WITH_CHILDREN = 0.005  # a bomb doubles
 _CHECK_SECONDS_WITHOUT_PIDFD = 0.02
 # The supervisor watches before torch is there, so what torch itself takes is not measured but allowed for.
 _LIBRARIES_BYTES = 1 << 29
-_OWN_PROCESSES = 3  # bubblewrap is two, then the worker
+_OWN_PROCESSES = 4  # at most: bubblewrap is two, what it runs is one, then the worker
 _NOTE_BYTES = 100
 
 
-def supervise(
-    close_in_parent: Sequence[int], max_processes: int | None, max_bytes: int | None, *, leave_root: bool
-) -> None:
+def supervise(descriptor: int, limits: Mapping[str, Any], *, leave_root: bool) -> None:
     """Fork; return in the child, which goes on as the worker. The parent watches over it and never returns.
 
     Args:
-        close_in_parent: descriptors that are the worker's alone.
-        max_processes: that may run below the worker; None for any number.
-        max_bytes: of memory that all of them may take together, above the libraries.
+        descriptor: the worker's socket.
+        limits: as `Limits.to_json` returns them.
         leave_root: run the worker as an ordinary user.
     """
     if not become_subreaper():
         redirect_stdin_to_devnull()
         return
-    group = create_worker_group(max_processes, max_bytes)
+    group = create_worker_group(limits)
     worker_pid = fork_worker(partial(confine, group, leave_root=leave_root))
     if worker_pid == 0:
         return
     hide_memory()
-    for descriptor in close_in_parent:
-        os.close(descriptor)
-    status, note = supervise_worker(worker_pid, max_processes, max_bytes, group=group)
+    os.close(descriptor)
+    status, note = supervise_worker(worker_pid, limits, group=group)
     if note:
         # There is no reader when the grader is gone.
         with contextlib.suppress(OSError):
@@ -74,8 +70,9 @@ def become_subreaper() -> bool:
     return sys.platform.startswith("linux") and set_process_option(PR_SET_CHILD_SUBREAPER, 1)
 
 
-def create_worker_group(max_processes: int | None, max_bytes: int | None) -> Path | None:
+def create_worker_group(limits: Mapping[str, Any]) -> Path | None:
     """Make a control group for a worker with these limits; None where none can be made."""
+    max_bytes, max_processes = limits["memory_bytes"], limits["processes"]
     return control_group.create_group(
         None if max_bytes is None else max_bytes + _LIBRARIES_BYTES,
         None if max_processes is None else max_processes * THREADS + _OWN_PROCESSES,
@@ -110,19 +107,12 @@ def die_with_parent() -> None:
 
 
 def supervise_worker(
-    worker_pid: int,
-    max_processes: int | None,
-    max_bytes: int | None,
-    *,
-    grader: int | None = None,
-    own_processes: int = _OWN_PROCESSES,
-    group: Path | None = None,
+    worker_pid: int, limits: Mapping[str, Any], *, grader: int | None = None, group: Path | None = None
 ) -> tuple[int, str]:
     """Wait for the end of the worker or of the grader, and end everything below this process.
 
     Args:
         grader: a descriptor of the grader's process (`os.pidfd_open`); None when it is our parent.
-        own_processes: below this one, without any of the student's.
         group: the worker's control group, which is removed.
 
     Returns:
@@ -130,7 +120,7 @@ def supervise_worker(
     """
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)
-    status, note = _watch(worker_pid, max_processes, max_bytes, grader, own_processes)
+    status, note = _watch(worker_pid, limits, grader)
     if not note and control_group.ran_out_of_memory(group):
         note = "out-of-memory"
     control_group.kill_group(group)
@@ -164,9 +154,7 @@ def redirect_stdin_to_devnull() -> None:
     os.close(nothing)
 
 
-def _watch(
-    worker_pid: int, max_processes: int | None, max_bytes: int | None, grader: int | None, own_processes: int
-) -> tuple[int, str]:
+def _watch(worker_pid: int, limits: Mapping[str, Any], grader: int | None) -> tuple[int, str]:
     """Wait until the worker has ended, the grader has gone, or there is too much of something.
 
     Returns the worker's wait status, or 0, and what there was too much of.
@@ -181,7 +169,7 @@ def _watch(
         poll.register(os.pidfd_open(worker_pid), select.POLLIN)
         longest_pause = _CHECK_SECONDS
     pause = longest_pause
-    most = None if max_processes is None else max_processes + own_processes
+    most = None if limits["processes"] is None else limits["processes"] + _OWN_PROCESSES
     while True:
         ready = poll.poll(pause * 1000)
         with contextlib.suppress(ChildProcessError):
@@ -193,10 +181,10 @@ def _watch(
         if orphaned or any(descriptor in signs_of_the_end for descriptor, _ in ready):
             return 0, ""
         pids = iter_descendants(os.getpid(), most=most)
-        note = _exceeded_limit(pids, most, max_bytes)
+        note = _exceeded_limit(pids, most, limits["memory_bytes"])
         if note:
             return 0, note
-        pause = min(pause, _CHECK_SECONDS_WITH_CHILDREN) if len(pids) > own_processes else longest_pause
+        pause = min(pause, _CHECK_SECONDS_WITH_CHILDREN) if len(pids) > _OWN_PROCESSES else longest_pause
 
 
 def _exceeded_limit(pids: list[int], max_processes: int | None, max_bytes: int | None) -> str:
