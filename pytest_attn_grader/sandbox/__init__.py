@@ -36,7 +36,7 @@ bwrap's process 1 ends                  the kernel kills everything in that name
 
 "Kills" is SIGKILL through a process descriptor, after a check that the process descends from the one that kills. It is
 repeated until /proc shows nothing below. Where a worker has a control group (`worker.control_group`), the supervisor,
-or the grader in its place, writes that group's `cgroup.kill` as well. The functions that signal are in `signals`
+or the grader in its place, writes that group's `cgroup.kill` after that. The functions that signal are in `signals`
 (grader) and `worker.process_tree`.
 
 What keeps a submission from doing the same to the grader
