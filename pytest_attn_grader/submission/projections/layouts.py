@@ -56,7 +56,9 @@ def layouts_for(found: ProjectionMap) -> Iterator[Layout]:
         return
     places = [place for some in found.inputs.values() for place in some]
     fused = not {"q", "k", "v"} <= found.inputs.keys()
-    packings = ("qkv h d", "h qkv d", "h d qkv", "qkv d h", "d qkv h", "d h qkv") if fused else ("qkv h d",)
+    packings: tuple[str, ...] = ("qkv h d",)
+    if fused:
+        packings = ("qkv h d", "h qkv d", "h d qkv", "qkv d h", "d qkv h", "d h qkv")
     if found.is_grouped:
         packings = packings[:2]
     several_heads = found.num_heads > 1 and len(places) <= 3

@@ -1,11 +1,11 @@
 """The constructor wants something that nobody knows."""
-# message: cannot be constructed: the grader has no value for rope_theta.*Give rope_theta a default
+# message: cannot be constructed: the grader has no value for init_scheme.*Give init_scheme a default
 import torch
 from torch import nn
 
 
 class Attention(nn.Module):
-    def __init__(self, d_model, num_heads, rope_theta):
+    def __init__(self, d_model, num_heads, init_scheme):
         super().__init__()
         self.h = num_heads
         self.q_proj = nn.Linear(d_model, d_model)
