@@ -13,6 +13,9 @@ from pytest_attn_grader.results.report import CheckResult, GradeReport, Phase
 from pytest_attn_grader.settings.settings import Settings
 
 DEFAULT_TOKENS = 64
+# Every module is constructed, and weights that a submission keeps to itself are no detour.
+_USUAL_ADAPTATIONS = frozenset({"constructed", "chosen", "weights-recovered"})
+MAX_ADAPTED_CHARS = 240
 SLOWDOWN_CHECK = "budget.slowdown"
 
 
@@ -106,6 +109,9 @@ def _failure(check: CheckResult) -> Iterator[Line]:
 
 def _notes(report: GradeReport, *, verbose: bool) -> Iterator[Line]:
     yield Line("graded", _subject(report))
+    adapted = format_adaptations(report)
+    if adapted:
+        yield Line("adapted", adapted)
     speed = format_speed(report)
     if speed:
         yield Line("speed", speed)
@@ -123,6 +129,13 @@ def _subject(report: GradeReport) -> str:
     size = f"{model.num_layers} layers, {model.num_heads} heads of {model.head_dim}"
     where = "all layers" if model.all_layers else f"layer {model.layer_idx}"
     return f"{what} in {where} of {printable(model.used)} ({size}) on {model.device}"
+
+
+def format_adaptations(report: GradeReport) -> str:
+    """Say in one line what was done so that the submission could be called; empty where it was called as it is."""
+    needed = [each for each in report.student.adaptations if each.name not in _USUAL_ADAPTATIONS]
+    text = printable("; ".join(f"{each.name} ({each.why.partition('. ')[0]})" for each in needed))
+    return text if len(text) <= MAX_ADAPTED_CHARS else f"{text[: MAX_ADAPTED_CHARS - 1]}…"
 
 
 def format_speed(report: GradeReport) -> str:

@@ -85,9 +85,21 @@ class SandboxClient:
         known = [size for size in (now, self._peak_rss_bytes) if size is not None]
         return max(known) if known else None
 
-    def describe(self, *, path: str | None = None, module: str | None = None, name: str | None = None) -> Description:
-        """Import the submission and say what is in it; every later worker imports the same again."""
-        self._wanted = {"op": "describe", "path": path, "module": module, "name": name}
+    def describe(
+        self,
+        *,
+        path: str | None = None,
+        module: str | None = None,
+        name: str | None = None,
+        definitions_only: bool = False,
+    ) -> Description:
+        """Import the submission and say what is in it; every later worker imports the same again.
+
+        Args:
+            definitions_only: run nothing of the file but its definitions.
+        """
+        wanted = {"op": "describe", "path": path, "module": module, "name": name}
+        self._wanted = {**wanted, "definitions_only": True} if definitions_only else wanted
         return self._describe(self._running())
 
     @property

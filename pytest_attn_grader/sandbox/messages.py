@@ -79,7 +79,7 @@ class CallSpec:
         method: of the target, to call instead of the target itself.
         arguments: positional ones in order, as (parameter, argument).
         keywords: the ones passed by name.
-        rank: 4 hands over the tensors as they are, 3 loops over heads, 2 over batch rows and heads.
+        rank: 4 hands over the tensors as they are, 3 loops over heads, 2 over rows and heads; 1 as 2, with (1, 1, …).
         requires_grad: names of the tensors whose gradients can be asked for.
         grad: record a graph; without it the call runs under ``torch.no_grad``.
         parameters: names of tensors sent along that stand in for the module's parameters during the call.
@@ -211,7 +211,7 @@ class Candidate:
     """Something in the submission that could be what is to be graded.
 
     `parameters` are those of the call, of a class those of its constructor; then `forward_parameters` has the others.
-    `uses` are the names that its code refers to; `fields` the attributes of a class that is no module.
+    `uses` are the names in its code, `fields` the attributes of a class that is no module, `class_name` an instance's.
     """
 
     name: str
@@ -222,6 +222,7 @@ class Candidate:
     forward_parameters: tuple[Parameter, ...] = ()
     uses: frozenset[str] = frozenset()
     fields: tuple[str, ...] = ()
+    class_name: str | None = None
 
     @property
     def is_module(self) -> bool:
@@ -249,8 +250,8 @@ class Description:
         candidates: what it defines, in the order of definition.
         mask_convention: the declared ``ATTN_MASK``, as written.
         files: the submission's files that were imported, relative to its root. Not trusted: they may not exist.
-        changed_state: settings of the whole process that the import changed, by the function that changes them; they
-            have been restored.
+        changed_state: process-wide settings that the import changed, by the function that does it; they are restored.
+        left_out: what of its code was not run, in words; None when all of it was.
     """
 
     name: str | None
@@ -259,6 +260,7 @@ class Description:
     files: tuple[str, ...]
     transformers_imported: bool
     changed_state: tuple[str, ...] = ()
+    left_out: str | None = None
 
 
 @dataclass(frozen=True)

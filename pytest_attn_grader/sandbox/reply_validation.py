@@ -132,6 +132,7 @@ def read_description(reply: Mapping[str, Any]) -> Description:
         files=tuple(_typed(file, str) for file in _items(reply["files"])),
         transformers_imported=_typed(reply["transformers_imported"], bool),
         changed_state=tuple(name for name in KNOWN if name in _items(reply["changed_state"])),
+        left_out=_optional_text(reply.get("left_out")),
     )
 
 
@@ -146,6 +147,7 @@ def _read_candidate(data: Any) -> Candidate:
         forward_parameters=_read_signature(data["forward_parameters"]) if "forward_parameters" in data else (),
         uses=frozenset(_typed(name, str) for name in _items(data.get("uses", []))),
         fields=tuple(_typed(name, str) for name in _items(data.get("fields", []))),
+        class_name=_optional_text(data.get("class_name")),
     )
 
 

@@ -16,7 +16,7 @@ from pytest_attn_grader.sandbox.exit_reasons import another_call_may_answer
 from pytest_attn_grader.submission.call_conventions import CallConventions
 from pytest_attn_grader.submission.constructor import Sizes, arguments_for, is_resizable
 from pytest_attn_grader.submission.contract import Contract
-from pytest_attn_grader.submission.function_attention import fit_function
+from pytest_attn_grader.submission.function_ranks import fit_function
 from pytest_attn_grader.submission.head_adapter import CallStats
 from pytest_attn_grader.submission.length_attention import fit_length_function
 from pytest_attn_grader.submission.masks import MASK_SHAPES, PADDING, PER_HEAD
@@ -38,6 +38,7 @@ from pytest_attn_grader.submission.trials import (
     query_is_row_local,
     returns_the_value,
     returns_weights,
+    takes_fewer_queries,
     with_variant_note,
 )
 
@@ -179,6 +180,9 @@ def fit_hidden_states(
     best = settled or returns_value or answered
     if best is not None:
         best = _with_rotation(best, seed, rotary_base, tables)
+        if best.oracle.takes_key_states and not takes_fewer_queries(best, seed):
+            conventions = replace(best.oracle.conventions, one_text=True)
+            best = replace(best, oracle=replace(best.oracle, conventions=conventions))
         return _with_notes(best, best.oracle.shape_for(*TRIAL_SIZES))
     assert first_failure is not None  # there is at least one way to ask
     raise first_failure
@@ -256,6 +260,9 @@ def _with_notes(attention: ModuleAttention, shape: InstanceSizes) -> ModuleAtten
         notes.append(Adaptation(name="layout", why=str(conventions.layout)))
     if contract.mask_convention != "none" and conventions.mask_shape != PER_HEAD:
         notes.append(Adaptation(name="mask-shape", why=f"the mask is passed as {conventions.mask_shape}"))
+    if conventions.one_text:
+        why = "its views take the number of queries for that of the keys: both are always of one text"
+        notes.append(Adaptation(name="one-text", why=why))
     if conventions.one_at_a_time:
         notes.append(Adaptation(name="one-at-a-time", why="called with (seq, features), an example at a time"))
     if shape.num_heads == 1:

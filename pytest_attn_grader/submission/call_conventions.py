@@ -23,6 +23,7 @@ class CallConventions:
         one_at_a_time: hidden states are ``(seq, features)``, an example a call.
         rotation: what the module does to query and key by their positions.
         tables: how rotary positions are passed to a module that takes them as arguments.
+        one_text: queries and keys are always of the same text, though each is an argument.
     """
 
     layout: Layout = DEFAULT_LAYOUT
@@ -30,6 +31,7 @@ class CallConventions:
     one_at_a_time: bool = False
     rotation: Rotation | None = None
     tables: TableStyle | None = None
+    one_text: bool = False
 
 
 def changed_inputs(sent: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> tuple[str, ...]:

@@ -60,13 +60,22 @@ def _named_candidate(candidates: Sequence[Candidate], wanted: str, typed: str) -
 def _rank(candidates: Sequence[Candidate]) -> list[Candidate]:
     """The candidates that fit best: functions before modules, then by name, then those that no other one uses."""
     fitting = [candidate for candidate in candidates if problem_of(candidate) is None]
+    classes = {candidate.name for candidate in fitting if candidate.kind == "module-class"}
+    # An instance that the file makes of one of these classes, to try it out.
+    fitting = [candidate for candidate in fitting if candidate.class_name not in classes]
     functions = [candidate for candidate in fitting if not candidate.is_module]
     if not functions:
         # Files hold feed-forward layers and whole models beside the attention, and all of them take hidden states.
         modules = [candidate for candidate in fitting if candidate.is_module]
-        return _outermost([each for each in modules if looks_like_attention(each.name)] or modules)
+        layers = [each for each in modules if not _is_whole_model(each)] or modules
+        return _outermost([each for each in layers if looks_like_attention(each.name)] or layers)
     named = [candidate for candidate in functions if candidate.name == CONTRACT_NAME]
     return named or _outermost(functions)
+
+
+def _is_whole_model(candidate: Candidate) -> bool:
+    """Whether a module is a language model, which takes numbers of tokens and not hidden states."""
+    return "Embedding" in candidate.uses
 
 
 def _outermost(candidates: list[Candidate]) -> list[Candidate]:

@@ -5,7 +5,6 @@ Every adaptation is listed in the report; adapting is not a fault.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -15,21 +14,21 @@ from torch import Tensor
 
 from pytest_attn_grader.attention.probes import (
     INPUT_NAMES,
-    SPEC_BY_NAME,
     Probe,
     ProbeResult,
-    build_probe,
-    without_gradients,
 )
 from pytest_attn_grader.attention.weight_recovery import recover_weights
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.results.submission import Adaptation, Failure
-from pytest_attn_grader.sandbox.exit_reasons import another_call_may_answer
 from pytest_attn_grader.sandbox.messages import CallReply, CallSpec, LiteralArgument, TensorRef
 from pytest_attn_grader.submission.contract import Contract
-from pytest_attn_grader.submission.masks import PADDING, PER_EXAMPLE, PER_HEAD, to_mask_convention, to_mask_shape
+from pytest_attn_grader.submission.masks import (
+    PADDING,
+    PER_HEAD,
+    to_mask_convention,
+    to_mask_shape,
+)
 from pytest_attn_grader.submission.return_values import (
-    SWAP_REMEDY,
     output_name,
     parse_result,
     require_shape,
@@ -41,6 +40,8 @@ if TYPE_CHECKING:
     from pytest_attn_grader.submission.student import Student
 
 RANKS = (4, 3, 2)
+# A head of an example at a time, with all four dimensions and a mask of two.
+SINGLE_RANK = 1
 SWITCHES = {"causal": LiteralArgument(True), "off": LiteralArgument(False), "none": LiteralArgument(None)}
 
 
@@ -215,78 +216,3 @@ def _call_options(probe: Probe) -> dict[str, Any]:
 def _shapes(query: Tensor, key: Tensor) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Of the output and of the weights."""
     return tuple(query.shape), (*query.shape[:-1], key.shape[-2])
-
-
-def fit_function(student: Student, contract: Contract, *, seed: int) -> FunctionAttention:
-    """Find the rank at which the function answers: four dimensions, then one call a head, then one a row and head.
-
-    Raises:
-        SubmissionError: it answers at none, or not with the four dimensions that its documentation names; the failure
-            is the one with four dimensions, as the contract has it.
-    """
-    probe = without_gradients(build_probe(SPEC_BY_NAME["basic"], seed=seed))
-    notes = tuple(Adaptation(name=name, why=why) for name, why in contract.notes)
-    first_failure: Failure | None = None
-    answered: FunctionAttention | None = None
-    for rank, mask_shape in itertools.product(RANKS, _mask_shapes(contract)):
-        if rank == RANKS[1] and first_failure is not None and student.documents_four_dimensions(contract.candidate):
-            break
-        adaptations = notes + _rank_note(rank, first_failure) + _mask_note(mask_shape)
-        candidate = FunctionAttention(student, contract, rank, adaptations, mask_shape)
-        record = candidate.run_probe(probe)
-        if record.attn_output is not None:
-            answered = answered or candidate
-            if record.attn_output.shape == probe.query.shape:
-                return _with_weights_note(candidate, record)
-        first_failure = first_failure or record.failure
-        if record.failure is not None and record.failure.remedy == SWAP_REMEDY:
-            break
-        if record.failure is not None and not another_call_may_answer(record.failure.name, record.failure.remedy):
-            # A hang or a crash at one rank will hang or crash at the next; each would cost its full time limit.
-            break
-    if answered is not None:
-        # It answers, in the wrong shape at every rank: the shape checks will say so with the numbers.
-        return answered
-    if first_failure is None:
-        raise ValueError("a probe without output must carry a failure")
-    raise SubmissionError(
-        first_failure.name,
-        first_failure.message,
-        remedy=first_failure.remedy,
-        where=first_failure.where,
-        traceback=first_failure.traceback,
-    )
-
-
-def _mask_shapes(contract: Contract) -> tuple[str, ...]:
-    # A mask whose name says "padding" may still be meant whole.
-    return (PER_HEAD, PER_EXAMPLE, PADDING) if {"mask", "key_padding_mask"} & contract.roles else (PER_HEAD,)
-
-
-def _mask_note(mask_shape: str) -> tuple[Adaptation, ...]:
-    if mask_shape == PER_HEAD:
-        return ()
-    return (Adaptation(name="mask-shape", why=f"the mask is passed as {mask_shape}"),)
-
-
-def _rank_note(rank: int, failure: Failure | None) -> tuple[Adaptation, ...]:
-    if rank == RANKS[0]:
-        return ()
-    what = (
-        "one head at a time (batch, seq, head_dim)"
-        if rank == RANKS[1]
-        else "one head of one example at a time (seq, head_dim)"
-    )
-    why = f"the function does not take four dimensions: called with {what}"
-    if failure is not None:
-        why += f". With (batch, num_heads, seq, head_dim): {failure.message}"
-    return (Adaptation(name=f"rank-{rank}", why=why),)
-
-
-def _with_weights_note(attention: FunctionAttention, record: ProbeResult) -> FunctionAttention:
-    if record.weights_returned:
-        return attention
-    note = Adaptation(
-        name="weights-recovered", why="weights are not returned: recovered by feeding the identity as value"
-    )
-    return replace(attention, adaptations=(*attention.adaptations, note))

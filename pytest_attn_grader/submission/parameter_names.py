@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 ROLE_NAMES: dict[str, frozenset[str]] = {
@@ -112,6 +113,8 @@ CAUSAL_FLAGS = frozenset(
     {"causal", "is_causal", "use_causal_mask", "autoregressive", "masked", "apply_causal_mask", "use_mask", "is_masked"}
 )
 
+_SHORT_CLASS_NAMES = frozenset({"mha", "mhsa", "msa", "gqa", "mqa", "sdpa", "csa", "mla", "attend", "attender"})
+
 
 def role_of(name: str) -> str | None:
     """query, key, value, mask, dropout_p, training, or None for a name that says nothing."""
@@ -159,4 +162,7 @@ def is_rotary(name: str) -> bool:
 
 def looks_like_attention(name: str) -> bool:
     """Whether a class is called as attention is."""
-    return any(word in name.lower() for word in ("attention", "attn", "head"))
+    if any(word in name.lower() for word in ("attention", "attn", "head")):
+        return True
+    words = re.findall(r"[A-Z]+(?![a-z])|[A-Z][a-z]*|[a-z]+", name)
+    return any(word.lower() in _SHORT_CLASS_NAMES for word in words)

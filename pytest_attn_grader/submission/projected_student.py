@@ -59,7 +59,7 @@ class ProjectedStudent:
     @property
     def takes_key_states(self) -> bool:
         """Whether queries and keys may come from different texts, as with a cache."""
-        return "key" in self.contract.roles
+        return "key" in self.contract.roles and not self.conventions.one_text
 
     @property
     def reads_dropout(self) -> bool:

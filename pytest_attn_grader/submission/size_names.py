@@ -16,19 +16,21 @@ SIZE_NAMES: dict[str, tuple[str, ...]] = {
         "hidden_channels", "d_hidden", "d_hid", "n_units", "units", "num_units", "dim", "dims", "d", "c", "in_features",
         "in_dim", "input_dim", "dim_in", "input_size", "in_size", "d_in", "d_input", "input_dims", "in_channels",
         "channels", "n_channels", "num_channels", "width", "features", "num_features", "n_features", "feature_dim",
-        "feature_size", "d_feature", "n_state", "state_size", "token_dim", "token_size", "word_dim", "residual_dim",
+        "feature_size", "d_feature", "d_features", "n_state", "state_size", "token_dim", "token_size", "word_dim",
+        "residual_dim", "input_dimension", "in_dimension", "dimension", "dimensions", "embeddings_dimension",
         "resid_dim", "d_resid", "n_dim", "ndim", "num_dim", "size", "qdim", "kdim", "vdim",
     ),
     # Features of the output, or of the heads side by side.
     "out": (
         "d_out", "out_features", "out_dim", "output_dim", "dim_out", "output_size", "out_size", "d_output", "proj_dim",
+        "output_dimension",
         "d_proj", "out_channels", "inner_dim", "all_head_size", "attn_dim", "attention_dim", "d_attn", "attention_size",
         "projection_dim", "qkv_dim", "d_attention",
     ),
     "heads": (
         "num_heads", "n_head", "n_heads", "heads", "h", "nhead", "nheads", "num_attention_heads", "nb_heads",
         "num_head", "n_h", "number_of_heads", "head_num", "head_count", "heads_num", "num_attn_heads",
-        "n_attn_heads", "nr_heads",
+        "n_attn_heads", "nr_heads", "heads_count",
         "attention_heads", "attn_heads", "head", "n_attention_heads", "encoder_attention_heads", "no_heads",
         "num_q_heads", "n_q_heads", "num_query_heads", "n_query_heads", "nh", "multi_head", "num_multi_heads",
     ),
@@ -104,10 +106,13 @@ _FLAG = re.compile(r"(use|is|enable|with|do|apply|has|log|return|need|output|add
 _WORDS: tuple[tuple[str, str], ...] = (
     ("context", r"(max|len|length|seq|sequence|ctx|context|block|position|positions)"),
     ("key_value_heads", r"(kv|group|groups)"),
-    ("head_dim", r"head.*(dim|size|width|features)|(dim|size|width).*head"),
+    ("head_dim", r"head.*(dim|dimension|size|width|features)|(dim|dimension|size|width).*head"),
     ("heads", r"heads?"),
     ("out", r"(out|output|proj)"),
-    ("width", r"(dim|dims|size|width|embd|emb|embed|embedding|hidden|hid|model|feature|features|channels|units)"),
+    (
+        "width",
+        r"(dim|dims|dimension|dimensions|size|width|emb|embd|embed|embedding|hidden|hid|model|features?|channels|units)",
+    ),
 )
 
 

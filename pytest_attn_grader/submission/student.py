@@ -22,6 +22,7 @@ from pytest_attn_grader.sandbox.worker_process import WorkerProcess
 from pytest_attn_grader.submission.candidates import choice_note, choose_candidate
 from pytest_attn_grader.submission.constructor import Arguments, Sizes, arguments_for
 from pytest_attn_grader.submission.contract import AUTO_MASK, Contract, resolve_contract
+from pytest_attn_grader.submission.description import describe
 from pytest_attn_grader.submission.documentation import documents_four_dimensions
 from pytest_attn_grader.submission.target import Target, hash_sources, read_sources
 
@@ -146,9 +147,7 @@ class Student:
             SubmissionError: it cannot be imported, or has nothing of the wanted name.
         """
         if self._description is None:
-            self._description = self.remote.describe(
-                path=str(self.target.path), module=self.target.module, name=self.target.name
-            )
+            self._description = describe(self.remote, self.target)
         return self._description
 
     @property
@@ -169,9 +168,12 @@ class Student:
         contract = resolve_contract(
             candidate, description.mask_convention, self.target.typed, mask_convention=self.mask_convention
         )
-        if self.target.name is not None:
-            return contract
-        return replace(contract, notes=(*contract.notes, *choice_note(candidate, description.candidates)))
+        notes = contract.notes
+        if description.left_out is not None:
+            notes = (("definitions-only", description.left_out), *notes)
+        if self.target.name is None:
+            notes = (*notes, *choice_note(candidate, description.candidates))
+        return replace(contract, notes=notes)
 
     def documents_four_dimensions(self, candidate: Candidate) -> bool:
         """Whether its text says that it takes ``(batch, num_heads, seq, head_dim)``; of a notebook nothing is read."""

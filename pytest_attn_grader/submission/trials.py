@@ -10,6 +10,7 @@ import torch
 from pytest_attn_grader.attention.probes import SPEC_BY_NAME, Probe, build_probe, max_abs_error, without_gradients
 from pytest_attn_grader.attention.reference import causal_keep_mask
 from pytest_attn_grader.attention.tolerances import derive_tolerance
+from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.results.submission import Adaptation
 from pytest_attn_grader.submission.contract import Contract
 from pytest_attn_grader.submission.head_adapter import CallStats
@@ -122,3 +123,16 @@ def returns_weights(attention: ModuleAttention, seed: int) -> bool:
     keep_mask = causal_keep_mask(_TRIAL_TOKENS).expand(_TRIAL_BATCH, 1, -1, -1).contiguous()
     _, attn_weights = attention.heads.attend(query, key, value, keep_mask, CallStats())
     return attn_weights is not None
+
+
+def takes_fewer_queries(attention: ModuleAttention, seed: int) -> bool:
+    """Whether one query may look at several keys, as a new token with a cache does."""
+    generator = torch.Generator().manual_seed(seed)
+    size = (_TRIAL_BATCH, TRIAL_HEADS, _TRIAL_TOKENS, TRIAL_HEAD_DIM)
+    query, key, value = (torch.randn(size, generator=generator) for _ in range(3))
+    keep_mask = torch.ones(_TRIAL_BATCH, 1, 1, _TRIAL_TOKENS, dtype=torch.bool)
+    try:
+        attention.heads.attend(query[:, :, :1], key, value, keep_mask, CallStats())
+    except SubmissionError as failure:
+        return failure.name != "raised" or "shape" not in failure.message
+    return True

@@ -11,7 +11,7 @@ import torch
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.grading import speed as speed_module
 from pytest_attn_grader.grading.speed import BRIEF, DEFAULT_TOKENS, LENGTHS, STEADY, Plan, SpeedBenchmark, summarize
-from pytest_attn_grader.results.comparison import Speed
+from pytest_attn_grader.results.comparison import LengthTiming, Speed, Timing
 from pytest_attn_grader.sandbox.round_trips import RoundTrip
 from pytest_attn_grader.submission.function_attention import FunctionAttention
 from tests.support.students import REFERENCE
@@ -115,6 +115,35 @@ def test_without_time_nothing_is_measured(reference_student: FunctionAttention) 
     speed = measured(reference_student, seconds=-1.0)
     assert speed.lengths == ()
     assert "used up" in speed.stopped
+
+
+def test_a_time_that_seems_too_long_is_taken_again(
+    reference_student: FunctionAttention, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    benchmark = SpeedBenchmark(reference_student, 64, seed=1)
+    slow = timing(student=1.0)
+    timings = iter([slow, timing(student=0.9), timing(student=0.01), timing(student=0.001)])
+    monkeypatch.setattr(SpeedBenchmark, "_time", lambda *_: next(timings))
+    assert float(benchmark.confirm_at(limit=50).student.median) == 0.01, "the third is quick enough"
+    assert float(benchmark.forward_at().student.median) == 0.01, "which is what counts from then on"
+    monkeypatch.setattr(SpeedBenchmark, "_time", lambda *_: slow)
+    assert SpeedBenchmark(reference_student, 64, seed=1).confirm_at(limit=50).slowdown > 50
+
+
+def test_no_factor_is_read_from_a_busy_machine() -> None:
+    assert SpeedBenchmark.why_unsteady(timing(student=1.0)) is None
+    assert "the reference alone" in (SpeedBenchmark.why_unsteady(timing(student=1.0, high=0.01)) or "")
+    assert "the way to the sandbox" in (SpeedBenchmark.why_unsteady(timing(student=1.0, transport=2.0)) or "")
+
+
+def timing(*, student: float, high: float = 0.001, transport: float = 0.0) -> LengthTiming:
+    """Times of a reference that takes a millisecond."""
+    return LengthTiming(
+        tokens=64,
+        student=summarize([student] * 4),
+        reference=Timing(median=0.001, low=0.001, high=high, repeats=4),
+        transport=transport,
+    )
 
 
 def test_one_that_gives_no_answer(student_of: StudentOf) -> None:

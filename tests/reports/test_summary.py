@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from pytest_attn_grader.grading.assemble import RunData
 from pytest_attn_grader.reports.escaping import for_terminal as printable
-from pytest_attn_grader.reports.summary import format_speed
+from pytest_attn_grader.reports.summary import MAX_ADAPTED_CHARS, format_adaptations, format_speed
 from pytest_attn_grader.results.comparison import LengthTiming, Speed, Timing
+from pytest_attn_grader.results.submission import Adaptation
 from tests.support.reports import check, report_of
 
 
@@ -41,6 +42,23 @@ def test_without_a_curve_the_check_speaks() -> None:
     slowdown = check("passed", "budget", id="budget.slowdown", evidence={"slowdown": 2.0, "tokens": 64})
     assert format_speed(report_of(slowdown)) == "2 times the reference's time on 64 tokens"
     assert format_speed(report_of(slowdown.model_copy(update={"evidence": {}}))) == ""
+
+
+@pytest.mark.parametrize(
+    ("adaptations", "line"),
+    [
+        ({"constructed": "Attention(4)", "weights-recovered": "not returned"}, ""),
+        ({"rank-2": "called with matrices. With four dimensions: RuntimeError"}, "rank-2 (called with matrices)"),
+        ({"layout": "k, q, v", "one-text": "of one text\x1b"}, "layout (k, q, v); one-text (of one text\\x1b)"),
+    ],
+)
+def test_what_was_needed_to_call_it_is_one_line(adaptations: dict[str, str], line: str) -> None:
+    report = report_of()
+    notes = tuple(Adaptation(name=name, why=why) for name, why in adaptations.items())
+    student = report.student.model_copy(update={"adaptations": notes})
+    assert format_adaptations(report.model_copy(update={"student": student})) == line
+    long = report.student.model_copy(update={"adaptations": (*notes, Adaptation(name="mask", why="m" * 900))})
+    assert len(format_adaptations(report.model_copy(update={"student": long}))) <= MAX_ADAPTED_CHARS
 
 
 @given(st.text(st.characters(codec=None)))

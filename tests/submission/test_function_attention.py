@@ -11,7 +11,8 @@ from pytest_attn_grader.attention.probes import SPEC_BY_NAME, Probe, build_probe
 from pytest_attn_grader.attention.reference import causal_keep_mask, reference_attention
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.grading.observation import Observation
-from pytest_attn_grader.submission.function_attention import FunctionAttention, fit_function
+from pytest_attn_grader.submission.function_attention import FunctionAttention
+from pytest_attn_grader.submission.function_ranks import fit_function
 from tests.support.students import REFERENCE, Workshop
 
 StudentOf = Callable[..., FunctionAttention]

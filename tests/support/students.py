@@ -11,7 +11,8 @@ from pytest_attn_grader.sandbox.client import SandboxClient
 from pytest_attn_grader.sandbox.messages import Description
 from pytest_attn_grader.sandbox.worker.limits import Limits
 from pytest_attn_grader.sandbox.worker_process import WorkerProcess
-from pytest_attn_grader.submission.function_attention import FunctionAttention, fit_function
+from pytest_attn_grader.submission.function_attention import FunctionAttention
+from pytest_attn_grader.submission.function_ranks import fit_function
 from pytest_attn_grader.submission.student import Student
 from pytest_attn_grader.submission.target import find_target
 

@@ -30,7 +30,7 @@ class RosterLine:
 
     Attributes:
         path: where the submission is, relative to the roster; empty when the roster does not say.
-        function: the function or class to grade; empty when the roster does not say.
+        function: the function or class to grade, also from a path:NAME; empty when the roster does not say.
         cells: all values of the line, compared with the aliases of a submission.
     """
 
@@ -69,10 +69,18 @@ def read_roster(roster: Path) -> list[RosterLine]:
     for number, row in numbered[1:]:
         cells = [cell.strip() for cell in row]
         path, student, function = (cells[at] if at is not None and at < len(cells) else "" for at in places)
+        path, chosen = _split_name(path)
+        function = function or chosen
         identity = cells[id_column] if id_column < len(cells) else ""
         if identity or path:
             lines.append(RosterLine(number, identity, path, student, function, tuple(filter(None, cells))))
     return lines
+
+
+def _split_name(path: str) -> tuple[str, str]:
+    """``attention.py:NAME`` as the path and the name; the name is empty where there is none."""
+    place, colon, name = path.rpartition(":")
+    return (place, name) if colon and name.isidentifier() and Path(place).suffix else (path, "")
 
 
 def match_roster(lines: Sequence[RosterLine], found: Sequence[ClassSubmission]) -> list[ClassSubmission]:

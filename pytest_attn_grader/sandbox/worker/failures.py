@@ -31,6 +31,7 @@ _LIMIT_REMEDIES = {
     "file-too-large": "Attention writes no files.",
     "too-many-processes": "Attention needs no other process and no thread.",
 }
+_NUMPY_REMEDY = "Use torch where it calls numpy: query, key, value and mask are torch tensors, with gradients."
 _STANDARD_LIBRARY = sysconfig.get_paths()["stdlib"]
 
 
@@ -215,7 +216,17 @@ def _remedy(error: BaseException) -> str:
         return "Write the part that is still to be done."
     if type(error).__module__.startswith("_pytest"):
         return "Remove the call into pytest: a skip in a submission counts as a failure."
-    return ""
+    return _NUMPY_REMEDY if _comes_from_numpy(error) else ""
+
+
+def _comes_from_numpy(error: BaseException) -> bool:
+    """Whether the code called numpy: a frame below the student's, or numpy's own words."""
+    step = error.__traceback__
+    while step is not None:
+        if str(step.tb_frame.f_globals.get("__name__", "")).partition(".")[0] == "numpy":
+            return True
+        step = step.tb_next
+    return isinstance(error, (RuntimeError, TypeError)) and "numpy" in str(error)
 
 
 def _remedy_for_attribute(error: AttributeError) -> str:

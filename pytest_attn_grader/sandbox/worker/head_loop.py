@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from . import serialization
+
+MASKS = ("keep_mask", "key_padding_mask")
+
+
+def without_ones(part: Any) -> Any:
+    """The result of one head of one example, (1, 1, …), without its two leading axes."""
+    if isinstance(part, Tensor):
+        return part[0, 0] if part.dim() == 4 and part.shape[:2] == (1, 1) else part
+    if isinstance(part, (tuple, list)):
+        return type(part)(without_ones(each) for each in part)
+    return part
 
 
 def leading_sizes(tensors: Mapping[str, Tensor], rank: int) -> tuple[int | None, int | None]:
@@ -16,7 +28,7 @@ def leading_sizes(tensors: Mapping[str, Tensor], rank: int) -> tuple[int | None,
     if rank == 4 or not whole:
         return None, None
     num_heads = max(tensor.size(1) for tensor in whole)
-    return (max(tensor.size(0) for tensor in whole) if rank == 2 else None), num_heads
+    return (max(tensor.size(0) for tensor in whole) if rank in {1, 2} else None), num_heads
 
 
 def split_inputs(tensors: Mapping[str, Tensor], rank: int) -> Iterator[dict[str, Tensor]]:
@@ -28,7 +40,8 @@ def split_inputs(tensors: Mapping[str, Tensor], rank: int) -> Iterator[dict[str,
     full_batch = max(tensor.size(0) for tensor in tensors.values() if tensor.dim() == 4)
     for row in range(batch_size) if batch_size is not None else [None]:
         for head in range(num_heads):
-            yield {name: _slice(tensor, row, head, full_batch) for name, tensor in tensors.items()}
+            one = {name: _slice(tensor, row, head, full_batch) for name, tensor in tensors.items()}
+            yield one if rank > 1 else {name: each if name in MASKS else each[None, None] for name, each in one.items()}
 
 
 def _slice(tensor: Tensor, row: int | None, head: int, full_batch: int) -> Tensor:
@@ -49,7 +62,7 @@ def inputs_after(given: Mapping[str, Tensor], slices: list[dict[str, Tensor]], r
         return dict(given)
     with torch.no_grad():
         return {
-            name: serialization.combine([each[name].detach() for each in slices], batch_size, num_heads)
+            name: serialization.combine([without_ones(each[name].detach()) for each in slices], batch_size, num_heads)
             if tensor.dim() == 4
             else tensor
             for name, tensor in given.items()

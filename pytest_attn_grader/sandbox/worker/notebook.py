@@ -21,7 +21,7 @@ from .ipython_syntax import NotebookCell, translate_cell
 
 # Cells up to the last of these definitions are run, and those that set one of these names.
 _DECLARATIONS = frozenset({"ATTN_MASK"})
-_ATTENTION = ("attention", "attn", "head")
+_ATTENTION = ("attention", "attn", "head", "mha", "gqa", "mqa", "mhsa", "sdpa")
 
 
 def load_notebook(file: Path, name: str, target: str | None = None) -> ModuleType:

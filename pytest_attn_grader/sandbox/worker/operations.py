@@ -17,7 +17,7 @@ from torch import Tensor
 from . import serialization
 from .config_stub import Config, make_config, read_keys
 from .failures import WorkerError, truncate
-from .head_loop import inputs_after, leading_sizes, split_inputs
+from .head_loop import inputs_after, leading_sizes, split_inputs, without_ones
 from .library_calls import LibraryCalls
 from .module_dtype import convert
 from .submission import Submission
@@ -62,6 +62,8 @@ class Caller:
             slices = list(split_inputs(given, int(header.get("rank", 4))))
             called = _with_parameters(target, header, given)
             raw, seconds, library_calls = _call_each(target, called, header, slices)
+            if int(header.get("rank", 4)) == 1:
+                raw = [without_ones(part) for part in raw]
             combined = serialization.combine(raw, *leading_sizes(given, int(header.get("rank", 4))))
         structure, named = serialization.describe_result(combined, "result")
         sent = {name: serialization.to_plain_tensor(tensor, self._reply_bytes) for name, tensor in named.items()}

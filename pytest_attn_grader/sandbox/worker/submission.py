@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import difflib
 import functools
-import importlib
-import importlib.util
 import inspect
 import sys
 from pathlib import Path
@@ -17,14 +15,10 @@ import torch
 from . import failures
 from .global_state import restored
 from .inspection import fields_of, names_in_code, parameters_of
-from .notebook import load_notebook
+from .loading import Loader
 
 MAX_CANDIDATES = 100
 _CONFIG_ENDINGS = ("Config", "Cfg", "Args", "Params", "HParams", "Settings", "Options")
-
-
-# Stands for a folder that is used as a package without being one.
-PACKAGE = "submission_package"
 
 
 class Submission:
@@ -39,10 +33,16 @@ class Submission:
         self._module: ModuleType | None = None
         self._changed_state: dict[tuple[str | None, str | None], list[str]] = {}
         self._imported: dict[tuple[str | None, str | None], ModuleType | BaseException] = {}
+        self._left_out: dict[str, str] = {}
 
     def describe(self, header: dict[str, Any]) -> dict[str, Any]:
         """Import what the header names; say what it holds and, when a name is given, check that it is there."""
-        module = self._import(header.get("path"), header.get("module"), header.get("name"))
+        module = self._import(
+            header.get("path"),
+            header.get("module"),
+            header.get("name"),
+            definitions_only=bool(header.get("definitions_only")),
+        )
         candidates = self._candidates(module)
         names = [candidate["name"] for candidate in candidates]
         name: str | None = header.get("name")
@@ -64,6 +64,7 @@ class Submission:
             "files": self._files(),
             "transformers_imported": "transformers" in sys.modules,
             "changed_state": sorted(set(self._changed_state.get((header.get("path"), header.get("module")), ()))),
+            "left_out": self._left_out.get(module.__name__),
         }
 
     def resolve(self, name: str) -> Any:
@@ -111,7 +112,7 @@ class Submission:
             )
         return found
 
-    def _import(self, path: str | None, name: str | None, target: str | None) -> ModuleType:
+    def _import(self, path: str | None, name: str | None, target: str | None, *, definitions_only: bool) -> ModuleType:
         self._module = self._live
         if self._live is not None:
             return self._live
@@ -119,7 +120,8 @@ class Submission:
         if known is None:
             try:
                 with restored(self._changed_state.setdefault((path, name), [])):
-                    known = _load(None if path is None else _real_folder(path), name, target)
+                    loader = Loader(target, definitions_only=definitions_only, left_out=self._left_out)
+                    known = loader.load(path, name)
             except BaseException as error:  # noqa: BLE001 - kept whatever it is (SystemExit too) and raised below
                 known = error
             self._imported[path, name] = known
@@ -155,6 +157,8 @@ class Submission:
         }
         if described["kind"] == "module-class":
             described["forward_parameters"] = parameters_of(value.forward)
+        if described["kind"] == "module-instance":
+            described["class_name"] = failures.truncate(type(value).__name__, 200)
         described["uses"] = names_in_code(value)
         if described["kind"] == "class":
             described["fields"] = fields_of(value)
@@ -167,66 +171,6 @@ class Submission:
             if isinstance(file, str) and failures.is_student_file(file, self.root):
                 found.add(failures.relative_to(file, self.root))
         return sorted(found)[:500]
-
-
-def _real_folder(path: str) -> Path:
-    """Follow links in the folder's name, as was done for the root, but not a link that is the file itself."""
-    return Path(path).parent.resolve() / Path(path).name
-
-
-def _load(file: Path | None, name: str | None, target: str | None) -> ModuleType:
-    if file is None:
-        if name is None:
-            raise failures.WorkerError("no-target", "neither a module nor a file was named")
-        return _import_named(name)
-    if not file.is_file():
-        raise failures.WorkerError("no-target", f"There is no file {file.name!r}.", remedy="Check the path.")
-    name = name or file.stem
-    if file.suffix == ".ipynb":
-        return load_notebook(file, f"notebook_{name}", target)
-    if "." in name:
-        # Inside a package relative imports work, so it is imported as part of it.
-        module = _import_named(name)
-        if getattr(module, "__file__", None) and Path(str(module.__file__)).resolve() == file.resolve():
-            return module
-    if name in sys.modules or "." in name or not name.isidentifier():
-        # A submission called torch.py or random.py: the library of that name is loaded already and stays.
-        name = "submission_" + "".join(letter if letter.isidentifier() else "_" for letter in file.stem)
-    spec = importlib.util.spec_from_file_location(name, file)
-    if spec is None or spec.loader is None:
-        raise failures.WorkerError(
-            "no-target", f"{file.name!r} is not a Python source file.", remedy="Name a .py file."
-        )
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException as error:
-        # As the import system does: half a module must not be found by the next import.
-        sys.modules.pop(name, None)
-        if isinstance(error, ImportError) and "no known parent package" in str(error):
-            return _load_into_package(file)
-        raise
-    return module
-
-
-def _load_into_package(file: Path) -> ModuleType:
-    """A file that imports from beside itself with a dot, in a folder without __init__.py: the folder is its package."""
-    package = ModuleType(PACKAGE)
-    package.__path__ = [str(file.parent)]
-    sys.modules[PACKAGE] = package
-    return importlib.import_module(f"{PACKAGE}.{file.stem}")
-
-
-def _import_named(name: str) -> ModuleType:
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name is not None and (name == error.name or name.startswith(error.name + ".")):
-            raise failures.WorkerError(
-                "no-target", f"There is no module named {error.name!r}.", remedy="Check the name and the folder."
-            ) from None
-        raise
 
 
 def _is_defined_in(value: object, module: ModuleType) -> bool:

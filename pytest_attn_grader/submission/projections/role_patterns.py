@@ -53,9 +53,13 @@ def role_of_parameter(parameter: RemoteParameter) -> str | None:
 
 
 def packing_order(name: str) -> str | None:
-    """The order of query, key and value, if a fused projection's name has it; `in_proj` and `c_attn` do not."""
+    """The order of query, key and value, if a fused projection's name has it; `in_proj` and `c_attn` do not.
+
+    Only the usual order counts: of a projection called kqv the code as often takes query, key and value.
+    """
     plain = name.lower()
-    return next((letters for written, letters in _ORDERS.items() if written in plain), None)
+    written = next((letters for each, letters in _ORDERS.items() if each in plain), None)
+    return written if written == "qkv" else None
 
 
 def is_bias(parameter: RemoteParameter) -> bool:

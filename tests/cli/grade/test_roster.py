@@ -95,3 +95,9 @@ def test_a_roster_without_ids_cannot_be_used(text: str, tmp_path: Path) -> None:
 def test_a_roster_that_does_not_exist(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"nowhere.csv cannot be read: No such file"):
         read_roster(tmp_path / "nowhere.csv")
+
+
+def test_a_path_may_name_what_to_grade(work: Path) -> None:
+    found = find(work, "id,path,function\ns1,work/x1.py:attend,\ns2,work/ann/solution.py:attend,other\n")
+    assert [(each.id, each.name) for each in found] == [("s1", "attend"), ("s2", "other")]
+    assert not any(each.problem for each in found)

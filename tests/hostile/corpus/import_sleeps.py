@@ -1,5 +1,5 @@
 # attack: sleeps while it is imported, deaf to polite signals
-# expect: timeout
+# expect: timeout | wrong
 import signal
 import time
 

@@ -25,7 +25,7 @@ def test_roles(name: str, role: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "order"), [("to_qkv.weight", "qkv"), ("kqv", "kqv"), ("value_key_query", "vkq"), ("in_proj_weight", None)]
+    ("name", "order"), [("to_qkv.weight", "qkv"), ("kqv", None), ("value_key_query", None), ("in_proj_weight", None)]
 )
 def test_order_in_a_fused_projection(name: str, order: str | None) -> None:
     assert packing_order(name) == order

@@ -1,0 +1,228 @@
+"""Keep the definitions of a file whose other top-level code fails or runs too long. Part of the worker.
+
+Files train, open data, parse arguments and plot where they are imported. What is graded may stand beside that and not
+need it. A file is run as Python runs it; only when a statement fails, the definitions after it are run alone.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import dis
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import CodeType, FunctionType, ModuleType
+from typing import Any
+
+import torch
+
+from .failures import WorkerError, truncate
+
+_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_KEPT = (*_DEFINITIONS, ast.Import, ast.ImportFrom, ast.Assign, ast.AnnAssign, ast.AugAssign, ast.If, ast.Try)
+_ATTENTION = ("attention", "attn", "head", "mha", "gqa", "mqa", "mhsa", "sdpa")
+# The grader itself may not be imported, and a limit that is reached stays reached.
+_GRADER = ("pytest_attn_grader", "_attn_sandbox")
+
+
+@dataclass
+class Rest:
+    """The statements of a file that did not run, and the names that are lost with them."""
+
+    lines: list[int] = field(default_factory=list)
+    lost: set[str] = field(default_factory=set)
+
+    def add(self, statement: ast.stmt) -> None:
+        self.lines.append(statement.lineno)
+        self.lost |= names_set_by([statement])
+
+
+def can_be_left_out(error: BaseException) -> bool:
+    """Tell whether what failed at the top level may be left out: data, downloads, arguments, plots, training."""
+    if isinstance(error, SystemExit):
+        return _comes_from_argparse(error)
+    if isinstance(error, ImportError):
+        return not (error.name or "").startswith(_GRADER) and not any(each in str(error) for each in _GRADER)
+    return isinstance(error, Exception) and not isinstance(
+        error, (SyntaxError, MemoryError, RecursionError, WorkerError, torch.OutOfMemoryError)
+    )
+
+
+def _comes_from_argparse(error: BaseException) -> bool:
+    step = error.__traceback__
+    while step is not None:
+        if step.tb_frame.f_globals.get("__name__") == "argparse":
+            return True
+        step = step.tb_next
+    return False
+
+
+def run_definitions_after(error: BaseException, file: Path, module: ModuleType, target: str | None) -> str:
+    """Run the definitions after the statement that failed, and say what was left out.
+
+    Raises:
+        BaseException: the error, where what is graded needs a statement that was left out.
+    """
+    tree = _parse(file)
+    line = _line_in(error, file)
+    if tree is None or line is None:
+        raise error
+    failed = [each for each in tree.body if each.lineno <= line <= (each.end_lineno or each.lineno)]
+    if not failed or isinstance(failed[0], _DEFINITIONS):
+        raise error
+    rest = Rest()
+    rest.add(failed[0])
+    _run([each for each in tree.body if each.lineno > failed[0].lineno], file, module, rest)
+    if is_needed(module, rest.lost, tree, target):
+        raise error
+    what = truncate(f"{type(error).__name__}: {error}".splitlines()[0], 200)
+    return f"line {failed[0].lineno} of {file.name} failed ({what}); what is defined was taken without it"
+
+
+def run_definitions(file: Path, module: ModuleType, target: str | None) -> str:
+    """Run only the definitions of a file whose import did not end, and say so."""
+    tree = _parse(file)
+    if tree is None or any(_is_endless(each) for each in tree.body):
+        raise WorkerError("timeout", "The import does not end.")
+    rest = Rest()
+    own = {each.name for each in tree.body if isinstance(each, _DEFINITIONS)}
+    calls_own = [each for each in tree.body if not isinstance(each, _DEFINITIONS) and _calls(each, own)]
+    for statement in calls_own:
+        rest.add(statement)
+    _run([each for each in tree.body if each not in calls_own], file, module, rest)
+    if is_needed(module, rest.lost, tree, target):
+        raise WorkerError("timeout", "What is graded needs code that does not end.")
+    return f"importing {file.name} did not end; what is defined was taken without the code around it"
+
+
+def is_needed(module: ModuleType, lost: set[str], tree: ast.Module, target: str | None) -> bool:
+    """Tell whether what is graded is among the lost names or uses one of them."""
+    own = names_set_by(tree.body)
+    defined = {each.name for each in tree.body if isinstance(each, _DEFINITIONS)}
+    if target is not None:
+        graded = {target.partition(".")[0]}
+    else:
+        graded = {name for name in defined if any(word in name.lower() for word in _ATTENTION)}
+    waiting, seen = list(graded), set[str]()
+    while waiting:
+        name = waiting.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        if name in lost or (name not in vars(module) and not hasattr(builtins, name) and name in own | graded):
+            return True
+        waiting += _globals_used_by(vars(module).get(name), module)
+    return not graded
+
+
+def names_set_by(statements: Iterable[ast.stmt]) -> set[str]:
+    """Return the names that statements define, import or assign, on whatever level."""
+    found: set[str] = set()
+    for statement in statements:
+        for node in ast.walk(statement) if not isinstance(statement, _DEFINITIONS) else [statement]:
+            if isinstance(node, _DEFINITIONS):
+                found.add(node.name)
+            elif isinstance(node, (ast.Import, ast.ImportFrom)):
+                found |= {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
+            elif isinstance(node, (ast.Assign, ast.AnnAssign, ast.AugAssign)):
+                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+                found |= {name for each in targets for name in _root_names(each)}
+            elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                found.add(node.id)
+    return found
+
+
+def _root_names(target: ast.expr) -> set[str]:
+    """Names that an assignment changes: an attribute of a class (Attention.forward = …) changes the class."""
+    if isinstance(target, (ast.Tuple, ast.List)):
+        return {name for each in target.elts for name in _root_names(each)}
+    while isinstance(target, (ast.Attribute, ast.Subscript, ast.Starred)):
+        target = target.value
+    return {target.id} if isinstance(target, ast.Name) else set()
+
+
+def _parse(file: Path) -> ast.Module | None:
+    try:
+        return ast.parse(file.read_bytes(), str(file))
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def _line_in(error: BaseException, file: Path) -> int | None:
+    """The line of the file's top level at which the error came up."""
+    step = error.__traceback__
+    while step is not None:
+        code = step.tb_frame.f_code
+        if code.co_name == "<module>" and code.co_filename == str(file):
+            return step.tb_lineno
+        step = step.tb_next
+    return None
+
+
+def _run(statements: list[ast.stmt], file: Path, module: ModuleType, rest: Rest) -> None:
+    flags = _future_flags(file)
+    for statement in statements:
+        if not isinstance(statement, _KEPT):
+            if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
+                continue
+            rest.add(statement)
+            continue
+        code = compile(ast.Module([statement], []), str(file), "exec", flags, dont_inherit=True)
+        try:
+            exec(code, vars(module))
+        except Exception:  # noqa: BLE001 - it may need what was left out; whether that matters is found out after it
+            rest.add(statement)
+
+
+def _future_flags(file: Path) -> int:
+    """Flags of the file's ``from __future__ import …``: every statement is compiled alone."""
+    import __future__
+
+    tree = _parse(file)
+    names = [
+        alias.name
+        for each in (tree.body if tree is not None else [])
+        if isinstance(each, ast.ImportFrom) and each.module == "__future__"
+        for alias in each.names
+    ]
+    flags = 0
+    for name in names:
+        flags |= getattr(__future__, name).compiler_flag
+    return flags
+
+
+def _is_endless(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.While) and isinstance(statement.test, ast.Constant) and bool(statement.test.value)
+
+
+def _calls(statement: ast.stmt, names: set[str]) -> bool:
+    """Whether a statement calls something that the file defines, or something that it may have made with it."""
+    return any(
+        isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in names
+        for node in ast.walk(statement)
+    )
+
+
+def _globals_used_by(value: Any, module: ModuleType) -> list[str]:
+    """Names of the module that the code of a function, or of a class's methods and bases, reads."""
+    functions: list[Any] = [value]
+    names: list[str] = []
+    if isinstance(value, type):
+        if value.__module__ != module.__name__:
+            return []
+        functions = list(vars(value).values())
+        names = [base.__name__ for base in value.__mro__[1:] if base.__module__ == module.__name__]
+    for each in functions:
+        function = getattr(each, "__func__", getattr(each, "__wrapped__", each))
+        if isinstance(function, FunctionType) and function.__module__ == module.__name__:
+            names += _globals_in(function.__code__)
+    return names
+
+
+def _globals_in(code: CodeType) -> list[str]:
+    found = [each.argval for each in dis.get_instructions(code) if each.opname in {"LOAD_GLOBAL", "LOAD_NAME"}]
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            found += _globals_in(constant)
+    return found

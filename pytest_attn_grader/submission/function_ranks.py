@@ -1,0 +1,122 @@
+"""The rank and the mask's shape that a function takes, found by trying."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from pytest_attn_grader.attention.probes import SPEC_BY_NAME, Probe, ProbeResult, build_probe, without_gradients
+from pytest_attn_grader.errors import SubmissionError
+from pytest_attn_grader.results.submission import Adaptation, Failure
+from pytest_attn_grader.sandbox.exit_reasons import another_call_may_answer
+from pytest_attn_grader.submission.contract import Contract
+from pytest_attn_grader.submission.function_attention import RANKS, SINGLE_RANK, FunctionAttention
+from pytest_attn_grader.submission.masks import PADDING, PER_EXAMPLE, PER_HEAD, SQUARE
+from pytest_attn_grader.submission.return_values import SWAP_REMEDY
+
+if TYPE_CHECKING:
+    from pytest_attn_grader.submission.student import Student
+
+
+def fit_function(student: Student, contract: Contract, *, seed: int) -> FunctionAttention:
+    """Find the rank at which the function answers: four dimensions, then one call a head, then one a row and head.
+
+    Raises:
+        SubmissionError: it answers at none, or not with the four dimensions that its documentation names; the failure
+            is the one with four dimensions, as the contract has it.
+    """
+    probe = without_gradients(build_probe(SPEC_BY_NAME["basic"], seed=seed))
+    notes = tuple(Adaptation(name=name, why=why) for name, why in contract.notes)
+    first_failure: Failure | None = None
+    answered: FunctionAttention | None = None
+    is_four_dimensional = False
+    for rank, mask_shape in itertools.product(RANKS, _mask_shapes(contract)):
+        if rank == RANKS[1] and mask_shape == PER_HEAD and first_failure is not None:
+            if _takes_square_masks(student, contract, probe):
+                return _with_square_masks(student, contract, notes, probe)
+            if student.documents_four_dimensions(contract.candidate):
+                is_four_dimensional = True
+                break
+        adaptations = notes + _rank_note(rank, first_failure) + _mask_note(mask_shape)
+        candidate = FunctionAttention(student, contract, rank, adaptations, mask_shape)
+        record = candidate.run_probe(probe)
+        if record.attn_output is not None:
+            answered = answered or candidate
+            if record.attn_output.shape == probe.query.shape:
+                return _with_weights_note(candidate, record)
+        first_failure = first_failure or record.failure
+        if record.failure is not None and record.failure.remedy == SWAP_REMEDY:
+            break
+        if record.failure is not None and not another_call_may_answer(record.failure.name, record.failure.remedy):
+            # A hang or a crash at one rank will hang or crash at the next; each would cost its full time limit.
+            break
+    if answered is not None:
+        # It answers, in the wrong shape at every rank: the shape checks will say so with the numbers.
+        return answered
+    if first_failure is None:
+        raise ValueError("a probe without output must carry a failure")
+    raise _error_of(first_failure, is_four_dimensional=is_four_dimensional)
+
+
+def _takes_square_masks(student: Student, contract: Contract, probe: Probe) -> bool:
+    """Whether four dimensions and a mask of two are what it takes: one mask for all heads and examples."""
+    if "mask" not in contract.roles:
+        return False
+    attention = FunctionAttention(student, contract, RANKS[0], (), SQUARE)
+    try:
+        attention(probe.query[:1], probe.key[:1], probe.value[:1], probe.keep_mask[:1])
+    except SubmissionError:
+        return False
+    return True
+
+
+def _with_square_masks(
+    student: Student, contract: Contract, notes: tuple[Adaptation, ...], probe: Probe
+) -> FunctionAttention:
+    why = f"the mask is passed as {SQUARE}, so it is called an example and a head at a time, (1, 1, seq, head_dim)"
+    adaptations = (*notes, Adaptation(name="mask-shape", why=why))
+    attention = FunctionAttention(student, contract, SINGLE_RANK, adaptations)
+    return _with_weights_note(attention, attention.run_probe(probe))
+
+
+def _error_of(failure: Failure, *, is_four_dimensional: bool) -> SubmissionError:
+    message, remedy = failure.message, failure.remedy
+    if is_four_dimensional:
+        message += ". It says that it takes four dimensions (batch, num_heads, seq, head_dim), and this is with them"
+        remedy = remedy or "Turn the last two axes only: .transpose(-2, -1), not .T; and count axes from the end."
+    return SubmissionError(failure.name, message, remedy=remedy, where=failure.where, traceback=failure.traceback)
+
+
+def _mask_shapes(contract: Contract) -> tuple[str, ...]:
+    # A mask whose name says "padding" may still be meant whole.
+    return (PER_HEAD, PER_EXAMPLE, PADDING) if {"mask", "key_padding_mask"} & contract.roles else (PER_HEAD,)
+
+
+def _mask_note(mask_shape: str) -> tuple[Adaptation, ...]:
+    if mask_shape == PER_HEAD:
+        return ()
+    return (Adaptation(name="mask-shape", why=f"the mask is passed as {mask_shape}"),)
+
+
+def _rank_note(rank: int, failure: Failure | None) -> tuple[Adaptation, ...]:
+    if rank == RANKS[0]:
+        return ()
+    what = (
+        "one head at a time (batch, seq, head_dim)"
+        if rank == RANKS[1]
+        else "one head of one example at a time (seq, head_dim)"
+    )
+    why = f"the function does not take four dimensions: called with {what}"
+    if failure is not None:
+        why += f". With (batch, num_heads, seq, head_dim): {failure.message}"
+    return (Adaptation(name=f"rank-{rank}", why=why),)
+
+
+def _with_weights_note(attention: FunctionAttention, record: ProbeResult) -> FunctionAttention:
+    if record.weights_returned:
+        return attention
+    note = Adaptation(
+        name="weights-recovered", why="weights are not returned: recovered by feeding the identity as value"
+    )
+    return replace(attention, adaptations=(*attention.adaptations, note))

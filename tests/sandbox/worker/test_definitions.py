@@ -1,0 +1,138 @@
+"""Files that train, open data, parse arguments or plot at import: what they define is taken without that."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from pytest_attn_grader.sandbox.worker.failures import WorkerError
+from pytest_attn_grader.sandbox.worker.loading import Loader
+
+ATTENTION = "def attention(query, key, value, mask=None):\n    return value * SIZE\n"
+Load = Callable[..., tuple[ModuleType, str | None]]
+
+
+@pytest.fixture
+def load(tmp_path: Path) -> Iterator[Load]:
+    """Load a source as a submission, here; also what was left out of it, in words."""
+    numbers = itertools.count(1)
+    before = set(sys.modules)
+
+    def run(source: str, *, target: str | None = None, definitions_only: bool = False) -> tuple[ModuleType, str | None]:
+        file = tmp_path / f"written_{next(numbers)}.py"
+        file.write_text(source, encoding="utf-8")
+        left_out: dict[str, str] = {}
+        module = Loader(target, definitions_only=definitions_only, left_out=left_out).load(str(file), None)
+        return module, left_out.get(module.__name__)
+
+    yield run
+    for name in set(sys.modules) - before:
+        if name.startswith("written_"):
+            del sys.modules[name]
+
+
+@pytest.fixture(autouse=True)
+def _typed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No arguments are typed, and nobody is there to answer."""
+    monkeypatch.setattr(sys, "argv", ["student.py"])
+    monkeypatch.setattr("builtins.input", _no_input)
+
+
+def _no_input(_: str = "") -> str:
+    raise EOFError("EOF when reading a line")
+
+
+@pytest.mark.parametrize(
+    ("source", "line"),
+    [
+        ("SIZE = 3\ntext = open('input.txt').read()\nlength = len(text)\n" + ATTENTION, 2),
+        ("import argparse\nparser = argparse.ArgumentParser()\nparser.add_argument('path')\n"
+         "args = parser.parse_args()\nSIZE = 3\n" + ATTENTION, 4),
+        ("SIZE = 3\n" + ATTENTION + "import a_library_for_plots as plots\nplots.show(attention)\n", 4),
+        ("import a_library_for_data\nSIZE = 3\n" + ATTENTION, 1),
+        ("SIZE = 3\n" + ATTENTION + "import torch\ntorch.zeros(2).cuda(99)\n", 5),
+        ("import urllib.request\nSIZE = 3\nurllib.request.urlopen('http://localhost:9/data')\n" + ATTENTION, 3),
+        ("SIZE = 3\n" + ATTENTION + "name = input()\n", 4),
+        ("from __future__ import annotations\nSIZE = 3\nopen('none')\n"
+         "def attention(query: Unknown, key, value, mask=None):\n    return value * SIZE\n", 3),
+    ],
+)  # fmt: skip
+def test_definitions_are_there_without_what_fails_beside_them(load: Load, source: str, line: int) -> None:
+    module, left_out = load(source)
+    assert callable(module.attention)
+    assert left_out is not None
+    assert f"line {line} of written_1.py failed" in left_out
+
+
+@pytest.mark.parametrize(
+    ("source", "error"),
+    [
+        ("SIZE = int(open('size.txt').read())\n" + ATTENTION, FileNotFoundError),
+        (
+            "from helper_that_is_missing import softmax\n"
+            "def attention(query, key, value, mask=None):\n    return softmax(value)\n",
+            ModuleNotFoundError,
+        ),
+        (
+            "import base_that_is_missing as base\nclass Attention(base.Module):\n    pass\n",
+            ModuleNotFoundError,
+        ),
+        (
+            ATTENTION + "SIZE = 3\nimport missing_one\nattention = missing_one.wrap(attention)\n",
+            ModuleNotFoundError,
+        ),
+        (
+            "def helper(x):\n    return x * SIZE\n"
+            "def attention(query, key, value, mask=None):\n    return helper(value)\n"
+            "SIZE = len(open('size.txt').read())\n",
+            FileNotFoundError,
+        ),
+        ("open('data.txt')\nx = 3\n", FileNotFoundError),
+        ("import pytest_attn_grader.no_such_part\nSIZE = 3\n" + ATTENTION, ImportError),
+        ("SIZE = 3\n" + ATTENTION + "raise SystemExit(3)\n", SystemExit),
+        ("SIZE = 3\n" + ATTENTION + "raise KeyboardInterrupt\n", KeyboardInterrupt),
+        ("SIZE = 3\n" + ATTENTION + "raise MemoryError\n", MemoryError),
+    ],
+)
+def test_what_is_graded_may_need_what_fails(load: Load, source: str, error: type[BaseException]) -> None:
+    with pytest.raises(error):
+        load(source)
+
+
+def test_a_named_target_alone_decides_what_is_needed(load: Load) -> None:
+    source = "class Attention:\n    size = SIZE\nopen('none')\ndef mine(query, key, value):\n    return value\n"
+    with pytest.raises(NameError):
+        load(source)
+    source = "rows = open('none').read()\ndef attention(q, k, v):\n    return rows\ndef mine(q, k, v):\n    return v\n"
+    module, left_out = load(source, target="mine")
+    assert module.mine(1, 2, 3) == 3
+    assert left_out is not None
+
+
+def test_only_definitions_run_after_an_import_that_did_not_end(load: Load) -> None:
+    source = (
+        "import torch\nSIZE = 3\n" + ATTENTION + "def train():\n    raise AssertionError('it trains')\n"
+        "for epoch in range(10**9):\n    train()\nlosses = train()\n"
+        "if __name__ == '__main__':\n    train()\n"
+    )
+    module, left_out = load(source, definitions_only=True)
+    assert module.attention(1, 2, 3) == 9
+    assert left_out is not None
+    assert "did not end" in left_out
+
+
+@pytest.mark.parametrize("end", ["while True:\n    pass\n", "SIZE = train()\n"])
+def test_an_endless_loop_and_what_is_needed_stay_failures(load: Load, end: str) -> None:
+    with pytest.raises(WorkerError) as caught:
+        load(ATTENTION + "def train():\n    return 3\n" + end, definitions_only=True)
+    assert caught.value.name == "timeout"
+
+
+def test_nothing_is_left_out_where_nothing_fails(load: Load) -> None:
+    module, left_out = load("SIZE = 3\n" + ATTENTION)
+    assert (module.attention(1, 2, 3), left_out) == (9, None)
