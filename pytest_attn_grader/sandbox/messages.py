@@ -77,8 +77,7 @@ class CallSpec:
     Args:
         target: a name in the submission, or the handle of a constructed object.
         method: of the target, to call instead of the target itself.
-        arguments: positional ones in order, as (parameter, argument).
-        keywords: the ones passed by name.
+        arguments, keywords: (parameter, argument) of those passed by position, in order, and of those by name.
         rank: 4 hands over the tensors as they are, 3 loops over heads, 2 over rows and heads; 1 as 2, with (1, 1, …).
         requires_grad: names of the tensors whose gradients can be asked for.
         grad: record a graph; without it the call runs under ``torch.no_grad``.
@@ -230,10 +229,9 @@ class Candidate:
 
     @property
     def called(self) -> Candidate:
-        """The callable that takes tensors: the function itself, or a module's forward."""
+        """The callable that takes tensors: the function itself, or a module's forward without self."""
         if self.kind != "module-class":
             return self
-        # A class's forward is reported unbound, with `self`.
         return replace(self, name=f"{self.name}.forward", kind="callable", parameters=self.forward_parameters[1:])
 
     @property
