@@ -169,6 +169,10 @@ def arguments_for(candidate: Candidate, sizes: Sizes) -> Arguments:
             filled[parameter.name] = config_object(sizes, _class_name(parameter))
         else:
             filled[parameter.name] = LiteralArgument(values[role])
+    if sizes.num_key_value_heads is not None:
+        # Also where the default is None, which stands for as many as there are query heads.
+        grouped = [each.name for each in candidate.parameters if role_of_size(each.name) == "key_value_heads"]
+        filled |= {name: LiteralArgument(sizes.num_key_value_heads) for name in grouped}
     if unknown:
         raise SubmissionError(
             "no-target",

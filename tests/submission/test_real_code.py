@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_attn_grader.attention.probes import SPEC_BY_NAME, build_probe
 from pytest_attn_grader.errors import SubmissionError, UsageError
 from pytest_attn_grader.submission.adapt import fit
-from pytest_attn_grader.submission.trials import is_right
+from pytest_attn_grader.submission.trials import is_right, is_right_on
 
 if TYPE_CHECKING:
     from pytest_attn_grader.submission.student_attention import StudentAttention
@@ -107,7 +108,9 @@ def test_an_instance_of_the_files_own_class_is_no_second_candidate(workshop: Wor
 @pytest.mark.parametrize("default", ["None", "2"])
 def test_grouped_heads_side_by_side_are_right(workshop: Workshop, default: str) -> None:
     source = GROUPED.replace("DEFAULT", default).replace("REPEAT", "repeat_interleave(copies, dim=1)")
-    assert is_right(fitted(workshop, source), 1)
+    attention = fitted(workshop, source)
+    assert is_right(attention, 1)
+    assert is_right_on(attention, build_probe(SPEC_BY_NAME["groups"], seed=1))
 
 
 def test_a_module_that_takes_no_fewer_heads_is_right(workshop: Workshop) -> None:
