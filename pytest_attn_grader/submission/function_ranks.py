@@ -6,6 +6,8 @@ import itertools
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import torch
+
 from pytest_attn_grader.attention.probes import SPEC_BY_NAME, Probe, ProbeResult, build_probe, without_gradients
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.results.submission import Adaptation, Failure
@@ -14,6 +16,8 @@ from pytest_attn_grader.submission.contract import Contract
 from pytest_attn_grader.submission.function_attention import RANKS, SINGLE_RANK, FunctionAttention
 from pytest_attn_grader.submission.masks import PADDING, PER_EXAMPLE, PER_HEAD, SQUARE
 from pytest_attn_grader.submission.return_values import SWAP_REMEDY
+
+_SAME = 1e-4
 
 if TYPE_CHECKING:
     from pytest_attn_grader.submission.student import Student
@@ -33,7 +37,7 @@ def fit_function(student: Student, contract: Contract, *, seed: int) -> Function
     is_four_dimensional = False
     for rank, mask_shape in itertools.product(RANKS, _mask_shapes(contract)):
         if rank == RANKS[1] and mask_shape == PER_HEAD and first_failure is not None:
-            if _takes_square_masks(student, contract, probe):
+            if answered is None and _takes_square_masks(student, contract, probe):
                 return _with_square_masks(student, contract, notes, probe)
             if student.documents_four_dimensions(contract.candidate):
                 is_four_dimensional = True
@@ -63,12 +67,16 @@ def _takes_square_masks(student: Student, contract: Contract, probe: Probe) -> b
     """Whether four dimensions and a mask of two are what it takes: one mask for all heads and examples."""
     if "mask" not in contract.roles:
         return False
-    attention = FunctionAttention(student, contract, RANKS[0], (), SQUARE)
+    keep_mask = probe.keep_mask[:1]
+    together = FunctionAttention(student, contract, RANKS[0], (), SQUARE)
+    one_by_one = FunctionAttention(student, contract, SINGLE_RANK)
     try:
-        attention(probe.query[:1], probe.key[:1], probe.value[:1], probe.keep_mask[:1])
+        answers = [each(probe.query, probe.key, probe.value, keep_mask) for each in (together, one_by_one)]
     except SubmissionError:
         return False
-    return True
+    # Were examples or heads mixed, calls for one of each would hide it.
+    outputs = [each if isinstance(each, torch.Tensor) else each[0] for each in answers]
+    return torch.allclose(outputs[0], outputs[1], rtol=_SAME, atol=_SAME)
 
 
 def _with_square_masks(

@@ -160,6 +160,13 @@ def test_one_mask_for_all_heads_and_examples(workshop: Workshop, returned: str) 
     assert is_right(attention, 1)
 
 
+@pytest.mark.parametrize("mixed", [".mean(0, keepdim=True).expand_as(query)", ".flip(1)", ".sum(0, keepdim=True)"])
+def test_one_by_one_hides_no_mixture_of_examples_or_heads(workshop: Workshop, mixed: str) -> None:
+    source = SQUARE.replace("scores.softmax(-1) @ value", f"(scores.softmax(-1) @ value){mixed}")
+    with pytest.raises(SubmissionError, match="mask must be"):
+        fitted(workshop, source)
+
+
 def test_a_function_of_four_dimensions_fails_with_four(workshop: Workshop) -> None:
     source = '''
 def attention(query, key, value, mask=None):
