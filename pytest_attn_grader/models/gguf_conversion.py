@@ -48,8 +48,8 @@ def convert_llama(gguf_file: Path, folder: Path) -> None:
     import gguf
 
     reader = gguf.GGUFReader(gguf_file)
-    names = [name for name in reader.fields if not name.startswith("GGUF.")]
-    metadata: dict[str, Any] = {name: reader.get_field(name).contents() for name in names}
+    fields = {name: field for name, field in reader.fields.items() if not name.startswith("GGUF.")}
+    metadata: dict[str, Any] = {name: field.contents() for name, field in fields.items()}
     tokenizer = (metadata.get("general.architecture"), metadata.get("tokenizer.ggml.model"))
     if tokenizer != ("llama", "gpt2"):
         raise ValueError(f"{gguf_file} has architecture and tokenizer {tokenizer}, and only ('llama', 'gpt2') is known")
