@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 # Weights that differ by less are the same, and a weight below it is none.
 EXACT = 1e-6
+ROUGHLY = 1e-3
 
 
 def check_same_output(
@@ -46,3 +47,15 @@ def is_lowest_where_masked(observation: Observation) -> bool:
     lowest_kept = weights.masked_fill(~keep, float("inf")).amin(-1)
     is_lowest = (highest_masked - lowest_masked <= EXACT) & (highest_masked <= lowest_kept + EXACT)
     return bool(is_lowest[(~keep).any(-1)].all())
+
+
+def has_weights_without_padding(observation: Observation) -> bool:
+    """Whether the weights are the right ones for a causal mask that leaves the padding in."""
+    from pytest_attn_grader.attention.probes import max_abs_error
+    from pytest_attn_grader.attention.reference import causal_keep_mask, reference_attention
+
+    probe = observation.probe
+    query, key, value = (tensor.double() for tensor in (probe.query, probe.key, probe.value))
+    causal = causal_keep_mask(*probe.keep_mask.shape[-2:], device=probe.keep_mask.device)
+    _, unpadded = reference_attention(query, key, value, causal.expand_as(probe.keep_mask))
+    return max_abs_error(observation.attn_weights, unpadded, probe) < ROUGHLY

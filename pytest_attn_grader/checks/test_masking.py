@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_attn_grader.checks.outputs import EXACT, check_same_output, is_lowest_where_masked
+from pytest_attn_grader.checks.outputs import (
+    EXACT,
+    check_same_output,
+    has_weights_without_padding,
+    is_lowest_where_masked,
+)
 
 if TYPE_CHECKING:
     from pytest_attn_grader.grading.evidence import Evidence
@@ -61,7 +66,12 @@ def _padding_hint(observation: Observation, largest_masked_weight: float) -> str
         )
     if is_lowest_where_masked(observation):
         return _AFTER_THE_MASK
-    return "whether the mask argument is used, for the right axis (keys, the last one) and for its own example"
+    if has_weights_without_padding(observation):
+        return "whether the mask argument is used: the weights are those of a causal mask alone"
+    return (
+        "the way from the masked scores to the weights: the number that they get, and every maximum and sum, over the "
+        "keys (the last axis) and for each example with its mask"
+    )
 
 
 @pytest.mark.attn_check(

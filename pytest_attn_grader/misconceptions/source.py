@@ -13,6 +13,10 @@ _FILLS = frozenset({"masked_fill", "masked_fill_", "where", "full", "full_like"}
 _MAKERS = frozenset({"tensor", "Tensor", "FloatTensor"})
 _FRESH = frozenset({"zeros", "ones", "full", "Tensor", "FloatTensor"})
 _FACTORIES = _FRESH | _MAKERS | {"arange", "linspace", "tril", "triu", "eye"}
+_DOWNLOADS = frozenset(
+    {"from_pretrained", "load_dataset", "hf_hub_download", "snapshot_download", "load_state_dict_from_url"}
+    | {"urlopen", "urlretrieve", "download_url_to_file", "download_url"}
+)
 _CASTS = frozenset({"float", "double"})
 
 
@@ -95,6 +99,16 @@ class SubmissionSource:
             if is_cast and any(_name_of(each) in {"float32", "float64", "float"} for each in given):
                 return True
         return False
+
+    def download_at_import(self) -> ast.Call | None:
+        """The first call outside of functions that fetches something: from_pretrained, load_dataset, urlopen, ..."""
+        for statement in self._tree.body:
+            if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+                continue
+            for node in ast.walk(statement):
+                if isinstance(node, ast.Call) and _name_of(node.func) in _DOWNLOADS:
+                    return node
+        return None
 
     def compares_mask_with_zero(self) -> bool:
         return any(

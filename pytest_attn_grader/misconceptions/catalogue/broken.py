@@ -124,48 +124,6 @@ def syntax_error(_: Inputs) -> NoReturn:
     raise SyntaxError("invalid syntax")
 
 
-_RELATIVE = re.compile(r"^\s*from \.", re.MULTILINE)
-_NO_MODULE = re.compile(r"No module named '([\w.]+)'")
-
-
-def _import_fails(case: SubmissionObservations) -> Recognition | None:
-    for kind in ("ModuleNotFoundError", "ImportError"):
-        text = next((case.failure_message(name) for name in case.attempts if kind in case.failure_message(name)), "")
-        if text:
-            return case.raised(kind, _import_words(text, case.source.text))
-    return None
-
-
-def _import_words(text: str, source: str) -> str:
-    if "relative import" in text or _RELATIVE.search(source):
-        return "a relative import (from . import ...) works in a package only, and this is a single file"
-    missing = _NO_MODULE.search(text)
-    if missing is None:
-        return "the module is there, but not the name that is imported from it"
-    if missing[1].startswith("google") and "google.colab" in source:
-        return "google.colab exists on Google Colab only"
-    return f"there is no module {missing[1]!r}: neither a file beside yours nor an installed package"
-
-
-@misconception("AG006", "import-fails", replaces="prepare", family="broken", by_numbers=False, recognise=_import_fails)
-def import_fails(_: Inputs) -> NoReturn:
-    """imports something that is not there when it is graded.
-
-    The grader imports your file, with what is installed beside it. A package that only your machine has, a module of
-    Google Colab, or a file that was not handed in cannot be imported, and there is no network to get it.
-
-    Bad:
-        from google.colab import drive
-    Good:
-        (nothing: attention needs torch and math only)
-
-    Effect: Nothing runs.
-    Nudge: Which of your imports does the attention need?
-    Fix: Remove imports that the attention does not need, and hand in your own modules with the file.
-    """
-    raise ModuleNotFoundError("No module named 'helpers'")
-
-
 _LACKS = re.compile(r"(?:'(?:[\w.]*[Cc]onfig\w*|SimpleNamespace)' object has no attribute|config has no) '(\w+)'")
 
 

@@ -107,3 +107,61 @@ def split_dim_major(inputs: Inputs) -> Inputs:
     Fix: View as (batch, seq, heads, head_dim), then transpose(1, 2); merge in the same order.
     """
     return _split_all(inputs)
+
+
+def _group_size(tensor: Tensor) -> int:
+    """How many neighbouring heads are the same, in groups of one size."""
+    num_heads = tensor.shape[1]
+    for size in range(num_heads, 1, -1):
+        if num_heads % size == 0:
+            groups = tensor.unflatten(1, (-1, size))  # (batch, groups, size, seq, head_dim)
+            if bool((groups == groups[:, :, :1]).all()):
+                return size
+    return 1
+
+
+def _tiled(tensor: Tensor) -> Tensor:
+    size = _group_size(tensor)
+    return tensor[:, ::size].repeat(1, size, 1, 1)
+
+
+def _tiling(note: str, *names: str) -> StageOverride:
+    return StageOverride(
+        {
+            "prepare": lambda inputs: replace(
+                inputs,
+                **{name: _tiled(getattr(inputs, name)) for name in names},
+            )
+        },
+        note,
+    )
+
+
+_TILED = _tiling("key and value", "key", "value")
+
+
+@misconception(
+    "AG510",
+    "repeat-order",
+    replaces="prepare",
+    family="heads",
+    probe="groups",
+    variants=(_tiling("the key", "key"), _tiling("the value", "value")),
+)
+def repeat_order(inputs: Inputs) -> Inputs:
+    """repeats the key/value heads of grouped queries in the wrong order: repeat in place of repeat_interleave.
+
+    With grouped queries, heads 0 and 1 share key 0, heads 2 and 3 share key 1. repeat copies the whole list of heads
+    one after the other (0, 1, 0, 1), repeat_interleave copies each head next to itself (0, 0, 1, 1).
+
+    Bad:
+        key = key.repeat(1, groups, 1, 1)
+    Good:
+        key = key.repeat_interleave(groups, dim=1)
+
+    Effect: Right where every head has a key, or all share one; otherwise most heads get another group's keys.
+    Nudge: Write down which key each query head gets, with 4 query heads and 2 key heads.
+    Fix: Use repeat_interleave(groups, dim=1), or unsqueeze the axis after the heads, expand it and flatten.
+    """
+    result: Inputs = _TILED.stages["prepare"](inputs)
+    return result

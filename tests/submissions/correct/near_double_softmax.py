@@ -1,0 +1,11 @@
+# expect: correct
+import torch
+
+
+def attention(query, key, value, mask=None):
+    scores = query @ key.transpose(-2, -1) * query.size(-1) ** -0.5
+    if mask is not None:
+        scores = scores.masked_fill(~mask, float("-inf"))
+    weights = torch.softmax(scores, dim=-1)
+    weights = weights / weights.sum(dim=-1, keepdim=True)  # the sum is 1 already
+    return weights @ value, weights

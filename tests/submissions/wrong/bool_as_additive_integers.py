@@ -1,0 +1,10 @@
+# expect: bool-as-additive
+import torch
+
+
+def attention(query, key, value, mask=None):
+    scores = query @ key.transpose(-2, -1) / query.size(-1) ** 0.5
+    if mask is not None:
+        scores = torch.add(scores, mask.long())
+    weights = torch.softmax(scores, dim=-1)
+    return torch.matmul(weights, value), weights

@@ -1,0 +1,12 @@
+# expect: plus-inf-fill
+import math
+
+import torch
+
+
+def attention(query, key, value, mask=None):
+    scores = query @ key.transpose(-2, -1) / math.sqrt(query.size(-1))
+    if mask is not None:
+        scores = torch.where(mask, scores, math.inf)
+    weights = torch.softmax(scores, dim=-1)
+    return weights @ value, weights

@@ -1,0 +1,12 @@
+# expect: residual-inside
+import torch
+
+
+def attention(query, key, value, mask=None):
+    scores = query @ key.transpose(-2, -1) / query.size(-1) ** 0.5
+    if mask is not None:
+        scores = scores.masked_fill(~mask, float("-inf"))
+    weights = torch.softmax(scores, dim=-1)
+    output = query.clone()
+    output += weights @ value
+    return output, weights
