@@ -1,12 +1,19 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 import pytest
 
 from pytest_attn_grader.checks import test_masking as masking
+from pytest_attn_grader.grading.evidence import CheckFailed
 from pytest_attn_grader.plugin.outcomes import unmet_dependency
-from tests.support.checks import every_check
+from tests.support.checks import every_check, put
 
-from .conftest import Ask
+from .conftest import Ask, attention_with
+
+if TYPE_CHECKING:
+    from pytest_attn_grader.grading.session import GradingSession
 
 NO_MASK = {"mask": "pass"}
 INVERTED = {"mask": "scores = scores if mask is None else scores.masked_fill(mask, float('-inf'))"}
@@ -128,3 +135,31 @@ def test_the_first_examples_mask_for_all(ask: Ask) -> None:
 def test_a_triangle_of_the_query_length_breaks_with_a_cache(ask: Ask) -> None:
     assert "outputs that differ by" in (ask(masking.test_cache, new_tokens=1, **OWN_TRIANGLE) or "")
     assert "one new token at a time" in (ask(masking.test_cache, new_tokens=4, **BY_ITSELF) or "")
+
+
+def hint_of(lines: dict[str, str], session_of: Callable[[str], GradingSession], side: str) -> str:
+    with pytest.raises(CheckFailed) as caught:
+        put(masking.test_padding, session_of(attention_with(**lines)), side=side)
+    return caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("lines", "word"),
+    [
+        (OWN_TRIANGLE, "the weights are those of a causal mask alone"),
+        ({"softmax": "weights = scores.softmax(-1).softmax(-1)"}, "the mask is used"),
+        ({"mask": "scores = scores.masked_fill(~mask, -9.0)"}, "the mask is used"),
+        (
+            {
+                "softmax": "exps = (scores.clamp_min(-1e9) - scores.amax(-2, keepdim=True).clamp_min(-1e9)).exp(); "
+                "weights = exps / exps.sum(-1, keepdim=True)"
+            },
+            "every maximum and sum",
+        ),
+    ],
+    ids=["ignored", "double softmax", "small fill", "maximum over queries"],
+)
+def test_the_hint_for_padding_names_no_part_that_is_right(
+    lines: dict[str, str], word: str, session_of: Callable[[str], GradingSession]
+) -> None:
+    assert word in hint_of(lines, session_of, "left")

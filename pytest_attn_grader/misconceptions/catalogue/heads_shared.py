@@ -110,7 +110,7 @@ def split_dim_major(inputs: Inputs) -> Inputs:
 
 
 def _group_size(tensor: Tensor) -> int:
-    """How many neighbouring heads are the same, in groups of one size."""
+    """The number of neighbouring heads that are the same, in groups of one size."""
     num_heads = tensor.shape[1]
     for size in range(num_heads, 1, -1):
         if num_heads % size == 0:

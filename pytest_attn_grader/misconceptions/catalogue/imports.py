@@ -10,6 +10,7 @@ from pytest_attn_grader.misconceptions.base import misconception
 from pytest_attn_grader.misconceptions.observations import Recognition, SubmissionObservations
 from pytest_attn_grader.misconceptions.stages import Inputs
 
+_NO_MODULE = re.compile(r"No module named '([\w.]+)'")
 _IMPORT_FAILURES = frozenset({"import-error", "timeout"})
 _NO_CONNECTION = re.compile(
     r"urlopen error|name resolution|Name or service not known|Network is unreachable|Max retries|ConnectionError"
@@ -22,7 +23,7 @@ def _needs_network(case: SubmissionObservations) -> Recognition | None:
     names = [
         name for name, record in case.attempts.items() if record.failure and record.failure.name in _IMPORT_FAILURES
     ]
-    if not names:
+    if not names or any(_NO_MODULE.search(case.failure_message(name)) for name in names):
         return None
     call = case.source.download_at_import()
     if call is not None:
@@ -39,7 +40,7 @@ def needs_network(_: Inputs) -> NoReturn:
     """downloads something when it is imported, and there is no network where it is graded.
 
     What stands outside of functions runs when the file is imported. A model, a tokenizer or a data set that is fetched
-    there cannot be had in the sandbox; attention needs none of them.
+    there is not available in the sandbox; attention needs none of them.
 
     Bad:
         model = GPT2LMHeadModel.from_pretrained("gpt2")
@@ -55,7 +56,6 @@ def needs_network(_: Inputs) -> NoReturn:
 
 
 _RELATIVE = re.compile(r"^\s*from \.", re.MULTILINE)
-_NO_MODULE = re.compile(r"No module named '([\w.]+)'")
 
 
 def _import_fails(case: SubmissionObservations) -> Recognition | None:
