@@ -49,9 +49,9 @@ def test_every_file_says_what_it_must_get():
 
 def test_there_are_enough():
     groups = Counter(file.parent.name for file in corpus())
-    assert groups["correct"] >= 25
-    assert groups["wrong"] >= 260
-    assert groups["double"] >= 15
+    assert groups["correct"] >= 80
+    assert groups["wrong"] >= 365
+    assert groups["double"] >= 35
 
 
 def test_every_mistake_that_counts_in_two_styles():

@@ -133,7 +133,6 @@ MISCONCEPTIONS: tuple[Misconception, ...] = (
     groups.groups_wrong_head,
     heads_shared.multi_query,
     heads_shared.split_dim_major,
-    heads_shared.repeat_order,
     heads.heads_averaged,
     softmax.softmax_naive,
     softmax_variants.mask_renormalised,

@@ -1,4 +1,4 @@
-# expect: repeat-order
+# expect: groups-tiled
 import math
 
 import torch

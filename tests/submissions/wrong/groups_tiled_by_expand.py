@@ -1,4 +1,4 @@
-# expect: repeat-order
+# expect: groups-tiled
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
