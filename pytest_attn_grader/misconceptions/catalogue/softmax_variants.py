@@ -162,9 +162,10 @@ def missing_keepdim(attn_scores: Tensor, _: Inputs) -> Tensor:
     return exponentials / exponentials.sum(-1)[..., None, :]
 
 
-def _renormalised(attn_scores: Tensor, inputs: Inputs, eps: float = 0.0, smallest: float = 0.0) -> Tensor:
+def _renormalised(attn_scores: Tensor, inputs: Inputs, eps: float = 0.0, *, is_bound: bool = False) -> Tensor:
     kept = attn_scores.softmax(-1) * inputs.keep_mask
-    return kept / (kept.sum(-1, keepdim=True) + eps).clamp_min(smallest)
+    total = kept.sum(-1, keepdim=True)
+    return kept / (total.clamp_min(eps) if is_bound else total + eps)
 
 
 @misconception(
@@ -175,9 +176,9 @@ def _renormalised(attn_scores: Tensor, inputs: Inputs, eps: float = 0.0, smalles
     probe="large-scores",
     together_with={"mask": unchanged},
     variants=tuple(
-        StageOverride({"mask": unchanged, "normalise": partial(_renormalised, **{name: number})}, note.format(number))
-        for name, note in (("eps", "with {:g} in the divisor"), ("smallest", "with a divisor of at least {:g}"))
-        for number in (1e-12, 1e-9, 1e-8, 1e-6)
+        StageOverride({"mask": unchanged, "normalise": partial(_renormalised, eps=eps, is_bound=is_bound)}, note)
+        for eps in (1e-12, 1e-9, 1e-8, 1e-6)
+        for is_bound, note in ((False, f"with {eps:g} in the divisor"), (True, f"with a divisor of at least {eps:g}"))
     ),
 )
 def mask_renormalised(attn_scores: Tensor, inputs: Inputs) -> Tensor:
