@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from pytest_attn_grader._utils.imports import fast_imports
-from pytest_attn_grader.errors import UngradableError
 
 CHECKS_DIR = Path(__file__).parents[1] / "checks"
 # In the order of understanding: an early failure explains later ones, and the budget is checked last.
@@ -199,16 +198,6 @@ def order_checks(modules: Iterable[ChecksModule], items: Sequence[pytest.Item]) 
     for mark, item in marks:
         place(mark, item, frozenset() if mark is None else frozenset({mark.id}))
     return list(placed)
-
-
-def reject_forked_checks(config: pytest.Config) -> None:
-    """Refuse pytest-forked: in separate processes the checks cannot share a session, and their results are lost.
-
-    Raises:
-        UngradableError: `--forked` was given.
-    """
-    if config.getoption("forked", False):
-        raise UngradableError("pytest-forked (--forked) runs every check in another process. Leave --forked out.")
 
 
 @contextmanager

@@ -13,10 +13,12 @@ from typing import Any
 import pytest
 
 from pytest_attn_grader.errors import EXIT_UNGRADABLE, UngradableError, UsageError
-from pytest_attn_grader.grading.assemble import collect_run_data
+from pytest_attn_grader.grading.assemble import RunData, collect_run_data
 from pytest_attn_grader.grading.session import GradingSession
 from pytest_attn_grader.plugin import collection, isolation, outcomes, progress_line, xdist
+from pytest_attn_grader.plugin.check_timeouts import CheckTimeouts
 from pytest_attn_grader.plugin.collection import CheckMark, ChecksModule
+from pytest_attn_grader.plugin.other_plugins import OtherPlugins, reject_forked_tests
 from pytest_attn_grader.plugin.progress_line import ProgressLine
 from pytest_attn_grader.plugin.report_writer import ReportWriter, write_usage_error_report
 from pytest_attn_grader.plugin.run_state import RunState, get_result
@@ -45,6 +47,8 @@ def start_run(config: pytest.Config) -> None:
         write_usage_error_report(config, error)
         raise pytest.UsageError(str(error)) from error
     config.pluginmanager.register(run, RUN_NAME)
+    config.pluginmanager.register(OtherPlugins(), "attn-grader-other-plugins")
+    config.pluginmanager.register(CheckTimeouts(run.record_fault, run.write_failure), "attn-grader-timeouts")
 
 
 class GradedRun:
@@ -131,10 +135,12 @@ class GradedRun:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
         """Load everything but the submission before the first check, so that the grader's faults cost no check."""
-        if self.session is None or collection.is_xdist_worker(self.config) or session.testsfailed:
+        if self.config.option.collectonly or collection.is_xdist_worker(self.config) or session.testsfailed:
             return None
         try:
-            collection.reject_forked_checks(self.config)
+            reject_forked_tests(self.config)
+            if self.session is None:
+                return None  # xdist distributes the tests
             with default_warnings(), collection.capture_disabled(self.config):
                 self._prepare(self.session)
         except UsageError as error:
@@ -220,6 +226,8 @@ class GradedRun:
         with default_warnings():
             if self.session is not None:
                 self._collect_run_data(self.session, session)
+            elif self.state.fault is not None:
+                self.state.data = RunData(fault=str(self.state.fault), fault_exit_code=EXIT_UNGRADABLE)
             if collection.is_xdist_worker(self.config):
                 workeroutput: dict[str, Any] = self.config.workeroutput  # type: ignore[attr-defined]  # set by xdist
                 self.state.write_worker_output(workeroutput)
@@ -246,9 +254,17 @@ class GradedRun:
         if self.session is not None:
             self.session.close()
 
+    def record_fault(self, reason: str) -> None:
+        """Note why nothing can be graded; pytest ends the run."""
+        self.state.fault = UngradableError(reason)
+
+    def write_failure(self, reason: str) -> None:
+        """Write an ungradable report at once; pytest cannot end the run."""
+        if not self.config.option.collectonly and not collection.is_xdist_worker(self.config):
+            self.report.write_failure(reason)
+
     def handle_crash(self, error: Exception) -> int:
         """Report an exception that would end pytest with exit code 1, which means that the submission failed."""
         traceback.print_exception(error)
-        if not self.config.option.collectonly and not collection.is_xdist_worker(self.config):
-            self.report.write_failure(f"the run broke off: {type(error).__name__}: {error}")
+        self.write_failure(f"the run broke off: {type(error).__name__}: {error}")
         return EXIT_UNGRADABLE

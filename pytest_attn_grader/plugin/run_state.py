@@ -105,8 +105,16 @@ class RunState:
             f"{', '.join(self.not_collected)} could not be collected" if self.not_collected else "",
             EXIT_REASONS.get(exit_code, f"pytest ended with exit code {exit_code} before every check had a result"),
             "" if self.results or self.other_failures else "none of the grader's checks was run",
+            self._failure_of_a_plugin(exit_code),
         )
         return next(filter(None, in_order), None)
+
+    def _failure_of_a_plugin(self, exit_code: int) -> str:
+        """Why pytest ended with exit code 1 although no test failed; empty when a test did, or some were not run."""
+        failed = self.other_failures or any(result.outcome == "failed" for result in self.results.values())
+        if exit_code != pytest.ExitCode.TESTS_FAILED or failed or self.not_run:
+            return ""
+        return "no test failed, but another plugin made pytest fail, as pytest-cov does with --cov-fail-under"
 
 
 def get_result(report: object) -> dict[str, Any] | None:

@@ -10,6 +10,7 @@ from tests.support.students import REFERENCE
 WRONG = REFERENCE.replace("math.sqrt(query.size(-1))", "query.size(-1)")
 # Written while the machine was busy with other things: what a clock says differs from run to run.
 MEASURED = {"seconds", "evidence", "nodeid", "message", "actual"}
+DIES = "import os\n\ndef test_dies({fixture}):\n    if not os.path.exists('died'):\n        open('died', 'w').close()\n"
 COURSE = "def test_a(attn_student):\n    pass\n\ndef test_b(attn_model):\n    assert attn_model.config.n_layer == 99\n"
 
 
@@ -80,3 +81,16 @@ def test_an_instructors_failing_test_and_a_bad_marker(warm: Warm) -> None:
     bad = "import pytest\n@pytest.mark.attn_check(id='a')\ndef test_a(): pass\n"
     run = warm.grade({"student.py": REFERENCE, "test_course.py": bad}, "-n", "2", "test_course.py")
     run.assert_ungradable(4, "test_course.py::test_a: attn_check takes the keywords id, title")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fixture", ["attn_student", "tmp_path"], ids=["with the checks", "beside the checks"])
+@pytest.mark.parametrize("more", [(), ("--max-worker-restart=0",)], ids=["replaced", "crashed"])
+def test_a_lost_worker_is_no_verdict(fixture: str, more: tuple[str, ...], warm: Warm) -> None:
+    """Whatever the reports of the other worker, or of the one that replaces it, say."""
+    course = DIES.format(fixture=fixture) + "        os._exit(1)\n"
+    run = warm.grade({"student.py": REFERENCE, "test_course.py": course}, "-n", "2", *more, "test_course.py")
+    assert (run.exit_code, run.verdict) == (10, "ungradable"), run.text
+    assert run.report["exit_code"] == 10
+    assert "a worker of pytest-xdist was lost" in run.report["reason"]
+    assert "FAILED 0 of" not in run.stdout

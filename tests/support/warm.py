@@ -49,7 +49,8 @@ def run(job: dict[str, Any]) -> None:
     os.chdir(job["folder"])
     os.environ.clear()
     os.environ.update(job["environment"])
-    sys.path[0] = job["folder"]
+    # As a new interpreter would have it.
+    sys.path[:1] = [job["folder"], *filter(None, job["environment"].get("PYTHONPATH", "").split(os.pathsep))]
     sys.argv = ["pytest", *job["args"]]
     code = 70
     try:
