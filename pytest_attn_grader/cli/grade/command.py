@@ -45,7 +45,7 @@ def grade(
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the last line.")] = False,
     option: Annotated[list[str] | None, typer.Option(help="A further option for pytest. May be repeated.")] = None,
-    **run_options: str | None,
+    **run_options: str | list[str] | None,
 ) -> None:
     """Grade a class: one report and page for each submission, and one gradebook.
 

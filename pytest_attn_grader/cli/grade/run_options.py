@@ -18,12 +18,18 @@ from pytest_attn_grader.settings.settings import Settings
 
 # `grade` sets these for each submission, from its id, --out, --pages, --plots and --format.
 SET_BY_GRADE = frozenset({"student", "report", "html", "plots", "format", "progress", "title"})
+# What a single run reads from an ini file alone, with the form of one line.
+INI_LISTS = {
+    "points": ("CATEGORY=NUMBER", "points per category"),
+    "thresholds": ("METRIC=NUMBER", "thresholds of the similarity checks"),
+    "forbid": ("NAME", "library attention that a submission may not call"),
+}
 RUN_OPTIONS = tuple(option for option in OPTIONS if option.noun not in SET_BY_GRADE)
 Command = TypeVar("Command", bound=Callable[..., None])
 
 
 def with_run_options(command: Command) -> Command:
-    """Replace the `**run_options` of a typer command by one option for each of `RUN_OPTIONS`."""
+    """Replace the `**run_options` of a typer command by one option for each of `RUN_OPTIONS` and `INI_LISTS`."""
     signature = inspect.signature(command, eval_str=True)
     own = [each for each in signature.parameters.values() if each.kind is not inspect.Parameter.VAR_KEYWORD]
     generated = [
@@ -42,15 +48,36 @@ def with_run_options(command: Command) -> Command:
         )
         for option in RUN_OPTIONS
     ]
+    lists = [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=Annotated[
+                list[str] | None,
+                typer.Option(
+                    f"--{name}",
+                    metavar=metavar,
+                    help=f"As ini option attn_{name}, and in place of it: {help_text}. May be repeated.",
+                ),
+            ],
+        )
+        for name, (metavar, help_text) in INI_LISTS.items()
+    ]
     keyword_only = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own]
-    command.__signature__ = signature.replace(parameters=[*keyword_only, *generated])  # type: ignore[attr-defined]
+    command.__signature__ = signature.replace(parameters=[*keyword_only, *generated, *lists])  # type: ignore[attr-defined]
     return command
 
 
 def pytest_arguments(run_options: Mapping[str, Any], more: Sequence[str]) -> tuple[str, ...]:
     """The options of pytest for these values (None: not given) and for what `--option` passes on."""
     typed = [(option, run_options[option.noun]) for option in RUN_OPTIONS]
-    return (*(f"{option.flag}={value}" for option, value in typed if value is not None), *more)
+    lists = [(name, run_options.get(name)) for name in INI_LISTS]
+    return (
+        *(f"{option.flag}={value}" for option, value in typed if value is not None),
+        *(f"--override-ini=attn_{name}=" + "\n".join(lines) for name, lines in lists if lines),
+        *more,
+    )
 
 
 @dataclass(frozen=True)

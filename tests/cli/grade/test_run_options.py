@@ -8,7 +8,13 @@ import pytest
 from typer.testing import CliRunner
 
 from pytest_attn_grader.cli.app import app
-from pytest_attn_grader.cli.grade.run_options import RUN_OPTIONS, SET_BY_GRADE, pytest_arguments, read_run_settings
+from pytest_attn_grader.cli.grade.run_options import (
+    INI_LISTS,
+    RUN_OPTIONS,
+    SET_BY_GRADE,
+    pytest_arguments,
+    read_run_settings,
+)
 from pytest_attn_grader.errors import UsageError
 from pytest_attn_grader.settings.options import OPTIONS
 
@@ -18,6 +24,8 @@ def test_an_option_is_offered_or_set_for_each_submission() -> None:
     for option in OPTIONS:
         flag = f"--{option.noun.replace('_', '-')} "
         assert flag in printed or option.noun in SET_BY_GRADE, option.noun
+    for name in INI_LISTS:
+        assert f"--{name} " in printed
     assert {option.noun for option in RUN_OPTIONS} | SET_BY_GRADE == {option.noun for option in OPTIONS}
 
 
@@ -31,6 +39,14 @@ def test_an_option_is_offered_or_set_for_each_submission() -> None:
         (["--sandbox", "cage"], "--attn-sandbox got 'cage'"),
         (["--option=--no-such-option"], "unrecognized arguments: --no-such-option"),
         (["--processes", "-3"], "--processes"),
+        (["--points", "masking=lots"], "'lots' in 'masking=lots' is not a number"),
+        (["--points", "masks=3"], "'masks=3' is not 'name = number' with a name of contract, "),
+        (["--thresholds", "cosine=nan"], "'nan' in 'cosine=nan' must be finite"),
+        (["--thresholds", "cosine"], "'cosine' is not 'name = number'"),
+        (["--mask", "inverted"], "--attn-mask got 'inverted'"),
+        (["--timeout", "0"], "--attn-timeout got '0'"),
+        (["--require-sandbox", "none"], "--attn-require-sandbox got 'none'"),
+        (["--name", "two words"], "--name two words: this is not a Python name"),
     ],
 )
 def test_a_wrong_value_is_refused_before_anything_is_graded(arguments: list[str], words: str, tmp_path: Path) -> None:
@@ -54,6 +70,17 @@ def test_precedence_is_that_of_a_single_run(tmp_path: Path, monkeypatch: pytest.
     assert (settings.model, settings.layer_idx, settings.hints, run.seed) == ("mini", 2, "fix", 7)
     assert settings.timeout_seconds == 3
     assert read_run_settings(pytest_arguments(given(layer="0"), ())).settings.layer_idx == 0
+
+
+def test_what_an_ini_file_lists_can_be_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In place of the ini file's lists; one that is not typed stays the ini file's."""
+    (tmp_path / "pytest.ini").write_text("[pytest]\nattn_points =\n  shape = 1\nattn_thresholds =\n  cosine = 0.5\n")
+    monkeypatch.chdir(tmp_path)
+    typed = {**given(), "points": ["masking=40", "budget = 0"], "forbid": ["scaled_dot_product_attention"]}
+    settings = read_run_settings(pytest_arguments(typed, ())).settings
+    assert (settings.points["masking"], settings.points["budget"], settings.points["shape"]) == (40, 0, 10)
+    assert settings.forbid == ("scaled_dot_product_attention",)
+    assert settings.thresholds["cosine"] == 0.5
 
 
 def test_without_a_seed_none_is_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
