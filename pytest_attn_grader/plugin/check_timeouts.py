@@ -11,14 +11,15 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
 import pytest
 
 from pytest_attn_grader.errors import EXIT_UNGRADABLE
-from pytest_attn_grader.plugin.collection import is_check_file, is_xdist_worker
+from pytest_attn_grader.plugin.collection import capture_disabled, is_check_file, is_xdist_worker
 
 
 class CheckTimeouts:
@@ -33,6 +34,31 @@ class CheckTimeouts:
         self._record = record
         self._write = write
         self._ended = False
+        self._in_phase = False
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_setup(self) -> Generator[None, object, object]:
+        with self._phase():
+            return (yield)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_call(self) -> Generator[None, object, object]:
+        with self._phase():
+            return (yield)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_teardown(self) -> Generator[None, object, object]:
+        with self._phase():
+            return (yield)
+
+    @contextmanager
+    def _phase(self) -> Iterator[None]:
+        """A part of a test in which pytest takes an exception as the test's."""
+        self._in_phase = True
+        try:
+            yield
+        finally:
+            self._in_phase = False
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_timeout_set_timer(self, item: pytest.Item, settings: Any) -> bool | None:
@@ -58,7 +84,9 @@ class CheckTimeouts:
             self._ended = True
             if is_xdist_worker(item.config):
                 # xdist does not expect a worker to end within a test. The later checks are skipped.
-                raise pytest.fail.Exception(reason, pytrace=False)
+                if self._in_phase:
+                    raise pytest.fail.Exception(reason, pytrace=False)
+                return
             raise pytest.exit.Exception(reason, returncode=EXIT_UNGRADABLE)
 
         def cancel() -> None:
@@ -77,8 +105,9 @@ class CheckTimeouts:
                 reason = _reason(item, settings)
                 self._write(reason)
                 if sys.__stderr__ is not None:
-                    sys.__stderr__.write(f"{reason}\n")
-                    faulthandler.dump_traceback(file=sys.__stderr__)
+                    with capture_disabled(item.config):
+                        sys.__stderr__.write(f"{reason}\n")
+                        faulthandler.dump_traceback(file=sys.__stderr__)
             finally:
                 # The main thread may be in a call that never returns.
                 os._exit(EXIT_UNGRADABLE)

@@ -26,7 +26,7 @@ NO_SCALE = REFERENCE.replace(" / math.sqrt(query.size(-1))", "")
 # The names that pytest has for the plugins, each with the options that it is used with.
 OPTIONS: dict[str, tuple[str, ...]] = {
     "asyncio": ("--asyncio-mode=auto",),
-    "clarity": ("-vv",),
+    "clarity": ("-v",),
     "pytest_cov": ("--cov=student",),
     "pytest_forked": (),
     "html": ("--html=tests.html", "--self-contained-html"),
