@@ -66,7 +66,9 @@ def pytest_configure(config: pytest.Config) -> None:
         from pytest_attn_grader._utils.imports import fast_imports
 
         with fast_imports():
+            from pytest_attn_grader.plugin.output_streams import tolerate_lost_output
             from pytest_attn_grader.plugin.run import start_run
+        tolerate_lost_output()  # before pytest makes the writer of its terminal
         start_run(config)
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,7 +15,7 @@ from pytest_attn_grader.grading.speed import BRIEF, DEFAULT_TOKENS, LENGTHS, STE
 from pytest_attn_grader.results.comparison import LengthTiming, Speed, Timing
 from pytest_attn_grader.sandbox.round_trips import RoundTrip
 from pytest_attn_grader.submission.function_attention import FunctionAttention
-from tests.support.students import REFERENCE
+from tests.support.students import REFERENCE, Workshop
 
 StudentOf = Callable[..., FunctionAttention]
 
@@ -90,10 +91,14 @@ def test_the_way_to_the_worker_is_not_the_students(echo: float, inside: float, l
     assert measured_once.transport == pytest.approx(echo)
 
 
-def test_no_submission_can_turn_the_clock(student_of: StudentOf) -> None:
+def test_no_submission_can_turn_the_clock(tmp_path: Path) -> None:
     """The worker's own clock is in the student's process; this one is not."""
     lies = SLEEPS.format(seconds=0.02) + "\nimport time\ntime.perf_counter = lambda: 0.0\n"
-    assert float(SpeedBenchmark(student_of(lies), 6, seed=1).forward_at().student.median) > 0.01
+    workshop = Workshop(tmp_path)  # no other test's submission may get this clock
+    try:
+        assert float(SpeedBenchmark(workshop.attention(lies), 6, seed=1).forward_at().student.median) > 0.01
+    finally:
+        workshop.close()
 
 
 def test_stops_where_it_gets_slow_and_says_so(student_of: StudentOf) -> None:

@@ -64,7 +64,7 @@ def test_a_tokenizer_that_is_not_where_the_model_is_from(gpt2: Any, tmp_path: Pa
 def test_load_mini_transformer_takes_the_automatic_choice_and_its_tokenizer(
     gpt2: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import pytest_attn_grader.models as models_package
+    import pytest_attn_grader.models.load as load_module
 
     tokenizer, asked = WordTokenizer(), []
 
@@ -72,7 +72,7 @@ def test_load_mini_transformer_takes_the_automatic_choice_and_its_tokenizer(
         asked.append(request)
         return SimpleNamespace(model=copy.deepcopy(gpt2), tokenizer=tokenizer)
 
-    monkeypatch.setattr(models_package, "load_model", load_model)
+    monkeypatch.setattr(load_module, "load_model", load_model)
     model, found = load_mini_transformer()
     assert asked == ["auto"]
     assert found is tokenizer
