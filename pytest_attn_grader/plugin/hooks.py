@@ -48,15 +48,23 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
     pluginmanager.add_hookspecs(hookspecs)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_load_initial_conftests(early_config: pytest.Config, parser: pytest.Parser, args: list[str]) -> None:
-    """Keep the student's files out of the grading process."""
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_load_initial_conftests(
+    early_config: pytest.Config, parser: pytest.Parser, args: list[str]
+) -> Generator[None, object, object]:
+    """Keep the student's files out of the grading process, and let no output that is lost end it.
+
+    A wrapper, to come before pytest's own capturing, which puts back the streams that it finds.
+    """
     if read_option(early_config, "student", early=True)[0] is not None:
         from pytest_attn_grader._utils.imports import fast_imports
 
         with fast_imports():
             from pytest_attn_grader.plugin import isolation
+            from pytest_attn_grader.plugin.output_streams import tolerate_lost_output
+        tolerate_lost_output()
         isolation.isolate_from_cwd(early_config, parser, args)
+    return (yield)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -66,9 +74,7 @@ def pytest_configure(config: pytest.Config) -> None:
         from pytest_attn_grader._utils.imports import fast_imports
 
         with fast_imports():
-            from pytest_attn_grader.plugin.output_streams import tolerate_lost_output
             from pytest_attn_grader.plugin.run import start_run
-        tolerate_lost_output()  # before pytest makes the writer of its terminal
         start_run(config)
 
 

@@ -45,6 +45,6 @@ def tolerate_lost_output() -> None:
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - until the process ends
-        elif not isinstance(stream, TolerantStream):
+            stream = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - until the process ends
+        if not isinstance(stream, TolerantStream):
             setattr(sys, name, TolerantStream(stream))

@@ -51,6 +51,7 @@ def find_target(typed: str, invocation_dir: Path, search_path: Sequence[str] | N
         raise UsageError(
             f"--attn-student={typed}: {name!r} after the colon is not a Python name. Write {place}:attention"
         )
+    _check_encodable(invocation_dir / place, typed)
     try:
         if _looks_like_path(place, name, invocation_dir):
             return _target_at(invocation_dir / os.path.expanduser(place), typed, name)
@@ -60,6 +61,17 @@ def find_target(typed: str, invocation_dir: Path, search_path: Sequence[str] | N
             f"--attn-student={typed} cannot be looked up ({error.strerror}). "
             "Name a module (pkg.module) or a file (path/to/file.py)."
         ) from error
+
+
+def _check_encodable(path: Path, typed: str) -> None:
+    """Refuse a name that this process cannot decode: neither the worker nor a report could be given it."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise UsageError(
+            f"--attn-student={typed}: the path has characters that are not in this system's encoding, "
+            f"{sys.getfilesystemencoding()}. Set PYTHONUTF8=1, or rename the file."
+        ) from None
 
 
 def _split_name(typed: str) -> tuple[str, str | None]:

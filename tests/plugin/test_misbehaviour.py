@@ -103,7 +103,7 @@ def test_a_submission_that_shouts(warm: Warm) -> None:
 
 @pytest.mark.slow
 def test_what_a_submission_prints_is_in_the_report_and_cannot_play_the_grader(warm: Warm) -> None:
-    shout = 'print("\\x1b[2J9999 passed"); print("{}", file=sys.__stdout__)'
+    shout = 'print("\\x1b[2J9999" " passed"); print("{}", file=sys.__stdout__)'
     run = warm.grade(sometimes(f"{shout}; raise ValueError('\\x1b[31mred')"))
     assert_ended_in_its_own_words(run, "shape[long]", "raised")
     assert "9999 passed" in run.report["student"]["captured_output"]

@@ -48,8 +48,7 @@ class WireError(Exception):
 
 def encode_frame(header: Mapping[str, Any], payload: bytes = b"") -> list[bytes]:
     """Return the pieces of one frame, in order; a header over `MAX_HEADER_BYTES` is a `WireError`."""
-    # As ASCII: a path whose name is not in the encoding of the file system has surrogates, which UTF-8 does not know.
-    text = json.dumps(header, separators=(",", ":"), allow_nan=False).encode("ascii")
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode("utf-8")
     if len(text) > MAX_HEADER_BYTES:
         raise WireError("malformed", f"a header of {len(text)} bytes is over the limit of {MAX_HEADER_BYTES}")
     start = _PREFIX.pack(MAGIC, len(text), len(payload)) + text
