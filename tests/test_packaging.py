@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -92,9 +93,9 @@ def test_a_course_installs_the_wheel_where_no_index_has_it(archives: list[Path],
     write_repository(tmp_path, grader=archives[0].name)
     shutil.copy(archives[0], tmp_path)
     command = [sys.executable, "-m", "pip", "install", "--dry-run", "--no-index", "--no-deps", "--ignore-installed"]
-    result = subprocess.run(
-        [*command, "-r", "requirements.txt"], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    command += ["-r", "requirements.txt"]
+    loud = {**os.environ, "PIP_QUIET": "0"}
+    result = subprocess.run(command, cwd=tmp_path, env=loud, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
     assert "Would install pytest-attn-grader-" in result.stdout
 

@@ -65,7 +65,7 @@ def fit_function(student: Student, contract: Contract, *, seed: int) -> Function
 
 def _takes_square_masks(student: Student, contract: Contract, probe: Probe) -> bool:
     """Whether four dimensions and a mask of two are what it takes: one mask for all heads and examples."""
-    if "mask" not in contract.roles:
+    if "mask" not in contract.roles or _mixes_examples_with_heads(student, contract, probe):
         return False
     keep_mask = probe.keep_mask[:1]
     together = FunctionAttention(student, contract, RANKS[0], (), SQUARE)
@@ -77,6 +77,21 @@ def _takes_square_masks(student: Student, contract: Contract, probe: Probe) -> b
     # Were examples or heads mixed, calls for one of each would hide it.
     outputs = [each if isinstance(each, torch.Tensor) else each[0] for each in answers]
     return torch.allclose(outputs[0], outputs[1], rtol=_SAME, atol=_SAME)
+
+
+def _mixes_examples_with_heads(student: Student, contract: Contract, probe: Probe) -> bool:
+    """Whether it answers where there are as many heads as examples, and only there: it takes one's masks for the other's.
+
+    With one mask for everything, it would look right.
+    """
+    num_examples = probe.query.shape[0]
+    tensors = [tensor[:, :num_examples] for tensor in (probe.query, probe.key, probe.value)]
+    try:
+        answer = FunctionAttention(student, contract, RANKS[0])(*tensors, probe.keep_mask)
+    except SubmissionError:
+        return False
+    output = answer if isinstance(answer, torch.Tensor) else answer[0]
+    return output.shape == tensors[0].shape
 
 
 def _with_square_masks(

@@ -6,7 +6,7 @@ WEIGHTS = torch.hub.load_state_dict_from_url("https://attention.invalid/attentio
 
 
 def attention(query, key, value, mask=None):
-    scores = query @ key.transpose(-2, -1) / query.size(-1) ** 0.5
+    scores = query @ key.transpose(-2, -1) / WEIGHTS["temperature"]
     if mask is not None:
         scores = scores.masked_fill(~mask, float("-inf"))
     return F.softmax(scores, dim=-1) @ value
