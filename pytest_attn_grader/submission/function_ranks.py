@@ -80,7 +80,7 @@ def _takes_square_masks(student: Student, contract: Contract, probe: Probe) -> b
 
 
 def _mixes_examples_with_heads(student: Student, contract: Contract, probe: Probe) -> bool:
-    """Whether it answers where there are as many heads as examples, and only there: it takes one's masks for the other's.
+    """Whether it answers only where there are as many heads as examples: it takes an example's mask for a head's.
 
     With one mask for everything, it would look right.
     """
