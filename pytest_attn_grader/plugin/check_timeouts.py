@@ -1,7 +1,7 @@
 """A timeout of pytest-timeout ends a graded run as ungradable.
 
 pytest-timeout itself raises a failure wherever the main thread is, also outside of a test, or ends the process with
-exit code 1, which means that the submission failed. A slow submission has limits of its own (--attn-timeout).
+exit code 1, which means that the submission failed. The grader limits a slow submission itself (--attn-timeout).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class CheckTimeouts:
     """The timer of pytest-timeout in a graded run.
 
     Args:
-        record: called with the reason before pytest is told to end the run.
+        record: called with the reason before pytest ends the run.
         write: called with the reason, in another thread, before the process is ended.
     """
 

@@ -1,7 +1,7 @@
 """Keep other plugins from repeating, retrying or forking the grader's checks: each runs once, in this process.
 
 pytest-repeat and pytest-flakefinder parametrize every test, pytest-rerunfailures and flaky run a failed one again, and
-pytest-forked runs each in a process of its own. An instructor's own tests are left to them.
+pytest-forked runs each in a separate process. An instructor's own tests are left to them.
 """
 
 from __future__ import annotations

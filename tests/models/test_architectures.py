@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 from transformers import (
     AlbertConfig,
     AutoModel,
@@ -87,6 +88,11 @@ MASKED: dict[str, tuple[Any, HeadConfig]] = {
         EVERY_HEAD,
     ),
 }
+# transformers 4 computes the attention of these families itself, so that it can be replaced in none of them.
+SINCE_5 = {"roberta", "electra", "camembert"}
+IS_TRANSFORMERS_4 = transformers.__version__.startswith("4.")
+if IS_TRANSFORMERS_4:
+    MASKED = {name: family for name, family in MASKED.items() if name not in SINCE_5}
 FAMILIES = {**CAUSAL, **MASKED}
 ROTARY = set(CAUSAL) - {"gpt2", "opt"}
 INPUT_IDS = torch.tensor([[5, 9, 3, 9, 17, 4, 21, 6]])
@@ -212,7 +218,11 @@ def test_projections_that_are_packed_in_another_way_are_not_guessed() -> None:
             T5Config(vocab_size=31, d_model=32, d_kv=8, d_ff=32, num_layers=1, num_heads=4),
             "encoder with a decoder",
         ),
-        (AutoModelForMaskedLM, AlbertConfig(**SIZES, embedding_size=32), "several layers in one"),
+        (
+            AutoModelForMaskedLM,
+            AlbertConfig(**SIZES, embedding_size=32),
+            "no layer of Albert" if IS_TRANSFORMERS_4 else "several layers in one",
+        ),
     ],
     ids=["soft-cap", "no interface", "encoder-decoder", "shared layers"],
 )

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import huggingface_hub
 import pytest
 
 from pytest_attn_grader.errors import ModelUnavailableError
@@ -150,6 +151,7 @@ def test_other_weights_than_the_pinned_ones(hub: Hub) -> None:
     assert f"is damaged: its sha256 is {pin.sha256} and should be {'0' * 64}. " in message
 
 
+@pytest.mark.skipif(huggingface_hub.__version__.startswith("0."), reason="huggingface_hub 0 resumes in the next run")
 def test_interrupted_and_resumed(hub: Hub, server: HubServer, pin_bytes: int) -> None:
     server.faults.break_at = {_WEIGHTS: pin_bytes // 2}
     server.faults.breaks_left = 1

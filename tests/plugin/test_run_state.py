@@ -88,7 +88,13 @@ def test_what_was_collected_and_has_no_result_was_not_run() -> None:
 
 @pytest.mark.parametrize("outcome", ["passed", "failed", "skipped", "not-applicable"])
 def test_checks_that_have_spoken_leave_no_reason(outcome: str) -> None:
-    assert with_results(result("a", outcome)).ungradable_reason(FAILED, signalled=False) is None
+    exit_code = FAILED if outcome == "failed" else OK
+    assert with_results(result("a", outcome)).ungradable_reason(exit_code, signalled=False) is None
+
+
+@pytest.mark.parametrize("outcome", ["passed", "skipped", "not-applicable"])
+def test_a_failure_that_no_test_explains_is_another_plugins(outcome: str) -> None:
+    assert "another plugin" in str(with_results(result("a", outcome)).ungradable_reason(FAILED, signalled=False))
 
 
 def test_reasons_come_in_their_order() -> None:

@@ -174,7 +174,10 @@ def attention(query):
 def wait_until_gone(pid: int) -> bool:
     give_up = time.monotonic() + 5
     while time.monotonic() < give_up:
-        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+        try:
+            if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+                return True
+        except psutil.NoSuchProcess:
             return True
         time.sleep(0.01)
     return False
