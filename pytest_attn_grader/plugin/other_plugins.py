@@ -44,7 +44,7 @@ class OtherPlugins:
         """Run a check as pytest itself does."""
         if not is_check_file(item.path):
             return None
-        runner = item.config.pluginmanager.get_plugin("runner")
+        runner: Any = item.config.pluginmanager.get_plugin("runner")
         return bool(runner.pytest_runtest_protocol(item=item, nextitem=nextitem))
 
 

@@ -85,13 +85,13 @@ def _mixes_examples_with_heads(student: Student, contract: Contract, probe: Prob
     With one mask for everything, it would look right.
     """
     num_examples = probe.query.shape[0]
-    tensors = [tensor[:, :num_examples] for tensor in (probe.query, probe.key, probe.value)]
+    query, key, value = (tensor[:, :num_examples] for tensor in (probe.query, probe.key, probe.value))
     try:
-        answer = FunctionAttention(student, contract, RANKS[0])(*tensors, probe.keep_mask)
+        answer = FunctionAttention(student, contract, RANKS[0])(query, key, value, probe.keep_mask)
     except SubmissionError:
         return False
     output = answer if isinstance(answer, torch.Tensor) else answer[0]
-    return output.shape == tensors[0].shape
+    return output.shape == query.shape
 
 
 def _with_square_masks(
