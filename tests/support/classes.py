@@ -15,7 +15,10 @@ EXPECT = "# expect: "
 BROKEN = {
     "conflict": ("<<<<<<< HEAD\n", "import-error"),
     "empty": ("", "no-target"),
-    "helper-missing": ("import helper_that_is_not_there\n" + REFERENCE, "import-error"),
+    "helper-missing": (
+        "import helper_that_is_not_there as helper\n" + REFERENCE.replace("math.sqrt(", "helper.root("),
+        "import-error",
+    ),
     "not-begun": ("def attention(query, key, value, mask=None):\n    raise NotImplementedError\n", "raised"),
     "leaves": (f"import os\n{REFERENCE}\nos._exit(0)\n", "exited"),
     "crashes": (f"import os\n{REFERENCE}\nos.abort()\n", "crashed"),
