@@ -80,9 +80,9 @@ def load_smollm2(
         ModelSourceError: neither the package nor its index is available, or a file is damaged.
     """
     folder = (cache_dir or _default_cache()) / f"{package.package}-{package.version}"
-    manifest = _read_manifest(folder)
+    manifest = _read_manifest(folder, package)
     source: ModelSource = "cache"
-    if manifest.get("gguf_sha256") != package.sha256 or manifest.get("format") != _FORMAT:
+    if manifest is None:
         manifest, source = _convert_once(folder, package, progress=progress), "package"
     remedy = f"Delete the folder {folder} and run again to convert it again."
     model, tokenizer, sha256 = load_folder(folder, remedy=remedy, checksums={WEIGHTS: manifest["weights_sha256"]})
@@ -102,12 +102,16 @@ def _default_cache() -> Path:
     return Path(constants.HF_ASSETS_CACHE) / "pytest-attn-grader"
 
 
-def _read_manifest(folder: Path) -> dict[str, Any]:
+def _read_manifest(folder: Path, package: WeightsPackage) -> dict[str, Any] | None:
+    """The manifest of a folder that was converted from this file and in this format; None of any other."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return {}
-    return manifest if isinstance(manifest, dict) and isinstance(manifest.get("weights_sha256"), str) else {}
+        return None
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("weights_sha256"), str):
+        return None
+    is_current = (manifest.get("gguf_sha256"), manifest.get("format")) == (package.sha256, _FORMAT)
+    return manifest if is_current else None
 
 
 def _convert_once(folder: Path, package: WeightsPackage, *, progress: bool) -> dict[str, Any]:
@@ -117,8 +121,8 @@ def _convert_once(folder: Path, package: WeightsPackage, *, progress: bool) -> d
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.with_suffix(".lock")):
-            manifest = _read_manifest(folder)  # another run may have converted it meanwhile
-            if manifest.get("gguf_sha256") == package.sha256 and manifest.get("format") == _FORMAT:
+            manifest = _read_manifest(folder, package)  # another run may have converted it meanwhile
+            if manifest is not None:
                 return manifest
             with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}-") as scratch:
                 manifest = _convert(Path(scratch), package, progress=progress)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from pytest_attn_grader.attention.probes import SPEC_BY_NAME, build_probe, without_gradients
+from pytest_attn_grader.attention.rotation import BASE
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.results.submission import Adaptation
 from pytest_attn_grader.sandbox.exit_reasons import another_call_may_answer
@@ -24,7 +25,7 @@ from pytest_attn_grader.submission.module_attention import ModuleAttention
 from pytest_attn_grader.submission.projected import InstanceSizes
 from pytest_attn_grader.submission.projected_student import ProjectedStudent
 from pytest_attn_grader.submission.projections.layouts import DEFAULT_LAYOUT, layouts_for
-from pytest_attn_grader.submission.rotary import BASE, Attend, find_rotation
+from pytest_attn_grader.submission.rotary import Attend, find_rotation
 from pytest_attn_grader.submission.rotary_arguments import TableStyle, table_styles
 from pytest_attn_grader.submission.student_attention import StudentAttention
 from pytest_attn_grader.submission.trials import (

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pytest_attn_grader.attention.rotation import Rotation
 from pytest_attn_grader.submission.masks import PER_HEAD
 from pytest_attn_grader.submission.projections.layouts import DEFAULT_LAYOUT, Layout
-from pytest_attn_grader.submission.rotary import Rotation
 from pytest_attn_grader.submission.rotary_arguments import TableStyle
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pytest_attn_grader.attention.rotation import Rotation, rotate
 from pytest_attn_grader.attention.weight_recovery import recover_weights
 from pytest_attn_grader.submission.projected import (
     InstanceSizes,
@@ -23,7 +24,6 @@ from pytest_attn_grader.submission.projections.matrices import (
     one_hot_projections,
 )
 from pytest_attn_grader.submission.projections.widths import fit_head_dim, fit_width, group_heads, reduce_head_dim
-from pytest_attn_grader.submission.rotary import Rotation, rotate
 
 # Larger than the number of seeds that are tried one after another.
 _SEED_STEP = 1_000_003

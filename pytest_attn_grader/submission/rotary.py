@@ -9,39 +9,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from pytest_attn_grader.attention.reference import causal_keep_mask
+from pytest_attn_grader.attention.rotation import BASE, Pairing, Rotation, rotate
 
-# The base of the embedded model, of the paper and of most code.
-BASE = 10_000.0
 _TOKENS, _BATCH = 6, 2
 _SAME = 1e-3
 
-Pairing = Literal["halves", "neighbours"]
 Attend = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
-
-
-@dataclass(frozen=True)
-class Rotation:
-    """A rotation of query and key by their positions.
-
-    Args:
-        pairing: ``halves``: dimension i turns with i + head_dim / 2, as transformers pairs them; ``neighbours``:
-            2 i turns with 2 i + 1, as in the paper.
-        base: pair i turns by position * base ** (-2 i / head_dim).
-    """
-
-    pairing: Pairing
-    base: float
-
-    def __str__(self) -> str:
-        pairs = "dimension i with i + head_dim / 2" if self.pairing == "halves" else "dimension 2 i with 2 i + 1"
-        return f"it rotates query and key by their positions, {pairs}, base {self.base:g}"
 
 
 # Names of rotary positions in code, as whole words between underscores and capitals: "rope" is not part of "Europe".
@@ -54,32 +32,6 @@ def mentions_rotary_positions(source: str) -> bool:
     """Whether the code of a submission, comments left aside, names rotary positions."""
     code = "\n".join(line.partition("#")[0] for line in source.splitlines())
     return _ROTARY_WORDS.search(code) is not None
-
-
-def rotate(states: Tensor, rotation: Rotation, *, backwards: bool = False, first_position: int = 0) -> Tensor:
-    """Rotate query or key by its positions.
-
-    Args:
-        states: ``(..., seq_len, head_dim)``, head_dim even.
-        rotation: pairing and base.
-        backwards: undo the rotation instead.
-        first_position: of the first token.
-
-    Returns:
-        The same shape and dtype; differentiable.
-    """
-    seq_len, head_dim = states.shape[-2:]
-    positions = torch.arange(first_position, first_position + seq_len, device=states.device, dtype=torch.float64)
-    exponents = torch.arange(0, head_dim, 2, device=states.device, dtype=torch.float64) / head_dim
-    angles = positions[:, None] * rotation.base**-exponents  # (seq_len, head_dim / 2)
-    cos, sin = angles.cos().to(states.dtype), angles.sin().to(states.dtype)
-    if backwards:
-        sin = -sin
-    if rotation.pairing == "halves":
-        first, second = states.chunk(2, dim=-1)
-        return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
-    first, second = states[..., 0::2], states[..., 1::2]
-    return torch.stack([first * cos - second * sin, second * cos + first * sin], dim=-1).flatten(-2)
 
 
 def find_rotation(

@@ -9,15 +9,10 @@ import torch
 from torch import Tensor
 
 from pytest_attn_grader.attention.reference import reference_attention
+from pytest_attn_grader.attention.rotation import BASE, Rotation, rotate
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.submission.adapt import fit
-from pytest_attn_grader.submission.rotary import (
-    BASE,
-    Rotation,
-    find_rotation,
-    mentions_rotary_positions,
-    rotate,
-)
+from pytest_attn_grader.submission.rotary import find_rotation, mentions_rotary_positions
 from tests.support.students import Workshop
 
 ROTATIONS = [

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from pytest_attn_grader.attention.reference import reference_attention
+from pytest_attn_grader.attention.rotation import BASE, Rotation, rotate
 from pytest_attn_grader.submission.adapt import fit
-from pytest_attn_grader.submission.rotary import BASE, Rotation, rotate
 from pytest_attn_grader.submission.rotary_arguments import TableStyle, make_tables, table_styles
 from pytest_attn_grader.submission.rotary_names import rotary_role
 from tests.support.students import Workshop

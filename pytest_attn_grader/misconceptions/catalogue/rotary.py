@@ -9,28 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
-import torch
 from torch import Tensor
 
-from pytest_attn_grader.misconceptions.base import misconception
+from pytest_attn_grader.attention.rotation import BASE, Rotation, rotate
+from pytest_attn_grader.misconceptions.base import Misconception, misconception
 from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride
 
-_BASE = 10_000.0
 _OTHER_BASES = (100.0, 500.0, 1000.0, 5000.0, 50_000.0, 100_000.0, 500_000.0, 1_000_000.0)
-_PAIRS = {True: "dimension i with i + head_dim / 2", False: "dimension 2 i with 2 i + 1"}
 
 
-def rotated(tensor: Tensor, *, halves: bool, start: float = 0, base: float = _BASE, sign: int = 1) -> Tensor:
+def _rotation(halves: bool, base: float = BASE) -> Rotation:
+    return Rotation("halves" if halves else "neighbours", base)
+
+
+def rotated(tensor: Tensor, *, halves: bool, start: int = 0, base: float = BASE, sign: int = 1) -> Tensor:
     """Rotate ``(..., seq, width)`` by its positions, counted from `start`."""
-    width = tensor.shape[-1]
-    frequencies = base ** (-torch.arange(0, width, 2, dtype=torch.float64, device=tensor.device) / width)
-    positions = torch.arange(tensor.shape[-2], dtype=torch.float64, device=tensor.device) + start
-    angles = sign * positions[:, None] * frequencies  # (seq, width / 2)
-    cos, sin = angles.cos().to(tensor), angles.sin().to(tensor)
-    first, second = tensor.chunk(2, -1) if halves else (tensor[..., 0::2], tensor[..., 1::2])
-    turned = (first * cos - second * sin, first * sin + second * cos)
-    return torch.cat(turned, -1) if halves else torch.stack(turned, -1).flatten(-2)
+    return rotate(tensor, _rotation(halves, base), backwards=sign < 0, first_position=start)
 
 
 def _past(inputs: Inputs) -> int:
@@ -41,30 +37,35 @@ Turn = Callable[[Inputs], Inputs]
 
 
 def _variants(make: Callable[[bool], list[tuple[str, Turn]]]) -> tuple[StageOverride, ...]:
-    return tuple(
-        StageOverride({"prepare": turn}, f"{note}; pairs: {_PAIRS[halves]}" if note else f"pairs: {_PAIRS[halves]}")
-        for halves in (True, False)
-        for note, turn in make(halves)
-    )
+    found = []
+    for halves in (True, False):
+        pairs = f"pairs: {_rotation(halves).pairs}"
+        found += [
+            StageOverride({"prepare": turn}, f"{note}; {pairs}" if note else pairs) for note, turn in make(halves)
+        ]
+    return tuple(found)
 
 
-def _turn_value(halves: bool, base: float = _BASE) -> Turn:
+def _rotary_mistake(
+    code: str, slug: str, make: Callable[[bool], list[tuple[str, Turn]]]
+) -> Callable[[Callable[..., Any]], Misconception]:
+    """Make a `misconception` of this family, in every form that `make` gives for a pairing."""
+    return misconception(code, slug, replaces="prepare", family="rotary", rotary=True, variants=_variants(make))
+
+
+def _turn_value(halves: bool, base: float = BASE) -> Turn:
     return lambda inputs: replace(inputs, value=rotated(inputs.value, halves=halves, base=base))
 
 
-def _turn_query(halves: bool) -> Turn:
-    return lambda inputs: replace(inputs, query=rotated(inputs.query, halves=halves, start=_past(inputs)))
-
-
-def _turn_query_back(halves: bool) -> Turn:
-    return lambda inputs: replace(inputs, query=rotated(inputs.query, halves=halves, start=_past(inputs), sign=-1))
+def _turn_query(halves: bool, sign: int = 1) -> Turn:
+    return lambda inputs: replace(inputs, query=rotated(inputs.query, halves=halves, start=_past(inputs), sign=sign))
 
 
 def _turn_query_on(halves: bool, positions: int) -> Turn:
     """Every query is rotated by so many positions more than its own."""
 
     def turn(inputs: Inputs) -> Inputs:
-        back = _turn_query_back(halves)(inputs)
+        back = _turn_query(halves, sign=-1)(inputs)
         query = rotated(back.query, halves=halves, start=_past(inputs) + positions)
         return replace(inputs, query=query)
 
@@ -75,13 +76,13 @@ def _turn_query_otherwise(halves: bool) -> Turn:
     """The key is paired as `halves` says, and the query in the other way."""
 
     def turn(inputs: Inputs) -> Inputs:
-        back = _turn_query_back(halves)(inputs)
+        back = _turn_query(halves, sign=-1)(inputs)
         return replace(inputs, query=rotated(back.query, halves=not halves, start=_past(inputs)))
 
     return turn
 
 
-def _turn_both(halves: bool, *, base: float = _BASE, sign: int = 1) -> Turn:
+def _turn_both(halves: bool, *, base: float = BASE, sign: int = 1) -> Turn:
     def turn(inputs: Inputs) -> Inputs:
         query = rotated(inputs.query, halves=halves, start=_past(inputs), base=base, sign=sign)
         return replace(inputs, query=query, key=rotated(inputs.key, halves=halves, base=base, sign=sign))
@@ -99,13 +100,8 @@ def _turn_width(halves: bool) -> Turn:
     return lambda inputs: replace(inputs, query=whole(inputs.query, _past(inputs)), key=whole(inputs.key, 0))
 
 
-@misconception(
-    "AG431",
-    "rotary-value",
-    replaces="prepare",
-    family="rotary",
-    rotary=True,
-    variants=_variants(lambda halves: [(f"base {base:g}", _turn_value(halves, base)) for base in (1e4, 5e5, 1e6)]),
+@_rotary_mistake(
+    "AG431", "rotary-value", lambda halves: [(f"base {base:g}", _turn_value(halves, base)) for base in (1e4, 5e5, 1e6)]
 )
 def rotary_value(inputs: Inputs) -> Inputs:
     """rotates the value by its position as well.
@@ -125,15 +121,10 @@ def rotary_value(inputs: Inputs) -> Inputs:
     return _turn_value(halves=True)(inputs)
 
 
-@misconception(
+@_rotary_mistake(
     "AG432",
     "rotary-one-side",
-    replaces="prepare",
-    family="rotary",
-    rotary=True,
-    variants=_variants(
-        lambda halves: [("only the query", _turn_query(halves)), ("only the key", _turn_query_back(halves))],
-    ),
+    lambda halves: [("only the query", _turn_query(halves)), ("only the key", _turn_query(halves, sign=-1))],
 )
 def rotary_one_side(inputs: Inputs) -> Inputs:
     """rotates only one of query and key by its position.
@@ -153,18 +144,13 @@ def rotary_one_side(inputs: Inputs) -> Inputs:
     return _turn_query(halves=True)(inputs)
 
 
-@misconception(
+@_rotary_mistake(
     "AG433",
     "rotary-offset",
-    replaces="prepare",
-    family="rotary",
-    rotary=True,
-    variants=_variants(
-        lambda halves: [
-            ("the queries are one ahead", _turn_query_on(halves, 1)),
-            ("the queries are one behind", _turn_query_on(halves, -1)),
-        ],
-    ),
+    lambda halves: [
+        ("the queries are one ahead", _turn_query_on(halves, 1)),
+        ("the queries are one behind", _turn_query_on(halves, -1)),
+    ],
 )
 def rotary_offset(inputs: Inputs) -> Inputs:
     """counts the positions of queries and of keys from different numbers.
@@ -184,14 +170,7 @@ def rotary_offset(inputs: Inputs) -> Inputs:
     return _turn_query_on(halves=True, positions=1)(inputs)
 
 
-@misconception(
-    "AG434",
-    "rotary-sign",
-    replaces="prepare",
-    family="rotary",
-    rotary=True,
-    variants=_variants(lambda halves: [("", _turn_both(halves, sign=-1))]),
-)
+@_rotary_mistake("AG434", "rotary-sign", lambda halves: [("", _turn_both(halves, sign=-1))])
 def rotary_sign(inputs: Inputs) -> Inputs:
     """rotates query and key by the negative angles: the sign of the sine is the other one.
 
@@ -210,15 +189,10 @@ def rotary_sign(inputs: Inputs) -> Inputs:
     return _turn_both(halves=True, sign=-1)(inputs)
 
 
-@misconception(
+@_rotary_mistake(
     "AG435",
     "rotary-pairs-mixed",
-    replaces="prepare",
-    family="rotary",
-    rotary=True,
-    variants=_variants(
-        lambda halves: [("of the key, the query is paired in the other way", _turn_query_otherwise(halves))]
-    ),
+    lambda halves: [("of the key, the query is paired in the other way", _turn_query_otherwise(halves))],
 )
 def rotary_pairs_mixed(inputs: Inputs) -> Inputs:
     """pairs the dimensions of the query in another way than those of the key.
@@ -238,14 +212,7 @@ def rotary_pairs_mixed(inputs: Inputs) -> Inputs:
     return _turn_query_otherwise(halves=True)(inputs)
 
 
-@misconception(
-    "AG436",
-    "rotary-model-width",
-    replaces="prepare",
-    family="rotary",
-    rotary=True,
-    variants=_variants(lambda halves: [("", _turn_width(halves))]),
-)
+@_rotary_mistake("AG436", "rotary-model-width", lambda halves: [("", _turn_width(halves))])
 def rotary_model_width(inputs: Inputs) -> Inputs:
     """rotates over the width of the model, before the heads are split.
 
@@ -266,15 +233,8 @@ def rotary_model_width(inputs: Inputs) -> Inputs:
     return _turn_width(halves=True)(inputs)
 
 
-@misconception(
-    "AG437",
-    "rotary-theta",
-    replaces="prepare",
-    family="rotary",
-    rotary=True,
-    variants=_variants(
-        lambda halves: [(f"base {base:g}", _turn_both(halves, base=base)) for base in _OTHER_BASES],
-    ),
+@_rotary_mistake(
+    "AG437", "rotary-theta", lambda halves: [(f"base {base:g}", _turn_both(halves, base=base)) for base in _OTHER_BASES]
 )
 def rotary_theta(inputs: Inputs) -> Inputs:
     """computes the angles of the rotary positions from another base (theta) than the model's.

@@ -73,7 +73,8 @@ def run_definitions_after(error: BaseException, file: Path, module: ModuleType, 
         raise error
     rest = Rest()
     rest.add(failed[0])
-    _run([each for each in tree.body if each.lineno > failed[0].lineno], file, module, rest)
+    rest_of_file = [each for each in tree.body if each.lineno > failed[0].lineno]
+    _run(rest_of_file, tree, file, module, rest)
     if is_needed(module, rest.lost, tree, target):
         raise error
     what = truncate(f"{type(error).__name__}: {error}".splitlines()[0], 200)
@@ -90,7 +91,7 @@ def run_definitions(file: Path, module: ModuleType, target: str | None) -> str:
     calls_own = [each for each in tree.body if not isinstance(each, _DEFINITIONS) and _calls(each, own)]
     for statement in calls_own:
         rest.add(statement)
-    _run([each for each in tree.body if each not in calls_own], file, module, rest)
+    _run([each for each in tree.body if each not in calls_own], tree, file, module, rest)
     if is_needed(module, rest.lost, tree, target):
         raise WorkerError("timeout", "What is graded needs code that does not end.")
     return f"importing {file.name} did not end; what is defined was taken without the code around it"
@@ -160,8 +161,8 @@ def _line_in(error: BaseException, file: Path) -> int | None:
     return None
 
 
-def _run(statements: list[ast.stmt], file: Path, module: ModuleType, rest: Rest) -> None:
-    flags = _future_flags(file)
+def _run(statements: list[ast.stmt], tree: ast.Module, file: Path, module: ModuleType, rest: Rest) -> None:
+    flags = _future_flags(tree)
     for statement in statements:
         if not isinstance(statement, _KEPT):
             if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
@@ -175,14 +176,13 @@ def _run(statements: list[ast.stmt], file: Path, module: ModuleType, rest: Rest)
             rest.add(statement)
 
 
-def _future_flags(file: Path) -> int:
+def _future_flags(tree: ast.Module) -> int:
     """Flags of the file's ``from __future__ import …``: every statement is compiled alone."""
     import __future__
 
-    tree = _parse(file)
     names = [
         alias.name
-        for each in (tree.body if tree is not None else [])
+        for each in tree.body
         if isinstance(each, ast.ImportFrom) and each.module == "__future__"
         for alias in each.names
     ]
