@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import signal
@@ -13,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.support.processes import wait_until_ended
 from tests.support.runs import Run, Started, Warm, clean_environment, graded
 from tests.support.students import REFERENCE
 
@@ -45,10 +47,8 @@ def started(warm: Warm) -> tuple[Started, int]:
 
 
 def assert_gone(pid: int, seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
-        assert time.monotonic() < deadline, psutil.Process(pid)
-        time.sleep(0.05)
+    with contextlib.suppress(psutil.NoSuchProcess):
+        assert not wait_until_ended([psutil.Process(pid)], seconds)
 
 
 def claimed(run: Started) -> Run:

@@ -22,6 +22,7 @@ from pytest_attn_grader.sandbox.fork_server import ForkedProcess, ForkServer, Fo
 from pytest_attn_grader.sandbox.messages import CallSpec, TensorRef
 from pytest_attn_grader.sandbox.worker.limits import Limits
 from pytest_attn_grader.sandbox.worker_process import WorkerProcess
+from tests.support.processes import wait_until_ended
 from tests.support.sandboxes import TRIED, left_in, needs_bwrap
 
 pytestmark = [
@@ -218,7 +219,7 @@ def test_a_grader_that_is_killed_takes_all_of_it_along(tier: str, tmp_path: Path
         below = psutil.Process(grader.pid).children(recursive=True)
         assert left_in(tmp_path)
         grader.send_signal(signal.SIGKILL)
-    assert not psutil.wait_procs(below, timeout=20)[1]
+    assert not wait_until_ended(below)
 
 
 def test_where_it_has_ended_a_worker_is_started(tmp_path: Path) -> None:

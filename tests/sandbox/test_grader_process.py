@@ -20,6 +20,7 @@ from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.sandbox import grader_process
 from pytest_attn_grader.sandbox.messages import CallSpec, TensorRef
 from pytest_attn_grader.sandbox.worker import process_tree
+from tests.support.processes import wait_until_ended
 from tests.support.sandboxes import left_in, run_as
 from tests.support.students import REFERENCE
 
@@ -84,7 +85,7 @@ def start_orphan(root: Path, *, restricted: bool) -> list[psutil.Process]:
 def test_what_student_code_left_is_killed(adopting: None, pytestconfig: pytest.Config) -> None:
     orphans = start_orphan(pytestconfig.rootpath, restricted=True)
     process_tree.kill_orphans(os.getpid())
-    assert not any(each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in orphans)
+    assert not wait_until_ended(orphans)
     assert orphans[0].pid not in process_tree.children_of(os.getpid()), "it was reaped"
 
 

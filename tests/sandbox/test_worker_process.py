@@ -23,6 +23,7 @@ from pytest_attn_grader.sandbox.launch import clean_environment
 from pytest_attn_grader.sandbox.messages import CallSpec, TensorRef
 from pytest_attn_grader.sandbox.worker.limits import Limits
 from pytest_attn_grader.sandbox.worker_process import WorkerProcess
+from tests.support.processes import wait_until_ended
 from tests.support.sandboxes import left_in
 
 from .conftest import MakeRemote, make_worker
@@ -172,15 +173,10 @@ def attention(query):
 
 
 def wait_until_gone(pid: int) -> bool:
-    give_up = time.monotonic() + 5
-    while time.monotonic() < give_up:
-        try:
-            if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
-                return True
-        except psutil.NoSuchProcess:
-            return True
-        time.sleep(0.01)
-    return False
+    try:
+        return not wait_until_ended([psutil.Process(pid)], seconds=5)
+    except psutil.NoSuchProcess:
+        return True
 
 
 @linux_only

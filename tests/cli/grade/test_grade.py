@@ -21,6 +21,7 @@ from pytest_attn_grader.cli.grade.grade import ClassSettings, grade_class, make_
 from pytest_attn_grader.cli.grade.identifiers import assign_file_stems
 from pytest_attn_grader.cli.grade.runners import RUNNERS, Job, Outcome, SubprocessRunner, run_job
 from pytest_attn_grader.cli.grade.submissions import ClassSubmission
+from tests.support.processes import command_line
 from tests.support.students import REFERENCE
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -152,7 +153,7 @@ def test_a_warm_process_that_dies_is_replaced(settings: ClassSettings, tmp_path:
 
     def kill_after_the_first(outcome: Outcome, graded_now: bool) -> None:
         for child in psutil.Process().children():
-            if "pytest_attn_grader.cli.grade.fork_server" in child.cmdline():
+            if "pytest_attn_grader.cli.grade.fork_server" in command_line(child):
                 child.kill()
 
     copies = []

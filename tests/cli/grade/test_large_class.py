@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from tests.support.classes import Expected, write_class
+from tests.support.processes import command_line, wait_until_ended
 
 SIZE = 200
 SEED = 8
@@ -48,7 +49,7 @@ class Watched:
     def held_bytes(self) -> int:
         """What those processes hold that go on from one submission to the next, theirs alone."""
         driver = psutil.Process(self._process.pid)
-        lasting = [each for each in driver.children() if "cli.grade.fork_server" in " ".join(each.cmdline())]
+        lasting = [each for each in driver.children() if "cli.grade.fork_server" in command_line(each)]
         return sum(each.memory_full_info().uss for each in (driver, *lasting))
 
     def end(self, number: signal.Signals | None = None) -> tuple[int, str]:
@@ -57,8 +58,7 @@ class Watched:
         if number is not None:
             self._process.send_signal(number)
         said, complained = self._process.communicate(timeout=600)
-        left = psutil.wait_procs(below, timeout=60)[1]
-        assert not left, left
+        assert not wait_until_ended(below, seconds=60)
         return self._process.returncode, said + complained
 
 

@@ -16,6 +16,7 @@ from rich.console import Console
 from pytest_attn_grader.cli.watch.display import ResultDisplay, describe_result
 from pytest_attn_grader.cli.watch.watcher import Watcher, WatchSettings
 from pytest_attn_grader.results.report import GradeReport
+from tests.support.processes import wait_until_ended
 from tests.support.students import REFERENCE
 
 pytestmark = [
@@ -59,7 +60,7 @@ def watched(tmp_path: Path) -> Iterator[Watched]:
 
 
 def test_every_save_is_graded_and_nothing_is_left(watched: Watched, tmp_path: Path) -> None:
-    before = {child.pid for child in psutil.Process().children(recursive=True)}
+    before = set(psutil.Process().children(recursive=True))
     assert watched.next().verdict == "passed"
     watched.save(NO_SCALE)
     wrong = watched.next()
@@ -73,8 +74,8 @@ def test_every_save_is_graded_and_nothing_is_left(watched: Watched, tmp_path: Pa
     assert watched.next().verdict == "passed"
     watched.watcher.stop_event.set()
     watched.thread.join(SECONDS)
-    left = {child.pid for child in psutil.Process().children(recursive=True)} - before
-    assert left == set()
+    made = set(psutil.Process().children(recursive=True)) - before
+    assert not wait_until_ended(made)
 
 
 def test_a_run_that_is_overtaken_is_dropped(watched: Watched) -> None:

@@ -26,6 +26,7 @@ from pytest_attn_grader.sandbox.signals import kill_children, kill_group
 from pytest_attn_grader.sandbox.worker import process_tree
 from pytest_attn_grader.sandbox.worker.limits import Limits
 from pytest_attn_grader.sandbox.worker_process import WorkerProcess
+from tests.support.processes import wait_until_ended
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="process descriptors are Linux's")
 STRANGER = os.getppid()
@@ -109,7 +110,7 @@ def test_a_tree_is_killed() -> None:
         assert process.stdout.readline() == b"up\n"
         (sleeper,) = psutil.Process(process.pid).children()
         process_tree.kill_process_tree(process.pid)
-        assert not sleeper.is_running() or sleeper.status() == psutil.STATUS_ZOMBIE
+        assert not wait_until_ended([sleeper])
         assert process.poll() is None
 
 
