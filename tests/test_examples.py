@@ -52,7 +52,12 @@ QUICK = {"student.wrong_axis", "student.wrong_mask"}
 WRONG = [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow]) for name in sorted(FAILING)]
 EXPLAINING = {"similarity", "behaviour", "coherence"}
 # The examples take no fewer key/value heads than query heads.
-NOT_APPLICABLE = {"equivalence.grouped[groups]", "equivalence.grouped[multi-query]"}
+NOT_APPLICABLE = {
+    "equivalence.grouped[groups]",
+    "equivalence.grouped[multi-query]",
+    "equivalence.cache[cache-tokens]",
+    "equivalence.cache[cache-chunks]",
+}
 
 
 @pytest.fixture(scope="module")

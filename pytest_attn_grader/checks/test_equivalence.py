@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 OTHER_PROBES = ["single", "one-token", "square", "long", "narrow", "large-scores", "bfloat16"]
 GROUPED_PROBES = ["groups", "multi-query"]
+CACHE_PROBES = ["cache-tokens", "cache-chunks"]
 LENGTHS = ["between-1", "between-2", "limit", "blocks"]
 
 
@@ -52,6 +53,29 @@ def test_other_probes(attn_session: GradingSession, attn_observe: Observe, attn_
 )
 def test_grouped(attn_observe: Observe, attn_evidence: Evidence, probe: str) -> None:
     _judge(attn_observe(probe), attn_evidence)
+
+
+@pytest.mark.parametrize("probe", CACHE_PROBES)
+@pytest.mark.attn_check(
+    id="equivalence.cache",
+    title="gives the same with a cache as in one call: {probe}",
+    category="equivalence",
+    needs=("equivalence.basic",),
+)
+def test_cache(attn_observe: Observe, attn_evidence: Evidence, probe: str) -> None:
+    observation = attn_observe(probe, tolerate_failure=True)
+    failure = observation.student.failure
+    if failure is not None and failure.message.startswith(("AssertionError", "NotImplementedError", "ValueError")):
+        attn_evidence.not_applicable(f"it refuses such calls: {failure.message.partition(chr(10))[0]}")
+    attn_evidence.require_answer(failure, expected="an answer to every call")
+    error, tolerance = observation.output_error, observation.tolerance.tolerance["attn_output"]
+    attn_evidence.record(output_error=error, output_tolerance=tolerance)
+    attn_evidence.check(
+        error <= tolerance,
+        expected=f"the output of one call with all tokens: {observation.probe.title}",
+        actual=f"the output is off by {format_number(error)} (allowed: {tolerance:.1g})",
+        hint="which keys a new token sees: those of the cache and its own; and at which positions they stand",
+    )
 
 
 @pytest.mark.parametrize("probe", LENGTHS)

@@ -44,6 +44,7 @@ FAMILIES: Mapping[str, str] = {
     "mask": "the mask",
     "heads": "the layout of the heads",
     "rotary": "rotary positions",
+    "cache": "the cache of keys and values",
     "grad": "the way back: gradients",
     "state": "what is left behind after a call",
     "dropout": "dropout",

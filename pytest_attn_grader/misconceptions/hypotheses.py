@@ -63,6 +63,8 @@ def single_hypotheses(case: SubmissionObservations) -> Iterator[Hypothesis]:
             continue
         if known.rotary is not None and known.rotary != case.is_rotary:
             continue
+        if known.family == "cache" and not any(case.probes[name].chunks for name in case.attempts):
+            continue
         fitted = known.fit(case) if known.fit is not None else ()
         for change in (*known.changes, *fitted):
             yield Hypothesis((known,), change)

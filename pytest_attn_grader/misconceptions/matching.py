@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -57,6 +58,8 @@ class Match:
 def run_probe(attention: StagedAttention, probe: Probe) -> ProbeResult:
     """Put a candidate to a probe; whatever it raises is part of what it does."""
     try:
+        if probe.chunks:
+            return _run_in_chunks(attention, probe)
         return InProcessAttention(attention).run_probe(probe)
     except Exception as error:  # noqa: BLE001 - a wrong attention may fail in any way, as a student's may
         failure = Failure(name="raised", message=f"{type(error).__name__}: {error}")
@@ -73,6 +76,28 @@ def run_probe(attention: StagedAttention, probe: Probe) -> ProbeResult:
                 inputs_after=forward.inputs_after,
             )
     return ProbeResult(probe=probe.name, failure=failure)
+
+
+def _run_in_chunks(attention: StagedAttention, probe: Probe) -> ProbeResult:
+    """Put a candidate to each call of a probe with a cache: new queries, and all keys so far."""
+    starts: tuple[int, ...] = ()
+    outputs = []
+    for stop, length in zip(accumulate(probe.chunks), probe.chunks, strict=True):
+        new = slice(stop - length, stop)
+        starts = (*starts, new.start)
+        part = replace(
+            probe,
+            query=probe.query[..., new, :],
+            key=probe.key[..., :stop, :],
+            value=probe.value[..., :stop, :],
+            keep_mask=probe.keep_mask[..., new, :stop],
+            real_rows=probe.real_rows[:, new],
+            chunks=(),
+        )
+        answer = InProcessAttention(replace(attention, chunk_starts=starts)).run_probe(part)
+        assert answer.attn_output is not None  # it has raised otherwise
+        outputs.append(answer.attn_output)
+    return ProbeResult(probe=probe.name, attn_output=torch.cat(outputs, dim=-2))
 
 
 def same_failure(student: Failure | None, candidate: Failure | None) -> bool:

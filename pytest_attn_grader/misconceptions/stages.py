@@ -20,7 +20,12 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True)
 class Inputs:
-    """Inputs of every stage; `fill` is the value that blocked scores get (-inf, or the dtype's smallest)."""
+    """Inputs of every stage.
+
+    Attributes:
+        fill: the value that blocked scores get (-inf, or the dtype's smallest).
+        chunk_starts: with a cache, the first token of each call so far, the present one included; else empty.
+    """
 
     query: Tensor  # (batch, num_heads, query_len, head_dim)
     key: Tensor  # (batch, num_heads, key_len, head_dim)
@@ -29,6 +34,7 @@ class Inputs:
     fill: float
     dropout_p: float = 0.0
     training: bool = False
+    chunk_starts: tuple[int, ...] = ()
 
     @property
     def root(self) -> float:
@@ -84,6 +90,7 @@ class StagedAttention:
     combine: Step = weigh_values
     finish: tuple[Step, ...] = ()
     infinite_fill: bool = False
+    chunk_starts: tuple[int, ...] = ()
 
     def __call__(
         self,
@@ -100,7 +107,7 @@ class StagedAttention:
                 query.shape[0], 1, query.shape[2], key.shape[2], dtype=torch.bool, device=query.device
             )
         fill = float("-inf") if self.infinite_fill else torch.finfo(query.dtype).min
-        inputs = Inputs(query, key, value, keep_mask, fill, dropout_p, training)
+        inputs = Inputs(query, key, value, keep_mask, fill, dropout_p, training, self.chunk_starts)
         for prepare in self.prepare:
             inputs = prepare(inputs)
         attn_scores = self.mask(self.scale(self.score(inputs), inputs), inputs)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -18,20 +18,19 @@ from torch import Tensor
 
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.sandbox import reply_validation
+from pytest_attn_grader.sandbox.arguments import Argument
 from pytest_attn_grader.sandbox.autograd import RemoteFunction
 from pytest_attn_grader.sandbox.messages import (
-    Argument,
+    CachedReply,
     CallReply,
     CallSpec,
     Constructed,
     Description,
     RemoteModule,
-    RemoteParameter,
     TensorMeta,
 )
 from pytest_attn_grader.sandbox.round_trips import RoundTrip, sizes_of, worker_seconds
 from pytest_attn_grader.sandbox.run_clock import RunClock
-from pytest_attn_grader.sandbox.seeds import worker_seed
 from pytest_attn_grader.sandbox.worker_process import WorkerProcess
 
 
@@ -71,7 +70,7 @@ class SandboxClient:
     @property
     def captured_output(self) -> str:
         """The output of the submission in all its workers."""
-        return self._printed + (self._worker.captured_output if self._worker is not None else "")
+        return self._printed + ("" if self._worker is None else self._worker.captured_output)
 
     @property
     def spent_seconds(self) -> float:
@@ -81,9 +80,8 @@ class SandboxClient:
     @property
     def peak_rss_bytes(self) -> int | None:
         """The most memory any of its workers has held, torch included."""
-        now = self._worker.peak_rss_bytes if self._worker is not None else None
-        known = [size for size in (now, self._peak_rss_bytes) if size is not None]
-        return max(known) if known else None
+        now = None if self._worker is None else self._worker.peak_rss_bytes
+        return max((size for size in (now, self._peak_rss_bytes) if size is not None), default=None)
 
     def describe(
         self,
@@ -98,8 +96,9 @@ class SandboxClient:
         Args:
             definitions_only: run nothing of the file but its definitions.
         """
-        wanted = {"op": "describe", "path": path, "module": module, "name": name}
-        self._wanted = {**wanted, "definitions_only": True} if definitions_only else wanted
+        self._wanted = {"op": "describe", "path": path, "module": module, "name": name}
+        if definitions_only:
+            self._wanted["definitions_only"] = True
         return self._describe(self._running())
 
     @property
@@ -127,10 +126,6 @@ class SandboxClient:
         with self._malformed_guard(worker):
             return reply_validation.read_module(reply)
 
-    def parameters(self, handle: int | str) -> tuple[RemoteParameter, ...]:
-        """List the parameters of a constructed object."""
-        return self.module(handle).parameters
-
     def parameter_values(self, handle: int | str) -> dict[str, Tensor]:
         """Return the parameters of a constructed object by name."""
         worker = self._ready()
@@ -144,7 +139,29 @@ class SandboxClient:
 
     def call(self, spec: CallSpec, tensors: Mapping[str, Tensor]) -> CallReply:
         """Call the submission; tensors come back on the device of the first one sent, without a graph."""
-        return self._call(self._ready(), spec, tensors)
+        worker = self._ready()
+        reply, received = self._request(worker, spec.to_json(), tensors, seconds=spec.seconds)
+        device = next((tensor.device for tensor in tensors.values()), torch.device("cpu"))
+        inputs = {name: tensors[name] for name in spec.requires_grad}
+        with self._malformed_guard(worker):
+            read = reply_validation.read_call(reply, received, tuple(tensors) if spec.echo_inputs else ())
+        # Metadata only: the graph here must not keep the inputs alive.
+        shapes = {name: TensorMeta.of(tensor) for name, tensor in inputs.items()}
+        return replace(read.to(device), inputs=shapes, worker=worker, seconds_limit=spec.seconds)
+
+    def cached_calls(self, specs: Sequence[CallSpec], tensors: Mapping[str, Tensor]) -> CachedReply:
+        """Call a copy of one object several times, each time with the cache of the call before; without gradients.
+
+        Args:
+            specs: the calls; target, parameters, mode, dtype and seed are those of the first one.
+        """
+        worker = self._ready()
+        header = {**specs[0].to_json(), "op": "cached_calls", "calls": [spec.to_json() for spec in specs]}
+        reply, received = self._request(worker, header, tensors, seconds=specs[0].seconds)
+        device = next((tensor.device for tensor in tensors.values()), torch.device("cpu"))
+        with self._malformed_guard(worker):
+            read = reply_validation.read_cached_calls(reply, received, len(specs))
+        return replace(read, replies=tuple(each.to(device) for each in read.replies))
 
     def backward(
         self, reply: CallReply, gradients: Mapping[str, Tensor], *, retain: bool = False
@@ -196,11 +213,7 @@ class SandboxClient:
         return sum(each.seconds for each in trips if each.op == "echo")
 
     def release(self, reply: CallReply) -> None:
-        """Forget the graph of a call.
-
-        The worker gets the handle with the next request, because a garbage collection in the middle of another request
-        may call this.
-        """
+        """Forget the graph of a call, with the next request: a garbage collection during another one may call this."""
         if reply.handle is not None and reply.worker is not None:
             self._released.append((reply.worker, reply.handle))
 
@@ -244,17 +257,6 @@ class SandboxClient:
         self.unenforced = worker.unenforced
         return description
 
-    def _call(self, worker: WorkerProcess, spec: CallSpec, tensors: Mapping[str, Tensor]) -> CallReply:
-        header = {**spec.to_json(), "seed": None if spec.seed is None else worker_seed(spec.seed)}
-        reply, received = self._request(worker, header, tensors, seconds=spec.seconds)
-        device = next((tensor.device for tensor in tensors.values()), torch.device("cpu"))
-        inputs = {name: tensors[name] for name in spec.requires_grad}
-        with self._malformed_guard(worker):
-            read = reply_validation.read_call(reply, received, tuple(tensors) if spec.echo_inputs else ())
-        # Metadata only: the graph here must not keep the inputs alive.
-        shapes = {name: TensorMeta.of(tensor) for name, tensor in inputs.items()}
-        return replace(read.to(device), inputs=shapes, worker=worker, seconds_limit=spec.seconds)
-
     def _request(
         self,
         worker: WorkerProcess,
@@ -265,7 +267,9 @@ class SandboxClient:
     ) -> tuple[dict[str, Any], dict[str, Tensor]]:
         handles = [handle for owner, handle in self._take_released() if owner is worker]
         # Always cloned: contiguous, without a graph, and sharing no memory, which safetensors refuses.
-        sent = {name: _plain(tensor) for name, tensor in tensors.items()}
+        sent = {
+            name: each.detach().cpu().clone(memory_format=torch.contiguous_format) for name, each in tensors.items()
+        }
         if self.replacements == 0:
             # The first start is not charged to the submission; a later one is: the submission has ended its worker.
             worker.wait_until_ready()
@@ -294,7 +298,3 @@ class SandboxClient:
 
     def _malformed_guard(self, worker: WorkerProcess | None = None) -> reply_validation.MalformedReplyGuard:
         return reply_validation.MalformedReplyGuard(worker or self._worker)
-
-
-def _plain(tensor: Tensor) -> Tensor:
-    return tensor.detach().to("cpu").clone(memory_format=torch.contiguous_format)

@@ -6,68 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
+from pytest_attn_grader.sandbox.arguments import Argument
+from pytest_attn_grader.sandbox.seeds import worker_seed
+
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
     from pytest_attn_grader.sandbox.worker_process import WorkerProcess
-
-
-@dataclass(frozen=True)
-class TensorRef:
-    """An argument that is one of the tensors sent along."""
-
-    tensor: str
-
-    def to_json(self) -> dict[str, Any]:
-        return {"tensor": self.tensor}
-
-
-@dataclass(frozen=True)
-class ComplexTensorRef:
-    """An argument of complex numbers: a tensor sent along, whose last dimension is real and imaginary part."""
-
-    tensor: str
-
-    def to_json(self) -> dict[str, Any]:
-        return {"complex": self.tensor}
-
-
-@dataclass(frozen=True)
-class LiteralArgument:
-    """An argument that is a plain value: a number, a string, a bool, None."""
-
-    value: float | str | bool | None
-
-    def to_json(self) -> dict[str, Any]:
-        return {"value": self.value}
-
-
-@dataclass(frozen=True)
-class ConfigObject:
-    """An argument that answers to these names, as attributes and as keys: a stand-in for a configuration class.
-
-    `class_name` is the submission's own configuration class, whose other attributes it answers to as well.
-    """
-
-    values: Mapping[str, float | str | bool | None]
-    class_name: str | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        return {"config": dict(self.values), "class": self.class_name}
-
-
-@dataclass(frozen=True)
-class TupleArgument:
-    """An argument that is a tuple of others."""
-
-    items: tuple[TensorRef | LiteralArgument, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        return {"items": [item.to_json() for item in self.items]}
-
-
-Argument = TensorRef | ComplexTensorRef | LiteralArgument | ConfigObject | TupleArgument
 
 
 @dataclass(frozen=True)
@@ -109,6 +55,7 @@ class CallSpec:
         sent = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "seconds"}
         return {
             **sent,
+            "seed": None if self.seed is None else worker_seed(self.seed),
             "op": "call",
             "arguments": [[name, argument.to_json()] for name, argument in self.arguments],
             "keywords": {name: argument.to_json() for name, argument in self.keywords},
@@ -184,6 +131,21 @@ class CallReply:
             for each in (self.tensors, self.inputs_after, self.attributes)
         )
         return replace(self, tensors=tensors, inputs_after=inputs_after, attributes=attributes)
+
+
+@dataclass(frozen=True)
+class CachedReply:
+    """The results of several calls with a cache.
+
+    Attributes:
+        replies: one for each call, in order.
+        passed_on: whether a call has returned a cache, or has written into the cache object.
+        seconds: the student's code alone, all calls together.
+    """
+
+    replies: tuple[CallReply, ...]
+    passed_on: bool
+    seconds: float
 
 
 @dataclass(frozen=True)

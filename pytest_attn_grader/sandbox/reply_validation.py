@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import Tensor
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.sandbox.exit_reasons import WIRE_REMEDY
 from pytest_attn_grader.sandbox.messages import (
+    CachedReply,
     CallReply,
     Candidate,
     Constructed,
@@ -83,6 +85,16 @@ def read_call(reply: Mapping[str, Any], tensors: Mapping[str, Tensor], echoed: t
         requires_grad=graded,
         attributes={name: tensors[f"attribute.{name}"] for name in attributes},
     )
+
+
+def read_cached_calls(reply: Mapping[str, Any], tensors: Mapping[str, Tensor], calls: int) -> CachedReply:
+    """Return the replies to so many calls with a cache."""
+    together = read_call(reply, tensors, ())
+    results = together.structure.items
+    if together.structure.type != "list" or len(results) != calls:
+        raise ValueError(f"{len(results)} results of {calls} calls")
+    replies = tuple(replace(together, structure=result) for result in results)
+    return CachedReply(replies, _typed(reply["passed_on"], bool), together.seconds)
 
 
 def read_gradients(

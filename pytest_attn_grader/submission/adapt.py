@@ -12,10 +12,10 @@ from torch import Tensor
 from pytest_attn_grader.attention.probes import SPEC_BY_NAME, build_probe, without_gradients
 from pytest_attn_grader.attention.rotation import BASE
 from pytest_attn_grader.errors import SubmissionError
-from pytest_attn_grader.results.submission import Adaptation
 from pytest_attn_grader.sandbox.exit_reasons import another_call_may_answer
+from pytest_attn_grader.submission.adaptation_notes import with_notes
+from pytest_attn_grader.submission.cache_arguments import cache_styles
 from pytest_attn_grader.submission.call_conventions import CallConventions
-from pytest_attn_grader.submission.constructor import Sizes, arguments_for, is_resizable
 from pytest_attn_grader.submission.contract import Contract
 from pytest_attn_grader.submission.function_ranks import fit_function
 from pytest_attn_grader.submission.head_adapter import CallStats
@@ -24,13 +24,12 @@ from pytest_attn_grader.submission.masks import MASK_SHAPES, PADDING, PER_HEAD
 from pytest_attn_grader.submission.module_attention import ModuleAttention
 from pytest_attn_grader.submission.projected import InstanceSizes
 from pytest_attn_grader.submission.projected_student import ProjectedStudent
-from pytest_attn_grader.submission.projections.layouts import DEFAULT_LAYOUT, layouts_for
+from pytest_attn_grader.submission.projections.layouts import layouts_for
 from pytest_attn_grader.submission.rotary import Attend, find_rotation
 from pytest_attn_grader.submission.rotary_arguments import TableStyle, table_styles
 from pytest_attn_grader.submission.student_attention import StudentAttention
 from pytest_attn_grader.submission.trials import (
     TRIAL_HEAD_DIM,
-    TRIAL_HEADS,
     TRIAL_SIZES,
     adds_its_mask,
     contract_variants,
@@ -184,7 +183,8 @@ def fit_hidden_states(
         if best.oracle.takes_key_states and not takes_fewer_queries(best, seed):
             conventions = replace(best.oracle.conventions, one_text=True)
             best = replace(best, oracle=replace(best.oracle, conventions=conventions))
-        return _with_notes(best, best.oracle.shape_for(*TRIAL_SIZES))
+        best = _with_cache(best, seed)
+        return with_notes(best, best.oracle.shape_for(*TRIAL_SIZES))
     assert first_failure is not None  # there is at least one way to ask
     raise first_failure
 
@@ -231,53 +231,35 @@ def _with_rotation(
     return attention
 
 
+def _with_cache(attention: ModuleAttention, seed: int) -> ModuleAttention:
+    """The same attention with the way in which its cache is passed on, if it has one.
+
+    That is the first way in which it is right; where none is, the first one in which it answers or, failing that, its
+    sizes do not fit: the check will say what is wrong. Any other exception says that its cache is of a kind that is not
+    known here, and it is graded as one without a cache; so is one that never passes a cache on.
+    """
+    if "hidden_states" not in attention.contract.roles or "valid_lens" in attention.contract.roles:
+        return attention
+    probes = [build_probe(SPEC_BY_NAME[name], seed=seed) for name in ("cache-tokens", "cache-chunks")]
+    answered: ModuleAttention | None = None
+    raised: ModuleAttention | None = None
+    for style in cache_styles(attention.contract.candidate):
+        conventions = replace(attention.oracle.conventions, cache=style)
+        tried = replace(attention, oracle=replace(attention.oracle, conventions=conventions))
+        failures = [tried.run_probe(probe).failure for probe in probes]
+        if any(failure is None and is_right_on(tried, probe) for failure, probe in zip(failures, probes, strict=True)):
+            return tried
+        if None in failures:
+            answered = answered or tried
+        elif all(failure is not None and failure.message.startswith("RuntimeError") for failure in failures):
+            raised = raised or (tried if style.first == "nothing" else None)
+        if any(failure and not another_call_may_answer(failure.name, failure.remedy) for failure in failures):
+            break
+    return answered or raised or attention
+
+
 def _attend_with(attention: ModuleAttention) -> Attend:
     def attend(query: Tensor, key: Tensor, value: Tensor, keep_mask: Tensor) -> Tensor:
         return attention.heads.attend(query, key, value, keep_mask, CallStats())[0]
 
     return attend
-
-
-def _with_notes(attention: ModuleAttention, shape: InstanceSizes) -> ModuleAttention:
-    contract, conventions = attention.contract, attention.oracle.conventions
-    notes = [Adaptation(name=name, why=why) for name, why in contract.notes]
-    candidate = contract.candidate
-    if candidate.kind == "module-class":
-        sizes = Sizes(TRIAL_HEADS * TRIAL_HEAD_DIM, TRIAL_HEADS, TRIAL_HEAD_DIM)
-        typed = str(arguments_for(candidate, sizes))
-        notes.append(Adaptation(name="constructed", why=f"{candidate.name}({typed}), and likewise at other sizes"))
-        if not is_resizable(candidate):
-            notes.append(
-                Adaptation(
-                    name="dimension-adapter",
-                    why=f"its width is fixed at {shape.width}: hidden states and projections are brought to that width",
-                )
-            )
-    if conventions.tables is not None:
-        notes.append(Adaptation(name="rotary-tables", why=str(conventions.tables)))
-    if conventions.rotation is not None:
-        notes.append(Adaptation(name="rotary", why=str(conventions.rotation)))
-    if conventions.layout != DEFAULT_LAYOUT:
-        notes.append(Adaptation(name="layout", why=str(conventions.layout)))
-    if contract.mask_convention != "none" and conventions.mask_shape != PER_HEAD:
-        notes.append(Adaptation(name="mask-shape", why=f"the mask is passed as {conventions.mask_shape}"))
-    if conventions.one_text:
-        why = "its views take the number of queries for that of the keys: both are always of one text"
-        notes.append(Adaptation(name="one-text", why=why))
-    if conventions.one_at_a_time:
-        notes.append(Adaptation(name="one-at-a-time", why="called with (seq, features), an example at a time"))
-    if shape.num_heads == 1:
-        notes.append(Adaptation(name="one-head", why="it is a single head: called for every head in turn"))
-    if contract.kind == "module" and not shape.has_output:
-        notes.append(
-            Adaptation(
-                name="no-output-projection", why="it has none: in the model, the layer's own is applied after it"
-            )
-        )
-    if shape.loading is not None:
-        notes.append(Adaptation(name="load-projections", why="its projections are filled as its load_projections says"))
-    if shape.found.by_order:
-        notes.append(
-            Adaptation(name="by-order", why="its matrices were taken as query, key, value, output, in this order")
-        )
-    return replace(attention, adaptations=tuple(notes))

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.results.base import EvidenceValue
-from pytest_attn_grader.sandbox.messages import Candidate, ConfigObject, LiteralArgument, Parameter
+from pytest_attn_grader.sandbox.arguments import ConfigObject, LiteralArgument
+from pytest_attn_grader.sandbox.messages import Candidate, Parameter
 from pytest_attn_grader.submission.size_names import (
     DROPOUT_NAMES,
     OTHER_VALUES,

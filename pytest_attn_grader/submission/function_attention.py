@@ -20,7 +20,8 @@ from pytest_attn_grader.attention.probes import (
 from pytest_attn_grader.attention.weight_recovery import recover_weights
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.results.submission import Adaptation, Failure
-from pytest_attn_grader.sandbox.messages import CallReply, CallSpec, LiteralArgument, TensorRef
+from pytest_attn_grader.sandbox.arguments import LiteralArgument, TensorRef
+from pytest_attn_grader.sandbox.messages import CallReply, CallSpec
 from pytest_attn_grader.submission.contract import Contract
 from pytest_attn_grader.submission.masks import (
     PADDING,

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from pytest_attn_grader.errors import SubmissionError
-from pytest_attn_grader.sandbox.messages import CallSpec, TensorRef
+from pytest_attn_grader.sandbox.arguments import TensorRef
+from pytest_attn_grader.sandbox.messages import CallSpec
 from pytest_attn_grader.submission.constructor import Sizes, arguments_for, is_resizable, roles_of, splits_heads
 from pytest_attn_grader.submission.contract import Contract
 from pytest_attn_grader.submission.projected import InstanceSizes

@@ -20,7 +20,7 @@ from pytest_attn_grader.submission.function_attention import FunctionAttention
 from pytest_attn_grader.submission.masks import as_lengths
 from pytest_attn_grader.submission.return_values import parse_result, require_shape
 from pytest_attn_grader.submission.student import Student
-from pytest_attn_grader.submission.student_attention import vector_jacobian_products
+from pytest_attn_grader.submission.student_attention import NO_CACHE, vector_jacobian_products
 
 # Every query is sent with all keys: a longer text would be gigabytes.
 MAX_TOKENS = 128
@@ -44,6 +44,8 @@ class LengthAttention(FunctionAttention):
 
     def unsupported_reason(self, probe: Probe) -> str | None:
         """Why this probe cannot be run with this submission; None when it can."""
+        if probe.chunks:
+            return NO_CACHE
         tokens = probe.key.shape[-2]
         if tokens > MAX_TOKENS:
             return f"its mask is a length, so each query needs a separate call: up to {MAX_TOKENS} tokens, not {tokens}"

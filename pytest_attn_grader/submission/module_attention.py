@@ -21,7 +21,12 @@ from pytest_attn_grader.submission.head_adapter import CallStats, HeadAdapter
 from pytest_attn_grader.submission.layer_block import make_block, restriction
 from pytest_attn_grader.submission.projected import ProjectedReference
 from pytest_attn_grader.submission.projected_student import ProjectedStudent
-from pytest_attn_grader.submission.student_attention import NO_GROUPS, StudentAttention, vector_jacobian_products
+from pytest_attn_grader.submission.student_attention import (
+    NO_CACHE,
+    NO_GROUPS,
+    StudentAttention,
+    vector_jacobian_products,
+)
 
 if TYPE_CHECKING:
     from pytest_attn_grader.submission.student import Student
@@ -91,6 +96,8 @@ class ModuleAttention(StudentAttention):
         query_len, key_len = probe.query.shape[-2], probe.key.shape[-2]
         if probe.group_size > 1 and not self.takes_groups:
             return NO_GROUPS
+        if probe.chunks and not self.oracle.keeps_cache:
+            return NO_CACHE
         if query_len != key_len and not self.oracle.takes_key_states:
             return "it takes the hidden states of one text, so there is always one query a key"
         shape = self.oracle.shape_for(probe.query.shape[1], probe.query.shape[-1])
@@ -108,6 +115,12 @@ class ModuleAttention(StudentAttention):
         how: dict[str, Any] = {"training": probe.training, "dropout_p": probe.dropout_p, "seed": probe.seed}
         stats = CallStats()
         key, value = (leaves[name][:, :: probe.group_size] for name in ("key", "value"))
+        if probe.chunks:
+            with torch.no_grad():
+                attn_output, _ = self.heads.attend(
+                    probe.query, key, value, probe.keep_mask, stats, chunks=probe.chunks, **how
+                )
+            return ProbeResult(probe=probe.name, attn_output=attn_output, seconds=stats.seconds)
         with torch.set_grad_enabled(wanted):
             attn_output, attn_weights = self.heads.attend(
                 leaves["query"], key, value, probe.keep_mask, stats, watch_inputs=True, **how

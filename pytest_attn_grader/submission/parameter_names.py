@@ -100,6 +100,8 @@ CACHES = frozenset(
         "kv_caches", "layer_cache", "cached_kv", "past_kv_cache", "prev_kv", "past_keys_values",
     }
 )  # fmt: skip
+# A switch that makes a call keep or return its keys and values.
+CACHE_FLAGS = frozenset({"use_cache", "use_kv_cache", "use_caching", "cache_kv", "return_cache", "return_kv"})
 
 # A parameter that is called one of these is a number or a switch: it is not taken for a mask, wherever it stands.
 NEVER_A_MASK = frozenset(

@@ -56,6 +56,8 @@ class ProjectedInputs:
         keep_mask: bool ``(batch, 1, query_len, key_len)``.
         valid_lens: ``(batch,)``, how many of the first keys may be attended to, where a submission takes that.
         watch_inputs: whether the inputs are looked at again after the call.
+        chunks: how many tokens each of several calls gets, which pass a cache on; empty for one call.
+        past: how many tokens earlier calls have had.
     """
 
     query_states: Tensor
@@ -67,6 +69,8 @@ class ProjectedInputs:
     seed: int | None = None
     watch_inputs: bool = False
     valid_lens: Tensor | None = None
+    chunks: tuple[int, ...] = ()
+    past: int = 0
 
 
 @dataclass(frozen=True)

@@ -10,37 +10,22 @@ import torch
 from torch import Tensor
 
 from pytest_attn_grader.errors import SubmissionError
-from pytest_attn_grader.sandbox.messages import Argument, CallSpec, LiteralArgument, TensorRef
+from pytest_attn_grader.submission.cached_calls import split_into_chunks, with_cache, with_prefix
 from pytest_attn_grader.submission.call_conventions import CallConventions, changed_inputs
 from pytest_attn_grader.submission.constructor import Sizes, arguments_for, takes_groups
 from pytest_attn_grader.submission.contract import Contract
-from pytest_attn_grader.submission.function_attention import SWITCHES
 from pytest_attn_grader.submission.instantiate import shape_of_function, shape_of_module
-from pytest_attn_grader.submission.masks import PADDING, PER_HEAD, SQUARE, as_lengths, to_mask_convention, to_mask_shape
+from pytest_attn_grader.submission.masks import SQUARE, as_lengths
 from pytest_attn_grader.submission.projected import InstanceSizes, ProjectedInputs, ProjectedOutputs
-from pytest_attn_grader.submission.projections.layouts import pack
+from pytest_attn_grader.submission.projected_call import WEIGHTS_ATTRIBUTES, ProjectedCall
 from pytest_attn_grader.submission.return_values import parse_result
-from pytest_attn_grader.submission.rotary_arguments import make_tables, rotary_values
-from pytest_attn_grader.submission.signatures import Slot
 from pytest_attn_grader.submission.size_names import role_of_size
 
 if TYPE_CHECKING:
     from pytest_attn_grader.sandbox.messages import CallReply
     from pytest_attn_grader.submission.student import Student
 
-# Where modules keep their weights instead of returning them.
-WEIGHTS_ATTRIBUTES = (
-    "attn_weights",
-    "attention_weights",
-    "attn",
-    "attention",
-    "weights",
-    "p_attn",
-    "attn_probs",
-    "attention_probs",
-    "attn_map",
-    "last_attention",
-)
+NO_CACHE_RETURNED = "No call returned a cache for the next one."
 
 
 @dataclass(frozen=True)
@@ -60,6 +45,11 @@ class ProjectedStudent:
     def takes_key_states(self) -> bool:
         """Whether queries and keys may come from different texts, as with a cache."""
         return "key" in self.contract.roles and not self.conventions.one_text
+
+    @property
+    def keeps_cache(self) -> bool:
+        """Whether it has a cache of keys and values that the grader can pass on."""
+        return self.conventions.cache is not None
 
     @property
     def reads_dropout(self) -> bool:
@@ -105,6 +95,10 @@ class ProjectedStudent:
             return shape_of_function(self.contract, sizes, heads_apart=self.conventions.layout.heads_apart)
         return shape_of_module(self.student, self.contract, sizes, use=str(dtype))
 
+    @property
+    def _call(self) -> ProjectedCall:
+        return ProjectedCall(self.contract, self.conventions)
+
     # --- one call -----------------------------------------------------------------------------------------------------
 
     def forward(self, shape: InstanceSizes, inputs: ProjectedInputs) -> ProjectedOutputs:
@@ -141,14 +135,12 @@ class ProjectedStudent:
         return replace(outputs, output=output, attn_weights=by_query)
 
     def _forward(self, shape: InstanceSizes, inputs: ProjectedInputs) -> ProjectedOutputs:
-        tensors = self._tensors(inputs)
-        if shape.loading is not None:
-            packed = shape.loading.fill(inputs.projections)
-        else:
-            packed = pack(shape.found, self.conventions.layout, inputs.projections)
-        sent_as = {name: f"parameter.{name}" for name in packed}
-        tensors |= {sent_as[name]: value for name, value in packed.items()}
-        reply = self.student.call(self._spec(shape, inputs, sent_as), tensors)
+        if inputs.chunks:
+            return self._forward_with_cache(shape, inputs)
+        tensors = self._call.tensors(inputs)
+        sent_as, parameters = self._call.pack_projections(shape, inputs)
+        tensors |= parameters
+        reply = self.student.call(self._call.spec(shape, inputs, sent_as), tensors)
         lengths = (inputs.query_states.shape[1], inputs.key_states.shape[1])
         weights_shape = (inputs.key_states.shape[0], shape.num_heads, *lengths)
         output, weights = parse_result(reply, (*inputs.query_states.shape[:-1], shape.out_features), weights_shape)
@@ -159,79 +151,28 @@ class ProjectedStudent:
             changed=changed_inputs(tensors, reply.inputs_after),
         )
 
-    def _spec(self, shape: InstanceSizes, inputs: ProjectedInputs, sent_as: Mapping[str, str]) -> CallSpec:
-        is_module = self.contract.kind == "module"
-        same = inputs.query_states is inputs.key_states
-        given: dict[str, Argument] = {
-            **rotary_values(self.conventions.tables),
-            "hidden_states": TensorRef("hidden_states"),
-            "query": TensorRef("hidden_states" if same else "query_states"),
-            "key": TensorRef("hidden_states"),
-            "value": TensorRef("hidden_states"),
-            "mask": TensorRef("mask"),
-            "key_padding_mask": TensorRef("key_padding_mask"),
-            "return_weights": LiteralArgument(True),
-            "dropout_p": LiteralArgument(inputs.dropout_p),
-            "training": LiteralArgument(inputs.training),
-            "num_heads": LiteralArgument(shape.num_heads),
-            "head_dim": LiteralArgument(shape.head_dim),
-            "valid_lens": TensorRef("valid_lens"),
-            **SWITCHES,
-        }
-        if not is_module:
-            given |= {slot.role: TensorRef(sent_as[slot.parameter]) for slot in self.contract.slots if _is_weight(slot)}
-        if self._padding_is_in_the_mask:
-            given["key_padding_mask"] = LiteralArgument(None)
-        slots = self.contract.slots
-        return CallSpec(
-            target=shape.target,
-            arguments=tuple((slot.parameter, given[slot.role]) for slot in slots if slot.by_position),
-            keywords=tuple((slot.parameter, given[slot.role]) for slot in slots if not slot.by_position),
-            training=inputs.training,
-            seed=inputs.seed,
-            echo_inputs=inputs.watch_inputs,
-            parameters=sent_as if is_module else {},
-            dtype=str(inputs.key_states.dtype).removeprefix("torch."),
-            attributes=WEIGHTS_ATTRIBUTES if is_module else (),
-        )
-
-    @property
-    def _padding_is_in_the_mask(self) -> bool:
-        return {"mask", "key_padding_mask"} <= self.contract.roles and self.conventions.mask_shape != PADDING
-
-    def _tensors(self, inputs: ProjectedInputs) -> dict[str, Tensor]:
-        def place(states: Tensor) -> Tensor:
-            if self.conventions.one_at_a_time:
-                return states[0]
-            return states.transpose(0, 1) if self.conventions.layout.sequence_first else states
-
-        tensors = {"hidden_states": place(inputs.key_states)}
-        if self.conventions.tables is not None:
-            seq_len, head_dim = inputs.key_states.shape[1], inputs.projections.head_dim
-            tensors |= make_tables(self.conventions.tables, seq_len, head_dim, inputs.key_states.dtype)
-        if inputs.query_states is not inputs.key_states:
-            tensors["query_states"] = place(inputs.query_states)
-        if inputs.valid_lens is not None:
-            tensors["valid_lens"] = inputs.valid_lens
-        if "mask" in self.contract.roles:
-            tensors["mask"] = self._convert(self._mask(inputs.keep_mask), inputs)
-        if "key_padding_mask" in self.contract.roles and not self._padding_is_in_the_mask:
-            tensors["key_padding_mask"] = self._convert(to_mask_shape(inputs.keep_mask, PADDING), inputs)
-        return tensors
-
-    def _convert(self, keep_mask: Tensor, inputs: ProjectedInputs) -> Tensor:
-        contract = self.contract
-        return to_mask_convention(
-            keep_mask, contract.mask_convention, inputs.key_states.dtype, is_numeric=contract.is_mask_numeric
-        )
-
-    def _mask(self, keep_mask: Tensor) -> Tensor:
-        shape = self.conventions.mask_shape
-        if shape == PADDING and "key_padding_mask" in self.contract.roles:
-            return keep_mask.any(dim=0)[0]  # what is left for the mask: (query, key), the same for all examples
-        if self.conventions.one_at_a_time and shape == PER_HEAD:
-            shape = SQUARE
-        return to_mask_shape(keep_mask, shape)
+    def _forward_with_cache(self, shape: InstanceSizes, inputs: ProjectedInputs) -> ProjectedOutputs:
+        """One call a chunk of the tokens, each with the cache of the one before; no weights, no gradients."""
+        style = self.conventions.cache
+        assert style is not None
+        sent_as, tensors = self._call.pack_projections(shape, inputs)
+        parts = list(split_into_chunks(inputs))
+        specs = []
+        for number, part in enumerate(parts):
+            spec = with_cache(self._call.spec(shape, part, sent_as), style, part.past)
+            specs.append(with_prefix(spec, f"{number}."))
+            tensors |= {f"{number}.{name}": tensor for name, tensor in self._call.tensors(part).items()}
+        answer = self.student.remote.cached_calls(specs, tensors)
+        self.student.library_calls.update(answer.replies[0].library_calls)
+        if not answer.passed_on:
+            raise SubmissionError("malformed-reply", NO_CACHE_RETURNED)
+        outputs = [
+            self._checked_output(
+                shape, part, parse_result(reply, (*part.query_states.shape[:-1], shape.out_features))[0]
+            )
+            for part, reply in zip(parts, answer.replies, strict=True)
+        ]
+        return ProjectedOutputs(output=torch.cat(outputs, dim=1), seconds=answer.seconds)
 
     def _checked_output(self, shape: InstanceSizes, inputs: ProjectedInputs, output: Tensor) -> Tensor:
         batch_size, query_len, _ = inputs.query_states.shape
@@ -271,10 +212,6 @@ class ProjectedStudent:
             if shape.num_heads == 1 and tuple(tensor.shape) in {(wanted[0], *lengths), lengths}:
                 return tensor.reshape(wanted)
         return None
-
-
-def _is_weight(slot: Slot) -> bool:
-    return slot.role[:2] in {"w_", "b_"}
 
 
 def _example(inputs: ProjectedInputs, index: int) -> ProjectedInputs:

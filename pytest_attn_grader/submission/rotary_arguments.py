@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from pytest_attn_grader.sandbox.messages import ComplexTensorRef, LiteralArgument, TensorRef, TupleArgument
+from pytest_attn_grader.sandbox.arguments import ComplexTensorRef, LiteralArgument, TensorRef, TupleArgument
 from pytest_attn_grader.submission.rotary_names import ROTARY_ROLES
 
 Width = Literal["half", "halves", "neighbours", "pairs"]
@@ -59,13 +59,21 @@ def table_styles(roles: Collection[str], base: float | None) -> tuple[TableStyle
     return tuple(TableStyle(width, axes, base) for axes, width in itertools.product(_AXES, widths))
 
 
-def make_tables(style: TableStyle, seq_len: int, head_dim: int, dtype: torch.dtype) -> dict[str, Tensor]:
-    """The tensors that rotary arguments refer to, by name."""
-    positions = torch.arange(seq_len)
+def make_tables(
+    style: TableStyle, seq_len: int, head_dim: int, dtype: torch.dtype, *, past: int = 0, whole: bool = False
+) -> dict[str, Tensor]:
+    """The tensors that rotary arguments refer to, by name.
+
+    Args:
+        past: how many tokens come before these.
+        whole: the tables hold those tokens too.
+    """
+    own_positions = torch.arange(past, past + seq_len)
+    positions = torch.arange(past + seq_len) if whole else own_positions
     exponents = torch.arange(0, head_dim, 2, dtype=torch.float64) / head_dim
     angles = positions[:, None] * (0.0 if style.base is None else style.base**-exponents)
-    angles = angles.expand(seq_len, head_dim // 2)
-    factors = torch.stack([angles.cos(), angles.sin()], dim=-1)  # (seq_len, head_dim / 2, 2): complex numbers
+    angles = angles.expand(len(positions), head_dim // 2)
+    factors = torch.stack([angles.cos(), angles.sin()], dim=-1)  # (seq, head_dim / 2, 2): complex numbers
     if style.width == "halves":
         angles = torch.cat([angles, angles], dim=-1)
     elif style.width == "neighbours":
@@ -81,7 +89,7 @@ def make_tables(style: TableStyle, seq_len: int, head_dim: int, dtype: torch.dty
         "rotary.cos": shaped(angles.cos().to(dtype)),
         "rotary.sin": shaped(angles.sin().to(dtype)),
         "rotary.complex": shaped(factors.float() if dtype != torch.float64 else factors),
-        "rotary.positions": positions if style.axes == "(seq, width)" else positions[None],
+        "rotary.positions": own_positions if style.axes == "(seq, width)" else own_positions[None],
     }
 
 

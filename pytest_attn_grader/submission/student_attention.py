@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 
 NO_GROUPS = "its number of key/value heads cannot be chosen"
+NO_CACHE = "it has no cache of keys and values"
 
 
 class StudentAttention(Attention, Protocol):
@@ -112,6 +113,8 @@ class StudentAttention(Attention, Protocol):
 
     def unsupported_reason(self, probe: Probe) -> str | None:
         """Why this probe cannot be run with this submission; None when it can."""
+        if probe.chunks:
+            return NO_CACHE
         return NO_GROUPS if probe.group_size > 1 and not self.takes_groups else None
 
     def for_layer(self, model: Any, layer_idx: int) -> Any:

@@ -72,8 +72,9 @@ def test_references_that_a_check_has_used_are_not_derived_again(
     module = importlib.import_module("pytest_attn_grader.misconceptions.diagnose")
     monkeypatch.setattr(module, "derive_tolerance", derive)
     assert slugs(diagnosed(attention, observed, 60.0)) == ("no-scale",)
-    # "basic-again" has the inputs of "basic", and this submission does not group heads.
-    assert sorted(derived) == sorted(set(observed) - used - {"basic-again", "groups", "multi-query"})
+    # "basic-again" has the inputs of "basic", and this submission has neither groups of heads nor a cache.
+    left = {"basic-again", "groups", "multi-query", "cache-tokens", "cache-chunks"}
+    assert sorted(derived) == sorted(set(observed) - used - left)
 
 
 @pytest.mark.slow

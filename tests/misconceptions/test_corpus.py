@@ -19,7 +19,8 @@ from tests.misconceptions.confusion import (
     write_table,
 )
 from tests.misconceptions.grading import CORPUS, Bench, Graded, corpus, expected_slugs, is_as_expected
-from tests.misconceptions.test_rotary_mistakes import WRONG as MODULES_WITH_A_MISTAKE
+from tests.misconceptions.test_cache_mistakes import WRONG as MODULES_WITH_A_CACHE
+from tests.misconceptions.test_rotary_mistakes import WRONG as MODULES_WITH_ROTATION
 
 # Files that do not parse, or that import what is not there, on purpose.
 BROKEN = ("merge_conflict", "syntax_error", "newer_python", "import_fails")
@@ -56,7 +57,7 @@ def test_there_are_enough():
 
 def test_every_mistake_that_counts_in_two_styles():
     times = Counter(slug for file in corpus() if file.parent.name == "wrong" for slug in expected_slugs(file))
-    times.update(slug for slug, _ in MODULES_WITH_A_MISTAKE)
+    times.update(slug for slug, _ in (*MODULES_WITH_ROTATION, *MODULES_WITH_A_CACHE))
     assert {known.slug for known in MISCONCEPTIONS if known.counted and times[known.slug] < 2} == set()
 
 

@@ -14,8 +14,9 @@ import torch
 
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.sandbox import exit_reasons, reply_validation
+from pytest_attn_grader.sandbox.arguments import TensorRef
 from pytest_attn_grader.sandbox.client import SandboxClient
-from pytest_attn_grader.sandbox.messages import CallSpec, TensorMeta, TensorRef
+from pytest_attn_grader.sandbox.messages import CallSpec, TensorMeta
 
 from .conftest import make_worker
 from .worker.test_operations import SOURCE, local_attention, make_inputs

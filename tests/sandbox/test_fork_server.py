@@ -17,9 +17,10 @@ import torch
 
 from pytest_attn_grader.errors import SandboxUnavailableError, SubmissionError
 from pytest_attn_grader.sandbox import fork_server, launch
+from pytest_attn_grader.sandbox.arguments import TensorRef
 from pytest_attn_grader.sandbox.client import SandboxClient
 from pytest_attn_grader.sandbox.fork_server import ForkedProcess, ForkServer, ForkServerUnavailableError
-from pytest_attn_grader.sandbox.messages import CallSpec, TensorRef
+from pytest_attn_grader.sandbox.messages import CallSpec
 from pytest_attn_grader.sandbox.worker.limits import Limits
 from pytest_attn_grader.sandbox.worker_process import WorkerProcess
 from tests.support.processes import wait_until_ended

@@ -18,7 +18,8 @@ import torch
 
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.sandbox import grader_process
-from pytest_attn_grader.sandbox.messages import CallSpec, TensorRef
+from pytest_attn_grader.sandbox.arguments import TensorRef
+from pytest_attn_grader.sandbox.messages import CallSpec
 from pytest_attn_grader.sandbox.worker import process_tree
 from tests.support.processes import wait_until_ended
 from tests.support.sandboxes import left_in, run_as

@@ -14,9 +14,10 @@ import torch
 
 from pytest_attn_grader.errors import SandboxUnavailableError, SubmissionError
 from pytest_attn_grader.sandbox import bubblewrap, client, run_clock
+from pytest_attn_grader.sandbox.arguments import TensorRef
 from pytest_attn_grader.sandbox.client import SandboxClient
 from pytest_attn_grader.sandbox.in_process import InProcessWorker
-from pytest_attn_grader.sandbox.messages import CallSpec, TensorRef
+from pytest_attn_grader.sandbox.messages import CallSpec
 from pytest_attn_grader.sandbox.tiers import choose_tier
 from pytest_attn_grader.sandbox.worker.limits import Limits
 from pytest_attn_grader.sandbox.worker_process import WorkerProcess

@@ -28,6 +28,7 @@ class Probe:
         first_changed: of a probe with another future, the first token that is not the original's.
         first_kept: of a probe with another past, the first token that is the original's.
         group_size: how many query heads share a key and a value; in `key` and `value` these are repeated.
+        chunks: how many tokens each of several calls gets, which pass a cache on; empty for one call with all tokens.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Probe:
     first_changed: int | None = None
     first_kept: int | None = None
     group_size: int = 1
+    chunks: tuple[int, ...] = ()
 
     @property
     def inputs(self) -> dict[str, Tensor]:
@@ -122,6 +124,7 @@ def _build(spec: ProbeSpec, seed: int, device: torch.device | None, is_bidirecti
         upstream=place(upstream) if spec.gradients else None,
         seed=probe_seed,
         group_size=spec.group_size,
+        chunks=spec.chunks,
     )
 
 

@@ -21,6 +21,7 @@ class ProbeSpec:
         score_gain: factor on queries, so that attention scores leave the comfortable range.
         gradients: whether a random gradient is sent back through the output.
         group_size: how many query heads share a key and a value.
+        chunks: see `Probe`.
     """
 
     name: str
@@ -35,6 +36,7 @@ class ProbeSpec:
     score_gain: float = 1.0
     gradients: bool = False
     group_size: int = 1
+    chunks: tuple[int, ...] = ()
 
 
 # Explicit and ordered: the first ones are the most telling, and the diagnosis tries them first.
@@ -62,6 +64,22 @@ PROBE_SPECS: tuple[ProbeSpec, ...] = (
     ProbeSpec("float16", "float16 tensors", dtype=torch.float16),
     ProbeSpec("groups", "groups of two query heads", num_heads=6, padding="none", group_size=2),
     ProbeSpec("multi-query", "one key/value head for all query heads", padding="none", group_size=5),
+    ProbeSpec(
+        "cache-tokens",
+        "three tokens, then three more one at a time, with the cache",
+        query_len=6,
+        key_len=6,
+        padding="none",
+        chunks=(3, 1, 1, 1),
+    ),
+    ProbeSpec(
+        "cache-chunks",
+        "nine tokens in chunks of four, two and three, with the cache",
+        query_len=9,
+        key_len=9,
+        padding="none",
+        chunks=(4, 2, 3),
+    ),
 )
 SPEC_BY_NAME: Mapping[str, ProbeSpec] = {spec.name: spec for spec in PROBE_SPECS}
 _LONG = SPEC_BY_NAME["long"].key_len

@@ -8,6 +8,7 @@ from pytest_attn_grader.errors import UsageError
 from pytest_attn_grader.misconceptions.base import Misconception
 from pytest_attn_grader.misconceptions.catalogue import (
     broken,
+    caches,
     dropout,
     dropout_amount,
     dtype,
@@ -119,6 +120,10 @@ MISCONCEPTIONS: tuple[Misconception, ...] = (
     rotary.rotary_pairs_mixed,
     rotary.rotary_model_width,
     rotary.rotary_theta,
+    caches.cache_positions_restart,
+    caches.cache_rotated_again,
+    caches.cache_unmasked,
+    caches.cache_forgotten,
     positions.rotary_positions,
     positions.sinusoidal_positions,
     residual.residual_inside,

@@ -195,17 +195,17 @@ def _by_batch_size(attn_scores: Tensor, inputs: Inputs) -> Tensor:
 def scale_other(attn_scores: Tensor, inputs: Inputs) -> Tensor:
     """scales the scores by a number that is not 1/sqrt(head_dim).
 
-    The divisor is the square root of the last axis of query and key, the width of one head. A number typed in (such
-    as the 64 of somebody else's model), or another axis (size(1) is the heads once they are split), is right at most
-    by luck.
+    The divisor is the square root of the last axis of query and key, head_dim. A number typed in (such as the 64 of
+    somebody else's model), one more factor beside it (a temperature), or another axis (size(1) is the heads once they
+    are split) makes the pattern too peaked or too flat.
 
     Bad:
         attn_scores = query @ key.transpose(-2, -1) / math.sqrt(query.size(1))
     Good:
         attn_scores = query @ key.transpose(-2, -1) / math.sqrt(query.size(-1))
 
-    Effect: Attention is too peaked or too flat, by another amount in every model.
-    Nudge: Print the number that you divide the scores by, for two models with heads of different width.
+    Effect: The model looks at too few or too many tokens, by another amount in every model.
+    Nudge: Print the number that you divide the scores by, for two models whose heads have other sizes.
     Fix: Divide by math.sqrt(query.size(-1)).
     """
     return attn_scores / math.sqrt(inputs.query.shape[1])

@@ -17,6 +17,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+# Stands for a folder that is used as a package without being one.
+PACKAGE = "submission_package"
 MAX_FRAMES = 20
 MAX_MESSAGE_CHARS = 2000
 _INSTALLED = ("site-packages", "dist-packages")
@@ -126,6 +128,10 @@ def _describe_import_failure(
         line = (error.text or linecache.getline(error.filename, error.lineno or 0)).strip()
         message = f"{type(error).__name__}: {error.msg} in line {error.lineno}: {line}"
         return _failure("import-error", message, f"Correct {place}.", place, text)
+    if isinstance(error, ModuleNotFoundError) and error.name and error.name.startswith(f"{PACKAGE}."):
+        name = error.name.removeprefix(PACKAGE)
+        message = f"The submission imports {name!r}, and there is no such file beside it."
+        return _failure("import-error", message, "Hand in that file too, or do without it.", where, text)
     if isinstance(error, ModuleNotFoundError) and error.name:
         message = f"The submission imports {error.name!r}, which is not installed here."
         remedy = (

@@ -10,11 +10,8 @@ from pathlib import Path
 from types import ModuleType
 
 from .definitions import can_be_left_out, run_definitions, run_definitions_after
-from .failures import WorkerError
+from .failures import PACKAGE, WorkerError
 from .notebook import load_notebook
-
-# Stands for a folder that is used as a package without being one.
-PACKAGE = "submission_package"
 
 
 class Loader:

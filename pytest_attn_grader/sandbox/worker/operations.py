@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import serialization
+from . import cached_calls, serialization
 from .config_stub import Config, make_config, read_keys
 from .failures import WorkerError, truncate
 from .head_loop import inputs_after, leading_sizes, split_inputs, without_ones
@@ -90,6 +90,28 @@ class Caller:
             self._graphs[reply["handle"]] = (leaves, differentiable)
         serialization.check_total(sent, self._reply_bytes)
         return reply, sent
+
+    def cached_calls(self, header: Header, tensors: dict[str, Tensor]) -> Reply:
+        """Call a copy of the target several times, each time with the cache of the call before."""
+        target = cached_calls.copy_of(self._prepared(header))
+        _seed(header.get("seed"))
+        with torch.no_grad(), LibraryCalls(target) as library_calls:
+            called = _with_parameters(target, header, tensors)
+            results, passed_on, seconds = cached_calls.run(
+                target, called, header["calls"], lambda item: _argument(item, tensors)
+            )
+        structure, named = serialization.describe_result(results, "result")
+        sent = {name: serialization.to_plain_tensor(tensor, self._reply_bytes) for name, tensor in named.items()}
+        serialization.check_total(sent, self._reply_bytes)
+        return {
+            "structure": structure,
+            "seconds": seconds,
+            "library_calls": library_calls.counts,
+            "requires_grad": dict.fromkeys(named, False),
+            "handle": None,
+            "attributes": [],
+            "passed_on": passed_on,
+        }, sent
 
     def backward(self, header: Header, tensors: dict[str, Tensor]) -> Reply:
         """Return the vector-Jacobian product with the given upstream gradients; null where there is no gradient."""

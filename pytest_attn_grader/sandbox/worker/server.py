@@ -96,6 +96,7 @@ def operations(
         "describe": lambda header, tensors: (submission.describe(header), {}),
         "construct": caller.construct,
         "call": caller.call,
+        "cached_calls": caller.cached_calls,
         "backward": caller.backward,
         "echo": lambda header, tensors: echo.echo(header, tensors, own_limits.reply_bytes),
         "parameters": caller.parameters,

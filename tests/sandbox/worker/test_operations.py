@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from pytest_attn_grader.errors import SubmissionError
+from pytest_attn_grader.sandbox.arguments import LiteralArgument, TensorRef
 from pytest_attn_grader.sandbox.client import SandboxClient
-from pytest_attn_grader.sandbox.messages import CallSpec, LiteralArgument, TensorRef
+from pytest_attn_grader.sandbox.messages import CallSpec
 from tests.sandbox.conftest import make_worker
 
 SOURCE = """
@@ -347,7 +348,7 @@ def test_values_and_keywords_arrive(remote: SandboxClient) -> None:
 
 def test_objects_are_made_loaded_and_called(remote: SandboxClient) -> None:
     handle = remote.construct("Layer", LiteralArgument(64), bias=LiteralArgument(False)).handle
-    described = remote.parameters(handle)
+    described = remote.module(handle).parameters
     assert [(each.name, each.shape, each.owner) for each in described] == [("proj.weight", (64, 64), "Linear")]
     remote.load(handle, {"proj.weight": torch.eye(64)})
     assert torch.equal(remote.parameter_values(handle)["proj.weight"], torch.eye(64))

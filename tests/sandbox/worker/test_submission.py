@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from pytest_attn_grader.errors import SubmissionError
+from pytest_attn_grader.sandbox.arguments import TensorRef
 from pytest_attn_grader.sandbox.client import SandboxClient
-from pytest_attn_grader.sandbox.messages import CallSpec, Description, TensorRef
+from pytest_attn_grader.sandbox.messages import CallSpec, Description
 from tests.sandbox.conftest import MakeRemote, make_worker
 
 SOURCE = '''

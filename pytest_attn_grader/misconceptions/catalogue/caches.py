@@ -1,0 +1,173 @@
+"""Mistakes of modules that keep keys and values of earlier calls; they show where a text comes in several calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from pytest_attn_grader.attention.rotation import BASE, Pairing, Rotation, rotate
+from pytest_attn_grader.misconceptions.base import misconception
+from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride
+
+PAIRINGS: tuple[Pairing, ...] = ("halves", "neighbours")
+
+
+def _chunks(inputs: Inputs) -> list[slice]:
+    """The keys of each call so far."""
+    stops = (*inputs.chunk_starts[1:], inputs.key.shape[-2])
+    return [slice(start, stop) for start, stop in zip(inputs.chunk_starts, stops, strict=True)]
+
+
+def _by_chunk(inputs: Inputs, change: Callable[[Tensor, int], Tensor]) -> Tensor:
+    """The keys, with `change(keys, start)` of those of each call."""
+    return torch.cat([change(inputs.key[..., chunk, :], chunk.start) for chunk in _chunks(inputs)], dim=-2)
+
+
+def _restart(pairing: Pairing) -> Callable[[Inputs], Inputs]:
+    rotation = Rotation(pairing, BASE)
+
+    def from_zero(states: Tensor, start: int) -> Tensor:
+        return rotate(rotate(states, rotation, backwards=True, first_position=start), rotation)
+
+    def prepare(inputs: Inputs) -> Inputs:
+        if len(inputs.chunk_starts) < 2:
+            return inputs
+        query = from_zero(inputs.query, inputs.chunk_starts[-1])
+        return replace(inputs, query=query, key=_by_chunk(inputs, from_zero))
+
+    return prepare
+
+
+def _rotate_again(pairing: Pairing) -> Callable[[Inputs], Inputs]:
+    rotation = Rotation(pairing, BASE)
+
+    def prepare(inputs: Inputs) -> Inputs:
+        def once_a_call(keys: Tensor, start: int) -> Tensor:
+            for later in inputs.chunk_starts:
+                if later > start:
+                    keys = rotate(keys, rotation, first_position=start)
+            return keys
+
+        return replace(inputs, key=_by_chunk(inputs, once_a_call)) if inputs.chunk_starts else inputs
+
+    return prepare
+
+
+@misconception(
+    "AG451",
+    "cache-positions-restart",
+    replaces="prepare",
+    family="cache",
+    probe="cache-tokens",
+    rotary=True,
+    variants=(StageOverride({"prepare": _restart("neighbours")}),),
+)
+def cache_positions_restart(inputs: Inputs) -> Inputs:
+    """counts positions from 0 again in every call, although tokens of earlier calls are in the cache.
+
+    A token keeps its position, whether the text comes in one call or in many. With ten tokens in the cache, the next
+    one is number 10. Counted from 0 it is rotated like the first token of the text.
+
+    Bad:
+        cos, sin = self.cos[:seq_len], self.sin[:seq_len]
+    Good:
+        cos, sin = self.cos[past : past + seq_len], self.sin[past : past + seq_len]
+
+    Effect: Whole texts are right. While a model writes, every new token stands at position 0.
+    Nudge: Which rows of the tables does the second call take?
+    Fix: Begin at the number of tokens in the cache.
+    """
+    return _restart("halves")(inputs)
+
+
+@misconception(
+    "AG452",
+    "cache-rotated-again",
+    replaces="prepare",
+    family="cache",
+    probe="cache-tokens",
+    rotary=True,
+    variants=(StageOverride({"prepare": _rotate_again("neighbours")}),),
+)
+def cache_rotated_again(inputs: Inputs) -> Inputs:
+    """rotates the keys of the cache once more in every call.
+
+    Keys are rotated by their positions once. Where the rotation comes after old and new keys were put together, and
+    the result is what is kept, a key turns on with every token that is written.
+
+    Bad:
+        key = rotate(torch.cat([past_key, key], dim=-2))
+    Good:
+        key = torch.cat([past_key, rotate(key)], dim=-2)
+
+    Effect: Whole texts are right. While a model writes, the past moves away, the faster the longer the text is.
+    Nudge: How often has the first key been rotated when the fifth token is written?
+    Fix: Rotate the new keys only, and then append them to the cache.
+    """
+    return _rotate_again("halves")(inputs)
+
+
+@misconception("AG453", "cache-unmasked", replaces="prepare", family="cache", probe="cache-chunks")
+def cache_unmasked(inputs: Inputs) -> Inputs:
+    """masks nothing as soon as there is a cache.
+
+    A single new token may see everything that came before it, so that no mask is needed. Of several new tokens each
+    must still be kept from those that come after it.
+
+    Bad:
+        is_causal = past is None
+    Good:
+        keep = torch.tril(torch.ones(query_len, key_len), diagonal=key_len - query_len).bool()
+
+    Effect: Right token by token. A prompt that comes in two pieces is read with a look into the future.
+    Nudge: Which keys does the first of three new tokens see?
+    Fix: Mask every call, with a diagonal that is shifted by the number of tokens in the cache.
+    """
+    past = inputs.key.shape[-2] - inputs.query.shape[-2]
+    keep_mask = torch.ones_like(inputs.keep_mask) if past and inputs.chunk_starts else inputs.keep_mask
+    return replace(inputs, keep_mask=keep_mask)
+
+
+def _keeping_calls(number: int) -> Callable[[Inputs], Inputs]:
+    """Only the keys of the present call and of so many before it are there."""
+
+    def prepare(inputs: Inputs) -> Inputs:
+        if not inputs.chunk_starts:
+            return inputs
+        first = inputs.chunk_starts[max(0, len(inputs.chunk_starts) - 1 - number)]
+        key, value = (tensor[..., first:, :] for tensor in (inputs.key, inputs.value))
+        return replace(inputs, key=key, value=value, keep_mask=inputs.keep_mask[..., first:])
+
+    return prepare
+
+
+@misconception(
+    "AG454",
+    "cache-forgotten",
+    replaces="prepare",
+    family="cache",
+    probe="cache-tokens",
+    variants=(
+        StageOverride({"prepare": _keeping_calls(1)}, "only the keys of the call before are kept, not all of them"),
+    ),
+)
+def cache_forgotten(inputs: Inputs) -> Inputs:
+    """attends to the tokens of the present call alone, although it was given the cache of earlier ones.
+
+    New queries look at all keys so far. Those of earlier calls have to be put before the new ones, and what is
+    returned as the cache has to hold both.
+
+    Bad:
+        return self.project(attend(query, key, value)), (key, value)
+    Good:
+        key, value = torch.cat([past_key, key], dim=-2), torch.cat([past_value, value], dim=-2)
+        return self.project(attend(query, key, value)), (key, value)
+
+    Effect: Whole texts are right. While a model writes, every new token knows nothing but itself.
+    Nudge: How many keys are there in the second call?
+    Fix: Put the cached keys and values before the new ones, in every call, and return all of them.
+    """
+    return _keeping_calls(0)(inputs)

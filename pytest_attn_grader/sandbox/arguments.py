@@ -1,0 +1,77 @@
+"""The arguments of a call or a constructor, as plain frozen data. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class TensorRef:
+    """An argument that is one of the tensors sent along."""
+
+    tensor: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {"tensor": self.tensor}
+
+
+@dataclass(frozen=True)
+class ComplexTensorRef:
+    """An argument of complex numbers: a tensor sent along, whose last dimension is real and imaginary part."""
+
+    tensor: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {"complex": self.tensor}
+
+
+@dataclass(frozen=True)
+class LiteralArgument:
+    """An argument that is a plain value: a number, a string, a bool, None."""
+
+    value: float | str | bool | None
+
+    def to_json(self) -> dict[str, Any]:
+        return {"value": self.value}
+
+
+@dataclass(frozen=True)
+class ConfigObject:
+    """An argument that answers to these names, as attributes and as keys: a stand-in for a configuration class.
+
+    `class_name` is the submission's own configuration class, whose other attributes it answers to as well.
+    """
+
+    values: Mapping[str, float | str | bool | None]
+    class_name: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return {"config": dict(self.values), "class": self.class_name}
+
+
+@dataclass(frozen=True)
+class TupleArgument:
+    """An argument that is a tuple of others."""
+
+    items: tuple[TensorRef | LiteralArgument, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return {"items": [item.to_json() for item in self.items]}
+
+
+@dataclass(frozen=True)
+class CacheArgument:
+    """An argument of a call with a cache: what the call before has returned as its cache, None at first.
+
+    With `as_object` every call gets the same cache object, as transformers passes it.
+    """
+
+    as_object: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        return {"cache": "object" if self.as_object else "returned"}
+
+
+Argument = TensorRef | ComplexTensorRef | LiteralArgument | ConfigObject | TupleArgument | CacheArgument

@@ -1,0 +1,67 @@
+"""Notes on what was needed so that a submission on hidden states could be called."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from pytest_attn_grader.results.submission import Adaptation
+from pytest_attn_grader.submission.call_conventions import CallConventions
+from pytest_attn_grader.submission.constructor import Sizes, arguments_for, is_resizable
+from pytest_attn_grader.submission.masks import PER_HEAD
+from pytest_attn_grader.submission.module_attention import ModuleAttention
+from pytest_attn_grader.submission.projected import InstanceSizes
+from pytest_attn_grader.submission.projections.layouts import DEFAULT_LAYOUT
+from pytest_attn_grader.submission.trials import TRIAL_HEAD_DIM, TRIAL_HEADS
+
+
+def with_notes(attention: ModuleAttention, shape: InstanceSizes) -> ModuleAttention:
+    """The same attention, with a note about everything that was needed so that it could be called."""
+    contract = attention.contract
+    notes = [Adaptation(name=name, why=why) for name, why in contract.notes]
+    candidate = contract.candidate
+    if candidate.kind == "module-class":
+        sizes = Sizes(TRIAL_HEADS * TRIAL_HEAD_DIM, TRIAL_HEADS, TRIAL_HEAD_DIM)
+        typed = str(arguments_for(candidate, sizes))
+        notes.append(Adaptation(name="constructed", why=f"{candidate.name}({typed}), and likewise at other sizes"))
+        if not is_resizable(candidate):
+            notes.append(
+                Adaptation(
+                    name="dimension-adapter",
+                    why=f"its width is fixed at {shape.width}: hidden states and projections are brought to that width",
+                )
+            )
+    notes += _convention_notes(attention.oracle.conventions, takes_mask=contract.mask_convention != "none")
+    if shape.num_heads == 1:
+        notes.append(Adaptation(name="one-head", why="it is a single head: called for every head in turn"))
+    if contract.kind == "module" and not shape.has_output:
+        notes.append(
+            Adaptation(
+                name="no-output-projection", why="it has none: in the model, the layer's own is applied after it"
+            )
+        )
+    if shape.loading is not None:
+        notes.append(Adaptation(name="load-projections", why="its projections are filled as its load_projections says"))
+    if shape.found.by_order:
+        notes.append(
+            Adaptation(name="by-order", why="its matrices were taken as query, key, value, output, in this order")
+        )
+    return replace(attention, adaptations=tuple(notes))
+
+
+def _convention_notes(conventions: CallConventions, *, takes_mask: bool) -> Iterator[Adaptation]:
+    if conventions.tables is not None:
+        yield Adaptation(name="rotary-tables", why=str(conventions.tables))
+    if conventions.rotation is not None:
+        yield Adaptation(name="rotary", why=str(conventions.rotation))
+    if conventions.cache is not None:
+        yield Adaptation(name="cache", why=f"also called in several parts: {conventions.cache}")
+    if conventions.layout != DEFAULT_LAYOUT:
+        yield Adaptation(name="layout", why=str(conventions.layout))
+    if takes_mask and conventions.mask_shape != PER_HEAD:
+        yield Adaptation(name="mask-shape", why=f"the mask is passed as {conventions.mask_shape}")
+    if conventions.one_text:
+        why = "its views take the number of queries for that of the keys: both are always of one text"
+        yield Adaptation(name="one-text", why=why)
+    if conventions.one_at_a_time:
+        yield Adaptation(name="one-at-a-time", why="called with (seq, features), an example at a time")

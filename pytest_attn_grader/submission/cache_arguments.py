@@ -1,0 +1,104 @@
+"""The cache of a submission: keys and values of earlier tokens, which it need not compute again.
+
+People pass them on in three ways: the result of a call holds the cache, which the next call is given; one object is
+given to every call, which writes into it; or the module keeps them itself. Which way is meant is settled by trial.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from pytest_attn_grader.sandbox.arguments import Argument, CacheArgument, LiteralArgument, TensorRef
+from pytest_attn_grader.sandbox.messages import Candidate
+from pytest_attn_grader.submission.parameter_names import CACHE_FLAGS, CACHES, POSITIONS
+from pytest_attn_grader.submission.rotary_names import TABLES, rotary_role
+
+# In the names of parameters that tell a call how many tokens came before it.
+_POSITION = re.compile(r"pos(ition)?s?(_|$)|offset|step|start|past_len|cache_len|cur_len")
+
+First = Literal["nothing", "object"]
+
+
+@dataclass(frozen=True)
+class CacheStyle:
+    """A way in which calls with a cache differ from one without.
+
+    Attributes:
+        parameter: takes the cache; None where the module keeps it.
+        first: what the first call gets there: None, or an empty cache object.
+        flag: a switch that is on in every call.
+        start: takes the number of tokens of all earlier calls.
+        positions: takes the positions of the call's tokens.
+        whole_tables: rotary tables begin at the first token of the text, instead of at the first one of the call.
+    """
+
+    parameter: str | None = None
+    first: First = "nothing"
+    flag: str | None = None
+    start: str | None = None
+    positions: str | None = None
+    whole_tables: bool = False
+
+    def arguments(self, past: int) -> dict[str, Argument]:
+        """Return the arguments of a call that `past` tokens come before, by parameter."""
+        given: dict[str, Argument] = {}
+        if self.parameter is not None:
+            given[self.parameter] = CacheArgument(as_object=self.first == "object")
+        if self.flag is not None:
+            given[self.flag] = LiteralArgument(True)
+        if self.start is not None:
+            given[self.start] = LiteralArgument(past)
+        if self.positions is not None:
+            given[self.positions] = TensorRef("rotary.positions")
+        return given
+
+    def __str__(self) -> str:
+        if self.parameter is None:
+            return "it keeps keys and values itself"
+        how = (
+            "an object that it writes into" if self.first == "object" else "the cache that the call before has returned"
+        )
+        return f"{self.parameter} is {how}"
+
+
+def cache_styles(candidate: Candidate) -> Iterator[CacheStyle]:
+    """Yield the ways in which a callable may take a cache, the most usual one first; none where it has none.
+
+    Args:
+        candidate: the callable that takes tensors, and the names in its code.
+    """
+    parameter = flag = start = positions = None
+    unknown = False
+    for each in candidate.called.parameters:
+        plain = each.name.lower().strip("_")
+        is_switch = each.default in {"True", "False"} or each.annotation == "bool"
+        if plain in CACHE_FLAGS or (plain in CACHES and is_switch):
+            flag = flag or each.name
+        elif plain in CACHES:
+            parameter = parameter or each.name
+        elif rotary_role(each.name) == "rotary_start":
+            start = start or each.name
+        elif plain in POSITIONS and each.has_default:
+            positions = positions or each.name
+        elif each.has_default and _POSITION.search(plain) and not rotary_role(each.name):
+            unknown = True
+    if unknown and start is None:
+        return  # the place of its tokens is passed in some other way
+    keeps_itself = parameter is None and (flag is not None or _writes_a_cache(candidate, start))
+    if parameter is None and not keeps_itself:
+        return
+    takes_tables = any(rotary_role(each.name) in TABLES for each in candidate.called.parameters)
+    firsts: tuple[First, ...] = ("nothing",) if parameter is None else ("nothing", "object")
+    for first, whole, given in itertools.product(
+        firsts, (False, True) if takes_tables else (False,), (None, positions) if positions else (None,)
+    ):
+        yield CacheStyle(parameter, first, flag, start, given, whole)
+
+
+def _writes_a_cache(candidate: Candidate, start: str | None) -> bool:
+    """Whether a module that takes the number of earlier tokens also names a cache in its code."""
+    return start is not None and any("cache" in name.lower() for name in candidate.uses)

@@ -1,0 +1,101 @@
+"""The worker finds the cache in what a call returns, passes it on, and sees when a module keeps it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from pytest_attn_grader.sandbox.worker import cached_calls
+
+OUTPUT = torch.zeros(2, 3, 8)
+WEIGHTS = torch.zeros(2, 4, 3, 3)
+KEY, VALUE = torch.ones(2, 4, 3, 2), torch.ones(2, 4, 3, 2)
+
+
+@pytest.mark.parametrize(
+    ("result", "cache"),
+    [
+        (OUTPUT, None),
+        ((OUTPUT, None), None),
+        ((OUTPUT, WEIGHTS), None),
+        ((OUTPUT, (KEY, VALUE)), (KEY, VALUE)),
+        ((OUTPUT, WEIGHTS, (KEY, VALUE)), (KEY, VALUE)),
+        ((OUTPUT, {"k": KEY, "v": VALUE}), {"k": KEY, "v": VALUE}),
+        ((OUTPUT, KEY, VALUE), (KEY, VALUE)),
+        ((OUTPUT, torch.stack([KEY, VALUE])), torch.stack([KEY, VALUE])),
+        ({"out": OUTPUT, "past_key_value": (KEY, VALUE)}, (KEY, VALUE)),
+        ({"out": OUTPUT, "attn": WEIGHTS}, None),
+    ],
+)
+def test_the_cache_in_a_result(result: Any, cache: Any) -> None:
+    assert str(cached_calls.find_cache(result)) == str(cache)
+
+
+def test_a_cache_object_holds_all_keys_of_a_layer() -> None:
+    cache = cached_calls.KeyValueCache()
+    assert (cache.get_seq_length(), cache.get_pos(), cache.was_written) == (0, 0, False)
+    cache.update(KEY, VALUE, 1)
+    cache.insert_kv(0, KEY, VALUE)
+    keys, values = cache.update(2 * KEY, 3 * VALUE, 1, {"sin": None})
+    assert torch.equal(keys, torch.cat([KEY, 2 * KEY], dim=-2))
+    assert torch.equal(values, torch.cat([VALUE, 3 * VALUE], dim=-2))
+    assert (cache.get_seq_length(1), cache.get_seq_length(0), cache.get_pos()) == (6, 3, 3)
+
+
+def run(called: Any, calls: int, **keywords: Mapping[str, Any]) -> tuple[list[Any], bool]:
+    asked = [{"arguments": [], "keywords": {**keywords, "number": {"value": call}}} for call in range(calls)]
+    results, passed_on, _ = cached_calls.run(called, called, asked, lambda item: item["value"])
+    return results, passed_on
+
+
+def test_what_a_call_returns_is_what_the_next_one_gets() -> None:
+    def called(number: int, past: Any) -> tuple[Tensor, list[int]]:
+        return OUTPUT, [*(past or []), number]
+
+    results, passed_on = run(called, 3, past={"cache": "returned"})
+    assert [seen for _, seen in results] == [[0], [0, 1], [0, 1, 2]]
+    assert passed_on
+
+
+def test_one_object_for_all_calls() -> None:
+    def called(number: int, cache: cached_calls.KeyValueCache) -> int:
+        cache.update(KEY, VALUE)
+        return cache.get_seq_length()
+
+    assert run(called, 3, cache={"cache": "object"}) == ([3, 6, 9], True)
+
+
+def test_an_object_that_is_not_used_is_no_cache() -> None:
+    assert run(lambda number, cache: OUTPUT, 2, cache={"cache": "object"})[1] is False
+
+
+class Keeps(nn.Module):
+    def __init__(self, name: str, *, writes: bool) -> None:
+        super().__init__()
+        self.inner = nn.Module()
+        self.inner.register_buffer(name, torch.zeros(4))
+        self.name, self.writes = name, writes
+
+    def forward(self, number: int) -> Tensor:
+        if self.writes:
+            getattr(self.inner, self.name)[number] = 1.0
+        return OUTPUT
+
+
+@pytest.mark.parametrize(
+    ("name", "writes", "kept"), [("cache_k", True, True), ("cache_k", False, False), ("seen", True, False)]
+)
+def test_a_module_that_keeps_its_cache(name: str, writes: bool, kept: bool) -> None:
+    assert run(Keeps(name, writes=writes), 2)[1] is kept
+
+
+def test_a_copy_is_called_and_what_cannot_be_copied_itself() -> None:
+    module = Keeps("cache_k", writes=True)
+    cached_calls.copy_of(module)(0)
+    assert not module.inner.cache_k.any()
+    module.graph = torch.ones(1, requires_grad=True) * 2
+    assert cached_calls.copy_of(module) is module

@@ -1,0 +1,100 @@
+"""A module with a cache is called part by part: the same numbers as in one call, for modules that do it right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import torch
+
+from pytest_attn_grader.attention.probes import SPEC_BY_NAME, build_probe, max_abs_error
+from pytest_attn_grader.attention.reference import causal_keep_mask, reference_attention
+from pytest_attn_grader.sandbox.arguments import (
+    CacheArgument,
+    ComplexTensorRef,
+    LiteralArgument,
+    TensorRef,
+    TupleArgument,
+)
+from pytest_attn_grader.sandbox.messages import CallSpec
+from pytest_attn_grader.submission.adapt import fit
+from pytest_attn_grader.submission.cache_arguments import CacheStyle
+from pytest_attn_grader.submission.cached_calls import split_into_chunks, with_cache, with_prefix
+from pytest_attn_grader.submission.projected import ProjectedInputs
+from pytest_attn_grader.submission.projections.matrices import one_hot_projections
+from pytest_attn_grader.submission.student_attention import NO_CACHE
+from tests.support.cached_modules import KEPT, RETURNED, ROTARY, START_POS, changed
+from tests.support.students import Workshop
+
+SEED = 5
+MODULES = {"returned": RETURNED, "kept": KEPT, "rotary": ROTARY, "start_pos": START_POS}
+# Right as far as they are asked, with a cache that is not driven.
+NOT_DRIVEN = {
+    "a class of its own": changed(
+        ROTARY, ('cache["k"].shape[-2]', "cache.length"), ('cache["k"]', "cache.k"), (', {"k": k, "v": v}', "")
+    ),
+    "returned and never taken": changed(RETURNED, ("layer_past=None, ", ""), ("if layer_past is not None", "if False")),
+}
+
+
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
+    shop = Workshop(Path(tmp_path_factory.mktemp("cached")))
+    yield shop
+    shop.close()
+
+
+@pytest.mark.parametrize("probe", ["cache-tokens", "cache-chunks"])
+@pytest.mark.parametrize("name", MODULES)
+def test_the_same_as_the_reference_on_the_whole_text(workshop: Workshop, name: str, probe: str) -> None:
+    student = workshop.student(MODULES[name], name="Attention")
+    asked = build_probe(SPEC_BY_NAME[probe], seed=SEED)
+    answer = fit(student, student.contract, seed=SEED).run_probe(asked)
+    exact, _ = reference_attention(
+        asked.query.double(), asked.key.double(), asked.value.double(), causal_keep_mask(asked.query.shape[-2])
+    )
+
+    assert answer.attn_output is not None, answer.failure
+    assert max_abs_error(answer.attn_output, exact, asked) < 2e-5
+
+
+@pytest.mark.parametrize("name", NOT_DRIVEN)
+def test_a_cache_that_is_not_understood_is_left_alone(workshop: Workshop, name: str) -> None:
+    student = workshop.student(NOT_DRIVEN[name], name="Attention")
+    attention = fit(student, student.contract, seed=SEED)
+    assert attention.unsupported_reason(build_probe(SPEC_BY_NAME["cache-tokens"], seed=SEED)) == NO_CACHE
+
+
+def test_every_token_and_every_row_of_the_mask_once() -> None:
+    query, key, value = torch.randn(3, 2, 4, 9, 16).unbind()
+    states, _, projections = one_hot_projections(query, key, value)
+    mask = causal_keep_mask(9).expand(2, 1, 9, 9)
+    whole = ProjectedInputs(states, states, projections, mask, chunks=(4, 2, 3))
+    parts = list(split_into_chunks(whole))
+
+    assert torch.equal(torch.cat([part.key_states for part in parts], dim=1), states)
+    assert [part.past for part in parts] == [0, 4, 6]
+    for part, stop in zip(parts, (4, 6, 9), strict=True):
+        assert torch.equal(part.keep_mask, mask[:, :, part.past : stop, :stop])
+    assert all(one.past < other.past for one, other in pairwise(parts))
+
+
+def test_arguments_by_position_keep_their_place() -> None:
+    spec = CallSpec("f", (("x", TensorRef("hidden_states")), ("start_pos", LiteralArgument(0))))
+    cached = with_cache(spec, CacheStyle("past", flag="use_cache", start="start_pos"), 7)
+    assert cached.arguments == (("x", TensorRef("hidden_states")), ("start_pos", LiteralArgument(7)))
+    assert cached.keywords == (("past", CacheArgument()), ("use_cache", LiteralArgument(True)))
+
+
+def test_each_call_has_tensors_of_its_own_and_the_same_parameters() -> None:
+    pair = TupleArgument((TensorRef("cos"), TensorRef("sin")))
+    arguments = (("a", pair), ("b", ComplexTensorRef("c")), ("w", TensorRef("parameter.w")), ("n", LiteralArgument(1)))
+    renamed = with_prefix(CallSpec("f", keywords=arguments), "2.")
+    assert renamed.keywords == (
+        ("a", TupleArgument((TensorRef("2.cos"), TensorRef("2.sin")))),
+        ("b", ComplexTensorRef("2.c")),
+        ("w", TensorRef("parameter.w")),
+        ("n", LiteralArgument(1)),
+    )
