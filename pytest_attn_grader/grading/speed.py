@@ -52,6 +52,53 @@ STEADY = Plan(0.05, 4)
 BRIEF = Plan(0.01, 2)
 
 
+class Samples(NamedTuple):
+    """Measurements of one length, in seconds, each in the order in which they were taken.
+
+    Attributes:
+        trips: whole calls of the student.
+        inside: what the worker reports of each call; a submission could make it smaller, so it is only a lower bound.
+        echoes: round trips to the worker with the same bytes and no computation.
+        reference: calls of the reference.
+    """
+
+    tokens: int
+    trips: tuple[float, ...]
+    inside: tuple[float, ...]
+    echoes: tuple[float, ...]
+    reference: tuple[float, ...]
+
+    def __add__(self, other: object) -> Samples:
+        if not isinstance(other, Samples):
+            return NotImplemented
+        return Samples(self.tokens, *(first + later for first, later in zip(self[1:], other[1:], strict=True)))
+
+    def summarize(self) -> LengthTiming:
+        """Compute the medians that reports show."""
+        # The median overhead is subtracted, not each trip's own. On a busy machine it may exceed a whole trip: then the
+        # worker's own figure is nearer.
+        overhead = statistics.median(self.echoes)
+        return LengthTiming(
+            tokens=self.tokens,
+            student=summarize(self._without(overhead)),
+            reference=summarize(self.reference),
+            transport=overhead,
+        )
+
+    @property
+    def min_student_seconds(self) -> float:
+        """The fastest call of the student: other load on the machine can only make a call slower."""
+        return min(self._without(min(self.echoes)))
+
+    @property
+    def min_slowdown(self) -> float:
+        """The fastest call of the student, divided by the fastest of the reference."""
+        return self.min_student_seconds / min(self.reference)
+
+    def _without(self, overhead: float) -> list[float]:
+        return [max(trip - overhead, inside) for trip, inside in zip(self.trips, self.inside, strict=True)]
+
+
 class SpeedBenchmark:
     """Times one submission at several lengths; each length is measured once.
 
@@ -78,7 +125,7 @@ class SpeedBenchmark:
         self._seconds = min(seconds, TOTAL_BUDGET_SECONDS)
         self._clock = clock or PhaseClock()
         self._plan = BRIEF if brief else STEADY
-        self._measured: dict[int, LengthTiming] = {}
+        self._measured: dict[int, Samples] = {}
 
     def forward_at(self, tokens: int = DEFAULT_TOKENS, plan: Plan = STEADY) -> LengthTiming:
         """Time the forward pass at one length, or at the model's longest.
@@ -86,27 +133,29 @@ class SpeedBenchmark:
         Raises:
             SubmissionError: the student gave no answer.
         """
+        return self._sample_at(tokens, plan).summarize()
+
+    def confirm_at(self, tokens: int = DEFAULT_TOKENS, *, limit: float) -> Samples:
+        """Time the forward pass again while even its fastest call is more than `limit` times slower.
+
+        Raises:
+            SubmissionError: the student gave no answer.
+        """
+        samples = self._sample_at(tokens, STEADY)
+        for _ in range(MAX_CONFIRMATIONS):
+            if samples.min_slowdown <= limit:
+                break
+            with self._clock.phase("speed"):
+                samples += self._time(self._probe(samples.tokens), STEADY)
+        self._measured[samples.tokens] = samples
+        return samples
+
+    def _sample_at(self, tokens: int, plan: Plan) -> Samples:
         tokens = min(tokens, self._longest_tokens)
         if tokens not in self._measured:
             with self._clock.phase("speed"):
                 self._measured[tokens] = self._time(self._probe(tokens), plan)
         return self._measured[tokens]
-
-    def confirm_at(self, tokens: int = DEFAULT_TOKENS, *, limit: float) -> LengthTiming:
-        """Time the forward pass again while it is more than `limit` times slower; the fastest attempt counts.
-
-        Raises:
-            SubmissionError: the student gave no answer.
-        """
-        tokens = min(tokens, self._longest_tokens)
-        timing = self.forward_at(tokens)
-        for _ in range(MAX_CONFIRMATIONS):
-            if timing.slowdown <= limit:
-                break
-            with self._clock.phase("speed"):
-                timing = min(timing, self._time(self._probe(tokens), STEADY), key=lambda each: each.slowdown)
-        self._measured[tokens] = timing
-        return timing
 
     @staticmethod
     def why_unsteady(timing: LengthTiming) -> str | None:
@@ -156,7 +205,7 @@ class SpeedBenchmark:
         return ""
 
     @torch.no_grad()
-    def _time(self, probe: Probe, plan: Plan) -> LengthTiming:
+    def _time(self, probe: Probe, plan: Plan) -> Samples:
         """Time student and reference in turns, so that other load meets both; the first round is a warm-up."""
         inputs = (probe.query, probe.key, probe.value, probe.keep_mask)
         student: list[tuple[float, float]] = []  # of the whole round trip, and what the worker reports
@@ -173,15 +222,8 @@ class SpeedBenchmark:
                 if len(reference) >= enough and time.perf_counter() - started > plan.seconds:
                     break
         warm = slice(1 if len(reference) > 1 else 0, None)
-        # The median overhead is subtracted, not each trip's own. On a busy machine it may exceed a whole trip: then the
-        # worker's own figure, which a submission could only make smaller, is nearer.
-        overhead = statistics.median(transport[warm])
-        return LengthTiming(
-            tokens=probe.query.shape[-2],
-            student=summarize([max(whole - overhead, inside) for whole, inside in student[warm]]),
-            reference=summarize(reference[warm]),
-            transport=overhead,
-        )
+        trips, inside = zip(*student[warm], strict=True)
+        return Samples(probe.query.shape[-2], trips, inside, tuple(transport[warm]), tuple(reference[warm]))
 
     def _call_student(self, inputs: tuple[torch.Tensor, ...]) -> list[RoundTrip]:
         with self._attention.student.remote.record_round_trips() as trips:

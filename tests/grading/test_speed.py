@@ -11,7 +11,16 @@ import torch
 
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.grading import speed as speed_module
-from pytest_attn_grader.grading.speed import BRIEF, DEFAULT_TOKENS, LENGTHS, STEADY, Plan, SpeedBenchmark, summarize
+from pytest_attn_grader.grading.speed import (
+    BRIEF,
+    DEFAULT_TOKENS,
+    LENGTHS,
+    STEADY,
+    Plan,
+    Samples,
+    SpeedBenchmark,
+    summarize,
+)
 from pytest_attn_grader.results.comparison import LengthTiming, Speed, Timing
 from pytest_attn_grader.sandbox.round_trips import RoundTrip
 from pytest_attn_grader.submission.function_attention import FunctionAttention
@@ -127,14 +136,36 @@ def test_without_time_nothing_is_measured(reference_student: FunctionAttention) 
 def test_a_time_that_seems_too_long_is_taken_again(
     reference_student: FunctionAttention, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    taken = iter([samples(1.0), samples(0.9), samples(0.01), samples(0.001)])
+    monkeypatch.setattr(SpeedBenchmark, "_time", lambda *_: next(taken))
     benchmark = SpeedBenchmark(reference_student, 64, seed=1)
-    slow = timing(student=1.0)
-    timings = iter([slow, timing(student=0.9), timing(student=0.01), timing(student=0.001)])
-    monkeypatch.setattr(SpeedBenchmark, "_time", lambda *_: next(timings))
-    assert float(benchmark.confirm_at(limit=50).student.median) == 0.01, "the third is quick enough"
-    assert float(benchmark.forward_at().student.median) == 0.01, "which is what counts from then on"
-    monkeypatch.setattr(SpeedBenchmark, "_time", lambda *_: slow)
-    assert SpeedBenchmark(reference_student, 64, seed=1).confirm_at(limit=50).slowdown > 50
+    assert benchmark.confirm_at(limit=50).min_student_seconds == 0.01, "the third is quick enough"
+    assert benchmark.forward_at().student.repeats == 3, "all of them are reported"
+    monkeypatch.setattr(SpeedBenchmark, "_time", lambda *_: samples(1.0))
+    slow = SpeedBenchmark(reference_student, 64, seed=1).confirm_at(limit=50)
+    assert slow.min_slowdown > 50
+    assert len(slow.trips) == 4
+
+
+@pytest.mark.parametrize(
+    ("trips", "echoes", "slowdown"),
+    [
+        pytest.param((0.02, 0.03, 0.003), (0.001, 0.001, 0.001), 2, id="one call was not interrupted"),
+        pytest.param((0.02, 0.003, 0.003), (0.02, 0.001, 0.03), 2, id="echoes were interrupted"),
+        pytest.param((0.1, 0.09, 0.2), (0.001, 0.001, 0.001), 89, id="a slow one is slow each time"),
+    ],
+)
+def test_other_load_makes_no_submission_slow(
+    trips: tuple[float, ...], echoes: tuple[float, ...], slowdown: float
+) -> None:
+    """On a machine with more processes than cores the median of a right submission was 53 times the reference's."""
+    busy = Samples(64, trips, (0.0,) * 3, echoes, reference=(0.001, 0.002, 0.001))
+    assert busy.min_slowdown == pytest.approx(slowdown)
+
+
+def samples(seconds: float) -> Samples:
+    """One call of a student, beside a reference that takes a millisecond."""
+    return Samples(64, (seconds,), (seconds,), (0.0,), (0.001,))
 
 
 def test_no_factor_is_read_from_a_busy_machine() -> None:

@@ -77,7 +77,7 @@ def test_one_plugin(name: str, warm: Warm, plugins: dict[str, str], expected: tu
     assert " rerun" not in run.stdout.splitlines()[-1]
 
 
-@pytest.mark.parametrize("xdist", [()], ids=["in one process"])
+@pytest.mark.parametrize("xdist", [(), OPTIONS["xdist"]], ids=["in one process", "xdist"])
 def test_all_plugins_together(
     xdist: tuple[str, ...], warm: Warm, plugins: dict[str, str], expected: tuple[object, ...]
 ) -> None:
