@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from pytest_attn_grader._utils.output_streams import require_written_output, tolerate_lost_output
 from pytest_attn_grader.cli.assess.command import assess
 from pytest_attn_grader.cli.error_exit import EXIT_USAGE, exit_on_error
 from pytest_attn_grader.cli.grade.command import grade, gradebook
@@ -51,6 +53,7 @@ def convert(
     if out is None:
         # Bytes: a document is UTF-8, whatever the encoding of the terminal.
         typer.echo(chosen.render(loaded).encode(), nl=False)
+        require_written_output()
     else:
         write_format(loaded, chosen, out)
 
@@ -77,12 +80,14 @@ def explain(
 
     if name:
         typer.echo(explain_misconception(name))
-        return
-    for misconception in MISCONCEPTIONS:
-        typer.echo(f"{misconception.id}  {misconception.slug:<24} {misconception.title}")
+    else:
+        for misconception in MISCONCEPTIONS:
+            typer.echo(f"{misconception.id}  {misconception.slug:<24} {misconception.title}")
+    require_written_output()
 
 
 @app.command(epilog="Example: attn-grader schema --of progress")
+@exit_on_error
 def schema(
     of: Annotated[str, typer.Option("--of", metavar="NAME", help="report, progress or assessment.")] = "report",
 ) -> None:
@@ -93,6 +98,7 @@ def schema(
         typer.echo(f"There is no schema of {of!r}. There are {', '.join(SCHEMAS)}.", err=True)
         raise typer.Exit(EXIT_USAGE)
     typer.echo(schema_text(of))
+    require_written_output()
 
 
 @app.command(epilog="Example: attn-grader init course")
@@ -140,12 +146,35 @@ def demo(
 
 
 @app.command(epilog="Example: attn-grader version")
+@exit_on_error
 def version() -> None:
     """Print the version of pytest-attn-grader."""
     from pytest_attn_grader import __version__
 
     typer.echo(__version__)
+    require_written_output()
+
+
+def run() -> None:
+    """Run the command that was typed. Output that is lost changes what no command does, writes or ends with.
+
+    A command whose result is its output says so itself.
+    """
+    _use_utf8_for_file_names()
+    tolerate_lost_output()
+    app()
+
+
+def _use_utf8_for_file_names() -> None:
+    """Start again in Python's UTF-8 mode where file names have another encoding, as in the locale C.
+
+    A class with one name outside that encoding could not be graded.
+    """
+    is_utf8 = sys.getfilesystemencoding() == "utf-8" or os.environ.get("PYTHONUTF8") == "1"
+    if os.name == "posix" and not is_utf8:
+        os.environ["PYTHONUTF8"] = "1"
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 if __name__ == "__main__":
-    app()
+    run()

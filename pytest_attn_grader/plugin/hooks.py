@@ -60,8 +60,8 @@ def pytest_load_initial_conftests(
         from pytest_attn_grader._utils.imports import fast_imports
 
         with fast_imports():
+            from pytest_attn_grader._utils.output_streams import tolerate_lost_output
             from pytest_attn_grader.plugin import isolation
-            from pytest_attn_grader.plugin.output_streams import tolerate_lost_output
         tolerate_lost_output()
         isolation.isolate_from_cwd(early_config, parser, args)
     return (yield)
