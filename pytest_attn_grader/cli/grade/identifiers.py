@@ -69,13 +69,21 @@ def make_ids_unique(found: Sequence[ClassSubmission]) -> list[ClassSubmission]:
 
 def _qualified_id(each: ClassSubmission, others: Sequence[ClassSubmission]) -> str:
     """The id with as many folder names before it as tell it from the others."""
-    assert each.folder is not None
-    parents = [readable_text(parent.name) for parent in each.folder.parents if parent.name]
-    rivals = [[readable_text(parent.name) for parent in other.folder.parents] for other in others if other.folder]
+    parents = [name for name in _parents(each) if name]
+    rivals = [_parents(other) for other in others]
     for depth in range(1, len(parents) + 1):
         if all(rival[:depth] != parents[:depth] for rival in rivals):
             return "/".join([*reversed(parents[:depth]), each.id])
     return each.id
+
+
+def _parents(each: ClassSubmission) -> list[str]:
+    """The names of the folders above a submission, the nearest first."""
+    if each.export is not None:
+        folders = [each.export, *each.export.parents]
+    else:
+        folders = [] if each.folder is None else [*each.folder.parents]
+    return [readable_text(folder.name) for folder in folders]
 
 
 def _numbered(found: Sequence[ClassSubmission]) -> list[ClassSubmission]:

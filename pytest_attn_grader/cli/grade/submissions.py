@@ -26,6 +26,7 @@ class ClassSubmission:
         notes: facts that an instructor should see in the gradebook.
         problem: why it cannot be graded; empty when it can.
         file_stem: name of its report, page and log, without suffix; unique in a class.
+        export: the export whose files were copied into the folder; None when they are where they were found.
     """
 
     id: str
@@ -37,6 +38,7 @@ class ClassSubmission:
     notes: tuple[str, ...] = ()
     problem: str = ""
     file_stem: str = ""
+    export: Path | None = None
 
     @property
     def target(self) -> str:

@@ -167,6 +167,40 @@ def test_an_export_inside_one_folder_and_an_entry_that_is_not_part_of_it(system:
     assert found_by_id(folder.parent, tmp_path).keys() == {*EXPORTS[system][1], "by mail"}
 
 
+@pytest.mark.parametrize("system", EXPORTS)
+def test_an_export_beside_other_submissions_is_not_one_of_them(system: str, tmp_path: Path) -> None:
+    """Its students are not lost: the whole folder is listed, with the reason."""
+    folder = tmp_path / "class"
+    write_export(folder / "section", system)
+    for name in ("by-mail", "late"):
+        (folder / name).mkdir()
+        (folder / name / "attention.py").write_text("x = 1")
+    found = found_by_id(folder, tmp_path)
+    assert found.keys() == {"section", "by-mail", "late"}
+    assert found["section"].problem
+
+
+def test_files_of_a_student_that_look_like_an_export(tmp_path: Path) -> None:
+    folder = tmp_path / "class" / "ann"
+    folder.mkdir(parents=True)
+    for name in ("attention.py", "run_1_100_loss.png", "run_2_200_loss.png"):
+        (folder / name).write_text("x = 1")
+    (tmp_path / "class" / "bob.py").write_text("x = 1")
+    path = found_by_id(tmp_path / "class", tmp_path)["ann"].path
+    assert path is not None
+    assert path.name == "attention.py"
+
+
+def test_equal_ids_of_two_exports_have_the_names_of_the_exports(tmp_path: Path) -> None:
+    folders = [tmp_path / "exports" / name for name in ("monday", "friday")]
+    for folder in folders:
+        write_export(folder, "Canvas")
+    found = find_submissions([str(folder) for folder in folders], unpack_into=tmp_path / "unpacked")
+    assert {each.id for each in found if each.path} == {
+        f"{day}/{number}" for day in ("monday", "friday") for number in (12345, 12346)
+    }
+
+
 def test_helpers_of_a_canvas_file_can_be_imported(tmp_path: Path) -> None:
     write_export(tmp_path / "export", "Canvas")
     path = found_by_id(tmp_path / "export", tmp_path)["12345"].path

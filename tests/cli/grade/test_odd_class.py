@@ -16,17 +16,21 @@ from typer.testing import CliRunner
 
 from pytest_attn_grader.cli.app import app
 from pytest_attn_grader.cli.grade.runners import Job, Outcome
-from tests.support.odd_classes import write_odd_class
+from tests.support.odd_classes import write_exports, write_odd_class
 
 GRADED = {"passed", "failed"}
 
 
 @pytest.fixture
 def odd_class(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """The class in `tmp_path / "class"`, and what must become of each submission."""
-    yield write_odd_class(tmp_path / "class", tmp_path / "secret")
+    """The class in `tmp_path / "class"`, exports beside it, and what must become of each submission."""
+    yield write_odd_class(tmp_path / "class", tmp_path / "secret") | write_exports(tmp_path / "exports")
     # pytest cannot remove folders that are nested this deep.
     subprocess.run(["rm", "-rf", tmp_path / "class"], check=True)
+
+
+def sources(folder: Path) -> list[Path]:
+    return [folder / "class", *sorted((folder / "exports").iterdir())]
 
 
 def grade(*arguments: str | Path) -> tuple[int, str]:
@@ -67,7 +71,7 @@ def fast_runs(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
 
 def test_every_oddity_has_a_row(tmp_path: Path, odd_class: dict[str, str], fast_runs: list[Job]) -> None:
     expected = odd_class
-    code, said = grade(tmp_path / "class", "--out", tmp_path / "out", "--model", "mini")
+    code, said = grade(*sources(tmp_path), "--out", tmp_path / "out", "--model", "mini")
     assert code == 10, said
     assert said.isprintable() or all(char.isprintable() or char == "\n" for char in said)
     rows = read_rows(tmp_path / "out")
@@ -94,11 +98,14 @@ def test_the_odd_class_is_graded_in_one_go(tmp_path: Path, odd_class: dict[str, 
     roster = tmp_path / "roster.csv"
     roster.write_bytes("\ufeffStudent ID;Name\n\ngood;Ann\nabsent;Zoë\n".encode())
     options = ("--model", "mini", "--seed", "8", "--quiet", "--roster", roster)
-    code, said = grade(tmp_path / "class", "--out", tmp_path / "out", *options)
+    code, said = grade(*sources(tmp_path), "--out", tmp_path / "out", *options)
     assert code == 10, said
     rows = read_rows(tmp_path / "out")
     check_rows(rows, expected | {"absent": "no submission"})
     assert (rows["good"]["name"], rows["absent"]["name"]) == ("Ann", "Zoë")
+    assert [rows[each]["name"] for each in ("201", "alee", "401", "501", "Bob Ray")] == [*["Ann Lee"] * 4, "Bob Ray"]
+    assert "late" in rows["102"]["notes"]
+    assert "newest of 2 attempts" in rows["alee"]["notes"]
     page = (tmp_path / "out" / "gradebook.html").read_text(encoding="utf-8")
     assert "<script>alert" not in page
 
