@@ -33,7 +33,7 @@ from pytest_attn_grader.cli.grade.identifiers import (
     natural_key,
     readable_text,
 )
-from pytest_attn_grader.cli.grade.lms_exports import HandIn, recognize_export
+from pytest_attn_grader.cli.grade.lms_exports import HandIn, find_own_file, recognize_export
 from pytest_attn_grader.cli.grade.roster import RosterLine, match_roster, read_roster
 from pytest_attn_grader.cli.grade.submissions import ClassSubmission, describe_error
 from pytest_attn_grader.errors import UsageError
@@ -164,7 +164,7 @@ class _Finder:
         """A submission that is a folder; a zip in it is unpacked when there is no code beside it."""
         try:
             try:
-                return ClassSubmission(identity, _find_own_file(folder), folder)
+                return ClassSubmission(identity, find_own_file(folder), folder)
             except UnusableSubmissionError:
                 archives = [each for each in list_entries(folder) if each.suffix.lower() == ARCHIVE_SUFFIX]
                 if len(archives) != 1 or any(has_code_suffix(each) for each in list_entries(folder)):
@@ -229,26 +229,6 @@ def _are_submissions(folders: Sequence[Path]) -> bool:
             return True
 
     return 2 * sum(folder.is_symlink() or is_submission(folder) for folder in folders) > len(folders)
-
-
-def _find_own_file(folder: Path) -> Path:
-    """Find the file of a submission that is a folder, unless it is one student's file in an export inside a class.
-
-    Such an export is not read by itself: a student could hand in files with the names of others.
-
-    Raises:
-        UnusableSubmissionError: there is none, there are several, or it is an export.
-        OSError: the folder cannot be read.
-    """
-    path = find_main_file(folder)
-    export = recognize_export(folder)
-    hand_ins = () if export is None else export.hand_ins
-    if export is not None and len(hand_ins) > 1 and any(path == file for each in hand_ins for file, _ in each.files):
-        raise UnusableSubmissionError(
-            f"{path.name} is one of {len(hand_ins)} submissions of an export of {export.system}. Name the folder "
-            "itself on the command line"
-        )
-    return path
 
 
 def _is_ignored(entry: Path) -> bool:

@@ -13,7 +13,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pytest_attn_grader.cli.grade.folders import UNREADABLE_SUFFIX, list_entries, read_start
+from pytest_attn_grader.cli.grade.folders import (
+    UNREADABLE_SUFFIX,
+    UnusableSubmissionError,
+    find_main_file,
+    list_entries,
+    read_start,
+)
 
 
 @dataclass
@@ -68,6 +74,26 @@ def recognize_export(folder: Path) -> Export | None:
             others = tuple(entry for entry in entries if entry not in used)
             return Export(system, tuple(found), others)
     return None
+
+
+def find_own_file(folder: Path) -> Path:
+    """Find the file of a submission that is a folder, unless it is one student's file in an export inside a class.
+
+    Such an export is not read by itself: a student could hand in files with the names of others.
+
+    Raises:
+        UnusableSubmissionError: there is none, there are several, or it is an export.
+        OSError: the folder cannot be read.
+    """
+    path = find_main_file(folder)
+    export = recognize_export(folder)
+    hand_ins = () if export is None else export.hand_ins
+    if export is not None and len(hand_ins) > 1 and any(path == file for each in hand_ins for file, _ in each.files):
+        raise UnusableSubmissionError(
+            f"{path.name} is one of {len(hand_ins)} submissions of an export of {export.system}. Name the folder "
+            "itself on the command line"
+        )
+    return path
 
 
 _Parsed = tuple[list[HandIn], set[Path]]
