@@ -55,7 +55,7 @@ def has_weights_without_padding(observation: Observation) -> bool:
     from pytest_attn_grader.attention.reference import causal_keep_mask, reference_attention
 
     probe = observation.probe
-    query, key, value = (tensor.double() for tensor in (probe.query, probe.key, probe.value))
+    query, key, value = (tensor.double() for tensor in (*probe.prepared, probe.value))
     causal = causal_keep_mask(*probe.keep_mask.shape[-2:], device=probe.keep_mask.device)
     _, unpadded = reference_attention(query, key, value, causal.expand_as(probe.keep_mask))
     return max_abs_error(observation.attn_weights, unpadded, probe) < ROUGHLY

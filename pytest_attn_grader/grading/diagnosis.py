@@ -95,6 +95,7 @@ def run_diagnosis(
         off_dropout_p=TRAIN_DROPOUT_P if has_switch else contract.default_dropout_p or None,
         takes_mask=contract.mask_convention != "none",
         is_bidirectional=is_bidirectional,
+        preparation=attention.preparation,
     )
     deadline = time.perf_counter() + seconds
     probes = diagnosis_probes(seed, capabilities, device=device)

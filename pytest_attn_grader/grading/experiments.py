@@ -114,7 +114,8 @@ def run_gradcheck(student: StudentAttention, *, seed: int, is_bidirectional: boo
 
     try:
         query, key, value = (tensor.detach() for tensor in inputs)
-        exact, _ = reference_attention(query, key, value, keep_mask)
+        prepared = (query, key) if student.preparation is None else student.preparation(query, key)
+        exact, _ = reference_attention(*prepared, value, keep_mask)
         error = float((attention(query, key, value) - exact).abs().max())
         if error > FLOAT64_ERROR:
             return GradcheckResult(skipped=f"it computes in a lower precision inside (off by {error:.1g} in float64)")

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from pytest_attn_grader.attention.probes import Probe
+    from pytest_attn_grader.attention.query_key_norm import NormAxis
     from pytest_attn_grader.grading import experiments
     from pytest_attn_grader.grading.observation import Observation
     from pytest_attn_grader.grading.patched_models import PatchedModels
@@ -64,9 +65,7 @@ class GradingSession:
     ) -> None:
         self.settings = settings
         self.clock = PhaseClock()
-        self.submission = StudentUnderTest(
-            settings, self.clock, target=target, process=process, rotary_base=lambda: self.rotary_base
-        )
+        self.submission = StudentUnderTest(settings, self.clock, self.query_key_steps, target=target, process=process)
         self.lazy_model: Lazy[LoadedModel] = Lazy(self._load_model, loaded)
         self.lazy_prompt: Lazy[Prompt] = Lazy(self._tokenize_prompt)
         self.lazy_patched: Lazy[PatchedModels] = Lazy(self._patch_models)
@@ -119,12 +118,11 @@ class GradingSession:
 
         return is_causal_model(self.loaded.model)
 
-    @property
-    def rotary_base(self) -> float | None:
-        """Base of the model's rotary positions, None without; UngradableError when its architecture is not known."""
+    def query_key_steps(self) -> tuple[float | None, NormAxis | None]:
+        """Base of the graded layer's rotary positions and axis of its QK-norm, None each where it has none."""
         from pytest_attn_grader.models.architectures import find_architecture
 
-        return find_architecture(self.loaded.model).rotary_base if self.is_causal else None
+        return find_architecture(self.loaded.model).query_key_steps(self.settings.layer_idx)
 
     @property
     def is_bidirectional(self) -> bool:
@@ -162,7 +160,8 @@ class GradingSession:
         length = probe_length(name, self._context_limit)
         spec = SPEC_BY_NAME[name] if length is None else at_length(SPEC_BY_NAME["single"], length)
         seed, device = self.settings.seed, self.loaded.device
-        return build_probe(spec, seed=seed, device=device, is_bidirectional=self.is_bidirectional)
+        probe = build_probe(spec, seed=seed, device=device, is_bidirectional=self.is_bidirectional)
+        return probe.with_preparation(self.submission.attention.preparation)
 
     def run_training(self, probe: Probe, dropout_p: float, *, first_changed: int) -> experiments.TrainingRun:
         """Call the student in train mode, with other seeds and another future."""

@@ -18,6 +18,7 @@ from pytest_attn_grader.submission.contract import Contract
 from pytest_attn_grader.submission.target import Target, find_target
 
 if TYPE_CHECKING:
+    from pytest_attn_grader.attention.query_key_norm import NormAxis
     from pytest_attn_grader.submission.student import Student
     from pytest_attn_grader.submission.student_attention import StudentAttention
 
@@ -26,9 +27,10 @@ class StudentUnderTest:
     """A submission, from its target to an attention function.
 
     Args:
+        query_key_steps: returns the base of the graded layer's rotary positions and the axis of its norm of query and
+            key, None each where it has none.
         target: the submission, when it is a live object; otherwise the settings name it.
         process: its worker, when there is one already.
-        rotary_base: returns the base of the graded model's rotary positions, None when it has none.
 
     Raises:
         UsageError: there is no such submission.
@@ -38,14 +40,14 @@ class StudentUnderTest:
         self,
         settings: Settings,
         clock: PhaseClock,
+        query_key_steps: Callable[[], tuple[float | None, NormAxis | None]],
         *,
         target: Target | None = None,
         process: Student | None = None,
-        rotary_base: Callable[[], float | None] = lambda: None,
     ) -> None:
         self._settings = settings
         self._clock = clock
-        self._rotary_base = rotary_base
+        self._query_key_steps = query_key_steps
         self.target: Target = target or find_target(settings.student, settings.invocation_dir)
         self.lazy_process: Lazy[Student] = Lazy(self._make_process, process)
         self.lazy_attention: Lazy[StudentAttention] = Lazy(self._fit)
@@ -58,7 +60,8 @@ class StudentUnderTest:
     def _fit(self) -> StudentAttention:
         from pytest_attn_grader.submission.adapt import fit
 
-        return fit(self.process, self.contract, seed=self._settings.seed, rotary_base=self._rotary_base())
+        base, norm_axis = self._query_key_steps()
+        return fit(self.process, self.contract, seed=self._settings.seed, rotary_base=base, norm_axis=norm_axis)
 
     @property
     def process(self) -> Student:

@@ -257,7 +257,8 @@ class SubmissionObservations:
         if record.attn_weights.shape != shape:
             return None
         weights = real_rows(record.attn_weights.double(), probe)
-        scores = real_rows(probe.query.double() @ probe.key.double().transpose(-2, -1), probe)
+        query, key = (tensor.double() for tensor in probe.prepared)
+        scores = real_rows(query @ key.transpose(-2, -1), probe)
         scores = scores / probe.query.shape[-1] ** 0.5
         keep = real_rows(probe.keep_mask.expand(shape), probe)
         best = weights.masked_fill(~keep, -1.0).argmax(-1, keepdim=True)

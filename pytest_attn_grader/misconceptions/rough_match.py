@@ -60,10 +60,13 @@ class RoughMatcher:
         """
         probe = self._probe
         fill = float("-inf") if attention.infinite_fill else torch.finfo(probe.query.dtype).min
-        inputs = Inputs(probe.query.clone(), probe.key.clone(), probe.value.clone(), probe.keep_mask.clone(), fill)
+        query, key = probe.query.clone(), probe.key.clone()
+        if probe.preparation is not None:
+            query, key = attention.norm(probe.preparation, query, key)
+        inputs = Inputs(query, key, probe.value.clone(), probe.keep_mask.clone(), fill)
         for prepare in attention.prepare:
             inputs = prepare(inputs)
-        for_scores: _Prefix = (*attention.prepare, attention.score, attention.scale)
+        for_scores: _Prefix = (attention.norm, *attention.prepare, attention.score, attention.scale)
         for_weights: _Prefix = (*for_scores, attention.mask, attention.normalise, attention.infinite_fill)
         if for_weights not in self._weights:
             if for_scores not in self._scores:

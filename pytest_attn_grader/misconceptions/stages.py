@@ -1,7 +1,8 @@
 """Attention cut into stages, so that a mistake is the stage it replaces and two mistakes can be put together.
 
-    prepare -> score -> scale -> mask -> normalise -> reweigh -> drop -> combine -> finish
+    norm -> prepare -> score -> scale -> mask -> normalise -> reweigh -> drop -> combine -> finish
 
+`norm` is run, before the attention is called, on probes whose query and key are to be normalised.
 `StagedAttention()` is correct attention. `prepare` and `finish` are lists, because two mistakes there can
 follow one another; every other stage exists once, so two mistakes in it exclude each other.
 """
@@ -16,6 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from pytest_attn_grader.attention.query_key_norm import Preparation
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,7 @@ class Inputs:
         return math.sqrt(self.query.shape[-1])
 
 
+Norm = Callable[[Preparation, Tensor, Tensor], tuple[Tensor, Tensor]]
 Prepare = Callable[[Inputs], Inputs]
 Score = Callable[[Inputs], Tensor]
 Step = Callable[[Tensor, Inputs], Tensor]
@@ -80,6 +84,7 @@ def weigh_values(attn_weights: Tensor, inputs: Inputs) -> Tensor:
 class StagedAttention:
     """An attention function made of stages (`AttentionFunction` of `probes`)."""
 
+    norm: Norm = Preparation.__call__
     prepare: tuple[Prepare, ...] = ()
     score: Score = dot_products
     scale: Step = divide_by_root

@@ -18,7 +18,9 @@ from pytest_attn_grader.errors import PatchingError, UngradableError
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from pytest_attn_grader.attention.query_key_norm import NormAxis
     from pytest_attn_grader.models.patching.recording import RecordedLayer
+    from pytest_attn_grader.models.query_key_norm import QueryKeyNorm
 
 
 @dataclass(frozen=True)
@@ -75,22 +77,34 @@ class Architecture:
             calls the attention.
         heads: for each layer its heads.
         causal: whether a query sees only the past.
-        rotary_base: base of the rotary positions by which query and key are rotated between projection and attention;
-            None where they are not.
+        rotary_bases: for each layer the base of the rotary positions by which query and key are rotated between
+            projection and attention; None where they are not.
         projection_names: None where no row of `PROJECTION_NAMES` holds.
+        query_key_norms: for each layer its norm of query and key before the rotation; None where it has none.
     """
 
     model_type: str
     attention_names: tuple[str, ...]
     heads: tuple[HeadConfig, ...]
     causal: bool
-    rotary_base: float | None
+    rotary_bases: tuple[float | None, ...]
     projection_names: ProjectionNames | None
+    query_key_norms: tuple[QueryKeyNorm | None, ...]
 
     @property
     def rotary(self) -> bool:
         """Whether query and key are rotated by their positions."""
-        return self.rotary_base is not None
+        return any(base is not None for base in self.rotary_bases)
+
+    def query_key_steps(self, layer_idx: int) -> tuple[float | None, NormAxis | None]:
+        """Base of a layer's rotary positions and axis of its norm of query and key; None where it has none.
+
+        An encoder's are not known: a submission for it takes its query and key as they are.
+        """
+        if not self.causal:
+            return None, None
+        norm = self.query_key_norms[layer_idx]
+        return self.rotary_bases[layer_idx], None if norm is None else norm.over
 
     @property
     def num_layers(self) -> int:
@@ -165,6 +179,7 @@ def is_causal_model(model: nn.Module) -> bool:
 
 def _derive(model: nn.Module) -> Architecture:
     from pytest_attn_grader.models.patching.recording import record_layers
+    from pytest_attn_grader.models.query_key_norm import find_query_key_norm
 
     model_type = getattr(getattr(model, "config", None), "model_type", None)
     if model_type is None or not hasattr(model, "base_model"):
@@ -174,26 +189,36 @@ def _derive(model: nn.Module) -> Architecture:
         )
     layers = record_layers(model)
     modules = [model.get_submodule(layer.name) for layer in layers]
+    rotary_bases = tuple(_read_rotary_base(model, module, layer_idx) for layer_idx, module in enumerate(modules))
     return Architecture(
         model_type=str(model_type),
         attention_names=tuple(layer.name for layer in layers),
         heads=tuple(_count_heads(layer) for layer in layers),
         causal=all(layer.causal for layer in layers),
-        rotary_base=_read_rotary_base(model, modules),
+        rotary_bases=rotary_bases,
         projection_names=_find_projection_names(model, layers),
+        query_key_norms=tuple(
+            find_query_key_norm(module, layer.hidden_states, layer.query, layer.key, rotary_base=base)
+            for module, layer, base in zip(modules, layers, rotary_bases, strict=True)
+        ),
     )
 
 
-def _read_rotary_base(model: Any, modules: list[nn.Module]) -> float | None:
-    if not any("position_embeddings" in inspect.signature(type(module).forward).parameters for module in modules):
+def _read_rotary_base(model: Any, module: Any, layer_idx: int) -> float | None:
+    if "position_embeddings" not in inspect.signature(type(module).forward).parameters:
         return None
-    parameters = getattr(model.config, "rope_parameters", None) or {}
-    return float(parameters.get("rope_theta") or getattr(model.config, "rope_theta", None) or 10_000.0)
+    config = model.config
+    parameters = getattr(config, "rope_parameters", None) or {}
+    layer_types = getattr(config, "layer_types", None) or ()
+    if layer_idx < len(layer_types) and isinstance(parameters.get(layer_types[layer_idx]), dict):
+        parameters = parameters[layer_types[layer_idx]]  # Gemma 3: one base for windows, one for whole texts
+    local_base = getattr(config, "rope_local_base_freq", None) if getattr(module, "is_sliding", False) else None
+    return float(parameters.get("rope_theta") or local_base or getattr(config, "rope_theta", None) or 10_000.0)
 
 
 def _count_heads(layer: RecordedLayer) -> HeadConfig:
     return HeadConfig(
-        num_heads=layer.query_shape[1], num_key_value_heads=layer.value.shape[1], head_dim=layer.query_shape[3]
+        num_heads=layer.query.shape[1], num_key_value_heads=layer.value.shape[1], head_dim=layer.query.shape[3]
     )
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from pytest_attn_grader.attention.probes import SPEC_BY_NAME, build_probe, without_gradients
+from pytest_attn_grader.attention.probes import SPEC_BY_NAME, build_probe
+from pytest_attn_grader.attention.query_key_norm import NormAxis
 from pytest_attn_grader.attention.rotation import BASE
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.sandbox.exit_reasons import another_call_may_answer
@@ -22,6 +23,7 @@ from pytest_attn_grader.submission.head_adapter import CallStats
 from pytest_attn_grader.submission.length_attention import fit_length_function
 from pytest_attn_grader.submission.masks import MASK_SHAPES, PADDING, PER_HEAD
 from pytest_attn_grader.submission.module_attention import ModuleAttention
+from pytest_attn_grader.submission.norm_requirements import require_no_norms, require_rotation
 from pytest_attn_grader.submission.projected import InstanceSizes
 from pytest_attn_grader.submission.projected_student import ProjectedStudent
 from pytest_attn_grader.submission.projections.layouts import layouts_for
@@ -39,6 +41,7 @@ from pytest_attn_grader.submission.trials import (
     returns_the_value,
     returns_weights,
     takes_fewer_queries,
+    with_norm,
     with_variant_note,
 )
 
@@ -46,7 +49,14 @@ if TYPE_CHECKING:
     from pytest_attn_grader.submission.student import Student
 
 
-def fit(student: Student, contract: Contract, *, seed: int, rotary_base: float | None = BASE) -> StudentAttention:
+def fit(
+    student: Student,
+    contract: Contract,
+    *,
+    seed: int,
+    rotary_base: float | None = BASE,
+    norm_axis: NormAxis | None = None,
+) -> StudentAttention:
     """The submission as an attention on query, key and value.
 
     Where neither the file nor an option settles the mask, and the boolean keep mask does not give the reference's
@@ -54,6 +64,7 @@ def fit(student: Student, contract: Contract, *, seed: int, rotary_base: float |
 
     Args:
         rotary_base: base of the graded model's rotary positions; None when it has none.
+        norm_axis: axis of the graded layer's norm of query and key; None when it has none.
 
     Raises:
         SubmissionError: it gives no answer in any of the ways that were tried; the failure is that of the first one. Or
@@ -68,7 +79,7 @@ def fit(student: Student, contract: Contract, *, seed: int, rotary_base: float |
             attention = (
                 answered.with_contract(variant)
                 if answered
-                else _fit(student, variant, seed=seed, rotary_base=rotary_base)
+                else _fit(student, variant, seed=seed, rotary_base=rotary_base, norm_axis=norm_axis)
             )
         except SubmissionError as failure:
             if not another_call_may_answer(failure.name, failure.remedy):
@@ -77,37 +88,18 @@ def fit(student: Student, contract: Contract, *, seed: int, rotary_base: float |
             continue
         if variant is contract:
             if not contract.is_mask_settled and is_right(attention, seed):
-                return attention
+                return require_rotation(attention, rotary_base, seed)
             answered = attention
         elif is_right(attention, seed) and (variant.mask_convention != "additive" or adds_its_mask(attention, seed)):
-            return with_variant_note(attention)
+            return with_variant_note(require_rotation(attention, rotary_base, seed))
         else:
             answered_otherwise = answered_otherwise or attention
     if answered is not None or answered_otherwise is not None:
-        _require_no_norms(answered or answered_otherwise, seed)
+        require_no_norms(answered or answered_otherwise, seed)
     if answered is not None:
-        return answered
+        return require_rotation(answered, rotary_base, seed)
     assert first_failure is not None  # there is at least one variant
     raise first_failure
-
-
-def _require_no_norms(attention: StudentAttention | None, seed: int) -> None:
-    """Say so when normalisation layers are what makes a module differ: a model's attention has no place for them."""
-    if not isinstance(attention, ModuleAttention) or attention.contract.kind != "module":
-        return
-    # Without padding, as it may mask by itself.
-    probe = without_gradients(build_probe(SPEC_BY_NAME["unpadded"], seed=seed))
-    if is_right_on(attention, probe):
-        return
-    others = attention.oracle.shape_for(*TRIAL_SIZES).found.others
-    norms = [name for name in others if "norm" in name.lower() or ".ln" in f".{name.lower()}"]
-    if norms:
-        raise SubmissionError(
-            "no-target",
-            f"{attention.contract.candidate.name} has parameters that the model's attention does not have: "
-            f"{', '.join(norms)}. With them its output differs from the attention of the formula.",
-            remedy="Leave the normalisation of query and key out, or make it an option that is off by default.",
-        )
 
 
 def _without_lengths(contract: Contract) -> Contract:
@@ -118,7 +110,9 @@ def _without_lengths(contract: Contract) -> Contract:
     return contract.without_role("valid_lens")
 
 
-def _fit(student: Student, contract: Contract, *, seed: int, rotary_base: float | None) -> StudentAttention:
+def _fit(
+    student: Student, contract: Contract, *, seed: int, rotary_base: float | None, norm_axis: NormAxis | None
+) -> StudentAttention:
     if contract.kind == "function" and "valid_lens" in contract.roles:
         return fit_length_function(student, contract)
     if contract.kind == "function":
@@ -127,7 +121,7 @@ def _fit(student: Student, contract: Contract, *, seed: int, rotary_base: float 
         target = _has_no_parameters(student, contract)
         if target:
             return fit_function(student, replace(contract, kind="function"), seed=seed)
-    attention = fit_hidden_states(student, contract, seed=seed, rotary_base=rotary_base)
+    attention = fit_hidden_states(student, contract, seed=seed, rotary_base=rotary_base, norm_axis=norm_axis)
     rotation = attention.oracle.conventions.rotation
     if rotation is not None and rotary_base is None:
         raise SubmissionError(
@@ -145,14 +139,19 @@ def _has_no_parameters(student: Student, contract: Contract) -> bool:
 
 
 def fit_hidden_states(
-    student: Student, contract: Contract, *, seed: int, rotary_base: float | None = BASE
+    student: Student,
+    contract: Contract,
+    *,
+    seed: int,
+    rotary_base: float | None = BASE,
+    norm_axis: NormAxis | None = None,
 ) -> ModuleAttention:
     """Find masks and layouts with which a single token comes back as its value.
 
     With one token there is nothing to attend to: the output is the value through the output projection, whatever the
     attention does. So this settles how projections are laid out, and nothing about attention.
     """
-    oracle = ProjectedStudent(student, contract, rotary_base=rotary_base)
+    oracle = ProjectedStudent(student, contract, rotary_base=rotary_base, norm_axis=norm_axis)
     shape = oracle.shape_for(*TRIAL_SIZES)
     first_failure: SubmissionError | None = None
     answered: ModuleAttention | None = None
@@ -180,6 +179,8 @@ def fit_hidden_states(
     best = settled or returns_value or answered
     if best is not None:
         best = _with_rotation(best, seed, rotary_base, tables)
+        if norm_axis is not None:
+            best = with_norm(best, norm_axis, seed)
         if best.oracle.takes_key_states and not takes_fewer_queries(best, seed):
             conventions = replace(best.oracle.conventions, one_text=True)
             best = replace(best, oracle=replace(best.oracle, conventions=conventions))
@@ -240,7 +241,11 @@ def _with_cache(attention: ModuleAttention, seed: int) -> ModuleAttention:
     """
     if "hidden_states" not in attention.contract.roles or "valid_lens" in attention.contract.roles:
         return attention
-    probes = [build_probe(SPEC_BY_NAME[name], seed=seed) for name in ("cache-tokens", "cache-chunks")]
+    preparation = attention.preparation
+    probes = [
+        build_probe(SPEC_BY_NAME[name], seed=seed).with_preparation(preparation)
+        for name in ("cache-tokens", "cache-chunks")
+    ]
     answered: ModuleAttention | None = None
     raised: ModuleAttention | None = None
     for style in cache_styles(attention.contract.candidate):

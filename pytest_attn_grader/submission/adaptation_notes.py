@@ -32,6 +32,9 @@ def with_notes(attention: ModuleAttention, shape: InstanceSizes) -> ModuleAttent
                 )
             )
     notes += _convention_notes(attention.oracle.conventions, takes_mask=contract.mask_convention != "none")
+    if attention.oracle.norm_axis is not None and attention.preparation is None:
+        why = "the model's layer normalises query and key, the submission does not: it is given them normalised"
+        notes.append(Adaptation(name="query-key-norm", why=why))
     if shape.num_heads == 1:
         notes.append(Adaptation(name="one-head", why="it is a single head: called for every head in turn"))
     if contract.kind == "module" and not shape.has_output:
@@ -54,6 +57,8 @@ def _convention_notes(conventions: CallConventions, *, takes_mask: bool) -> Iter
         yield Adaptation(name="rotary-tables", why=str(conventions.tables))
     if conventions.rotation is not None:
         yield Adaptation(name="rotary", why=str(conventions.rotation))
+    if conventions.norm is not None:
+        yield Adaptation(name="query-key-norm", why=str(conventions.norm))
     if conventions.cache is not None:
         yield Adaptation(name="cache", why=f"also called in several parts: {conventions.cache}")
     if conventions.layout != DEFAULT_LAYOUT:

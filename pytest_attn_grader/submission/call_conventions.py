@@ -12,6 +12,7 @@ from pytest_attn_grader.attention.rotation import Rotation
 from pytest_attn_grader.submission.cache_arguments import CacheStyle
 from pytest_attn_grader.submission.masks import PER_HEAD
 from pytest_attn_grader.submission.projections.layouts import DEFAULT_LAYOUT, Layout
+from pytest_attn_grader.submission.projections.norms import NormStyle
 from pytest_attn_grader.submission.rotary_arguments import TableStyle
 
 
@@ -24,6 +25,7 @@ class CallConventions:
         one_at_a_time: hidden states are ``(seq, features)``, an example a call.
         rotation: what the module does to query and key by their positions.
         tables: how rotary positions are passed to a module that takes them as arguments.
+        norm: the module's norm of query and key, in a model whose layer has one.
         one_text: queries and keys are always of the same text, though each is an argument.
         cache: how keys and values of earlier calls are passed on; None for a submission without a cache.
     """
@@ -35,6 +37,7 @@ class CallConventions:
     tables: TableStyle | None = None
     one_text: bool = False
     cache: CacheStyle | None = None
+    norm: NormStyle | None = None
 
 
 def changed_inputs(sent: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> tuple[str, ...]:

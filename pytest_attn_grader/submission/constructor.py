@@ -32,6 +32,7 @@ class Sizes:
     Attributes:
         num_key_value_heads: heads of keys and values; None for one for every query head.
         rotary_base: base of the model's rotary positions; None when it has none.
+        has_norms: whether the model's layer normalises query and key.
     """
 
     width: int
@@ -41,6 +42,7 @@ class Sizes:
     dropout_p: float = 0.0
     num_key_value_heads: int | None = None
     rotary_base: float | None = None
+    has_norms: bool = False
 
 
 @dataclass(frozen=True)
@@ -96,12 +98,15 @@ def takes_dropout(candidate: Candidate) -> bool:
     return any(role == "dropout" for _, role in _assign(candidate))
 
 
-def _assign(candidate: Candidate, *, is_rotary: bool = False) -> list[tuple[Parameter, str | None]]:
+def _assign(
+    candidate: Candidate, *, is_rotary: bool = False, has_norms: bool = False
+) -> list[tuple[Parameter, str | None]]:
     """Every parameter that the grader fills, with the size that it gets; None where nothing is known of it.
 
     Args:
         is_rotary: the model has rotary positions: a base that is None by default, and the longest text that goes with
             it, are filled as well, so that the module rotates.
+        has_norms: the model normalises query and key: a switch for it is turned on.
     """
     named = {each.name: role_of_size(each.name) for each in candidate.parameters}
     has_width = "width" in named.values()
@@ -115,6 +120,7 @@ def _assign(candidate: Candidate, *, is_rotary: bool = False) -> list[tuple[Para
         if parameter.kind.startswith("var-"):
             continue
         is_filled = is_rotary and role in {"rotary_base", "context"}
+        is_filled = is_filled or (has_norms and role == "query_key_norm")
         if parameter.has_default and not is_filled and _keeps_default(parameter, role):
             continue
         if role is None:
@@ -128,7 +134,7 @@ def _keeps_default(parameter: Parameter, role: str | None) -> bool:
 
     None means "work it out" or "without it", and a temperature is 1 where nothing is to be changed.
     """
-    kept = {None, "temperature", "layer", "device", "dtype", "rotary_base", "group_size"}
+    kept = {None, "temperature", "layer", "device", "dtype", "rotary_base", "group_size", "query_key_norm"}
     if role in kept or parameter.default == "None":
         return True
     return role == "causal" and parameter.default not in {"True", "False"}
@@ -163,7 +169,7 @@ def arguments_for(candidate: Candidate, sizes: Sizes) -> Arguments:
     }
     filled: dict[str, LiteralArgument | ConfigObject] = {}
     unknown = []
-    for parameter, role in _assign(candidate, is_rotary=sizes.rotary_base is not None):
+    for parameter, role in _assign(candidate, is_rotary=sizes.rotary_base is not None, has_norms=sizes.has_norms):
         if role is None:
             unknown.append(parameter.name)
         elif role == "config":
@@ -206,6 +212,7 @@ def _plain_values(sizes: Sizes) -> dict[str, float | bool]:
         "causal": True,
         "batch_first": True,
         "layer": 0,
+        "query_key_norm": sizes.has_norms,
     }
 
 

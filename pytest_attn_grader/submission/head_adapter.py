@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pytest_attn_grader.attention.query_key_norm import Preparation
 from pytest_attn_grader.attention.rotation import Rotation, rotate
 from pytest_attn_grader.attention.weight_recovery import recover_weights
 from pytest_attn_grader.submission.projected import (
@@ -27,6 +28,7 @@ from pytest_attn_grader.submission.projections.widths import fit_head_dim, fit_w
 
 # Larger than the number of seeds that are tried one after another.
 _SEED_STEP = 1_000_003
+_NORM_FACTOR, _HALF_PRECISION_FACTOR = 1024.0, 16.0
 
 
 @dataclass
@@ -49,11 +51,16 @@ class HeadAdapter:
 
     Attributes:
         rotation: what the oracle does to query and key by their positions; it is undone before they are handed over.
+        preparation: the norm, and the rotation, that are left to the oracle: query and key come before both.
+        layer_weights: of a layer's norms of query and key. Then query and key come as the layer has prepared them, and
+            its preparation is undone before they are handed over.
     """
 
     oracle: ProjectedAttention
     layout: Layout = DEFAULT_LAYOUT
     rotation: Rotation | None = None
+    preparation: Preparation | None = None
+    layer_weights: tuple[Tensor, Tensor] | None = None
 
     def attend(
         self,
@@ -71,6 +78,8 @@ class HeadAdapter:
         shape, shared = self._shape_for(query, key, how.get("dropout_p", 0.0))
         key, value = (tensor.repeat_interleave(shared, dim=1) for tensor in (key, value))
         batch_size, _, key_len, head_dim = key.shape
+        if self.preparation is not None and "norm_weights" not in how:
+            how["norm_weights"] = self._norm_weights(query, key)
         if shape.width is not None and batch_size * key_len > shape.width and batch_size > 1:
             parts = [
                 self.attend(query[one], key[one], value[one], keep_mask[one], stats, **_with_own_seed(how, one.start))
@@ -90,7 +99,7 @@ class HeadAdapter:
                 output, attn_weights = self._attend_low_rank(shape, query, key, padded, keep_mask, stats, **how)
                 outputs.append(output[..., :width])
                 continue
-            query_states, key_states, projections = one_hot_projections(*self._unrotated(query, key), padded)
+            query_states, key_states, projections = one_hot_projections(*self._unprepared(query, key), padded)
             output, attn_weights = self.attend_hidden(
                 shape, query_states, key_states, projections, keep_mask, stats, **how
             )
@@ -110,7 +119,37 @@ class HeadAdapter:
         whole = self.oracle.shape_for(num_heads, head_dim, dropout_p=dropout_p, dtype=query.dtype)
         return whole, num_heads // key_value_heads
 
-    def _unrotated(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
+    def _norm_weights(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
+        if self.layer_weights is None:
+            assert self.preparation is not None
+            query_weight, key_weight = self.preparation.weights(query.shape[-1])
+        else:
+            order = self._order(query.shape[-1])
+            query_weight, key_weight = (weight[..., order] for weight in self.layer_weights)
+            if key_weight.shape[0] > 1:
+                key_weight = key_weight.repeat_interleave(key.shape[1] // key_weight.shape[0], dim=0)
+        return query_weight.to(query), key_weight.to(key)
+
+    def _order(self, head_dim: int) -> Tensor:
+        """The order of a layer's dimensions in which the oracle pairs them as the layer does."""
+        assert self.preparation is not None
+        order = torch.arange(head_dim)
+        rotation = self.preparation.rotation
+        if rotation is not None and rotation.pairing == "neighbours":
+            order = order.reshape(2, -1).T.flatten()
+        return order
+
+    def _unprepared(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
+        """Query and key as they are handed over: before what the oracle does to them."""
+        if self.preparation is not None:
+            if self.layer_weights is not None:
+                order = self._order(query.shape[-1])
+                query, key = self.preparation.rotate(query[..., order], key[..., order], backwards=True)
+                weights = self._norm_weights(query, key)
+                query, key = (_divided(states, weight) for states, weight in zip((query, key), weights, strict=True))
+            # A norm undoes any factor; with this one its epsilon, which is the submission's own, is lost in rounding.
+            factor = _HALF_PRECISION_FACTOR if query.dtype == torch.float16 else _NORM_FACTOR
+            return factor * query, factor * key
         if self.rotation is None:
             return query, key
         past = key.shape[-2] - query.shape[-2]
@@ -131,7 +170,7 @@ class HeadAdapter:
     ) -> tuple[Tensor, Tensor | None]:
         """More tokens than the oracle is wide: as much of each group of heads as there is room for."""
         outputs, weights = [], []
-        query, key = self._unrotated(query, key)
+        query, key = self._unprepared(query, key)
         shared = query.shape[1] // key.shape[1]
         key, value = (tensor.repeat_interleave(shared, dim=1) for tensor in (key, value))
         for start in range(0, query.shape[1], shape.num_heads):
@@ -186,6 +225,21 @@ class HeadAdapter:
         """The weights that the oracle does not return; see `attention.weight_recovery`."""
         stats.weights_returned = False
         return recover_weights(lambda value: self.attend(query, key, value, keep_mask, CallStats(), **how)[0], key)
+
+
+def _divided(states: Tensor, weight: Tensor) -> Tensor:
+    """Normalised states without the weights that they were multiplied by.
+
+    What a weight of 0 has lost cannot matter, but for the mean square, which is 1.
+    """
+    is_zero = weight == 0
+    divided = states / torch.where(is_zero, 1.0, weight)
+    if not bool(is_zero.any()):
+        return divided
+    dims = (-1,) if weight.shape[0] == 1 else (-3, -1)
+    num_zeros = int(is_zero.sum())
+    missing = (num_zeros + (~is_zero).sum() - divided.square().sum(dims, keepdim=True)).clamp_min(0)
+    return torch.where(is_zero, (missing / num_zeros).sqrt(), divided)
 
 
 def _fits(shape: InstanceSizes, projections: Projections, states: Tensor) -> bool:

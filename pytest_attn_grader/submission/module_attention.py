@@ -15,6 +15,9 @@ import torch
 from torch import Tensor
 
 from pytest_attn_grader.attention.probes import Probe, ProbeResult
+from pytest_attn_grader.attention.query_key_norm import Preparation
+from pytest_attn_grader.errors import UngradableError
+from pytest_attn_grader.models.architectures import find_architecture
 from pytest_attn_grader.results.submission import Adaptation
 from pytest_attn_grader.submission.contract import Contract
 from pytest_attn_grader.submission.head_adapter import CallStats, HeadAdapter
@@ -38,6 +41,9 @@ class ModuleAttention(StudentAttention):
 
     Called like the reference it is differentiable and raises `SubmissionError`; `run_probe` never raises for the
     student's faults.
+
+    Attributes:
+        layer_weights: see `HeadAdapter`.
     """
 
     student: Student
@@ -46,10 +52,19 @@ class ModuleAttention(StudentAttention):
     adaptations: tuple[Adaptation, ...] = ()
     rank: int = 3
     returns_weights: bool = True
+    layer_weights: tuple[Tensor, Tensor] | None = None
 
     @property
     def heads(self) -> HeadAdapter:
-        return HeadAdapter(self.oracle, self.oracle.conventions.layout, self.oracle.conventions.rotation)
+        conventions = self.oracle.conventions
+        layout, rotation = conventions.layout, conventions.rotation
+        return HeadAdapter(self.oracle, layout, rotation, self.preparation, self.layer_weights)
+
+    @property
+    def preparation(self) -> Preparation | None:
+        """The steps before the scores that it takes itself, where it normalises query and key; None otherwise."""
+        norm = self.oracle.conventions.norm
+        return None if norm is None else Preparation(norm.over, self.oracle.conventions.rotation)
 
     @property
     def takes_groups(self) -> bool:
@@ -156,8 +171,21 @@ class ModuleAttention(StudentAttention):
 
     def for_layer(self, model: Any, layer_idx: int) -> Any:
         """The replacement of a layer's attention: a block with the layer's projections where possible."""
+        if self.preparation is not None:
+            return replace(self, layer_weights=self._read_layer_weights(model, layer_idx))
         block = make_block(self.oracle, self.oracle, model, layer_idx)
         return self if block is None else block
+
+    def _read_layer_weights(self, model: Any, layer_idx: int) -> tuple[Tensor, Tensor]:
+        architecture = find_architecture(model)
+        norm, base = architecture.query_key_norms[layer_idx], architecture.rotary_bases[layer_idx]
+        assert self.preparation is not None
+        if norm is None or norm.over != self.preparation.over or base != self.oracle.rotary_base:
+            raise UngradableError(
+                f"Layer {layer_idx} of this model normalises or rotates query and key in another way than the first "
+                "graded layer, so one module cannot be put into both. Grade one layer: --attn-layer."
+            )
+        return norm.query_weight, norm.key_weight
 
     def layer_restriction(self, model: Any, layer_idx: int) -> str | None:
         """The parts of this layer that it cannot hold. The reference omits them too."""

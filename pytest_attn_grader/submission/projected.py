@@ -55,6 +55,7 @@ class ProjectedInputs:
         query_states, key_states: ``(batch, length, width)``; the same tensor in self-attention.
         keep_mask: bool ``(batch, 1, query_len, key_len)``.
         valid_lens: ``(batch,)``, how many of the first keys may be attended to, where a submission takes that.
+        norm_weights: of the norms of query and key, where the submission has them.
         watch_inputs: whether the inputs are looked at again after the call.
         chunks: how many tokens each of several calls gets, which pass a cache on; empty for one call.
         past: how many tokens earlier calls have had.
@@ -71,6 +72,7 @@ class ProjectedInputs:
     valid_lens: Tensor | None = None
     chunks: tuple[int, ...] = ()
     past: int = 0
+    norm_weights: tuple[Tensor, Tensor] | None = None
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from pytest_attn_grader.submission.function_attention import SWITCHES
 from pytest_attn_grader.submission.masks import PADDING, PER_HEAD, SQUARE, to_mask_convention, to_mask_shape
 from pytest_attn_grader.submission.projected import InstanceSizes, ProjectedInputs
 from pytest_attn_grader.submission.projections.layouts import pack
+from pytest_attn_grader.submission.projections.norms import fill_norms
 from pytest_attn_grader.submission.rotary_arguments import make_tables, rotary_values
 from pytest_attn_grader.submission.signatures import Slot
 
@@ -49,6 +50,9 @@ class ProjectedCall:
             packed = shape.loading.fill(inputs.projections)
         else:
             packed = pack(shape.found, self.conventions.layout, inputs.projections)
+        norm = self.conventions.norm
+        if norm is not None and shape.found.norms is not None and inputs.norm_weights is not None:
+            packed |= fill_norms(shape.found.norms, norm, inputs.norm_weights)
         sent_as = {name: f"parameter.{name}" for name in packed}
         return sent_as, {sent_as[name]: value for name, value in packed.items()}
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from pytest_attn_grader.attention.query_key_norm import NormAxis
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.submission.cached_calls import split_into_chunks, with_cache, with_prefix
 from pytest_attn_grader.submission.call_conventions import CallConventions, changed_inputs
@@ -34,12 +35,14 @@ class ProjectedStudent:
 
     Attributes:
         rotary_base: base of the graded model's rotary positions; None when it has none.
+        norm_axis: axis of the graded layer's QK-norm; None when it has none.
     """
 
     student: Student
     contract: Contract
     conventions: CallConventions = field(default_factory=CallConventions)
     rotary_base: float | None = None
+    norm_axis: NormAxis | None = None
 
     @property
     def takes_key_states(self) -> bool:
@@ -69,7 +72,7 @@ class ProjectedStudent:
     @property
     def _config_read(self) -> Mapping[str, object]:
         """The names that the constructor reads from a config object, with their values."""
-        sizes = Sizes(256, 4, 64, rotary_base=self.rotary_base)
+        sizes = Sizes(256, 4, 64, rotary_base=self.rotary_base, has_norms=self.norm_axis is not None)
         candidate = self.contract.candidate
         return self.student.construct(candidate.name, arguments_for(candidate, sizes)).config_read
 
@@ -90,6 +93,7 @@ class ProjectedStudent:
             dropout_p=dropout_p,
             num_key_value_heads=num_key_value_heads,
             rotary_base=self.rotary_base,
+            has_norms=self.norm_axis is not None,
         )
         if self.contract.kind == "projected-function":
             return shape_of_function(self.contract, sizes, heads_apart=self.conventions.layout.heads_apart)

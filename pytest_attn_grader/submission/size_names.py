@@ -78,6 +78,11 @@ SIZE_NAMES: dict[str, tuple[str, ...]] = {
         "add_mask", "decoder_mask", "mask_flag", "with_causal_mask", "add_causal_mask", "has_mask", "masked_attention",
     ),
     "batch_first": ("batch_first",),
+    # A switch for norms of query and key.
+    "query_key_norm": (
+        "qk_norm", "use_qk_norm", "qknorm", "qk_layernorm", "use_qk_layernorm", "qk_rmsnorm", "use_qknorm",
+        "normalize_qk", "norm_qk", "qk_normalization", "query_key_norm", "with_qk_norm", "apply_qk_norm",
+    ),
     "layer": ("layer_idx", "layer_id", "layer", "layer_index", "layer_number", "layer_num", "block_idx", "idx"),
     # What scores are divided by.
     "temperature": ("temperature", "temp", "sqrt_d_k"),
@@ -99,7 +104,8 @@ DROPOUT_NAMES = (
 OTHER_VALUES: dict[str, float | str | bool | None] = {
     "vocab_size": 256, "n_layer": 1, "num_layers": 1, "n_layers": 1, "num_hidden_layers": 1, "device": "cpu",
     "layer_norm_eps": 1e-5, "layer_norm_epsilon": 1e-5, "norm_eps": 1e-5, "initializer_range": 0.02, "init_range": 0.02,
-    "init_std": 0.02, "batch_size": 1, "max_batch_size": 4, "scale_attn_weights": True, "flash": False,
+    "rms_norm_eps": 1e-6, "rms_eps": 1e-6, "init_std": 0.02, "batch_size": 1, "max_batch_size": 4, "flash": False,
+    "scale_attn_weights": True,
 }  # fmt: skip
 
 _FLAG = re.compile(r"(use|is|enable|with|do|apply|has|log|return|need|output|add)_\w+|\w*(flash|lora|verbose|debug)\w*")

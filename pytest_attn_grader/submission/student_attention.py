@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from pytest_attn_grader.attention.probes import INPUT_NAMES, Attention, Probe, ProbeResult
+from pytest_attn_grader.attention.query_key_norm import Preparation
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.results.submission import Adaptation, Failure
 from pytest_attn_grader.submission.contract import Contract
@@ -96,6 +97,11 @@ class StudentAttention(Attention, Protocol):
     def is_rotary(self) -> bool:
         """Whether it has to rotate query and key by their positions itself."""
         return False
+
+    @property
+    def preparation(self) -> Preparation | None:
+        """The steps before the scores that it takes itself, where it normalises query and key; None otherwise."""
+        return None
 
     @property
     def keeps_cache(self) -> bool:

@@ -8,14 +8,17 @@ from dataclasses import replace
 import torch
 
 from pytest_attn_grader.attention.probes import SPEC_BY_NAME, Probe, build_probe, max_abs_error, without_gradients
+from pytest_attn_grader.attention.query_key_norm import NormAxis
 from pytest_attn_grader.attention.reference import causal_keep_mask
 from pytest_attn_grader.attention.tolerances import derive_tolerance
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.results.submission import Adaptation
+from pytest_attn_grader.submission.constructor import is_resizable
 from pytest_attn_grader.submission.contract import Contract
 from pytest_attn_grader.submission.head_adapter import CallStats
 from pytest_attn_grader.submission.masks import BIASED, bias_of_keys
 from pytest_attn_grader.submission.module_attention import ModuleAttention
+from pytest_attn_grader.submission.projections.norms import NormStyle
 from pytest_attn_grader.submission.student_attention import StudentAttention
 
 # On padding at the right alone, a causal mask and an unused mask give the same outputs.
@@ -25,6 +28,8 @@ TRIAL_SIZES = TRIAL_HEADS, TRIAL_HEAD_DIM
 _TRIAL_BATCH, _TRIAL_TOKENS = 3, 5
 # The value comes back exactly or not at all; a tenth of a percent leaves room for an epsilon in the softmax.
 _SAME = 1e-3
+# A norm over all heads side by side needs all of them in one module.
+_HEADS: dict[NormAxis, tuple[int, ...]] = {"head_dim": (1, TRIAL_HEADS), "width": (TRIAL_HEADS,)}
 
 
 def contract_variants(contract: Contract) -> Iterator[Contract]:
@@ -58,20 +63,24 @@ def with_variant_note(attention: StudentAttention) -> StudentAttention:
 
 def is_right(attention: StudentAttention, seed: int) -> bool:
     """Whether the outputs on causal probes, padded right and left, are the reference's, within derived tolerances."""
-    probes = [without_gradients(build_probe(SPEC_BY_NAME[name], seed=seed)) for name in _MASKED_PROBES]
+    probes = [
+        without_gradients(build_probe(SPEC_BY_NAME[name], seed=seed)).with_preparation(attention.preparation)
+        for name in _MASKED_PROBES
+    ]
     return all(is_right_on(attention, probe) for probe in probes)
 
 
 def adds_its_mask(attention: StudentAttention, seed: int) -> bool:
     """Whether the mask is added to the scores: with small numbers in it, the output must show them."""
     probe = without_gradients(build_probe(SPEC_BY_NAME["left-padding"], seed=seed))
+    probe = probe.with_preparation(attention.preparation)
     if attention.unsupported_reason(probe) is not None:
         return True
     biased = attention.with_contract(replace(attention.contract, mask_convention=BIASED))
     output = biased.run_probe(probe).attn_output
     if output is None or output.shape != probe.query.shape:
         return False
-    query, key, value = (tensor.double() for tensor in (probe.query, probe.key, probe.value))
+    query, key, value = (tensor.double() for tensor in (*probe.prepared, probe.value))
     scores = query @ key.transpose(-2, -1) * query.shape[-1] ** -0.5 + bias_of_keys(key.shape[-2])
     expected = scores.masked_fill(~probe.keep_mask, torch.finfo(scores.dtype).min).softmax(dim=-1) @ value
     _, tolerance = derive_tolerance(probe)
@@ -123,6 +132,36 @@ def returns_weights(attention: ModuleAttention, seed: int) -> bool:
     keep_mask = causal_keep_mask(_TRIAL_TOKENS).expand(_TRIAL_BATCH, 1, -1, -1).contiguous()
     _, attn_weights = attention.heads.attend(query, key, value, keep_mask, CallStats())
     return attn_weights is not None
+
+
+def with_norm(attention: ModuleAttention, over: NormAxis, seed: int) -> ModuleAttention:
+    """The same attention with the weights of its norms of query and key known; unchanged where it has none.
+
+    With weights of 0 all scores are equal, so that the output is that of a query and a key of 0, whatever the mask is.
+    """
+    oracle = attention.oracle
+    shape = oracle.shape_for(*TRIAL_SIZES)
+    fits = shape.head_dim == TRIAL_HEAD_DIM and shape.num_heads in _HEADS[over]
+    if shape.found.norms is None or not fits or not is_resizable(attention.contract.candidate):
+        return attention
+    generator = torch.Generator().manual_seed(seed)
+    size = (_TRIAL_BATCH, TRIAL_HEADS, _TRIAL_TOKENS, TRIAL_HEAD_DIM)
+    query, key, value = (torch.randn(size, generator=generator) for _ in range(3))
+    keep_mask = causal_keep_mask(_TRIAL_TOKENS).expand(_TRIAL_BATCH, 1, -1, -1).contiguous()
+    nothing = torch.zeros(1, 1, TRIAL_HEAD_DIM)
+    for offset in (0, 1):
+        conventions = replace(oracle.conventions, norm=NormStyle(over, offset))
+        tried = replace(attention, oracle=replace(oracle, conventions=conventions))
+        outputs = [
+            tried.heads.attend(*pair, value, keep_mask, CallStats(), norm_weights=(nothing, nothing))[0]
+            for pair in ((query, key), (torch.zeros_like(query), torch.zeros_like(key)))
+        ]
+        difference = (outputs[0] - outputs[1]).abs()
+        # A mask that is meant the other way round leaves rows without a key: NaN in both says nothing.
+        known = difference[difference.isfinite()]
+        if known.numel() and bool(known.max() <= _SAME * value.abs().max()):
+            return tried
+    return attention
 
 
 def takes_fewer_queries(attention: ModuleAttention, seed: int) -> bool:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
 
 import torch
 
 from pytest_attn_grader.attention.probes.probe import Probe, build_probe
-from pytest_attn_grader.attention.probes.specs import PROBE_SPECS, SPEC_BY_NAME
+from pytest_attn_grader.attention.probes.specs import PROBE_SPECS, SPEC_BY_NAME, ProbeSpec
 from pytest_attn_grader.attention.probes.variants import (
     LOW_DROPOUT_P,
     TRAIN_DROPOUT_P,
@@ -16,6 +15,7 @@ from pytest_attn_grader.attention.probes.variants import (
     with_dropout_off,
     with_new_seed,
 )
+from pytest_attn_grader.attention.query_key_norm import Preparation
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class Capabilities:
         off_dropout_p: the probability with which it must drop nothing outside of training; None when it is unknown.
         takes_mask: it is passed a mask; without one it knows neither padding on the left nor where a chunk begins.
         is_bidirectional: see `build_probe`.
+        preparation: of query and key, where it is the submission's task.
     """
 
     max_len: int = 1024
@@ -35,6 +36,7 @@ class Capabilities:
     off_dropout_p: float | None = None
     takes_mask: bool = True
     is_bidirectional: bool = False
+    preparation: Preparation | None = None
 
 
 def diagnosis_probes(
@@ -47,7 +49,11 @@ def diagnosis_probes(
     specs = [spec for spec in PROBE_SPECS if spec.key_len <= capabilities.max_len]
     if not capabilities.takes_mask:
         specs = [spec for spec in specs if spec.padding != "left" and spec.query_len in {1, spec.key_len}]
-    build = partial(build_probe, seed=seed, device=device, is_bidirectional=capabilities.is_bidirectional)
+
+    def build(spec: ProbeSpec) -> Probe:
+        probe = build_probe(spec, seed=seed, device=device, is_bidirectional=capabilities.is_bidirectional)
+        return probe.with_preparation(capabilities.preparation)
+
     probes = [build(spec) for spec in specs]
     # The same tensors, so that what is computed from them once serves every call.
     basic = next((probe for probe in probes if probe.name == "basic"), None) or build(SPEC_BY_NAME["basic"])

@@ -11,10 +11,14 @@ from torch import Tensor
 
 from pytest_attn_grader.attention.probes.probe import Probe
 from pytest_attn_grader.attention.probes.record import ProbeResult
+from pytest_attn_grader.attention.query_key_norm import Preparation
 
 
 class AttentionFunction(Protocol):
-    """A local attention: `(query, key, value, keep_mask, dropout_p=, training=) -> (attn_output, attn_weights)`."""
+    """A local attention: `(query, key, value, keep_mask, dropout_p=, training=) -> (attn_output, attn_weights)`.
+
+    An attribute `norm` replaces the preparation of query and key, where a probe has one.
+    """
 
     def __call__(
         self,
@@ -45,9 +49,12 @@ class InProcessAttention:
         with torch.random.fork_rng(devices=[]), torch.set_grad_enabled(wants_gradients):
             # Not torch.manual_seed: it records a stack trace for CUDA, which costs more than the attention itself.
             torch.default_generator.manual_seed(probe.seed)
+            query, key = inputs["query"], inputs["key"]
+            if probe.preparation is not None:
+                query, key = getattr(self.function, "norm", Preparation.__call__)(probe.preparation, query, key)
             attn_output, attn_weights = self.function(
-                inputs["query"],
-                inputs["key"],
+                query,
+                key,
                 inputs["value"],
                 keep_mask,
                 dropout_p=probe.dropout_p,

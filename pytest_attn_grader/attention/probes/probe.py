@@ -11,6 +11,7 @@ from torch import Tensor
 
 from pytest_attn_grader._utils.fork_cache import cached
 from pytest_attn_grader.attention.probes.specs import ProbeSpec
+from pytest_attn_grader.attention.query_key_norm import Preparation
 from pytest_attn_grader.attention.reference import causal_keep_mask
 
 INPUT_NAMES = ("query", "key", "value")
@@ -29,6 +30,7 @@ class Probe:
         first_kept: of a probe with another past, the first token that is the original's.
         group_size: how many query heads share a key and a value; in `key` and `value` these are repeated.
         chunks: how many tokens each of several calls gets, which pass a cache on; empty for one call with all tokens.
+        preparation: of query and key before the scores, where it is the attention's task; None for none.
     """
 
     name: str
@@ -46,10 +48,20 @@ class Probe:
     first_kept: int | None = None
     group_size: int = 1
     chunks: tuple[int, ...] = ()
+    preparation: Preparation | None = None
 
     @property
     def inputs(self) -> dict[str, Tensor]:
         return {"query": self.query, "key": self.key, "value": self.value}
+
+    def with_preparation(self, preparation: Preparation | None) -> Probe:
+        """The same inputs, for an attention that prepares query and key in this way."""
+        return self if preparation == self.preparation else replace(self, preparation=preparation)
+
+    @property
+    def prepared(self) -> tuple[Tensor, Tensor]:
+        """Query and key as the scores need them."""
+        return (self.query, self.key) if self.preparation is None else self.preparation(self.query, self.key)
 
     @cached_property
     def fingerprint(self) -> str:

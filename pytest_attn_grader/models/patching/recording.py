@@ -28,14 +28,15 @@ class RecordedLayer:
 
     Args:
         name: of the attention module, in the model.
-        query_shape: ``(1, num_heads, seq_len, head_dim)``.
-        value: ``(1, num_key_value_heads, seq_len, head_dim)``.
+        query: ``(1, num_heads, seq_len, head_dim)``, with the layer's own scaling in it.
+        key, value: ``(1, num_key_value_heads, seq_len, head_dim)``.
         hidden_states: what the attention module was called with, ``(1, seq_len, hidden_size)``.
         causal: whether its mask hid the future.
     """
 
     name: str
-    query_shape: tuple[int, int, int, int]
+    query: Tensor
+    key: Tensor
     value: Tensor
     hidden_states: Tensor
     causal: bool
@@ -63,9 +64,8 @@ class _RecordingAttention:
                 "be replaced. Take a model whose layers do not share weights."
             )
         assert self.hidden_states is not None  # the hook runs before
-        shape = (query.shape[0], query.shape[1], query.shape[2], query.shape[3])
         causal = not bool(keep_mask.triu(1).any())
-        self.layers.append(RecordedLayer(self.name, shape, value, self.hidden_states, causal))
+        self.layers.append(RecordedLayer(self.name, query, key, value, self.hidden_states, causal))
         repeats = query.shape[1] // key.shape[1]
         key, value = (tensor.repeat_interleave(repeats, dim=1) for tensor in (key, value))
         return reference_attention(query, key, value, keep_mask)[0]

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.sandbox.messages import RemoteModule, RemoteParameter
+from pytest_attn_grader.submission.projections.norms import find_norms
 from pytest_attn_grader.submission.projections.projection_map import ParameterRef, ProjectionMap
 from pytest_attn_grader.submission.projections.role_patterns import (
     ROLE_PATTERNS,
@@ -74,7 +75,8 @@ def find_projections(
             by_role = {**by_role, "o": [_place(left[0], "o", biases)]}
             found = resolve_sizes(by_role, name, heads, num_key_value_heads)
     letters = packing_order(found.inputs["qkv"][0].weight) if found.is_fused else None
-    return replace(found, others=(*others, *sorted(unused)), by_order=by_order, letters=letters)
+    norms = find_norms(each for each in module.parameters if each.name in others)
+    return replace(found, others=(*others, *sorted(unused)), by_order=by_order, letters=letters, norms=norms)
 
 
 def _sort_by_role(

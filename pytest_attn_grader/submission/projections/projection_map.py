@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pytest_attn_grader.submission.projections.norms import NormParameters
+
 # The kind of a matrix that is an argument of a function: it may be stored in any way.
 ARGUMENT = "Argument"
 
@@ -33,6 +35,7 @@ class ProjectionMap:
         width: features of the hidden states.
         out_features: of the output projection, or of the heads side by side when there is none.
         others: parameters that belong to no projection; they keep their values.
+        norms: those of `others` that normalise query and key.
         by_order: names said nothing; the matrices were taken as query, key, value, output as they are defined.
         letters: the order of query, key and value in a fused matrix, when its name says so.
         num_key_value_heads: heads of keys and values; None for one for every query head.
@@ -48,6 +51,7 @@ class ProjectionMap:
     by_order: bool = False
     letters: str | None = None
     num_key_value_heads: int | None = None
+    norms: NormParameters | None = None
 
     @property
     def key_value_heads(self) -> int:

@@ -1,0 +1,54 @@
+"""Requirements on the norms of a submission: none where the model has none, and the model's rotation after them."""
+
+from __future__ import annotations
+
+from pytest_attn_grader.attention.probes import SPEC_BY_NAME, build_probe, without_gradients
+from pytest_attn_grader.errors import SubmissionError
+from pytest_attn_grader.submission.module_attention import ModuleAttention
+from pytest_attn_grader.submission.student_attention import StudentAttention
+from pytest_attn_grader.submission.trials import TRIAL_SIZES, is_right_on
+
+
+def require_no_norms(attention: StudentAttention | None, seed: int) -> None:
+    """Say so when normalisation layers are what makes a module differ: a model's attention has no place for them."""
+    if not isinstance(attention, ModuleAttention) or attention.contract.kind != "module":
+        return
+    if attention.preparation is not None:
+        return  # the model's layer has such norms, and the checks say what is wrong with these
+    # Without padding, as it may mask by itself.
+    probe = without_gradients(build_probe(SPEC_BY_NAME["unpadded"], seed=seed))
+    if is_right_on(attention, probe):
+        return
+    others = attention.oracle.shape_for(*TRIAL_SIZES).found.others
+    norms = [name for name in others if "norm" in name.lower() or ".ln" in f".{name.lower()}"]
+    if norms:
+        raise SubmissionError(
+            "no-target",
+            f"{attention.contract.candidate.name} has parameters that the model's attention does not have: "
+            f"{', '.join(norms)}. With them its output differs from the attention of the formula.",
+            remedy="Leave the normalisation of query and key out, or make it an option that is off by default.",
+        )
+
+
+def require_rotation(attention: StudentAttention, rotary_base: float | None, seed: int) -> StudentAttention:
+    """Refuse a norm without the model's rotation after it: what is rotated already cannot be normalised once more."""
+    preparation, name = attention.preparation, attention.contract.candidate.name
+    if preparation is None or rotary_base is None:
+        return attention
+    rotation = preparation.rotation
+    if rotation is not None and rotation.base != rotary_base:
+        raise SubmissionError(
+            "no-target",
+            f"{name} normalises query and key and rotates them with base {rotation.base:g}. The base of the model's "
+            f"layer is {rotary_base:g}.",
+            remedy="Let the constructor take the base: theta=10000.0.",
+        )
+    probe = without_gradients(build_probe(SPEC_BY_NAME["unpadded"], seed=seed)).with_preparation(preparation)
+    if rotation is None and is_right_on(attention, probe):
+        raise SubmissionError(
+            "no-target",
+            f"{name} normalises query and key and does not rotate them. The model's layer normalises them first and "
+            "rotates them then, so that a module can do both or neither.",
+            remedy="Rotate query and key by their positions after the norm, or leave the norm out.",
+        )
+    return attention
