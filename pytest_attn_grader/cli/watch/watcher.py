@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -23,7 +24,7 @@ from pytest_attn_grader.reports.json_report import load_report
 from pytest_attn_grader.results.report import GradeReport
 
 # Editors save in several steps: a file is graded when it has rested for this long.
-QUIET_MS = 30
+QUIET_MS = 10
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,8 @@ class Watcher:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="attn-grader-watch")
         self._running: Future[None] | None = None
         self._saves = 0
+        # One seed for all runs: what the references say on its inputs is worked out once, before the first save.
+        self._seed = secrets.randbelow(1 << 31)
         self.stop_event = threading.Event()
 
     def run(self) -> None:
@@ -119,6 +122,7 @@ class Watcher:
             f"--attn-model={settings.model}",
             f"--attn-device={settings.device}",
             f"--attn-budget={settings.budget_seconds:g}",
+            f"--attn-seed={self._seed}",
             *("-p", "no:cacheprovider", "--color=no"),
         )
         report = self._folder / "report.json"
