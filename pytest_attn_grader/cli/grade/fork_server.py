@@ -4,11 +4,13 @@
 
 A run then costs no interpreter start, no imports and no loading of a model. The server reads one job a line from
 stdin and prints two lines for it: the process id, then the exit code. It computes nothing in parallel before a fork,
-because OpenMP's threads do not survive one.
+because OpenMP's threads do not survive one. A job that is repeated, as a watched file is, is forked before it comes:
+that process has read its options and loaded its plugins, and knows nothing of the submission.
 """
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import json
@@ -16,6 +18,7 @@ import os
 import sys
 import tempfile
 import traceback
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -55,19 +58,57 @@ def main() -> None:
     prepare(sys.argv[1], sys.argv[2])
     print("ready", file=answers, flush=True)
     warmed_up: list[list[str]] = []
+    waiting: WaitingRun | None = None
     for line in sys.stdin:
         job = json.loads(line)
         if job["warmup_args"] and job["warmup_args"] not in warmed_up:
             warmed_up.append(job["warmup_args"])
             run_warmup(job["warmup_args"])
             _freeze_gc()
-        pid = os.fork()
-        if pid == 0:
-            answers.close()
-            run(job)
-        print(pid, file=answers, flush=True)
-        _, status = os.waitpid(pid, 0)
+        if waiting is None or waiting.job != job:
+            waiting = replace_run(waiting, job)
+        waiting.start()
+        print(waiting.pid, file=answers, flush=True)
+        _, status = os.waitpid(waiting.pid, 0)
         print(os.waitstatus_to_exitcode(status), file=answers, flush=True)
+        waiting = fork_run(job) if job["is_repeated"] else None
+
+
+@dataclass(frozen=True)
+class WaitingRun:
+    """A process that has been forked for a job and waits to be started."""
+
+    job: dict[str, Any]
+    pid: int
+    gate: int
+
+    def start(self) -> None:
+        with contextlib.suppress(BrokenPipeError):  # it has ended already: its exit code says why
+            os.write(self.gate, b"\n")
+        os.close(self.gate)
+
+    def discard(self) -> None:
+        """End it; it has done nothing yet."""
+        os.close(self.gate)
+        os.waitpid(self.pid, 0)
+
+
+def fork_run(job: dict[str, Any]) -> WaitingRun:
+    """Fork a process that runs a job once it is started, and ends when it will never be."""
+    its_gate, gate = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(gate)
+        run(job, its_gate)
+    os.close(its_gate)
+    return WaitingRun(job, pid, gate)
+
+
+def replace_run(waiting: WaitingRun | None, job: dict[str, Any]) -> WaitingRun:
+    """Fork a process for another job than the one that a process waits for."""
+    if waiting is not None:
+        waiting.discard()
+    return fork_run(job)
 
 
 def prepare(model: str, device: str) -> None:
@@ -137,25 +178,44 @@ def _verify_fork_server(sandbox: ForkServer) -> None:
                     return
 
 
-def run(job: dict[str, Any]) -> None:
-    """Run `python -m pytest ARGS` in a new session."""
+def run(job: dict[str, Any], gate: int) -> None:
+    """Run `python -m pytest ARGS` in a new session, once the gate opens; until then the log is that of the run before.
+
+    Args:
+        gate: the end of a pipe. A byte starts the run, its end ends this process.
+    """
     code = EXIT_CRASHED
     try:
         _die_with_parent()
         os.setsid()
-        _redirect(job["log"])
+        _redirect(f"{job['log']}.next")
         os.chdir(job["folder"])
         sys.argv = ["pytest", *job["args"]]
         import pytest
 
-        code = int(pytest.main(job["args"]))
+        class Gate:
+            @pytest.hookimpl(tryfirst=True)
+            def pytest_configure(self) -> None:
+                if not os.read(gate, 1):
+                    os._exit(EXIT_CRASHED)
+                os.close(gate)
+                _publish_log(job["log"])
+
+        code = int(pytest.main(job["args"], plugins=[Gate()]))
     except BaseException:
         traceback.print_exc()
         raise
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
+        _publish_log(job["log"])
         os._exit(code)
+
+
+def _publish_log(log: str) -> None:
+    """Put the output of this run in the place of the run's before; done once."""
+    with contextlib.suppress(FileNotFoundError):
+        os.replace(f"{log}.next", log)
 
 
 def _redirect(log: str) -> None:

@@ -33,6 +33,7 @@ class Job:
         model, device: the model that the fork server loads before it forks.
         seconds: the time after which it is killed.
         warmup_args: options of the fork server's warm-up; empty when there are too few jobs for one.
+        is_repeated: whether the same job comes again, so that the fork server may prepare for it.
     """
 
     id: str
@@ -44,6 +45,7 @@ class Job:
     device: str
     seconds: float
     warmup_args: tuple[str, ...] = ()
+    is_repeated: bool = False
 
 
 @dataclass(frozen=True)

@@ -136,6 +136,7 @@ class Watcher:
             device=settings.device,
             seconds=settings.budget_seconds + GRACE_SECONDS,
             warmup_args=common,
+            is_repeated=True,
         )
 
 

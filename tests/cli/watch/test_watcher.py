@@ -102,3 +102,29 @@ def test_what_changed_is_said(watched: Watched) -> None:
     assert lines[0].startswith("PASSED")
     assert f"was: right, 100 of 100; now: {describe_result(report)}" in lines
     assert lines[-1] == "no change"
+
+
+def test_the_log_is_that_of_the_last_run_that_began(watched: Watched, tmp_path: Path) -> None:
+    assert watched.next().verdict == "passed"
+    assert "PASSED" in (tmp_path / "run" / "log.txt").read_text()
+    watched.save(NO_SCALE)
+    assert watched.next().verdict == "failed"
+    assert "FAILED" in (tmp_path / "run" / "log.txt").read_text()
+
+
+def test_options_that_pytest_refuses_are_said_each_time(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    path = tmp_path / "mine.py"
+    path.write_text(REFERENCE)
+    reports: queue.Queue[GradeReport] = queue.Queue()
+    settings = WatchSettings(path, options=("--no-such-option",))
+    watcher = Watcher(settings, tmp_path / "run", reports.put)
+    thread = threading.Thread(target=watcher.run)
+    thread.start()
+    for number in range(3):
+        assert reports.get(timeout=SECONDS).verdict == "ungradable"
+        assert "--no-such-option" in (tmp_path / "run" / "log.txt").read_text()
+        path.write_text(f"{REFERENCE}\n# {number}\n")
+    watcher.stop_event.set()
+    thread.join(SECONDS)
+    assert not thread.is_alive()
