@@ -46,7 +46,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
         n_workers=2,
         threads_per_worker=1,
         processes=True,
-        dashboard_address=None,
+        dashboard_address=":0",  # any free port: another test may run a cluster at the same time
         local_directory=str(tmp_path / "dask"),
         silence_logs="CRITICAL",
     ) as started:
