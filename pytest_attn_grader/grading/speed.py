@@ -222,8 +222,13 @@ class SpeedBenchmark:
                 if len(reference) >= enough and time.perf_counter() - started > plan.seconds:
                     break
         warm = slice(1 if len(reference) > 1 else 0, None)
-        trips, inside = zip(*student[warm], strict=True)
-        return Samples(probe.query.shape[-2], trips, inside, tuple(transport[warm]), tuple(reference[warm]))
+        return Samples(
+            tokens=probe.query.shape[-2],
+            trips=tuple(whole for whole, _ in student[warm]),
+            inside=tuple(inside for _, inside in student[warm]),
+            echoes=tuple(transport[warm]),
+            reference=tuple(reference[warm]),
+        )
 
     def _call_student(self, inputs: tuple[torch.Tensor, ...]) -> list[RoundTrip]:
         with self._attention.student.remote.record_round_trips() as trips:

@@ -82,7 +82,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object]:
     """Turn an exception that would leave pytest with exit code 1 into the exit code of an ungradable run."""
     try:
-        return (yield)
+        exit_code = yield
     except (pytest.UsageError, pytest.exit.Exception):
         raise
     except Exception as error:
@@ -90,6 +90,10 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object
         if run is None:
             raise
         return run.handle_crash(error)
+    run = config.pluginmanager.get_plugin(RUN_NAME)
+    if exit_code == pytest.ExitCode.INTERNAL_ERROR and run is not None:
+        return run.handle_internal_error()
+    return exit_code
 
 
 @pytest.fixture(scope="session")

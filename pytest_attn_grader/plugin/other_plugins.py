@@ -1,7 +1,7 @@
 """Keep other plugins from repeating, retrying or forking the grader's checks: each runs once, in this process.
 
-pytest-repeat and pytest-flakefinder parametrize every test, pytest-rerunfailures and flaky run a failed one again, and
-pytest-forked runs each in a separate process. An instructor's own tests are left to them.
+pytest-repeat and pytest-flakefinder parametrize every test, pytest-rerunfailures, pytest-retry and flaky run a failed
+one again, and pytest-forked runs each in a separate process. An instructor's own tests are left to them.
 """
 
 from __future__ import annotations
@@ -38,6 +38,13 @@ class OtherPlugins:
         finally:
             # Such a plugin adds a fixture for its parameter.
             del metafunc.fixturenames[num_fixtures:]
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Remove the marker by which pytest-retry runs a failed test again while its report is made."""
+        for item in session.items:
+            if is_check_file(item.path):
+                item.own_markers[:] = [mark for mark in item.own_markers if mark.name != "flaky"]
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:

@@ -9,7 +9,7 @@ import pytest
 from pytest_attn_grader._utils.imports import fast_imports
 from pytest_attn_grader.errors import EXIT_REPORT_LOST, EXIT_UNGRADABLE, UsageError
 from pytest_attn_grader.grading.assemble import RunData, assemble
-from pytest_attn_grader.plugin import collection
+from pytest_attn_grader.plugin import collection, xdist
 from pytest_attn_grader.plugin.progress_line import ProgressLine
 from pytest_attn_grader.plugin.run_state import RunState
 from pytest_attn_grader.reports import json_report, junit, learner_progress, terminal
@@ -80,6 +80,8 @@ class ReportWriter:
         files.write(report, self.settings.formats)
 
     def _build_report(self, state: RunState, session: pytest.Session, *, signalled: bool) -> GradeReport:
+        if session.exitstatus == pytest.ExitCode.INTERRUPTED and xdist.is_stopped_by_maxfail(session):
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
         exit_code = int(session.exitstatus)
         reason = state.ungradable_reason(exit_code, signalled=signalled)
         internal_error = exit_code == pytest.ExitCode.INTERNAL_ERROR

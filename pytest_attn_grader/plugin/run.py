@@ -268,3 +268,8 @@ class GradedRun:
         traceback.print_exception(error)
         self.write_failure(f"the run broke off: {type(error).__name__}: {error}")
         return EXIT_UNGRADABLE
+
+    def handle_internal_error(self) -> int:
+        """Report that pytest or another plugin failed before the session began; such a session has no end."""
+        self.write_failure("pytest or one of its plugins failed before the first check")
+        return EXIT_UNGRADABLE

@@ -56,3 +56,10 @@ def settings_with_controller_seed(config: pytest.Config, settings: Settings) -> 
     """Get the settings of this process; in a worker, with the controller's seed."""
     seed = getattr(config, "workerinput", {}).get(SEED_KEY)
     return settings if seed is None else replace(settings, seed=int(seed))
+
+
+def is_stopped_by_maxfail(session: pytest.Session) -> bool:
+    """Whether `-x` or `--maxfail` ended a distributed run: xdist says interrupted, as after Ctrl-C."""
+    scheduling = session.config.pluginmanager.get_plugin("dsession")
+    maxfail = session.config.getoption("maxfail", 0)
+    return scheduling is not None and 0 < maxfail <= scheduling.countfailures

@@ -21,6 +21,26 @@ import random
 def pytest_collection_modifyitems(items):
     random.Random({seed}).shuffle(items)
 """
+# As pytest-retry does it: a marker for every test, and another call while the report is made.
+RETRIES = """
+import pytest
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        item.add_marker(pytest.mark.flaky(retries=2))
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    if report.failed and item.get_closest_marker("flaky"):
+        pytest.CallInfo.from_call(lambda: item.ihook.pytest_runtest_call(item=item), when="call")
+        report.outcome = "passed"
+    return report
+"""
+FAILS_AT_THE_START = """
+def pytest_report_header():
+    raise RuntimeError("of another plugin")
+"""
 BREAKS_OFF = """
 def pytest_sessionfinish():
     raise RuntimeError("of another plugin")
@@ -66,3 +86,16 @@ def test_an_exception_of_another_plugin_is_not_the_students(warm: Warm) -> None:
     run = warm.grade(with_conftest(REFERENCE, BREAKS_OFF), "course")
     assert (run.exit_code, run.report["verdict"]) == (EXIT_UNGRADABLE, "ungradable")
     assert "of another plugin" in run.report["reason"]
+
+
+def test_a_failure_before_the_first_check_is_ungradable(warm: Warm) -> None:
+    run = warm.grade(with_conftest(REFERENCE, FAILS_AT_THE_START), "course")
+    assert (run.exit_code, run.report["verdict"]) == (EXIT_UNGRADABLE, "ungradable")
+    assert "before the first check" in run.report["reason"]
+
+
+def test_no_plugin_runs_a_check_again_while_its_report_is_made(warm: Warm) -> None:
+    expected = marks(warm.grade(NO_SCALE, "--attn-seed=1"))
+    run = warm.grade(with_conftest(NO_SCALE, RETRIES), "--attn-seed=1", "course")
+    run.assert_tidy()
+    assert (run.exit_code, marks(run)) == (1, expected)

@@ -66,6 +66,13 @@ def test_an_ungradable_run(args: tuple[str, ...], exit_code: int, words: str, wa
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("option", ["-x", "--maxfail=2"])
+def test_a_run_that_ends_at_a_failure_is_partial(option: str, warm: Warm) -> None:
+    run = warm.grade(WRONG, "-n", "2", option)
+    run.assert_ungradable(10, "partial: ")
+
+
+@pytest.mark.slow
 def test_a_usage_error_is_found_before_any_worker_starts(warm: Warm) -> None:
     run = warm.grade(REFERENCE, "-n", "2", target="nowhere.py")
     run.assert_ungradable(4, "there is no file")
