@@ -56,6 +56,7 @@ def has_weights_without_padding(observation: Observation) -> bool:
 
     probe = observation.probe
     query, key, value = (tensor.double() for tensor in (*probe.prepared, probe.value))
-    causal = causal_keep_mask(*probe.keep_mask.shape[-2:], device=probe.keep_mask.device)
+    lengths, window = probe.keep_mask.shape[-2:], probe.sliding_window
+    causal = causal_keep_mask(*lengths, sliding_window=window, device=probe.keep_mask.device)
     _, unpadded = reference_attention(query, key, value, causal.expand_as(probe.keep_mask))
     return max_abs_error(observation.attn_weights, unpadded, probe) < ROUGHLY

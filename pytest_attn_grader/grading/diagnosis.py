@@ -70,6 +70,7 @@ def run_diagnosis(
     device: torch.device,
     hints: str,
     is_bidirectional: bool = False,
+    sliding_window: int | None = None,
     predictions: PredictionCache | None = None,
     observed: Mapping[str, Observation] | None = None,
     seconds: float = math.inf,
@@ -81,6 +82,7 @@ def run_diagnosis(
         max_len: the longest text of the model, in tokens.
         hints: how much help is given; see `diagnose`.
         is_bidirectional: whether every token attends to every other; see `build_probe`.
+        sliding_window: of the model, in tokens; None for none.
         predictions: the catalogue's results on these probes, shared among submissions.
         observed: earlier observations of probes with the same names and inputs. Their references are used again, and
             their results where there is no time for new ones.
@@ -96,6 +98,7 @@ def run_diagnosis(
         takes_mask=contract.mask_convention != "none",
         is_bidirectional=is_bidirectional,
         preparation=attention.preparation,
+        sliding_window=sliding_window,
     )
     deadline = time.perf_counter() + seconds
     probes = diagnosis_probes(seed, capabilities, device=device)

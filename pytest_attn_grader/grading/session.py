@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from pytest_attn_grader.attention.probes import Probe
-    from pytest_attn_grader.attention.query_key_norm import NormAxis
     from pytest_attn_grader.grading import experiments
     from pytest_attn_grader.grading.observation import Observation
     from pytest_attn_grader.grading.patched_models import PatchedModels
     from pytest_attn_grader.grading.speed import SpeedBenchmark
     from pytest_attn_grader.misconceptions.mismatches import PredictionCache
+    from pytest_attn_grader.models.architectures import LayerSteps
     from pytest_attn_grader.models.prompt import Prompt
     from pytest_attn_grader.models.types import LoadedModel
     from pytest_attn_grader.submission.student import Student
@@ -65,7 +65,7 @@ class GradingSession:
     ) -> None:
         self.settings = settings
         self.clock = PhaseClock()
-        self.submission = StudentUnderTest(settings, self.clock, self.query_key_steps, target=target, process=process)
+        self.submission = StudentUnderTest(settings, self.clock, self.layer_steps, target=target, process=process)
         self.lazy_model: Lazy[LoadedModel] = Lazy(self._load_model, loaded)
         self.lazy_prompt: Lazy[Prompt] = Lazy(self._tokenize_prompt)
         self.lazy_patched: Lazy[PatchedModels] = Lazy(self._patch_models)
@@ -86,9 +86,7 @@ class GradingSession:
             UngradableError: the model is not available, or its architecture is not supported.
         """
         self.lazy_prompt.get()
-        from pytest_attn_grader.models.architectures import is_causal_model
-
-        is_causal_model(self.loaded.model)
+        _ = self.is_causal
         # Several candidates are a question to the user; every other fault of the contract is a result.
         self.submission.find_contract()
 
@@ -118,11 +116,12 @@ class GradingSession:
 
         return is_causal_model(self.loaded.model)
 
-    def query_key_steps(self) -> tuple[float | None, NormAxis | None]:
-        """Base of the graded layer's rotary positions and axis of its QK-norm, None each where it has none."""
+    def layer_steps(self) -> LayerSteps:
+        """The steps of the graded layer that a module takes itself."""
         from pytest_attn_grader.models.architectures import find_architecture
 
-        return find_architecture(self.loaded.model).query_key_steps(self.settings.layer_idx)
+        layer_idx, all_layers = self.settings.layer_idx, self.settings.all_layers
+        return find_architecture(self.loaded.model).layer_steps(layer_idx, all_layers=all_layers)
 
     @property
     def is_bidirectional(self) -> bool:
@@ -161,7 +160,8 @@ class GradingSession:
         spec = SPEC_BY_NAME[name] if length is None else at_length(SPEC_BY_NAME["single"], length)
         seed, device = self.settings.seed, self.loaded.device
         probe = build_probe(spec, seed=seed, device=device, is_bidirectional=self.is_bidirectional)
-        return probe.with_preparation(self.submission.attention.preparation)
+        preparation, window = self.submission.attention.preparation, self.layer_steps().sliding_window
+        return probe.with_preparation(preparation).with_sliding_window(window)
 
     def run_training(self, probe: Probe, dropout_p: float, *, first_changed: int) -> experiments.TrainingRun:
         """Call the student in train mode, with other seeds and another future."""
@@ -176,8 +176,8 @@ class GradingSession:
         from pytest_attn_grader.grading.experiments import run_gradcheck
 
         with self.clock.phase("gradcheck"):
-            attention = self.submission.attention
-            return run_gradcheck(attention, seed=self.settings.seed, is_bidirectional=self.is_bidirectional)
+            attention, seed = self.submission.attention, self.settings.seed
+            return run_gradcheck(attention, seed=seed, is_bidirectional=self.is_bidirectional)
 
     def run_gradient_flow(self) -> experiments.GradientFlow:
         """Send the loss of the prompt back through both models."""
@@ -281,6 +281,7 @@ class GradingSession:
                 device=self.loaded.device,
                 hints=hints,
                 is_bidirectional=self.is_bidirectional,
+                sliding_window=self.layer_steps().sliding_window,
                 predictions=predictions,
                 observed=self.observations,
                 seconds=self.seconds_left - REPORT_RESERVE_SECONDS,

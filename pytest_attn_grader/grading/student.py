@@ -18,7 +18,7 @@ from pytest_attn_grader.submission.contract import Contract
 from pytest_attn_grader.submission.target import Target, find_target
 
 if TYPE_CHECKING:
-    from pytest_attn_grader.attention.query_key_norm import NormAxis
+    from pytest_attn_grader.models.architectures import LayerSteps
     from pytest_attn_grader.submission.student import Student
     from pytest_attn_grader.submission.student_attention import StudentAttention
 
@@ -27,8 +27,7 @@ class StudentUnderTest:
     """A submission, from its target to an attention function.
 
     Args:
-        query_key_steps: returns the base of the graded layer's rotary positions and the axis of its norm of query and
-            key, None each where it has none.
+        layer_steps: returns the steps of the graded layer that a module takes itself.
         target: the submission, when it is a live object; otherwise the settings name it.
         process: its worker, when there is one already.
 
@@ -40,14 +39,14 @@ class StudentUnderTest:
         self,
         settings: Settings,
         clock: PhaseClock,
-        query_key_steps: Callable[[], tuple[float | None, NormAxis | None]],
+        layer_steps: Callable[[], LayerSteps],
         *,
         target: Target | None = None,
         process: Student | None = None,
     ) -> None:
         self._settings = settings
         self._clock = clock
-        self._query_key_steps = query_key_steps
+        self._layer_steps = layer_steps
         self.target: Target = target or find_target(settings.student, settings.invocation_dir)
         self.lazy_process: Lazy[Student] = Lazy(self._make_process, process)
         self.lazy_attention: Lazy[StudentAttention] = Lazy(self._fit)
@@ -60,8 +59,15 @@ class StudentUnderTest:
     def _fit(self) -> StudentAttention:
         from pytest_attn_grader.submission.adapt import fit
 
-        base, norm_axis = self._query_key_steps()
-        return fit(self.process, self.contract, seed=self._settings.seed, rotary_base=base, norm_axis=norm_axis)
+        steps, seed = self._layer_steps(), self._settings.seed
+        return fit(
+            self.process,
+            self.contract,
+            seed=seed,
+            rotary_base=steps.rotary_base,
+            norm_axis=steps.norm_axis,
+            sliding_window=steps.sliding_window,
+        )
 
     @property
     def process(self) -> Student:

@@ -291,5 +291,6 @@ def _causal_only(probe: Probe) -> Probe:
         # One query sees all the past in any case, and an encoder's attention sees everything.
         return probe
     query_len, key_len = probe.keep_mask.shape[-2:]
-    keep_mask = causal_keep_mask(query_len, key_len, device=probe.keep_mask.device)
+    window, device = probe.sliding_window, probe.keep_mask.device
+    keep_mask = causal_keep_mask(query_len, key_len, sliding_window=window, device=device)
     return replace(probe, keep_mask=keep_mask.expand_as(probe.keep_mask).clone())

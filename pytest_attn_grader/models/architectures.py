@@ -68,6 +68,21 @@ PROJECTION_NAMES = (
 
 
 @dataclass(frozen=True)
+class LayerSteps:
+    """The steps of a layer's attention, beside the formula, that a module takes itself; None each where it has none.
+
+    Args:
+        rotary_base: base of the rotary positions.
+        norm_axis: axis of the norm of query and key.
+        sliding_window: how many keys, its own included, a query sees.
+    """
+
+    rotary_base: float | None = None
+    norm_axis: NormAxis | None = None
+    sliding_window: int | None = None
+
+
+@dataclass(frozen=True)
 class Architecture:
     """The attention modules, heads and projections of one model.
 
@@ -81,6 +96,7 @@ class Architecture:
             projection and attention; None where they are not.
         projection_names: None where no row of `PROJECTION_NAMES` holds.
         query_key_norms: for each layer its norm of query and key before the rotation; None where it has none.
+        sliding_windows: for each layer how many keys, its own included, a query sees; None for all of the past.
     """
 
     model_type: str
@@ -90,21 +106,24 @@ class Architecture:
     rotary_bases: tuple[float | None, ...]
     projection_names: ProjectionNames | None
     query_key_norms: tuple[QueryKeyNorm | None, ...]
+    sliding_windows: tuple[int | None, ...]
 
     @property
     def rotary(self) -> bool:
         """Whether query and key are rotated by their positions."""
         return any(base is not None for base in self.rotary_bases)
 
-    def query_key_steps(self, layer_idx: int) -> tuple[float | None, NormAxis | None]:
-        """Base of a layer's rotary positions and axis of its norm of query and key; None where it has none.
+    def layer_steps(self, layer_idx: int, *, all_layers: bool = False) -> LayerSteps:
+        """The steps of a layer that a module takes itself; with all layers, the window only where they have the same.
 
         An encoder's are not known: a submission for it takes its query and key as they are.
         """
         if not self.causal:
-            return None, None
+            return LayerSteps()
         norm = self.query_key_norms[layer_idx]
-        return self.rotary_bases[layer_idx], None if norm is None else norm.over
+        axis = None if norm is None else norm.over
+        differ = all_layers and len(set(self.sliding_windows)) > 1
+        return LayerSteps(self.rotary_bases[layer_idx], axis, None if differ else self.sliding_windows[layer_idx])
 
     @property
     def num_layers(self) -> int:
@@ -201,6 +220,10 @@ def _derive(model: nn.Module) -> Architecture:
             find_query_key_norm(module, layer.hidden_states, layer.query, layer.key, rotary_base=base)
             for module, layer, base in zip(modules, layers, rotary_bases, strict=True)
         ),
+        sliding_windows=tuple(
+            _read_sliding_window(model.config, module, layer, layer_idx)
+            for layer_idx, (module, layer) in enumerate(zip(modules, layers, strict=True))
+        ),
     )
 
 
@@ -214,6 +237,20 @@ def _read_rotary_base(model: Any, module: Any, layer_idx: int) -> float | None:
         parameters = parameters[layer_types[layer_idx]]  # Gemma 3: one base for windows, one for whole texts
     local_base = getattr(config, "rope_local_base_freq", None) if getattr(module, "is_sliding", False) else None
     return float(parameters.get("rope_theta") or local_base or getattr(config, "rope_theta", None) or 10_000.0)
+
+
+def _read_sliding_window(config: Any, module: Any, layer: RecordedLayer, layer_idx: int) -> int | None:
+    """The window of the configuration, where the layer is said to have it and its mask does not deny it."""
+    from pytest_attn_grader.attention.reference import causal_keep_mask
+
+    layer_types = getattr(config, "layer_types", None) or ()
+    kind = layer_types[layer_idx] if layer_idx < len(layer_types) else "sliding_attention"
+    window = getattr(module, "sliding_window", getattr(config, "sliding_window", None))
+    if not isinstance(window, int) or kind != "sliding_attention":
+        return None
+    seq_len = layer.keep_mask.shape[-1]
+    expected = causal_keep_mask(seq_len, sliding_window=window, device=layer.keep_mask.device)
+    return window if layer.keep_mask.equal(expected) else None
 
 
 def _count_heads(layer: RecordedLayer) -> HeadConfig:

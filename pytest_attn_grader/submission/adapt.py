@@ -13,6 +13,7 @@ from pytest_attn_grader.attention.probes import SPEC_BY_NAME, build_probe
 from pytest_attn_grader.attention.query_key_norm import NormAxis
 from pytest_attn_grader.attention.rotation import BASE
 from pytest_attn_grader.errors import SubmissionError
+from pytest_attn_grader.models.architectures import LayerSteps
 from pytest_attn_grader.sandbox.exit_reasons import another_call_may_answer
 from pytest_attn_grader.submission.adaptation_notes import with_notes
 from pytest_attn_grader.submission.cache_arguments import cache_styles
@@ -56,6 +57,7 @@ def fit(
     seed: int,
     rotary_base: float | None = BASE,
     norm_axis: NormAxis | None = None,
+    sliding_window: int | None = None,
 ) -> StudentAttention:
     """The submission as an attention on query, key and value.
 
@@ -65,6 +67,7 @@ def fit(
     Args:
         rotary_base: base of the graded model's rotary positions; None when it has none.
         norm_axis: axis of the graded layer's norm of query and key; None when it has none.
+        sliding_window: of the graded layer, in tokens; None when it has none.
 
     Raises:
         SubmissionError: it gives no answer in any of the ways that were tried; the failure is that of the first one. Or
@@ -74,13 +77,10 @@ def fit(
     answered_otherwise: StudentAttention | None = None
     first_failure: SubmissionError | None = None
     contract = _without_lengths(contract)
+    steps = LayerSteps(rotary_base, norm_axis, sliding_window)
     for variant in contract_variants(contract):
         try:
-            attention = (
-                answered.with_contract(variant)
-                if answered
-                else _fit(student, variant, seed=seed, rotary_base=rotary_base, norm_axis=norm_axis)
-            )
+            attention = answered.with_contract(variant) if answered else _fit(student, variant, steps, seed=seed)
         except SubmissionError as failure:
             if not another_call_may_answer(failure.name, failure.remedy):
                 raise
@@ -110,9 +110,7 @@ def _without_lengths(contract: Contract) -> Contract:
     return contract.without_role("valid_lens")
 
 
-def _fit(
-    student: Student, contract: Contract, *, seed: int, rotary_base: float | None, norm_axis: NormAxis | None
-) -> StudentAttention:
+def _fit(student: Student, contract: Contract, steps: LayerSteps, *, seed: int) -> StudentAttention:
     if contract.kind == "function" and "valid_lens" in contract.roles:
         return fit_length_function(student, contract)
     if contract.kind == "function":
@@ -121,9 +119,9 @@ def _fit(
         target = _has_no_parameters(student, contract)
         if target:
             return fit_function(student, replace(contract, kind="function"), seed=seed)
-    attention = fit_hidden_states(student, contract, seed=seed, rotary_base=rotary_base, norm_axis=norm_axis)
+    attention = fit_hidden_states(student, contract, steps, seed=seed)
     rotation = attention.oracle.conventions.rotation
-    if rotation is not None and rotary_base is None:
+    if rotation is not None and steps.rotary_base is None:
         raise SubmissionError(
             "malformed-reply",
             f"{contract.candidate.name} has rotary positions ({rotation}), and this model adds positions itself.",
@@ -138,20 +136,16 @@ def _has_no_parameters(student: Student, contract: Contract) -> bool:
     return not module.parameters and not module.unregistered
 
 
-def fit_hidden_states(
-    student: Student,
-    contract: Contract,
-    *,
-    seed: int,
-    rotary_base: float | None = BASE,
-    norm_axis: NormAxis | None = None,
-) -> ModuleAttention:
+def fit_hidden_states(student: Student, contract: Contract, steps: LayerSteps, *, seed: int) -> ModuleAttention:
     """Find masks and layouts with which a single token comes back as its value.
 
     With one token there is nothing to attend to: the output is the value through the output projection, whatever the
     attention does. So this settles how projections are laid out, and nothing about attention.
     """
-    oracle = ProjectedStudent(student, contract, rotary_base=rotary_base, norm_axis=norm_axis)
+    rotary_base, norm_axis = steps.rotary_base, steps.norm_axis
+    oracle = ProjectedStudent(
+        student, contract, rotary_base=rotary_base, norm_axis=norm_axis, sliding_window=steps.sliding_window
+    )
     shape = oracle.shape_for(*TRIAL_SIZES)
     first_failure: SubmissionError | None = None
     answered: ModuleAttention | None = None
@@ -241,10 +235,8 @@ def _with_cache(attention: ModuleAttention, seed: int) -> ModuleAttention:
     """
     if "hidden_states" not in attention.contract.roles or "valid_lens" in attention.contract.roles:
         return attention
-    preparation = attention.preparation
     probes = [
-        build_probe(SPEC_BY_NAME[name], seed=seed).with_preparation(preparation)
-        for name in ("cache-tokens", "cache-chunks")
+        attention.prepare(build_probe(SPEC_BY_NAME[name], seed=seed)) for name in ("cache-tokens", "cache-chunks")
     ]
     answered: ModuleAttention | None = None
     raised: ModuleAttention | None = None

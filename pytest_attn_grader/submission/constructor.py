@@ -33,6 +33,7 @@ class Sizes:
         num_key_value_heads: heads of keys and values; None for one for every query head.
         rotary_base: base of the model's rotary positions; None when it has none.
         has_norms: whether the model's layer normalises query and key.
+        sliding_window: how many keys a query sees in the model's layer; None for all of the past.
     """
 
     width: int
@@ -43,6 +44,7 @@ class Sizes:
     num_key_value_heads: int | None = None
     rotary_base: float | None = None
     has_norms: bool = False
+    sliding_window: int | None = None
 
 
 @dataclass(frozen=True)
@@ -98,19 +100,17 @@ def takes_dropout(candidate: Candidate) -> bool:
     return any(role == "dropout" for _, role in _assign(candidate))
 
 
-def _assign(
-    candidate: Candidate, *, is_rotary: bool = False, has_norms: bool = False
-) -> list[tuple[Parameter, str | None]]:
+def _assign(candidate: Candidate, steps: frozenset[str] = frozenset()) -> list[tuple[Parameter, str | None]]:
     """Every parameter that the grader fills, with the size that it gets; None where nothing is known of it.
 
     Args:
-        is_rotary: the model has rotary positions: a base that is None by default, and the longest text that goes with
-            it, are filled as well, so that the module rotates.
-        has_norms: the model normalises query and key: a switch for it is turned on.
+        steps: the sizes of steps that the model's layer takes, so that the module takes them too: they are filled even
+            where there is a default. With the base of a rotation goes the longest text.
     """
     named = {each.name: role_of_size(each.name) for each in candidate.parameters}
     has_width = "width" in named.values()
-    is_rotary = is_rotary and "rotary_base" in named.values()
+    if "rotary_base" in steps and "rotary_base" in named.values():
+        steps |= {"context"}
     required = [each for each in candidate.parameters if not each.has_default and not each.kind.startswith("var-")]
     found: list[tuple[Parameter, str | None]] = []
     for parameter in candidate.parameters:
@@ -119,9 +119,7 @@ def _assign(
             role = "width" if has_width else "head_dim"
         if parameter.kind.startswith("var-"):
             continue
-        is_filled = is_rotary and role in {"rotary_base", "context"}
-        is_filled = is_filled or (has_norms and role == "query_key_norm")
-        if parameter.has_default and not is_filled and _keeps_default(parameter, role):
+        if parameter.has_default and role not in steps and _keeps_default(parameter, role):
             continue
         if role is None:
             role = _guess_role(parameter, is_only_one=len(required) == 1)
@@ -129,12 +127,32 @@ def _assign(
     return found
 
 
+def _steps(sizes: Sizes) -> frozenset[str]:
+    """The sizes of the steps that the model's layer takes beside the formula."""
+    taken = {
+        "rotary_base": sizes.rotary_base is not None,
+        "query_key_norm": sizes.has_norms,
+        "sliding_window": sizes.sliding_window is not None,
+    }
+    return frozenset(role for role, is_taken in taken.items() if is_taken)
+
+
 def _keeps_default(parameter: Parameter, role: str | None) -> bool:
     """An argument keeps its default unless a size, a dropout or a switch of the attention is settled by it.
 
     None means "work it out" or "without it", and a temperature is 1 where nothing is to be changed.
     """
-    kept = {None, "temperature", "layer", "device", "dtype", "rotary_base", "group_size", "query_key_norm"}
+    kept = {
+        None,
+        "temperature",
+        "layer",
+        "device",
+        "dtype",
+        "rotary_base",
+        "group_size",
+        "query_key_norm",
+        "sliding_window",
+    }
     if role in kept or parameter.default == "None":
         return True
     return role == "causal" and parameter.default not in {"True", "False"}
@@ -169,7 +187,7 @@ def arguments_for(candidate: Candidate, sizes: Sizes) -> Arguments:
     }
     filled: dict[str, LiteralArgument | ConfigObject] = {}
     unknown = []
-    for parameter, role in _assign(candidate, is_rotary=sizes.rotary_base is not None, has_norms=sizes.has_norms):
+    for parameter, role in _assign(candidate, _steps(sizes)):
         if role is None:
             unknown.append(parameter.name)
         elif role == "config":
@@ -213,6 +231,7 @@ def _plain_values(sizes: Sizes) -> dict[str, float | bool]:
         "batch_first": True,
         "layer": 0,
         "query_key_norm": sizes.has_norms,
+        "sliding_window": sizes.sliding_window or sizes.context_tokens,
     }
 
 

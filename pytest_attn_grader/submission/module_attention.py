@@ -67,6 +67,11 @@ class ModuleAttention(StudentAttention):
         return None if norm is None else Preparation(norm.over, self.oracle.conventions.rotation)
 
     @property
+    def sliding_window(self) -> int | None:
+        """Window of the graded layer: how many keys, its own included, a query sees; None for all of the past."""
+        return self.oracle.sliding_window
+
+    @property
     def takes_groups(self) -> bool:
         """Whether keys and values may have fewer heads than queries."""
         return self.oracle.takes_groups

@@ -16,7 +16,7 @@ def require_no_norms(attention: StudentAttention | None, seed: int) -> None:
     if attention.preparation is not None:
         return  # the model's layer has such norms, and the checks say what is wrong with these
     # Without padding, as it may mask by itself.
-    probe = without_gradients(build_probe(SPEC_BY_NAME["unpadded"], seed=seed))
+    probe = attention.prepare(without_gradients(build_probe(SPEC_BY_NAME["unpadded"], seed=seed)))
     if is_right_on(attention, probe):
         return
     others = attention.oracle.shape_for(*TRIAL_SIZES).found.others
@@ -43,7 +43,7 @@ def require_rotation(attention: StudentAttention, rotary_base: float | None, see
             f"layer is {rotary_base:g}.",
             remedy="Let the constructor take the base: theta=10000.0.",
         )
-    probe = without_gradients(build_probe(SPEC_BY_NAME["unpadded"], seed=seed)).with_preparation(preparation)
+    probe = attention.prepare(without_gradients(build_probe(SPEC_BY_NAME["unpadded"], seed=seed)))
     if rotation is None and is_right_on(attention, probe):
         raise SubmissionError(
             "no-target",

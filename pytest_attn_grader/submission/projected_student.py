@@ -36,6 +36,7 @@ class ProjectedStudent:
     Attributes:
         rotary_base: base of the graded model's rotary positions; None when it has none.
         norm_axis: axis of the graded layer's QK-norm; None when it has none.
+        sliding_window: of the graded layer, in tokens; None when it has none.
     """
 
     student: Student
@@ -43,6 +44,7 @@ class ProjectedStudent:
     conventions: CallConventions = field(default_factory=CallConventions)
     rotary_base: float | None = None
     norm_axis: NormAxis | None = None
+    sliding_window: int | None = None
 
     @property
     def takes_key_states(self) -> bool:
@@ -94,6 +96,7 @@ class ProjectedStudent:
             num_key_value_heads=num_key_value_heads,
             rotary_base=self.rotary_base,
             has_norms=self.norm_axis is not None,
+            sliding_window=self.sliding_window,
         )
         if self.contract.kind == "projected-function":
             return shape_of_function(self.contract, sizes, heads_apart=self.conventions.layout.heads_apart)

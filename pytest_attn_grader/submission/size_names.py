@@ -78,6 +78,12 @@ SIZE_NAMES: dict[str, tuple[str, ...]] = {
         "add_mask", "decoder_mask", "mask_flag", "with_causal_mask", "add_causal_mask", "has_mask", "masked_attention",
     ),
     "batch_first": ("batch_first",),
+    # How many keys a query sees.
+    "sliding_window": (
+        "sliding_window", "window_size", "window", "local_window", "sliding_window_size", "attention_window",
+        "local_window_size", "attn_window", "window_length", "window_len", "win_size", "swa_window", "local_size",
+        "sliding_window_length", "local_attention_window", "sliding_size", "lookback",
+    ),
     # A switch for norms of query and key.
     "query_key_norm": (
         "qk_norm", "use_qk_norm", "qknorm", "qk_layernorm", "use_qk_layernorm", "qk_rmsnorm", "use_qknorm",

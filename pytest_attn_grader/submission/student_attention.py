@@ -104,6 +104,15 @@ class StudentAttention(Attention, Protocol):
         return None
 
     @property
+    def sliding_window(self) -> int | None:
+        """Window of the graded layer: how many keys, its own included, a query sees; None for all of the past."""
+        return None
+
+    def prepare(self, probe: Probe) -> Probe:
+        """The probe as the graded layer asks: with its preparation of query and key, and its window."""
+        return probe.with_preparation(self.preparation).with_sliding_window(self.sliding_window)
+
+    @property
     def keeps_cache(self) -> bool:
         """Whether a model can ask it about one new token at a time."""
         return True

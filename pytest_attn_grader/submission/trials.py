@@ -64,8 +64,7 @@ def with_variant_note(attention: StudentAttention) -> StudentAttention:
 def is_right(attention: StudentAttention, seed: int) -> bool:
     """Whether the outputs on causal probes, padded right and left, are the reference's, within derived tolerances."""
     probes = [
-        without_gradients(build_probe(SPEC_BY_NAME[name], seed=seed)).with_preparation(attention.preparation)
-        for name in _MASKED_PROBES
+        attention.prepare(without_gradients(build_probe(SPEC_BY_NAME[name], seed=seed))) for name in _MASKED_PROBES
     ]
     return all(is_right_on(attention, probe) for probe in probes)
 
@@ -73,7 +72,7 @@ def is_right(attention: StudentAttention, seed: int) -> bool:
 def adds_its_mask(attention: StudentAttention, seed: int) -> bool:
     """Whether the mask is added to the scores: with small numbers in it, the output must show them."""
     probe = without_gradients(build_probe(SPEC_BY_NAME["left-padding"], seed=seed))
-    probe = probe.with_preparation(attention.preparation)
+    probe = attention.prepare(probe)
     if attention.unsupported_reason(probe) is not None:
         return True
     biased = attention.with_contract(replace(attention.contract, mask_convention=BIASED))

@@ -85,7 +85,7 @@ def test_the_reference_with_the_norm_equals_every_layer(family: str) -> None:
     model = build(config)
     architecture = find_architecture(model)
     assert [norm and norm.over for norm in architecture.query_key_norms] == [over] * 3
-    assert architecture.query_key_steps(0) == (architecture.rotary_bases[0], over)
+    assert architecture.layer_steps(0).norm_axis == over
 
     # Products of experts are not there in float64.
     dtype = torch.float32 if hasattr(config, "num_experts") else torch.float64
@@ -137,4 +137,4 @@ def test_the_layers_of_gemma_3_have_bases_of_their_own() -> None:
 def test_other_layers_have_none(family: str) -> None:
     architecture = find_architecture(build(PLAIN[family]))
     assert architecture.query_key_norms == (None, None, None)
-    assert architecture.query_key_steps(1) == (architecture.rotary_bases[1], None)
+    assert architecture.layer_steps(1).norm_axis is None

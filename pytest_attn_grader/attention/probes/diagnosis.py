@@ -29,6 +29,7 @@ class Capabilities:
         takes_mask: it is passed a mask; without one it knows neither padding on the left nor where a chunk begins.
         is_bidirectional: see `build_probe`.
         preparation: of query and key, where it is the submission's task.
+        sliding_window: of the model, in tokens.
     """
 
     max_len: int = 1024
@@ -37,6 +38,7 @@ class Capabilities:
     takes_mask: bool = True
     is_bidirectional: bool = False
     preparation: Preparation | None = None
+    sliding_window: int | None = None
 
 
 def diagnosis_probes(
@@ -52,7 +54,7 @@ def diagnosis_probes(
 
     def build(spec: ProbeSpec) -> Probe:
         probe = build_probe(spec, seed=seed, device=device, is_bidirectional=capabilities.is_bidirectional)
-        return probe.with_preparation(capabilities.preparation)
+        return probe.with_preparation(capabilities.preparation).with_sliding_window(capabilities.sliding_window)
 
     probes = [build(spec) for spec in specs]
     # The same tensors, so that what is computed from them once serves every call.

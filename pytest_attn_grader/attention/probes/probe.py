@@ -30,6 +30,7 @@ class Probe:
         first_kept: of a probe with another past, the first token that is the original's.
         group_size: how many query heads share a key and a value; in `key` and `value` these are repeated.
         chunks: how many tokens each of several calls gets, which pass a cache on; empty for one call with all tokens.
+        sliding_window: how many keys, its own included, a query sees at most; None for all of the past.
         preparation: of query and key before the scores, where it is the attention's task; None for none.
     """
 
@@ -49,10 +50,25 @@ class Probe:
     group_size: int = 1
     chunks: tuple[int, ...] = ()
     preparation: Preparation | None = None
+    sliding_window: int | None = None
 
     @property
     def inputs(self) -> dict[str, Tensor]:
         return {"query": self.query, "key": self.key, "value": self.value}
+
+    def with_sliding_window(self, sliding_window: int | None) -> Probe:
+        """The same inputs with a mask that lets every query see the last keys only."""
+        if sliding_window is None:
+            return self
+        lengths = self.keep_mask.shape[-2:]
+        near, own = (
+            causal_keep_mask(*lengths, sliding_window=size, device=self.keep_mask.device)
+            for size in (sliding_window, 1)
+        )
+        keep_mask = self.keep_mask & near
+        # A padded query behind the text has lost its last key. It keeps itself, as inside a model, or it would be NaN.
+        lost = self.keep_mask.any(-1, keepdim=True) & ~keep_mask.any(-1, keepdim=True)
+        return replace(self, keep_mask=keep_mask | (lost & own), sliding_window=sliding_window)
 
     def with_preparation(self, preparation: Preparation | None) -> Probe:
         """The same inputs, for an attention that prepares query and key in this way."""

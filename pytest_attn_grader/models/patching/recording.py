@@ -31,7 +31,7 @@ class RecordedLayer:
         query: ``(1, num_heads, seq_len, head_dim)``, with the layer's own scaling in it.
         key, value: ``(1, num_key_value_heads, seq_len, head_dim)``.
         hidden_states: what the attention module was called with, ``(1, seq_len, hidden_size)``.
-        causal: whether its mask hid the future.
+        keep_mask: ``(seq_len, seq_len)``, True = may attend.
     """
 
     name: str
@@ -39,7 +39,12 @@ class RecordedLayer:
     key: Tensor
     value: Tensor
     hidden_states: Tensor
-    causal: bool
+    keep_mask: Tensor
+
+    @property
+    def causal(self) -> bool:
+        """Whether its mask hid the future."""
+        return not bool(self.keep_mask.triu(1).any())
 
 
 class _RecordingAttention:
@@ -64,8 +69,7 @@ class _RecordingAttention:
                 "be replaced. Take a model whose layers do not share weights."
             )
         assert self.hidden_states is not None  # the hook runs before
-        causal = not bool(keep_mask.triu(1).any())
-        self.layers.append(RecordedLayer(self.name, query, key, value, self.hidden_states, causal))
+        self.layers.append(RecordedLayer(self.name, query, key, value, self.hidden_states, keep_mask[0, 0]))
         repeats = query.shape[1] // key.shape[1]
         key, value = (tensor.repeat_interleave(repeats, dim=1) for tensor in (key, value))
         return reference_attention(query, key, value, keep_mask)[0]
