@@ -63,11 +63,7 @@ def test_grouped(attn_observe: Observe, attn_evidence: Evidence, probe: str) -> 
     needs=("equivalence.basic",),
 )
 def test_cache(attn_observe: Observe, attn_evidence: Evidence, probe: str) -> None:
-    observation = attn_observe(probe, tolerate_failure=True)
-    failure = observation.student.failure
-    if failure is not None and failure.message.startswith(("AssertionError", "NotImplementedError", "ValueError")):
-        attn_evidence.not_applicable(f"it refuses such calls: {failure.message.partition(chr(10))[0]}")
-    attn_evidence.require_answer(failure, expected="an answer to every call")
+    observation = attn_observe(probe)
     error, tolerance = observation.output_error, observation.tolerance.tolerance["attn_output"]
     attn_evidence.record(output_error=error, output_tolerance=tolerance)
     attn_evidence.check(

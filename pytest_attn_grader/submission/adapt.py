@@ -229,30 +229,34 @@ def _with_rotation(
 def _with_cache(attention: ModuleAttention, seed: int) -> ModuleAttention:
     """The same attention with the way in which its cache is passed on, if it has one.
 
-    That is the first way in which it is right; where none is, the first one in which it answers or, failing that, its
-    sizes do not fit: the check will say what is wrong. Any other exception says that its cache is of a kind that is not
-    known here, and it is graded as one without a cache; so is one that never passes a cache on.
+    That is the first way in which it is right, at least token by token, as much code is that only writes text; where
+    none is, the first one in which it answers or, failing that, its sizes do not fit: the check will say what is wrong.
+    Any other exception says that its cache is of a kind that is not known here, and it is graded as one without a
+    cache; so is one that never passes a cache on.
     """
     if "hidden_states" not in attention.contract.roles or "valid_lens" in attention.contract.roles:
         return attention
     probes = [
         attention.prepare(build_probe(SPEC_BY_NAME[name], seed=seed)) for name in ("cache-tokens", "cache-chunks")
     ]
+    by_token: ModuleAttention | None = None
     answered: ModuleAttention | None = None
     raised: ModuleAttention | None = None
     for style in cache_styles(attention.contract.candidate):
-        conventions = replace(attention.oracle.conventions, cache=style)
-        tried = replace(attention, oracle=replace(attention.oracle, conventions=conventions))
+        tried = attention.with_cache(style)
         failures = [tried.run_probe(probe).failure for probe in probes]
-        if any(failure is None and is_right_on(tried, probe) for failure, probe in zip(failures, probes, strict=True)):
+        in_tokens, in_chunks = (is_right_on(tried, probe) for probe in probes)
+        if in_chunks:
             return tried
+        if in_tokens:
+            by_token = by_token or attention.with_cache(replace(style, single_tokens=True))
         if None in failures:
             answered = answered or tried
         elif all(failure is not None and failure.message.startswith("RuntimeError") for failure in failures):
             raised = raised or (tried if style.first == "nothing" else None)
         if any(failure and not another_call_may_answer(failure.name, failure.remedy) for failure in failures):
             break
-    return answered or raised or attention
+    return by_token or answered or raised or attention
 
 
 def _attend_with(attention: ModuleAttention) -> Attend:

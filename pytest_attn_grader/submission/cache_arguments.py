@@ -34,6 +34,7 @@ class CacheStyle:
         start: takes the number of tokens of all earlier calls.
         positions: takes the positions of the call's tokens.
         whole_tables: rotary tables begin at the first token of the text, instead of at the first one of the call.
+        single_tokens: after the first call it takes one token at a time; several give other numbers, or an exception.
     """
 
     parameter: str | None = None
@@ -42,6 +43,7 @@ class CacheStyle:
     start: str | None = None
     positions: str | None = None
     whole_tables: bool = False
+    single_tokens: bool = False
 
     def arguments(self, past: int) -> dict[str, Argument]:
         """Return the arguments of a call that `past` tokens come before, by parameter."""
@@ -57,12 +59,13 @@ class CacheStyle:
         return given
 
     def __str__(self) -> str:
+        limit = "; right token by token, but not for several new tokens at once" if self.single_tokens else ""
         if self.parameter is None:
-            return "it keeps keys and values itself"
+            return f"it keeps keys and values itself{limit}"
         how = (
             "an object that it writes into" if self.first == "object" else "the cache that the call before has returned"
         )
-        return f"{self.parameter} is {how}"
+        return f"{self.parameter} is {how}{limit}"
 
 
 def cache_styles(candidate: Candidate) -> Iterator[CacheStyle]:

@@ -19,6 +19,7 @@ from pytest_attn_grader.attention.query_key_norm import Preparation
 from pytest_attn_grader.errors import UngradableError
 from pytest_attn_grader.models.architectures import find_architecture
 from pytest_attn_grader.results.submission import Adaptation
+from pytest_attn_grader.submission.cache_arguments import CacheStyle
 from pytest_attn_grader.submission.contract import Contract
 from pytest_attn_grader.submission.head_adapter import CallStats, HeadAdapter
 from pytest_attn_grader.submission.layer_block import make_block, restriction
@@ -116,8 +117,8 @@ class ModuleAttention(StudentAttention):
         query_len, key_len = probe.query.shape[-2], probe.key.shape[-2]
         if probe.group_size > 1 and not self.takes_groups:
             return NO_GROUPS
-        if probe.chunks and not self.oracle.keeps_cache:
-            return NO_CACHE
+        if probe.chunks and (reason := self._why_no_chunks(probe.chunks)):
+            return reason
         if query_len != key_len and not self.oracle.takes_key_states:
             return "it takes the hidden states of one text, so there is always one query a key"
         shape = self.oracle.shape_for(probe.query.shape[1], probe.query.shape[-1])
@@ -169,6 +170,17 @@ class ModuleAttention(StudentAttention):
     def with_adaptations(self, adaptations: tuple[Adaptation, ...]) -> ModuleAttention:
         """The same attention, with these notes."""
         return replace(self, adaptations=adaptations)
+
+    def _why_no_chunks(self, chunks: tuple[int, ...]) -> str | None:
+        cache = self.oracle.conventions.cache
+        if cache is None:
+            return NO_CACHE
+        return "its cache takes one new token at a time" if cache.single_tokens and max(chunks[1:]) > 1 else None
+
+    def with_cache(self, style: CacheStyle) -> ModuleAttention:
+        """The same attention, whose cache is passed on in this way."""
+        conventions = replace(self.oracle.conventions, cache=style)
+        return replace(self, oracle=replace(self.oracle, conventions=conventions))
 
     def with_student(self, student: Student) -> ModuleAttention:
         """The same attention in another worker."""

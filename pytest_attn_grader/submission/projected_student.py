@@ -52,11 +52,6 @@ class ProjectedStudent:
         return "key" in self.contract.roles and not self.conventions.one_text
 
     @property
-    def keeps_cache(self) -> bool:
-        """Whether it has a cache of keys and values that the grader can pass on."""
-        return self.conventions.cache is not None
-
-    @property
     def reads_dropout(self) -> bool:
         """Whether the constructor takes a probability of dropout from a config object."""
         if self.contract.candidate.kind != "module-class":

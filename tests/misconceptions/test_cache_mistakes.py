@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_attn_grader.attention.probes import Capabilities, diagnosis_probes
+from pytest_attn_grader.attention.probes import SPEC_BY_NAME, Capabilities, build_probe, diagnosis_probes
 from pytest_attn_grader.misconceptions.diagnose import diagnose
 from pytest_attn_grader.misconceptions.mismatches import PredictionCache
 from pytest_attn_grader.results.report import Diagnosis
@@ -39,20 +39,21 @@ WRONG = {
         ("torch.cat([a * angles", "torch.stack([a * angles"),
         ("a * angles.sin()], -1)", "a * angles.sin()], -1).flatten(-2)"),
     ),
-    ("cache-unmasked", "no mask with a cache"): changed(
-        RETURNED, (SHIFTED, "torch.ones(t, s, dtype=torch.bool).tril(s if layer_past is not None else 0)")
-    ),
-    ("cache-unmasked", "is_causal"): changed(KEPT, ("rows < cols", "(rows < cols) & (start == 0)")),
     ("cache-forgotten", "never joined"): changed(
         RETURNED, ("k, v = (torch.cat(pair, -2) for pair in zip(layer_past, (k, v)))", "pass")
     ),
     ("cache-forgotten", "one call back"): changed(RETURNED, ("present = (k, v)", "present = new")),
     ("sdpa-is-causal-topleft", "returned"): changed(RETURNED, (SHIFTED, "torch.ones(t, s, dtype=torch.bool).tril()")),
     ("sdpa-is-causal-topleft", "kept"): changed(KEPT, ("start = self.seen", "start = 0")),
-    ("square-mask-decode", "returned"): changed(RETURNED, (SHIFTED, "torch.ones(t, t, dtype=torch.bool).tril()")),
-    ("square-mask-decode", "rotary"): changed(
-        ROTARY, ("torch.arange(s)[None] > torch.arange(past, s)[:, None]", "torch.ones(t, t).triu(1).bool()")
+}
+# Right as long as one token comes at a time, which is said and not counted.
+TOKEN_BY_TOKEN = {
+    "no mask with a cache": changed(
+        RETURNED, (SHIFTED, "torch.ones(t, s, dtype=torch.bool).tril(s if layer_past is not None else 0)")
     ),
+    "no mask after the first call": changed(KEPT, ("rows < cols", "(rows < cols) & (start == 0)")),
+    "a square mask": changed(RETURNED, (SHIFTED, "torch.ones(t, t, dtype=torch.bool).tril()")),
+    "refused": changed(ROTARY, ("# joined", 'assert cache is None or t == 1, "one token at a time"')),
 }
 # Each looks like one of the mistakes, and is right.
 NEAR_MISSES = {
@@ -88,7 +89,7 @@ def diagnosis_of(workshop: Workshop, source: str) -> Diagnosis | None:
         for probe in diagnosis_probes(SEED, Capabilities(max_len=32, takes_mask="mask" in student.contract.roles))
         if attention.unsupported_reason(probe) is None and "16" not in probe.name
     }
-    assert {"cache-tokens", "cache-chunks"} <= set(probes)
+    assert "cache-tokens" in probes
     attempts = {name: attention.run_probe(probe) for name, probe in probes.items()}
     return diagnose(
         attempts,
@@ -111,3 +112,15 @@ def test_the_mistake_is_named(workshop: Workshop, slug: str, style: str) -> None
 @pytest.mark.parametrize("name", [*NEAR_MISSES, *RIGHT])
 def test_what_is_right_gets_none(workshop: Workshop, name: str) -> None:
     assert diagnosis_of(workshop, {**NEAR_MISSES, **RIGHT}[name]) is None
+
+
+@pytest.mark.parametrize("name", TOKEN_BY_TOKEN)
+def test_right_token_by_token(workshop: Workshop, name: str) -> None:
+    student = workshop.student(TOKEN_BY_TOKEN[name], name="Attention")
+    attention = fit(student, student.contract, seed=SEED)
+    supported = {
+        probe: attention.unsupported_reason(build_probe(SPEC_BY_NAME[probe], seed=SEED)) is None
+        for probe in ("cache-tokens", "cache-chunks")
+    }
+    assert supported == {"cache-tokens": True, "cache-chunks": False}
+    assert "right token by token, but not for several" in str([note.why for note in attention.adaptations])

@@ -110,27 +110,6 @@ def cache_rotated_again(inputs: Inputs) -> Inputs:
     return _rotate_again("halves")(inputs)
 
 
-@misconception("AG453", "cache-unmasked", replaces="prepare", family="cache", probe="cache-chunks")
-def cache_unmasked(inputs: Inputs) -> Inputs:
-    """masks nothing as soon as there is a cache.
-
-    A single new token may see everything that came before it, so that no mask is needed. Of several new tokens each
-    must still be kept from those that come after it.
-
-    Bad:
-        is_causal = past is None
-    Good:
-        keep = torch.tril(torch.ones(query_len, key_len), diagonal=key_len - query_len).bool()
-
-    Effect: Right token by token. A prompt that comes in two pieces is read with a look into the future.
-    Nudge: Which keys does the first of three new tokens see?
-    Fix: Mask every call, with a diagonal that is shifted by the number of tokens in the cache.
-    """
-    past = inputs.key.shape[-2] - inputs.query.shape[-2]
-    keep_mask = torch.ones_like(inputs.keep_mask) if past and inputs.chunk_starts else inputs.keep_mask
-    return replace(inputs, keep_mask=keep_mask)
-
-
 def _keeping_calls(number: int) -> Callable[[Inputs], Inputs]:
     """Only the keys of the present call and of so many before it are there."""
 
@@ -145,7 +124,7 @@ def _keeping_calls(number: int) -> Callable[[Inputs], Inputs]:
 
 
 @misconception(
-    "AG454",
+    "AG453",
     "cache-forgotten",
     replaces="prepare",
     family="cache",

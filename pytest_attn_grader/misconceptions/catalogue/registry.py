@@ -122,7 +122,6 @@ MISCONCEPTIONS: tuple[Misconception, ...] = (
     rotary.rotary_theta,
     caches.cache_positions_restart,
     caches.cache_rotated_again,
-    caches.cache_unmasked,
     caches.cache_forgotten,
     positions.rotary_positions,
     positions.sinusoidal_positions,
