@@ -102,7 +102,8 @@ def _worded(explanation: Explanation, case: SubmissionObservations, hints: str) 
         evidence = "; ".join(describe_evidence(case)) or "no single observation stands out"
         together = "nor two of them together" if explanation.is_exhaustive else "not all pairs were tried in the time"
         known = f"None of the {len(MISCONCEPTIONS)} known mistakes ({together})"
-        message = f"{known} explains your numbers. Seen: {evidence}."
+        answered = any(record.failure is None for record in case.attempts.values())
+        message = f"{known} explains {'your numbers' if answered else 'this'}. Seen: {evidence}."
         return Diagnosis(slugs=(), titles=(), message=message, distance=None)
     message = _message(explanation) + _place(explanation, case)
     if explanation.look_alikes:
@@ -156,7 +157,11 @@ def _place(explanation: Explanation, case: SubmissionObservations) -> str:
 
 def _unexplained(explanation: Explanation, case: SubmissionObservations) -> str:
     """Unexplained faults, grouped by what differs: "the gradient of key with one example, heads of 16 dimensions"."""
-    words = {"answer": "an exception, or another one,", "backward": "the backward pass", "output": "the output"}
+    words = {
+        "answer": "an exception with another cause,",
+        "backward": "the backward pass",
+        "output": "the output",
+    }
     words |= {"weights": "the weights", **{name: f"the gradient of {name}" for name in INPUT_NAMES}}
     by_aspect: dict[str, list[str]] = {}
     for name, aspect in sorted(explanation.unexplained, key=lambda fault: [*case.attempts].index(fault[0])):

@@ -101,11 +101,16 @@ def _run_in_chunks(attention: StagedAttention, probe: Probe) -> ProbeResult:
 
 
 def same_failure(student: Failure | None, candidate: Failure | None) -> bool:
-    """Whether both answer, or both raise the same kind of exception over the same sizes."""
+    """Whether both answer, or both raise the same kind of exception over the same sizes.
+
+    A number that a dtype cannot hold is another kind than two dtypes that do not go together, though both are a
+    RuntimeError without sizes.
+    """
     if student is None or candidate is None:
         return student is candidate
     first, second = (failure.message.partition("\n")[0] for failure in (student, candidate))
     same_kind = student.name == candidate.name and first.partition(":")[0] == second.partition(":")[0]
+    same_kind = same_kind and ("overflow" in first) == ("overflow" in second)
     return same_kind and _sizes(first) == _sizes(second)
 
 

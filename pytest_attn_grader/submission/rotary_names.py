@@ -9,7 +9,9 @@ ROTARY_ROLES: dict[str, frozenset[str]] = {
     "rotary_pair": frozenset({"cos_sin", "position_embeddings", "rotary_pos_emb", "rope", "freqs_cos_sin"}),
     "rotary_complex": frozenset({"freqs_cis", "freqs_complex", "freqs_c"}),
     "rotary_positions": frozenset({"position_ids", "token_positions", "input_pos", "positions", "pos_ids"}),
-    "rotary_start": frozenset({"start_pos", "start_position", "pos_offset", "position_offset", "cur_pos", "past_len"}),
+    "rotary_start": frozenset(
+        {"start_pos", "start_position", "pos_offset", "position_offset", "cur_pos", "past_len", "cache_len"}
+    ),
 }
 # Tables that are passed although they have a default: without them most modules do not rotate at all.
 OPTIONAL_TABLES = frozenset({"rotary_cos", "rotary_sin", "rotary_complex"})

@@ -181,3 +181,42 @@ def attention(query, key, value, mask=None):
     assert ".transpose(-2, -1)" in caught.value.remedy
     # The same without the promise works on matrices.
     assert is_right(fitted(workshop, source.replace("(batch, num_heads, seq, head_dim)", "matrices")), 1)
+
+
+CONSTANTS = textwrap.dedent(
+    """
+    import torch
+    from torch import nn
+
+    WIDTH, HEADS = 64, 4
+
+    class Attention(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.qkv = nn.Linear(WIDTH, 3 * WIDTH)
+            self.out = nn.Linear(WIDTH, WIDTH)
+
+        def forward(self, x):
+            batch_size, length, _ = x.shape
+            split = lambda tensor: tensor.view(batch_size, length, HEADS, WIDTH // HEADS).transpose(1, 2)
+            query, key, value = map(split, self.qkv(x).chunk(3, dim=-1))
+            scores = query @ key.transpose(-2, -1) / (WIDTH // HEADS) ** 0.5
+            scores = scores.masked_fill(torch.ones(length, length).triu(1).bool(), float("-inf"))
+            return self.out((scores.softmax(-1) @ value).transpose(1, 2).reshape(batch_size, length, WIDTH))
+    """
+)
+
+
+@pytest.mark.parametrize("name", ["N_HEADS", "num_heads", "HEADS", "n_head"])
+def test_the_number_of_heads_may_be_a_constant_of_the_file(workshop: Workshop, name: str) -> None:
+    attention = fitted(workshop, CONSTANTS.replace("HEADS", name), name="Attention")
+    assert "one-head" not in names_of(attention)
+    assert is_right_on(attention, build_probe(SPEC_BY_NAME["one-token"], seed=1))
+    assert is_right_on(attention, build_probe(SPEC_BY_NAME["unpadded"], seed=1))
+
+
+def test_a_constant_that_the_class_does_not_use_says_nothing(workshop: Workshop) -> None:
+    source = CONSTANTS.replace("HEADS", "PARTS").replace("WIDTH, PARTS = 64, 4", "WIDTH, PARTS, N_HEADS = 64, 1, 8")
+    attention = fitted(workshop, source, name="Attention")
+    assert "one-head" in names_of(attention)
+    assert is_right_on(attention, build_probe(SPEC_BY_NAME["unpadded"], seed=1))

@@ -17,17 +17,29 @@ _ATTRIBUTE_WORDS = ("cache", "past", "prev", "kv", "key", "value", "memory")
 _KEY_DIMENSIONS = 4
 
 
-class KeyValueCache:
-    """An empty cache object: `update` as in transformers, `insert_kv` as in nanochat. Either returns all so far."""
+class KeyValueCache(dict[str, Any]):
+    """An empty cache object: `update` as in transformers, `insert_kv` as in nanochat. Either returns all so far.
+
+    It is a dict too, in which a submission may keep what it likes; what is not there yet is None.
+    """
 
     def __init__(self) -> None:
+        super().__init__()
         self._layers: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def __missing__(self, name: str) -> None:
+        return None
+
+    def __bool__(self) -> bool:
+        return True
 
     @property
     def was_written(self) -> bool:
-        return bool(self._layers)
+        return bool(self._layers) or len(self) > 0
 
-    def update(self, key: Tensor, value: Tensor, layer_idx: int = 0, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
+    def update(  # type: ignore[override]
+        self, key: Tensor, value: Tensor, layer_idx: int = 0, *_: Any, **__: Any
+    ) -> tuple[Tensor, Tensor]:
         """Append keys and values ``(batch, heads, seq, head_dim)``."""
         before = self._layers.get(layer_idx)
         if before is not None:

@@ -74,7 +74,11 @@ def run_definitions_after(error: BaseException, file: Path, module: ModuleType, 
     if not failed or isinstance(failed[0], _DEFINITIONS) or _loads_a_model(failed[0]):
         raise error
     rest = Rest()
-    rest.add(failed[0])
+    if isinstance(failed[0], ast.Import) and len(failed[0].names) > 1:  # import a, b: the other one may be there
+        alone = [ast.copy_location(ast.Import([alias]), failed[0]) for alias in failed[0].names]
+        _run(alone, tree, file, module, rest)
+    else:
+        rest.add(failed[0])
     rest_of_file = [each for each in tree.body if each.lineno > failed[0].lineno]
     _run(rest_of_file, tree, file, module, rest)
     if is_needed(module, rest.lost, tree, target):

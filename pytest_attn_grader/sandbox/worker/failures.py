@@ -12,6 +12,7 @@ import errno
 import linecache
 import os
 import re
+import sys
 import sysconfig
 from pathlib import Path
 from types import TracebackType
@@ -32,6 +33,13 @@ _LIMIT_REMEDIES = {
     "too-many-files": "Close what you open, or open nothing: attention needs no files.",
     "file-too-large": "Attention writes no files.",
     "too-many-processes": "Attention needs no other process and no thread.",
+}
+_USUAL_IMPORTS = {
+    "torch": "import torch",
+    "math": "import math",
+    "nn": "from torch import nn",
+    "F": "import torch.nn.functional as F",
+    "np": "import numpy as np",
 }
 _NUMPY_REMEDY = "Use torch where it calls numpy: query, key, value and mask are torch tensors, with gradients."
 _STANDARD_LIBRARY = sysconfig.get_paths()["stdlib"]
@@ -208,14 +216,19 @@ def _limit_reached(error: BaseException) -> str | None:
     return "too-many-processes" if isinstance(error, RuntimeError) and "can't start new thread" in str(error) else None
 
 
+def _remedy_for_name(name: str) -> str:
+    if name in _USUAL_IMPORTS or name in sys.stdlib_module_names:
+        line = _USUAL_IMPORTS.get(name, f"import {name}")
+        return f"Write {line!r} at the top of the file."
+    close = difflib.get_close_matches(name, ["query", "key", "value", "mask", *_USUAL_IMPORTS], n=1)
+    return f"Define {name!r} or import it." + (f" Did you mean {close[0]!r}?" if close else "")
+
+
 def _remedy(error: BaseException) -> str:
     if isinstance(error, RecursionError):
         return "A function calls itself without end: look at the condition that should stop it."
     if isinstance(error, NameError) and error.name is not None:
-        close = difflib.get_close_matches(
-            error.name, ["torch", "math", "nn", "F", "query", "key", "value", "mask"], n=1
-        )
-        return f"Define {error.name!r} or import it." + (f" Did you mean {close[0]!r}?" if close else "")
+        return _remedy_for_name(error.name)
     if isinstance(error, AttributeError):
         return _remedy_for_attribute(error)
     if isinstance(error, NotImplementedError):

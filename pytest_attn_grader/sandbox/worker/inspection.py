@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from types import CodeType
 from typing import Any
 
@@ -53,6 +54,12 @@ def names_in_code(value: Any) -> list[str]:
         names.update(code.co_names)
         codes.extend(const for const in code.co_consts if isinstance(const, CodeType))
     return [failures.truncate(name, 200) for name in sorted(names)[:MAX_NAMES]]
+
+
+def globals_in_code(value: type) -> dict[str, Any]:
+    """Return the values of the module's names in the code of a class: its sizes may be constants of the file."""
+    known = vars(sys.modules[value.__module__]) if value.__module__ in sys.modules else {}
+    return {name: known[name] for name in names_in_code(value) if name in known}
 
 
 def fields_of(value: type) -> list[str]:

@@ -18,6 +18,7 @@ from . import cached_calls, serialization
 from .config_stub import Config, make_config, read_keys
 from .failures import WorkerError, truncate
 from .head_loop import inputs_after, leading_sizes, split_inputs, without_ones
+from .inspection import globals_in_code
 from .library_calls import LibraryCalls
 from .module_dtype import convert
 from .submission import Submission
@@ -251,7 +252,8 @@ def is_lazy(parameter: Tensor) -> bool:
 def _surroundings(module: torch.nn.Module) -> dict[str, Any]:
     """Return what else says how a module is built: its sizes, its own loader, and what torch does not know of."""
     public = {name: value for name, value in list(vars(module).items())[:200] if not name.startswith("_")}
-    sizes = {truncate(name, 80): value for name, value in public.items() if type(value) is int and abs(value) < 1 << 31}
+    numbers = {**globals_in_code(type(module)), **public}.items()
+    sizes = {truncate(name, 80): value for name, value in numbers if type(value) is int and abs(value) < 1 << 31}
     hidden = [
         truncate(name, 80)
         for name, value in public.items()

@@ -132,7 +132,8 @@ def _by_order(weights: Sequence[RemoteParameter], biases: Sequence[RemoteParamet
 
 
 def _number_of_heads(module: RemoteModule) -> int | None:
-    return next((module.sizes[name] for name in _HEADS if module.sizes.get(name, 0) > 0), None)
+    sizes = {name.lower(): size for name, size in module.sizes.items()}
+    return next((sizes[name] for name in _HEADS if sizes.get(name, 0) > 0), None)
 
 
 def _missing(module: RemoteModule, name: str, seen_roles: set[str]) -> SubmissionError:

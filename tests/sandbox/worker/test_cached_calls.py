@@ -99,3 +99,11 @@ def test_a_copy_is_called_and_what_cannot_be_copied_itself() -> None:
     assert not module.inner.cache_k.any()
     module.graph = torch.ones(1, requires_grad=True) * 2
     assert cached_calls.copy_of(module) is module
+
+
+def test_a_cache_object_is_a_dict_in_which_nothing_is_missing() -> None:
+    cache = cached_calls.KeyValueCache()
+    assert (bool(cache), cache["k"], "k" in cache, cache.was_written) == (True, None, False, False)
+    cache["k"] = KEY
+    assert cache.was_written
+    assert "k" in cache

@@ -56,6 +56,7 @@ def _no_input(_: str = "") -> str:
         ("SIZE = 3\n" + ATTENTION + "import a_library_for_plots as plots\nplots.show(attention)\n", 4),
         ("import a_library_for_data\nSIZE = 3\n" + ATTENTION, 1),
         ("SIZE = 3\n" + ATTENTION + "import torch\ntorch.zeros(2).cuda(99)\n", 5),
+        ("import os, a_library_for_logs, math\nSIZE = round(math.pi) + len(os.sep) - 1\n" + ATTENTION, 1),
         ("import urllib.request\nSIZE = 3\nurllib.request.urlopen('http://localhost:9/data')\n" + ATTENTION, 3),
         ("SIZE = 3\n" + ATTENTION + "name = input()\n", 4),
         ("from __future__ import annotations\nSIZE = 3\nopen('none')\n"
@@ -94,6 +95,9 @@ def test_definitions_are_there_without_what_fails_beside_them(load: Load, source
         ),
         ("open('data.txt')\nx = 3\n", FileNotFoundError),
         ("import pytest_attn_grader.no_such_part\nSIZE = 3\n" + ATTENTION, ImportError),
+        ("from .helper_that_is_missing import softmax\nSIZE = 3\n" + ATTENTION, ImportError),
+        ("from google.colab import drive\ndrive.mount('/content')\nSIZE = 3\n" + ATTENTION, ImportError),
+        ("class Model:\n    pass\nmodel = Model.from_pretrained('gpt2')\nSIZE = 3\n" + ATTENTION, AttributeError),
         ("SIZE = 3\n" + ATTENTION + "raise SystemExit(3)\n", SystemExit),
         ("SIZE = 3\n" + ATTENTION + "raise KeyboardInterrupt\n", KeyboardInterrupt),
         ("SIZE = 3\n" + ATTENTION + "raise MemoryError\n", MemoryError),
