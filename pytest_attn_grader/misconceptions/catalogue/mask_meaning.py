@@ -83,8 +83,8 @@ def mask_inverted(attn_scores: Tensor, inputs: Inputs) -> Tensor:
     Good:
         attn_scores = attn_scores.masked_fill(~mask, float("-inf"))
 
-    Effect: Every token sees only the future; for the last one nothing is left: NaN with a fill of -inf, all keys alike
-    with a finite one.
+    Effect: Every token sees only the future; for the last one nothing is left, which is NaN with a fill of -inf and
+    an even spread with a finite one.
     Nudge: What does True mean in the mask you get, and what does it mean to masked_fill?
     Fix: Negate the mask: masked_fill(~mask, float("-inf")), or mask == 0.
     """
