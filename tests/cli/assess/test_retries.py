@@ -146,8 +146,17 @@ def test_the_limit_is_on_all_tries_together(serve: Serve) -> None:
     began = time.monotonic()
     said = problem(RequestLimits(tries=10_000, total_seconds=0.5, first_wait_seconds=0.05))
     assert time.monotonic() - began < 1.5
-    assert "(0.5 s at most): status 500: no; the next try would be in" in said
+    assert "(0.5 s at most): status 500: no" in said
     assert 2 <= len(server.requests) < 20
+
+
+def test_a_try_that_would_come_too_late_is_not_waited_for(serve: Serve) -> None:
+    server = serve(error(500))
+    began = time.monotonic()
+    said = problem(RequestLimits(tries=3, total_seconds=5.0, first_wait_seconds=60.0))
+    assert time.monotonic() - began < 4.0
+    assert "after 1 try (5 s at most): status 500: no; the next try would be in" in said
+    assert len(server.requests) == 1
 
 
 def test_the_last_try_has_only_the_time_that_is_left(serve: Serve) -> None:
