@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import builtins
 import dis
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
@@ -167,7 +167,7 @@ def _line_in(error: BaseException, file: Path) -> int | None:
     return None
 
 
-def _run(statements: list[ast.stmt], tree: ast.Module, file: Path, module: ModuleType, rest: Rest) -> None:
+def _run(statements: Sequence[ast.stmt], tree: ast.Module, file: Path, module: ModuleType, rest: Rest) -> None:
     flags = _future_flags(tree)
     for statement in statements:
         if not isinstance(statement, _KEPT):
