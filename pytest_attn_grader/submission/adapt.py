@@ -37,7 +37,7 @@ from pytest_attn_grader.submission.trials import (
     adds_its_mask,
     contract_variants,
     is_right,
-    is_right_on,
+    is_right_result,
     query_is_row_local,
     returns_the_value,
     returns_weights,
@@ -244,8 +244,12 @@ def _with_cache(attention: ModuleAttention, seed: int) -> ModuleAttention:
     raised: ModuleAttention | None = None
     for style in cache_styles(attention.contract.candidate):
         tried = attention.with_cache(style)
-        failures = [tried.run_probe(probe).failure for probe in probes]
-        in_tokens, in_chunks = (is_right_on(tried, probe) for probe in probes)
+        results = [tried.run_probe(probe) for probe in probes]
+        failures = [result.failure for result in results]
+        in_tokens, in_chunks = (
+            tried.unsupported_reason(probe) is not None or is_right_result(result, probe)
+            for result, probe in zip(results, probes, strict=True)
+        )
         if in_chunks:
             return tried
         if in_tokens:

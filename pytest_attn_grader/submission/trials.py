@@ -7,7 +7,14 @@ from dataclasses import replace
 
 import torch
 
-from pytest_attn_grader.attention.probes import SPEC_BY_NAME, Probe, build_probe, max_abs_error, without_gradients
+from pytest_attn_grader.attention.probes import (
+    SPEC_BY_NAME,
+    Probe,
+    ProbeResult,
+    build_probe,
+    max_abs_error,
+    without_gradients,
+)
 from pytest_attn_grader.attention.query_key_norm import NormAxis
 from pytest_attn_grader.attention.reference import causal_keep_mask
 from pytest_attn_grader.attention.tolerances import derive_tolerance
@@ -89,7 +96,12 @@ def adds_its_mask(attention: StudentAttention, seed: int) -> bool:
 def is_right_on(attention: StudentAttention, probe: Probe) -> bool:
     if attention.unsupported_reason(probe) is not None:
         return True  # a probe that is too large for it settles nothing
-    output = attention.run_probe(probe).attn_output
+    return is_right_result(attention.run_probe(probe), probe)
+
+
+def is_right_result(result: ProbeResult, probe: Probe) -> bool:
+    """Whether a submission has answered a probe with the reference's output, within the derived tolerance."""
+    output = result.attn_output
     if output is None or output.shape != probe.query.shape:
         return False
     exact, tolerance = derive_tolerance(probe)

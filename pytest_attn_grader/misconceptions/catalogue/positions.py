@@ -7,6 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from pytest_attn_grader.attention.rotation import Rotation, rotate
 from pytest_attn_grader.misconceptions.base import misconception
 from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride
 
@@ -17,11 +18,7 @@ def _angles(length: int, offset: int, head_dim: int, base: float) -> Tensor:
 
 
 def _rotated(tensor: Tensor, offset: int, base: float, *, halves: bool) -> Tensor:
-    angles = _angles(tensor.shape[-2], offset, tensor.shape[-1], base)
-    cos, sin = angles.cos().to(tensor), angles.sin().to(tensor)
-    first, second = tensor.chunk(2, -1) if halves else (tensor[..., 0::2], tensor[..., 1::2])
-    turned = (first * cos - second * sin, first * sin + second * cos)
-    return torch.cat(turned, -1) if halves else torch.stack(turned, -1).flatten(-2)
+    return rotate(tensor, Rotation("halves" if halves else "neighbours", base), first_position=offset)
 
 
 def _rotating(
