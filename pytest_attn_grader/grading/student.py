@@ -118,6 +118,11 @@ class StudentUnderTest:
         """Wall clock that its calls have taken so far, round trips included."""
         return self.process.remote.spent_seconds
 
+    def prepare_diagnosis(self) -> None:
+        """Start the process that a diagnosis will ask, and return at once; called after every failed check."""
+        if self.lazy_attention.peek() is not None:
+            self.process.prepare_restart()
+
     def close(self) -> None:
         """End the worker; safe to call twice."""
         process = self.lazy_process.peek()

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from functools import cached_property
 
 import torch
+from torch import Tensor
 
+from pytest_attn_grader.attention.probes import real_rows
 from pytest_attn_grader.misconceptions.base import Misconception
 from pytest_attn_grader.misconceptions.catalogue.registry import MISCONCEPTIONS
 from pytest_attn_grader.misconceptions.hypotheses import CORRECT, Hypothesis
-from pytest_attn_grader.misconceptions.matching import CandidateResult, Match, compare, same_failure
+from pytest_attn_grader.misconceptions.matching import (
+    UNEXPLAINED_SHARE,
+    CandidateResult,
+    Match,
+    compare,
+    same_failure,
+)
 from pytest_attn_grader.misconceptions.observations import Recognition, SubmissionObservations
 
 Fault = tuple[str, str]
@@ -98,10 +107,39 @@ class MismatchFinder:
 
     def fits_first(self, hypothesis: Hypothesis) -> bool:
         """Whether the forward pass of the first probe fits, which rules most candidates out cheaply."""
-        if self.first is None:
+        if self.first is None or self._is_far_at_first(hypothesis):
             return False
         mismatched = self._compare(hypothesis, self.first, only=("output",)).mismatched & {"answer", "output"}
         return not self.unexplained((self.first, aspect) for aspect in mismatched)
+
+    def _is_far_at_first(self, hypothesis: Hypothesis) -> bool:
+        """Whether the first output rules the hypothesis out: one subtraction for what `compare` would find, too."""
+        if self._first_rows is None or self.first is None:
+            return False
+        student, explained = self._first_rows
+        output = self.predictions.of(hypothesis, self.first, self.case).record.attn_output
+        if output is None or output.shape != self.case.probes[self.first].query.shape:
+            return False
+        difference = student - real_rows(output, self.case.probes[self.first]).double()
+        left = float(difference.square().mean())
+        return math.isfinite(left) and left > explained
+
+    @cached_property
+    def _first_rows(self) -> tuple[Tensor, float] | None:
+        """The first output's rows, and how much of them may stay unexplained; None where it is not simply wrong."""
+        if self.first is None:
+            return None
+        case, probe = self.case, self.case.probes[self.first]
+        output, reference = case.attempts[self.first].attn_output, case.references[self.first].attn_output
+        if output is None or reference is None or output.shape != probe.query.shape:
+            return None
+        if self.unexplained([(self.first, "output")]) == frozenset():
+            return None
+        student = real_rows(output, probe).double()
+        wrong = student - real_rows(reference, probe).double()
+        if not bool(wrong.abs().max() > case.tolerances[self.first].tolerance["attn_output"]):
+            return None
+        return student, UNEXPLAINED_SHARE**2 * float(wrong.square().mean())
 
     def behaviours_in_training(self) -> list[tuple[Misconception, Recognition]]:
         """Behaviours recognised in training only, where numbers cannot be compared."""

@@ -64,15 +64,16 @@ class Search:
             return found
         singles = [*single_hypotheses(self.case)]
         near = [hypothesis for hypothesis in singles if self._finder.fits_first(hypothesis)]
-        hidden = [hypothesis for hypothesis in singles if self._is_hidden(hypothesis)]
         complete = self._judge.complete([CORRECT, *near]) or self._dropped(singles)
-        if complete is None:
-            complete = self._judge.complete(self._in_time(self._with_hidden(near, hidden)))
-        if complete is None:
-            # Where one mistake gives the first output, or none does, two that both show there do not.
-            pairs = [] if near else [*self._visible_pairs(singles, hidden)]
-            complete = self._judge.complete(self._in_time(pairs)) or self._partial([CORRECT, *near, *pairs])
-        return complete
+        if complete is not None:
+            return complete
+        hidden = [hypothesis for hypothesis in singles if self._is_hidden(hypothesis)]
+        complete = self._judge.complete(self._in_time(self._with_hidden(near, hidden)))
+        if complete is not None:
+            return complete
+        # Where one mistake gives the first output, or none does, two that both show there do not.
+        pairs = [] if near else [*self._visible_pairs(singles, hidden)]
+        return self._judge.complete(self._in_time(pairs)) or self._partial([CORRECT, *near, *pairs])
 
     def _in_time(self, tried: Iterable[T]) -> Iterator[T]:
         """Yield while there is time."""

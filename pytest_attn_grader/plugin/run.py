@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pytest_attn_grader.errors import EXIT_UNGRADABLE, UngradableError, UsageError
+from pytest_attn_grader.errors import EXIT_UNGRADABLE, SandboxUnavailableError, UngradableError, UsageError
 from pytest_attn_grader.grading.assemble import RunData, collect_run_data
 from pytest_attn_grader.grading.session import GradingSession
 from pytest_attn_grader.plugin import collection, isolation, outcomes, progress_line, xdist
@@ -94,8 +94,13 @@ class GradedRun:
     # --- before the checks --------------------------------------------------------------------------------------------
 
     def pytest_report_header(self) -> list[str]:
-        tier = None if self.session is None else self.session.submission.process.tier_in_words
-        return terminal.report_header(self.settings, tier)
+        if self.session is None:
+            return terminal.report_header(self.settings, None)
+        try:
+            tier = self.session.submission.process.tier
+        except SandboxUnavailableError:
+            return terminal.report_header(self.settings, "none that will do")
+        return terminal.report_header(self.settings, f"{tier.name} ({tier.why})")
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
@@ -200,6 +205,8 @@ class GradedRun:
             if error is not None:
                 outcomes.show(result, error, report, brief=self.state.has_failed)
             self.state.record_result(result, report)
+            if self.state.has_diagnosable_failure and self.session is not None and hints:
+                self.session.submission.prepare_diagnosis()
             junit.set_check_property(item, result)
         return report
 

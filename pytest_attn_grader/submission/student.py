@@ -23,7 +23,6 @@ from pytest_attn_grader.submission.candidates import choice_note, choose_candida
 from pytest_attn_grader.submission.constructor import Arguments, Sizes, arguments_for
 from pytest_attn_grader.submission.contract import AUTO_MASK, Contract, resolve_contract
 from pytest_attn_grader.submission.description import describe
-from pytest_attn_grader.submission.documentation import documents_four_dimensions
 from pytest_attn_grader.submission.target import Target, hash_sources, read_sources
 
 if TYPE_CHECKING:
@@ -73,6 +72,7 @@ class Student:
         self._first_source: Mapping[Path, bytes] = {}
         self._first_worker: WorkerProcess | None = None
         self._remote: SandboxClient | None = None
+        self._restarted: Student | None = None
         self._tier: Tier | None = None
         self._description: Description | None = None
         self._contract: Contract | None = None
@@ -112,14 +112,6 @@ class Student:
         if self._tier is None:
             self._tier = choose_tier(self.requested_tier, self.required_tier)
         return self._tier
-
-    @property
-    def tier_in_words(self) -> str:
-        """The tier and why it is this one."""
-        try:
-            return f"{self.tier.name} ({self.tier.why})"
-        except SandboxUnavailableError:
-            return "none that will do"
 
     def _make_worker(self) -> WorkerProcess:
         root = self.target.root
@@ -174,13 +166,6 @@ class Student:
         if self.target.name is None:
             notes = (*notes, *choice_note(candidate, description.candidates))
         return replace(contract, notes=notes)
-
-    def documents_four_dimensions(self, candidate: Candidate) -> bool:
-        """Whether its text says that it takes ``(batch, num_heads, seq, head_dim)``; of a notebook nothing is read."""
-        if self.target.path.suffix != ".py":
-            return False
-        source = read_sources(self.target)[self.target.path].decode(errors="replace")
-        return documents_four_dimensions(source, candidate.name)
 
     def scan_library(self) -> LibraryScan:
         """Scan its source for ready-made attention: its own file as it was before any of it ran."""
@@ -279,21 +264,36 @@ class Student:
             }
         )
 
+    def prepare_restart(self) -> None:
+        """Start the process of the next `restart` and return at once: it loads torch while this one is asked."""
+        if self._restarted is None and self.tier.name != "none":
+            self._restarted = self._copy()
+            self._restarted.start()
+
     def restart(self, *, run_seconds: float | None = None) -> Student:
         """The same submission in another process, imported and ready; all its calls may take `run_seconds`."""
-        other = Student(
+        other, self._restarted = self._restarted or self._copy(), None
+        other.limits = replace(other.limits, run_seconds=run_seconds or other.limits.run_seconds)
+        if other._first_worker is not None:  # its process does not know this limit: the client counts the seconds
+            other._first_worker.limits = other.limits
+        _ = other.description
+        return other
+
+    def _copy(self) -> Student:
+        return Student(
             self.target,
             call_seconds=self.limits.call_seconds,
-            run_seconds=self.limits.run_seconds if run_seconds is None else run_seconds,
+            run_seconds=self.limits.run_seconds,
             tier=self.requested_tier,
             required_tier=self.required_tier,
             mask_convention=self.mask_convention,
         )
-        _ = other.description
-        return other
 
     def close(self) -> None:
-        """End the worker."""
+        """End the worker, and the one that was prepared."""
+        if self._restarted is not None:
+            self._restarted.close()
+            self._restarted = None
         if self._remote is not None:
             self._remote.close()
         elif self._first_worker is not None:

@@ -131,3 +131,35 @@ def test_the_mask_convention_may_stand_at_the_function_or_in_the_module(workshop
     function = "def attention(q, k, v, mask): ...\n"
     for declared in ("ATTN_MASK = 'additive'\n", "attention.ATTN_MASK = 'additive'\n"):
         assert workshop.student(function + declared).contract.mask_convention == "additive"
+
+
+def test_a_prepared_restart_is_the_one_that_is_used_with_its_own_limit(own_worker: Student) -> None:
+    assert own_worker.contract.candidate.name == "attention"
+    own_worker.prepare_restart()
+    prepared = own_worker._restarted
+    assert prepared is not None
+    assert prepared.sandbox().workers_started == 1
+    own_worker.prepare_restart()
+    assert own_worker._restarted is prepared
+
+    again = own_worker.restart(run_seconds=7.0)
+    try:
+        assert again is prepared
+        assert again.limits.run_seconds == 7.0
+        assert again.remote.generation == 0
+        assert again.sandbox().workers_started == 1
+    finally:
+        again.close()
+    assert own_worker.limits.run_seconds is None
+
+
+def test_closing_ends_a_prepared_restart_that_was_never_used(own_worker: Student) -> None:
+    own_worker.prepare_restart()
+    prepared = own_worker._restarted
+    assert prepared is not None
+    worker = prepared._first_worker
+    assert worker is not None
+    worker.wait_until_ready()
+    assert worker.alive
+    own_worker.close()
+    assert not worker.alive
