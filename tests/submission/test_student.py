@@ -45,7 +45,6 @@ def test_one_life(own_worker: Student, tmp_path: Path) -> None:
     assert info.signature == "attention(query, key, value, mask=None)"
     assert info.where == "mine.py:6"
     assert set(info.files) == {"helper.py", "mine.py"}
-    assert info.captured_output == "from the helper\nhello\n"
     assert not info.transformers_imported
     before = info.sha256
     (tmp_path / "helper.py").write_text("print('changed')\n")
