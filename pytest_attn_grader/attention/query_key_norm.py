@@ -15,13 +15,23 @@ from torch import Tensor
 from pytest_attn_grader.attention.rotation import Rotation, rotate
 
 NormAxis = Literal["head_dim", "width"]
+_FACTOR, _HALF_PRECISION_FACTOR = 1024.0, 16.0
 
 
 def normalise(states: Tensor, over: NormAxis) -> Tensor:
     """Divide query or key ``(batch, num_heads, seq_len, head_dim)`` by its root mean square."""
-    dims = (-1,) if over == "head_dim" else (-3, -1)
-    mean_square = states.square().mean(dims, keepdim=True)
+    return normalise_over(states, (-1,) if over == "head_dim" else (-3, -1))
+
+
+def normalise_over(states: Tensor, axes: tuple[int, ...]) -> Tensor:
+    """Divide by the root mean square over any axes."""
+    mean_square = states.square().mean(axes, keepdim=True)
     return states * mean_square.clamp_min(torch.finfo(states.dtype).tiny).rsqrt()
+
+
+def enlarge(states: Tensor) -> Tensor:
+    """Make query or key so large that the epsilon of a submission's norm is lost in rounding; a norm undoes it."""
+    return states * (_HALF_PRECISION_FACTOR if states.dtype == torch.float16 else _FACTOR)
 
 
 @dataclass(frozen=True)

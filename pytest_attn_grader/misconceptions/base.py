@@ -45,6 +45,7 @@ FAMILIES: Mapping[str, str] = {
     "heads": "the layout of the heads",
     "rotary": "rotary positions",
     "cache": "the cache of keys and values",
+    "norm": "the norm of query and key",
     "grad": "the way back: gradients",
     "state": "what is left behind after a call",
     "dropout": "dropout",
@@ -84,6 +85,8 @@ class Misconception:
         shown_by: whether the source shows it, which decides between mistakes whose numbers are the same.
         rotary: True for a mistake of a submission that has to rotate query and key by their positions, False for one of
             a submission that must not; None for both.
+        windowed: the same for a layer with a sliding window.
+        normed: the same for a submission that has to normalise query and key.
         counted: False for what is worth knowing but is no fault.
     """
 
@@ -105,6 +108,8 @@ class Misconception:
     counted: bool = True
     shown_by: SourceTest | None = None
     rotary: bool | None = None
+    windowed: bool | None = None
+    normed: bool | None = None
 
     @property
     def attention(self) -> StagedAttention:
@@ -129,6 +134,8 @@ def misconception(
     counted: bool = True,
     shown_by: SourceTest | None = None,
     rotary: bool | None = None,
+    windowed: bool | None = None,
+    normed: bool | None = None,
 ) -> Callable[[Callable[..., Any]], Misconception]:
     """Turn a wrong stage and its docstring into a `Misconception`.
 
@@ -163,6 +170,8 @@ def misconception(
             counted=counted,
             shown_by=shown_by,
             rotary=rotary,
+            windowed=windowed,
+            normed=normed,
         )
 
     return make

@@ -61,7 +61,8 @@ def single_hypotheses(case: SubmissionObservations) -> Iterator[Hypothesis]:
         # Where nothing is to be masked, no mask can be wrong in one of the known ways.
         if case.is_bidirectional and known.family == "mask":
             continue
-        if known.rotary is not None and known.rotary != case.is_rotary:
+        required = (known.rotary, case.is_rotary), (known.windowed, case.is_windowed), (known.normed, case.is_normed)
+        if any(wanted is not None and wanted != actual for wanted, actual in required):
             continue
         if known.family == "cache" and not any(case.probes[name].chunks for name in case.attempts):
             continue

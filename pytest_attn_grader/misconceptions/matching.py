@@ -60,7 +60,7 @@ def run_probe(attention: StagedAttention, probe: Probe) -> ProbeResult:
     try:
         if probe.chunks:
             return _run_in_chunks(attention, probe)
-        return InProcessAttention(attention).run_probe(probe)
+        return InProcessAttention(_with_window(attention, probe)).run_probe(probe)
     except Exception as error:  # noqa: BLE001 - a wrong attention may fail in any way, as a student's may
         failure = Failure(name="raised", message=f"{type(error).__name__}: {error}")
     if probe.upstream is not None:
@@ -78,10 +78,18 @@ def run_probe(attention: StagedAttention, probe: Probe) -> ProbeResult:
     return ProbeResult(probe=probe.name, failure=failure)
 
 
+def _with_window(attention: StagedAttention, probe: Probe) -> StagedAttention:
+    """The candidate with the probe's window, where there is one."""
+    if probe.sliding_window is None:
+        return attention
+    return replace(attention, sliding_window=probe.sliding_window, full_keep_mask=probe.full_keep_mask)
+
+
 def _run_in_chunks(attention: StagedAttention, probe: Probe) -> ProbeResult:
     """Put a candidate to each call of a probe with a cache: new queries, and all keys so far."""
     starts: tuple[int, ...] = ()
     outputs = []
+    full = probe.full_keep_mask
     for stop, length in zip(accumulate(probe.chunks), probe.chunks, strict=True):
         new = slice(stop - length, stop)
         starts = (*starts, new.start)
@@ -91,10 +99,11 @@ def _run_in_chunks(attention: StagedAttention, probe: Probe) -> ProbeResult:
             key=probe.key[..., :stop, :],
             value=probe.value[..., :stop, :],
             keep_mask=probe.keep_mask[..., new, :stop],
+            full_keep_mask=None if full is None else full[..., new, :stop],
             real_rows=probe.real_rows[:, new],
             chunks=(),
         )
-        answer = InProcessAttention(replace(attention, chunk_starts=starts)).run_probe(part)
+        answer = InProcessAttention(replace(_with_window(attention, part), chunk_starts=starts)).run_probe(part)
         assert answer.attn_output is not None  # it has raised otherwise
         outputs.append(answer.attn_output)
     return ProbeResult(probe=probe.name, attn_output=torch.cat(outputs, dim=-2))

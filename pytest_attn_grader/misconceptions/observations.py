@@ -71,6 +71,16 @@ class SubmissionObservations:
         """Whether every query was to see every key in all that was asked: an encoder's attention, without padding."""
         return all(bool(self.probes[name].keep_mask.all()) for name in self.attempts)
 
+    @property
+    def is_windowed(self) -> bool:
+        """Whether the graded layer has a sliding window."""
+        return any(self.probes[name].sliding_window is not None for name in self.attempts)
+
+    @property
+    def is_normed(self) -> bool:
+        """Whether it has to normalise query and key itself."""
+        return any(self.probes[name].preparation is not None for name in self.attempts)
+
     @cached_property
     def is_finite(self) -> bool:
         """Whether nothing that the student ever gave is NaN or infinite, padded rows and gradients included."""
@@ -292,5 +302,8 @@ def _causal_only(probe: Probe) -> Probe:
         return probe
     query_len, key_len = probe.keep_mask.shape[-2:]
     window, device = probe.sliding_window, probe.keep_mask.device
-    keep_mask = causal_keep_mask(query_len, key_len, sliding_window=window, device=device)
-    return replace(probe, keep_mask=keep_mask.expand_as(probe.keep_mask).clone())
+    keep_mask, full = (
+        causal_keep_mask(query_len, key_len, sliding_window=size, device=device).expand_as(probe.keep_mask).clone()
+        for size in (window, None)
+    )
+    return replace(probe, keep_mask=keep_mask, full_keep_mask=None if window is None else full)

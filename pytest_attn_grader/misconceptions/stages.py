@@ -28,6 +28,8 @@ class Inputs:
     Attributes:
         fill: the value that blocked scores get (-inf, or the dtype's smallest).
         chunk_starts: with a cache, the first token of each call so far, the present one included; else empty.
+        sliding_window: how many keys, its own included, a query sees at most; None for all of the past.
+        full_keep_mask: the keep mask without the window; None where there is no window.
     """
 
     query: Tensor  # (batch, num_heads, query_len, head_dim)
@@ -38,11 +40,29 @@ class Inputs:
     dropout_p: float = 0.0
     training: bool = False
     chunk_starts: tuple[int, ...] = ()
+    sliding_window: int | None = None
+    full_keep_mask: Tensor | None = None
 
     @property
     def root(self) -> float:
         """The square root of head_dim."""
         return math.sqrt(self.query.shape[-1])
+
+    @property
+    def distances(self) -> Tensor:
+        """Tokens from a key to a later query, ``(query_len, key_len)``; the last query is at the last key."""
+        query_len, key_len = self.query.shape[-2], self.key.shape[-2]
+        device = self.query.device
+        return torch.arange(key_len - query_len, key_len, device=device)[:, None] - torch.arange(key_len, device=device)
+
+    def is_near(self, window: int | None) -> Tensor:
+        """Whether a key is inside a window of so many keys, ``(query_len, key_len)``; the future is."""
+        return self.distances < (self.key.shape[-2] if window is None else window)
+
+    @property
+    def mask_without_window(self) -> Tensor:
+        """The keep mask of a layer that sees all of the past."""
+        return self.keep_mask if self.full_keep_mask is None else self.full_keep_mask
 
 
 Norm = Callable[[Preparation, Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -96,6 +116,8 @@ class StagedAttention:
     finish: tuple[Step, ...] = ()
     infinite_fill: bool = False
     chunk_starts: tuple[int, ...] = ()
+    sliding_window: int | None = None
+    full_keep_mask: Tensor | None = None
 
     def __call__(
         self,
@@ -112,7 +134,8 @@ class StagedAttention:
                 query.shape[0], 1, query.shape[2], key.shape[2], dtype=torch.bool, device=query.device
             )
         fill = float("-inf") if self.infinite_fill else torch.finfo(query.dtype).min
-        inputs = Inputs(query, key, value, keep_mask, fill, dropout_p, training, self.chunk_starts)
+        context = (self.chunk_starts, self.sliding_window, self.full_keep_mask)
+        inputs = Inputs(query, key, value, keep_mask, fill, dropout_p, training, *context)
         for prepare in self.prepare:
             inputs = prepare(inputs)
         attn_scores = self.mask(self.scale(self.score(inputs), inputs), inputs)

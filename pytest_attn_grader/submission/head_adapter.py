@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pytest_attn_grader.attention.query_key_norm import Preparation
+from pytest_attn_grader.attention.query_key_norm import Preparation, enlarge
 from pytest_attn_grader.attention.rotation import Rotation, rotate
 from pytest_attn_grader.attention.weight_recovery import recover_weights
 from pytest_attn_grader.submission.projected import (
@@ -28,7 +28,6 @@ from pytest_attn_grader.submission.projections.widths import fit_head_dim, fit_w
 
 # Larger than the number of seeds that are tried one after another.
 _SEED_STEP = 1_000_003
-_NORM_FACTOR, _HALF_PRECISION_FACTOR = 1024.0, 16.0
 
 
 @dataclass
@@ -147,9 +146,7 @@ class HeadAdapter:
                 query, key = self.preparation.rotate(query[..., order], key[..., order], backwards=True)
                 weights = self._norm_weights(query, key)
                 query, key = (_divided(states, weight) for states, weight in zip((query, key), weights, strict=True))
-            # A norm undoes any factor; with this one its epsilon, which is the submission's own, is lost in rounding.
-            factor = _HALF_PRECISION_FACTOR if query.dtype == torch.float16 else _NORM_FACTOR
-            return factor * query, factor * key
+            return enlarge(query), enlarge(key)
         if self.rotation is None:
             return query, key
         past = key.shape[-2] - query.shape[-2]

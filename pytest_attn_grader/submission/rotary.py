@@ -60,6 +60,8 @@ def find_rotation(
     query, key = (tensor[:, :, :1].expand_as(tensor).contiguous() for tensor in (query, key))
     keep_mask = causal_keep_mask(_TOKENS).expand(_BATCH, 1, -1, -1).contiguous()
     flat = attend(torch.zeros_like(query), torch.zeros_like(key), value, keep_mask)
+    if not bool(flat.isfinite().any()):  # a norm without an epsilon divides by the length of its query, here 0
+        flat = keep_mask.to(value) / keep_mask.sum(-1, keepdim=True) @ value
 
     def is_flat(query: Tensor, key: Tensor) -> bool:
         difference = attend(query, key, value, keep_mask) - flat

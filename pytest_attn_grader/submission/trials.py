@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from pytest_attn_grader.attention.probes import (
     SPEC_BY_NAME,
@@ -33,6 +35,8 @@ _MASKED_PROBES = ("basic", "left-padding")
 TRIAL_HEADS, TRIAL_HEAD_DIM = 4, 64
 TRIAL_SIZES = TRIAL_HEADS, TRIAL_HEAD_DIM
 _TRIAL_BATCH, _TRIAL_TOKENS = 3, 5
+# Scores of queries and keys that are so many times longer differ, unless a norm takes the lengths away.
+_LONGER = 8.0
 # The value comes back exactly or not at all; a tenth of a percent leaves room for an epsilon in the softmax.
 _SAME = 1e-3
 # A norm over all heads side by side needs all of them in one module.
@@ -146,33 +150,41 @@ def returns_weights(attention: ModuleAttention, seed: int) -> bool:
 
 
 def with_norm(attention: ModuleAttention, over: NormAxis, seed: int) -> ModuleAttention:
-    """The same attention with the weights of its norms of query and key known; unchanged where it has none.
+    """The same attention with its norms of query and key known; unchanged where it has none.
 
-    With weights of 0 all scores are equal, so that the output is that of a query and a key of 0, whatever the mask is.
+    It has them when parameters are called so, though they may not be used as the layer uses its own. With weights of 0
+    all scores are equal, so that the output is that of a query and a key of 0, whatever the mask is: this settles what
+    the module adds to its weights. Without parameters, it has a norm when the lengths of query and key do not matter.
     """
     oracle = attention.oracle
     shape = oracle.shape_for(*TRIAL_SIZES)
     fits = shape.head_dim == TRIAL_HEAD_DIM and shape.num_heads in _HEADS[over]
-    if shape.found.norms is None or not fits or not is_resizable(attention.contract.candidate):
+    if not fits or not is_resizable(attention.contract.candidate):
         return attention
     generator = torch.Generator().manual_seed(seed)
     size = (_TRIAL_BATCH, TRIAL_HEADS, _TRIAL_TOKENS, TRIAL_HEAD_DIM)
     query, key, value = (torch.randn(size, generator=generator) for _ in range(3))
     keep_mask = causal_keep_mask(_TRIAL_TOKENS).expand(_TRIAL_BATCH, 1, -1, -1).contiguous()
     nothing = torch.zeros(1, 1, TRIAL_HEAD_DIM)
-    for offset in (0, 1):
-        conventions = replace(oracle.conventions, norm=NormStyle(over, offset))
-        tried = replace(attention, oracle=replace(oracle, conventions=conventions))
-        outputs = [
-            tried.heads.attend(*pair, value, keep_mask, CallStats(), norm_weights=(nothing, nothing))[0]
-            for pair in ((query, key), (torch.zeros_like(query), torch.zeros_like(key)))
-        ]
+
+    def is_same(tried: ModuleAttention, other: tuple[Tensor, Tensor], **how: Any) -> bool:
+        outputs = [tried.heads.attend(*pair, value, keep_mask, CallStats(), **how)[0] for pair in ((query, key), other)]
         difference = (outputs[0] - outputs[1]).abs()
         # A mask that is meant the other way round leaves rows without a key: NaN in both says nothing.
         known = difference[difference.isfinite()]
-        if known.numel() and bool(known.max() <= _SAME * value.abs().max()):
-            return tried
-    return attention
+        return bool(known.numel()) and bool(known.max() <= _SAME * value.abs().max())
+
+    def styled(offset: int) -> ModuleAttention:
+        conventions = replace(oracle.conventions, norm=NormStyle(over, offset))
+        return replace(attention, oracle=replace(oracle, conventions=conventions))
+
+    if shape.found.norms is None:
+        return styled(0) if is_same(attention, (_LONGER * query, _LONGER * key)) else attention
+    zeros = (torch.zeros_like(query), torch.zeros_like(key))
+    offsets = (0, 1)
+    return next(
+        (tried for tried in map(styled, offsets) if is_same(tried, zeros, norm_weights=(nothing, nothing))), styled(0)
+    )
 
 
 def takes_fewer_queries(attention: ModuleAttention, seed: int) -> bool:

@@ -100,6 +100,37 @@ def test_the_layers_own_weights_are_loaded(workshop: Workshop, model_of: Callabl
     assert cosines[1] > 1 - 1e-6
 
 
+NORMS = "q, k = self.q_norm(q), self.k_norm(k)"
+NAMED = {
+    "norm-wrong-axis": ("qwen3", change(NORMED, ("mean(-1, keepdim=True)", "mean(1, keepdim=True)"))),
+    "norm-forgotten": ("gemma3", change(NORMED, (NORMS, "q = self.q_norm(q)"))),
+    "norm-after-rotation": (
+        "olmo2",
+        change(
+            NORMED_WIDE,
+            ("self.q_norm(self.W_query(x))", "self.W_query(x)"),
+            ("self.k_norm(self.W_key(x))", "self.W_key(x)"),
+            (
+                "rotate(q, self.theta), rotate(k, self.theta)",
+                "(norm(rotate(z, self.theta).transpose(1, 2).flatten(2)).view(b, t, -1, self.d).transpose(1, 2)"
+                " for norm, z in ((self.q_norm, q), (self.k_norm, k)))",
+            ),
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("slug", NAMED)
+def test_a_wrong_norm_fails_and_is_named(workshop: Workshop, model_of: Callable[[str], LoadedModel], slug: str) -> None:
+    family, source = NAMED[slug]
+    session = session_over(workshop.student(source), model_of(family))
+
+    assert ask_everything(session)["equivalence.basic"] != PASSED
+    diagnosis = session.diagnose()
+    assert diagnosis is not None
+    assert diagnosis.slugs == (slug,), diagnosis.message
+
+
 def test_layers_of_different_kinds_are_not_graded_at_once(
     workshop: Workshop, model_of: Callable[[str], LoadedModel]
 ) -> None:

@@ -116,16 +116,23 @@ def test_a_right_submission(
 
 
 @pytest.mark.parametrize(
-    "source",
+    ("source", "slug"),
     [
-        change(OWN_WINDOW, ("i[:, None] - self.window", "i[:, None] - self.window - 1")),
-        change(OWN_WINDOW, ("i[:, None] - self.window", "i[:, None] - self.window + 1")),
-        change(OWN_WINDOW, ("= sliding_window", "= None")),
+        (change(OWN_WINDOW, ("i[:, None] - self.window", "i[:, None] - self.window - 1")), "window-off-by-one"),
+        (change(OWN_WINDOW, ("i[:, None] - self.window", "i[:, None] - self.window + 1")), "window-off-by-one"),
+        (change(OWN_WINDOW, ("= sliding_window", "= None")), "window-ignored"),
     ],
     ids=["one more", "one less", "ignored"],
 )
-def test_a_wrong_window_fails(workshop: Workshop, model_of: Callable[[str], LoadedModel], source: str) -> None:
-    assert "equivalence.basic" in failures(workshop, model_of("mistral"), source)
+def test_a_wrong_window_fails_and_is_named(
+    workshop: Workshop, model_of: Callable[[str], LoadedModel], source: str, slug: str
+) -> None:
+    session = session_over(workshop.student(source), model_of("mistral"))
+
+    assert ask_everything(session)["equivalence.basic"] != PASSED
+    diagnosis = session.diagnose()
+    assert diagnosis is not None
+    assert diagnosis.slugs == (slug,), diagnosis.message
 
 
 def test_the_probes_have_the_window_in_their_masks(workshop: Workshop, model_of: Callable[[str], LoadedModel]) -> None:

@@ -31,6 +31,7 @@ class Probe:
         group_size: how many query heads share a key and a value; in `key` and `value` these are repeated.
         chunks: how many tokens each of several calls gets, which pass a cache on; empty for one call with all tokens.
         sliding_window: how many keys, its own included, a query sees at most; None for all of the past.
+        full_keep_mask: the keep mask without the window; None where there is no window.
         preparation: of query and key before the scores, where it is the attention's task; None for none.
     """
 
@@ -51,6 +52,7 @@ class Probe:
     chunks: tuple[int, ...] = ()
     preparation: Preparation | None = None
     sliding_window: int | None = None
+    full_keep_mask: Tensor | None = None
 
     @property
     def inputs(self) -> dict[str, Tensor]:
@@ -68,7 +70,8 @@ class Probe:
         keep_mask = self.keep_mask & near
         # A padded query behind the text has lost its last key. It keeps itself, as inside a model, or it would be NaN.
         lost = self.keep_mask.any(-1, keepdim=True) & ~keep_mask.any(-1, keepdim=True)
-        return replace(self, keep_mask=keep_mask | (lost & own), sliding_window=sliding_window)
+        keep_mask = keep_mask | (lost & own)
+        return replace(self, keep_mask=keep_mask, sliding_window=sliding_window, full_keep_mask=self.keep_mask)
 
     def with_preparation(self, preparation: Preparation | None) -> Probe:
         """The same inputs, for an attention that prepares query and key in this way."""

@@ -53,11 +53,13 @@ def _replace_tokens(probe: Probe, replaced: Tensor, name: str) -> Probe:
 
 def last_queries(probe: Probe, query_len: int) -> Probe:
     """Only the last queries of the same text, with all its keys: what a model asks when a cache is in use."""
+    full = probe.full_keep_mask
     return replace(
         probe,
         name=f"{probe.name}-last-{query_len}",
         query=probe.query[..., -query_len:, :].contiguous(),
         keep_mask=probe.keep_mask[..., -query_len:, :].contiguous(),
+        full_keep_mask=None if full is None else full[..., -query_len:, :].contiguous(),
         real_rows=probe.real_rows[:, -query_len:],
         upstream=None,
     )

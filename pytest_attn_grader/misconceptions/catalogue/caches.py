@@ -118,7 +118,8 @@ def _keeping_calls(number: int) -> Callable[[Inputs], Inputs]:
             return inputs
         first = inputs.chunk_starts[max(0, len(inputs.chunk_starts) - 1 - number)]
         key, value = (tensor[..., first:, :] for tensor in (inputs.key, inputs.value))
-        return replace(inputs, key=key, value=value, keep_mask=inputs.keep_mask[..., first:])
+        full = None if inputs.full_keep_mask is None else inputs.full_keep_mask[..., first:]
+        return replace(inputs, key=key, value=value, keep_mask=inputs.keep_mask[..., first:], full_keep_mask=full)
 
     return prepare
 

@@ -12,7 +12,7 @@ from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride, unch
 
 def _padding_only(inputs: Inputs) -> Inputs:
     """Let every query see the keys of the last one: the mask without its causal part."""
-    return replace(inputs, keep_mask=inputs.keep_mask[..., -1:, :].expand_as(inputs.keep_mask))
+    return replace(inputs, keep_mask=inputs.mask_without_window[..., -1:, :].expand_as(inputs.keep_mask))
 
 
 @misconception(

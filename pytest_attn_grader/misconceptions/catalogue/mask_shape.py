@@ -23,7 +23,7 @@ def _positions(inputs: Inputs) -> tuple[Tensor, Tensor]:
 
 def _padding(inputs: Inputs) -> Tensor:
     """The keys that are no padding, (batch, 1, 1, key_len)."""
-    return inputs.keep_mask.any(dim=-2, keepdim=True)
+    return inputs.mask_without_window.any(dim=-2, keepdim=True)
 
 
 @misconception("AG321", "diag-off-strict", replaces="prepare", family="mask", fill_matters=True)
@@ -63,7 +63,8 @@ def diag_off_loose(inputs: Inputs) -> Inputs:
     Fix: Use diagonal=1 for the blocked part, or torch.tril(ones) for the kept part.
     """
     queries, keys = _positions(inputs)
-    return replace(inputs, keep_mask=(keys <= queries + 1) & _padding(inputs))
+    near = inputs.is_near(inputs.sliding_window)
+    return replace(inputs, keep_mask=(keys <= queries + 1) & near & _padding(inputs))
 
 
 def _causal_part_transposed(inputs: Inputs) -> Inputs:

@@ -6,12 +6,11 @@ import torch
 from torch import Tensor
 
 from pytest_attn_grader.misconceptions.base import misconception
-from pytest_attn_grader.misconceptions.catalogue.window import distances
 from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride
 
 
 def _own_key(attn_scores: Tensor, inputs: Inputs) -> Tensor:
-    return (distances(inputs) == 0).to(inputs.value.dtype).expand(*inputs.query.shape[:-1], -1)
+    return (inputs.distances == 0).to(inputs.value.dtype).expand(*inputs.query.shape[:-1], -1)
 
 
 def _top_left(attn_scores: Tensor, inputs: Inputs) -> Tensor:
@@ -21,7 +20,7 @@ def _top_left(attn_scores: Tensor, inputs: Inputs) -> Tensor:
 
 
 def _softmax_of_one(attn_scores: Tensor, inputs: Inputs) -> Tensor:
-    return attn_scores.masked_fill(distances(inputs) != 0, float("-inf"))
+    return attn_scores.masked_fill(inputs.distances != 0, float("-inf"))
 
 
 @misconception(

@@ -13,7 +13,8 @@ from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride
 
 def _causal(inputs: Inputs) -> Tensor:
     query_len, key_len = inputs.keep_mask.shape[-2:]
-    return causal_keep_mask(query_len, key_len, device=inputs.keep_mask.device)
+    window, device = inputs.sliding_window, inputs.keep_mask.device
+    return causal_keep_mask(query_len, key_len, sliding_window=window, device=device)
 
 
 @misconception(

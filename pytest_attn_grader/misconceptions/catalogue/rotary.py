@@ -90,6 +90,11 @@ def _turn_both(halves: bool, *, base: float = BASE, sign: int = 1) -> Turn:
     return turn
 
 
+def rotate_both(rotation: Rotation) -> Turn:
+    """Rotate query and key by their positions."""
+    return _turn_both(rotation.pairing == "halves", base=rotation.base)
+
+
 def _turn_width(halves: bool) -> Turn:
     def whole(tensor: Tensor, start: int) -> Tensor:
         num_heads, head_dim = tensor.shape[1], tensor.shape[-1]

@@ -1,4 +1,4 @@
-"""Scores that are forced into a range."""
+"""Scores that are forced into a range, in the right place or in the wrong one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pytest_attn_grader.misconceptions.base import misconception
-from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride
+from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride, divide_by_root, fill_blocked, unchanged
 
 _LIMITS = (50.0, 30.0, 20.0, 15.0, 10.0, 5.0, 3.0, 2.0, 1.0)
 
@@ -62,6 +62,48 @@ def soft_cap(attn_scores: Tensor, inputs: Inputs) -> Tensor:
     Fix: Remove tanh; the division by sqrt(head_dim) is all the scaling there is.
     """
     return _capped(attn_scores / inputs.root, _LIMITS[0])
+
+
+def _capped_after_mask(bound: float, *, before_scaling: bool = False) -> StageOverride:
+    def mask(attn_scores: Tensor, inputs: Inputs) -> Tensor:
+        attn_scores = _capped(fill_blocked(attn_scores, inputs), bound)
+        return attn_scores / inputs.root if before_scaling else attn_scores
+
+    note = f"at {bound:.4g}" + (", before the scaling" if before_scaling else "")
+    return StageOverride({"scale": unchanged if before_scaling else divide_by_root, "mask": mask}, note)
+
+
+@misconception(
+    "AG318",
+    "cap-after-mask",
+    replaces="mask",
+    together_with={"scale": divide_by_root},
+    family="mask",
+    probe="large-scores",
+    variants=(
+        *(_capped_after_mask(bound) for bound in _LIMITS[1:]),
+        *(_capped_after_mask(bound, before_scaling=True) for bound in _LIMITS),
+    ),
+)
+def cap_after_mask(attn_scores: Tensor, inputs: Inputs) -> Tensor:
+    """limits the scores with tanh after the mask, so that blocked keys come back.
+
+    A blocked score is minus infinity, and cap * tanh(score / cap) makes -cap of it, a number like any other. Beside low
+    scores a blocked key then gets weight, and with a small cap it does everywhere. Where a model has a soft-cap, the
+    mask comes after it; the formula here has no cap at all.
+
+    Bad:
+        attn_scores = attn_scores.masked_fill(~mask, float("-inf"))
+        attn_scores = cap * torch.tanh(attn_scores / cap)
+    Good:
+        attn_scores = attn_scores.masked_fill(~mask, float("-inf"))
+
+    Effect: Tokens see the future and the padding, the more the lower their scores and the smaller the cap.
+    Nudge: Which value does a blocked score have just before the softmax?
+    Fix: Let nothing but the softmax follow the mask, and leave the cap out, which this formula does not have.
+    """
+    result: Tensor = _capped_after_mask(_LIMITS[0]).stages["mask"](attn_scores, inputs)
+    return result
 
 
 @misconception(

@@ -76,6 +76,7 @@ def _normed_scores(norm: Callable[[Tensor], Tensor]) -> Callable[[Inputs], Tenso
     replaces="score",
     family="scale",
     variants=(StageOverride({"score": _normed_scores(_rms_normed)}, "RMSNorm"),),
+    normed=False,
 )
 def qk_norm(inputs: Inputs) -> Tensor:
     """applies LayerNorm (or RMSNorm) to query and key before the scores.

@@ -10,16 +10,9 @@ from pytest_attn_grader.misconceptions.observations import SubmissionObservation
 from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride, fill_blocked
 
 
-def distances(inputs: Inputs) -> Tensor:
-    """Distance in tokens from a key to a later query, ``(query_len, key_len)``; the last query is at the last key."""
-    query_len, key_len = inputs.query.shape[-2], inputs.key.shape[-2]
-    device = inputs.query.device
-    return torch.arange(key_len - query_len, key_len, device=device)[:, None] - torch.arange(key_len, device=device)
-
-
 def _windowed(size: int, *, with_first: bool = False) -> StageOverride:
     def mask(attn_scores: Tensor, inputs: Inputs) -> Tensor:
-        near = distances(inputs) < size
+        near = inputs.is_near(size)
         if with_first:
             near[:, 0] = True
         return attn_scores.masked_fill(~(near & inputs.keep_mask), inputs.fill)
@@ -27,25 +20,39 @@ def _windowed(size: int, *, with_first: bool = False) -> StageOverride:
     return StageOverride({"mask": mask}, f"the last {size} keys" + (" and the first" if with_first else ""))
 
 
-def _fit_window(case: SubmissionObservations) -> tuple[StageOverride, ...]:
-    """Fit the window to how far back the student's weights reach, on the longest probe whose weights are there."""
+def find_seen_keys(case: SubmissionObservations) -> tuple[Tensor, int] | None:
+    """Find the keys that the student's last query sees on the longest probe with weights, of how many."""
     for name in ("long", "square", "unpadded"):
         weights = case.kept_weights(name)
         if weights is None:
             continue
         last = weights[..., -1, :].reshape(-1, weights.shape[-1])
         seen = (last > 0).any(0).nonzero().flatten()
-        if not seen.numel() or not bool(last[:, -1].any()):
-            return ()
-        size = weights.shape[-1] - int(seen[0])
-        with_first = weights.shape[-1] - int(seen[1]) if seen.numel() > 1 and int(seen[0]) == 0 else 0
-        found = [_windowed(size)] if 0 < size < weights.shape[-1] else []
-        return (*found, *([_windowed(with_first, with_first=True)] if 0 < with_first < weights.shape[-1] - 1 else []))
-    return ()
+        return (seen, weights.shape[-1]) if seen.numel() and bool(last[:, -1].any()) else None
+    return None
+
+
+def _fit_window(case: SubmissionObservations) -> tuple[StageOverride, ...]:
+    """Fit the window to how far back the student's weights reach."""
+    found = find_seen_keys(case)
+    if found is None:
+        return ()
+    seen, key_len = found
+    size = key_len - int(seen[0])
+    with_first = key_len - int(seen[1]) if seen.numel() > 1 and int(seen[0]) == 0 else 0
+    fitted = [_windowed(size)] if 0 < size < key_len else []
+    return (*fitted, *([_windowed(with_first, with_first=True)] if 0 < with_first < key_len - 1 else []))
 
 
 @misconception(
-    "AG326", "sliding-window", replaces="mask", family="mask", probe="long", fill_matters=True, fit=_fit_window
+    "AG326",
+    "sliding-window",
+    replaces="mask",
+    family="mask",
+    probe="long",
+    fill_matters=True,
+    fit=_fit_window,
+    windowed=False,
 )
 def sliding_window(attn_scores: Tensor, inputs: Inputs) -> Tensor:
     """attends to a window of recent keys only: older keys always get weight 0.
@@ -106,7 +113,7 @@ def top_k(attn_scores: Tensor, inputs: Inputs) -> Tensor:
 def _biased(slopes: dict[int, Tensor], note: str) -> StageOverride:
     def mask(attn_scores: Tensor, inputs: Inputs) -> Tensor:
         slope = slopes[attn_scores.shape[1]].to(attn_scores)
-        return fill_blocked(attn_scores - slope[:, None, None] * distances(inputs), inputs)
+        return fill_blocked(attn_scores - slope[:, None, None] * inputs.distances, inputs)
 
     return StageOverride({"mask": mask}, note)
 
@@ -146,4 +153,4 @@ def alibi(attn_scores: Tensor, inputs: Inputs) -> Tensor:
     Fix: Remove the bias; add or fill nothing but the mask.
     """
     slope = _geometric(attn_scores.shape[1]).to(attn_scores)
-    return fill_blocked(attn_scores - slope[:, None, None] * distances(inputs), inputs)
+    return fill_blocked(attn_scores - slope[:, None, None] * inputs.distances, inputs)

@@ -53,7 +53,8 @@ def find_norms(parameters: Iterable[RemoteParameter]) -> NormParameters | None:
         owners = parameter.name.lower().split(".")
         names = [*owners[-2:], re.sub(r"_(?:weight|scale|gain|gamma)$", "", owners[-1])]
         for role, pattern in _ROLES.items():
-            if len(parameter.shape) == 1 and any(pattern.fullmatch(name) for name in names):
+            is_weight = len(parameter.shape) == 1 and owners[-1] not in {"bias", "beta", "shift"}
+            if is_weight and any(pattern.fullmatch(name) for name in names):
                 found[role].append(parameter)
     if [len(some) for some in found.values()] != [1, 1]:
         return None
