@@ -148,7 +148,6 @@ def test_what_needs_a_failed_check_says_so(name: str, graded_example: Callable[[
         needed = run.checks[check_id]["message"].removeprefix("needs ")
         assert needed in run.ids("failed") | skipped
         assert run.checks[check_id]["points_earned"] == 0
-    # -ra lists them.
     assert "needs " in run.stdout
 
 

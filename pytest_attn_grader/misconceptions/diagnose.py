@@ -111,14 +111,16 @@ def _worded(explanation: Explanation, case: SubmissionObservations, hints: str) 
             f"{known.title} ({known.id})" for known in MISCONCEPTIONS if known.slug in explanation.look_alikes
         )
         message += f" The same numbers come from one that {others}."
-    if explanation.unexplained:
-        message += f" Something else is wrong: {_unexplained(explanation, case)}."
+    unexplained = _unexplained(explanation, case)
+    if unexplained:
+        message += f" Something else is wrong: {unexplained}."
     diagnosis = _named(explanation.mistakes, message, hints)
     by_numbers = len(explanation.findings) < len(explanation.mistakes)
     return diagnosis.model_copy(
         update={
             "distance": explanation.distance if by_numbers else None,
             "look_alikes": explanation.look_alikes if hints != "nudge" else (),
+            "unexplained": unexplained if hints != "nudge" else "",
         }
     )
 

@@ -15,9 +15,6 @@ from pytest_attn_grader.reports.escaping import for_log
 from pytest_attn_grader.results.report import CheckResult
 from pytest_attn_grader.results.submission import Failure
 
-# These show how far a mistake reaches: after another failure only their `actual` is shown.
-SECONDARY_CATEGORIES = frozenset({"similarity", "behaviour", "coherence"})
-
 
 def classify(
     item: pytest.Item,
@@ -106,19 +103,13 @@ def plain_exception(call: pytest.CallInfo[Any]) -> Iterator[None]:
         call.excinfo = original
 
 
-def show(result: CheckResult, error: BaseException, report: pytest.TestReport, *, brief: bool) -> None:
-    """Write the text of a failed or not applicable check into pytest's report.
-
-    Args:
-        brief: whether another check has failed before, so that secondary categories show `actual` alone.
-    """
+def show(result: CheckResult, error: BaseException, report: pytest.TestReport) -> None:
+    """Write the text of a failed or not applicable check into pytest's report."""
     if isinstance(error, NotApplicable):
         path, line, _ = report.location
         report.longrepr = (path, (line or 0) + 1, f"Skipped: not applicable: {error}")
     elif isinstance(error, (CheckFailed, SubmissionError)):
         lines = {"expected: ": result.expected, "actual:   ": result.actual, "hint:     ": result.hint}
-        if brief and result.category in SECONDARY_CATEGORIES:
-            lines = {"actual:   ": result.actual}
         report.longrepr = for_log("\n".join([result.title, *(label + text for label, text in lines.items() if text)]))
         # The headline of the failure: the check's id says more than the name of the test function.
         report.location = (*report.location[:2], result.id)

@@ -18,6 +18,7 @@ from pytest_attn_grader.grading.session import GradingSession
 from pytest_attn_grader.plugin import collection, isolation, outcomes, progress_line, xdist
 from pytest_attn_grader.plugin.check_timeouts import CheckTimeouts
 from pytest_attn_grader.plugin.collection import CheckMark, ChecksModule
+from pytest_attn_grader.plugin.failure_list import shorten_failure_list
 from pytest_attn_grader.plugin.other_plugins import OtherPlugins, reject_forked_tests
 from pytest_attn_grader.plugin.progress_line import ProgressLine
 from pytest_attn_grader.plugin.report_writer import ReportWriter, write_usage_error_report
@@ -203,7 +204,7 @@ class GradedRun:
             own, hints = collection.is_check_file(item.path), self.settings.hints != "none"
             result = outcomes.classify(item, mark, call, evidence, own=own, hints=hints)
             if error is not None:
-                outcomes.show(result, error, report, brief=self.state.has_failed)
+                outcomes.show(result, error, report)
             self.state.record_result(result, report)
             if self.state.has_diagnosable_failure and self.session is not None and hints:
                 self.session.submission.prepare_diagnosis()
@@ -251,7 +252,8 @@ class GradedRun:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_terminal_summary(self) -> Generator[None, None, None]:
-        """Print the summary after pytest's list of failures: it is the first thing that people read."""
+        """Print the summary after pytest's list of failures, so that a terminal ends with it."""
+        shorten_failure_list(self.config)
         yield
         self.report.write_summary()
 

@@ -85,11 +85,6 @@ class RunState:
             self.lost_worker = f"a worker of pytest-xdist was lost ({error})"
 
     @property
-    def has_failed(self) -> bool:
-        """Whether a check of this process has failed so far."""
-        return any(outcome == "failed" for outcome in self.outcomes.values())
-
-    @property
     def not_run(self) -> list[str]:
         """The checks without a result: deselected by -k, -m or --lf, cut off by -x, or dropped by another plugin."""
         return sorted(self.collected_ids - self.results.keys())

@@ -58,6 +58,12 @@ def mistake_address(report: GradeReport, slug: str) -> str:
     return f"{catalogue}/{quote(slug, safe='')}.html" if catalogue.startswith(("https://", "http://")) else ""
 
 
+def list_explanations(report: GradeReport) -> list[str]:
+    """List where each named mistake is explained: its page in the catalogue, or else the command that prints it."""
+    slugs = () if report.diagnosis is None else report.diagnosis.slugs
+    return [mistake_address(report, slug) or f"attn-grader explain {slug}" for slug in slugs]
+
+
 def report_title(report: GradeReport) -> str:
     """Return the title that was given with `--attn-title`, or a short name of the submission."""
     return str(report.settings.get("title") or submission_label(report.student.target))

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 from rich.console import Console
 from rich.padding import Padding
-from rich.progress_bar import ProgressBar
 from rich.style import Style
 from rich.table import Table
 from rich.text import Text
@@ -26,12 +25,12 @@ def render_summary(summary: Summary, *, width: int) -> str:
     """Return the summary as text with terminal escapes, ending in a line break. No text in it is read as markup."""
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=True, width=width, legacy_windows=False)
+    if summary.rows:
+        console.print(_bars(summary.rows, columns=2 if width >= WIDTH_OF_TWO_COLUMNS else 1))
+    console.print(Padding(_labelled(summary.notes, "dim"), (1, 0)))
     console.print(Text(summary.headline, style=f"bold {COLOURS[summary.verdict]}"))
     if summary.highlights:
         console.print(_labelled(summary.highlights, "bold"))
-    if summary.rows:
-        console.print(Padding(_bars(summary.rows, columns=2 if width >= WIDTH_OF_TWO_COLUMNS else 1), (1, 0)))
-    console.print(_labelled(summary.notes, "dim"))
     if not summary.output_files:
         return screen.getvalue()
     links = [
@@ -65,10 +64,11 @@ def _bars(rows: Sequence[CategoryPoints], *, columns: int) -> Table:
     return grid
 
 
-def _cells(row: CategoryPoints) -> tuple[Text, ProgressBar, Text]:
+def _cells(row: CategoryPoints) -> tuple[Text, Text, Text]:
     style = "green" if row.earned == row.possible else "yellow" if row.earned else "red"
-    bar = ProgressBar(
-        total=row.possible, completed=row.earned, width=BAR_WIDTH, complete_style=style, finished_style=style
-    )
+    bar = Text("not run".ljust(BAR_WIDTH), style="dim")
+    if not row.is_not_run:
+        earned, lost, not_run = row.split_bar(BAR_WIDTH)
+        bar = Text.assemble(("━" * earned, style), ("━" * lost, "bright_black"), ("╌" * not_run, "dim"))
     amount = f"{points(row.earned):>5} / {points(row.possible):<4}"
     return Text(row.category), bar, Text(amount, style="" if row.earned == row.possible else style)

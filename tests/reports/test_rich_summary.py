@@ -29,15 +29,23 @@ def colours(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)
 
 
-def test_the_most_useful_first() -> None:
+def test_the_most_useful_last() -> None:
     diagnosis = Diagnosis(slugs=("x",), titles=("x",), message="It forgets the mask.", hint="Fill with -inf:\n  here")
     lines = rendered(report_of(check(), FAILED, facts=RunData(diagnosis=diagnosis))).splitlines()
-    assert [line.rstrip() for line in lines[:4]] == [
+    assert [line.rstrip() for line in lines[-5:]] == [
         "FAILED  10 of 20 points: 1 check failed",
         "diagnosis  It forgets the mask.",
         "hint       Fill with -inf:",
         "             here",
+        "more       attn-grader explain x",
     ]
+
+
+def test_a_check_that_was_not_run_is_no_measured_zero() -> None:
+    not_run = check("skipped", message="needs x"), check("skipped", "equivalence", message="needs x")
+    lines = rendered(report_of(check(), FAILED, *not_run)).splitlines()
+    assert "masking  ━━━━━━━━╌╌╌╌    6.7 / 20" in lines[0]
+    assert "equivalence  not run           0 / 20" in lines[0]
 
 
 @pytest.mark.parametrize(("width", "lines"), [(80, 1), (60, 2)])

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pytest_attn_grader.grading.assemble import RunData
-from pytest_attn_grader.reports.terminal import BAR_WIDTH, write_summary
+from pytest_attn_grader.reports.terminal import BAR_WIDTH, report_header, write_summary
 from pytest_attn_grader.results.report import Diagnosis, GradeReport, ModelInfo, Phase
 from pytest_attn_grader.results.submission import StudentInfo
 from pytest_attn_grader.settings.settings import Settings
@@ -62,13 +62,13 @@ def test_a_passed_run() -> None:
     screen = shown(report_of(check(), check("passed", "budget"), facts=facts))
     assert screen.lines == [
         "= attention grader",
-        "PASSED  25 of 25 points",
         f"  masking      {'#' * BAR_WIDTH}    20 / 20",
         f"  budget       {'#' * BAR_WIDTH}     5 / 5",
         "graded: mine.py (attention) in layer 1 of mini (3 layers, 4 heads of 64) on cpu",
+        "PASSED  25 of 25 points",
     ]
     assert screen.markup["PASSED  25 of 25 points"] == {"green", "bold"}
-    assert screen.markup[screen.lines[2]] == {"green"}
+    assert screen.markup[screen.lines[1]] == {"green"}
 
 
 def test_where_the_time_went_is_said_when_asked_for() -> None:
@@ -80,27 +80,65 @@ def test_where_the_time_went_is_said_when_asked_for() -> None:
     assert not any(line.startswith("time:") for line in shown(made).lines)
 
 
-def test_a_failed_run_says_first_what_to_look_at() -> None:
+def test_a_failed_run_ends_with_what_to_look_at() -> None:
     screen = shown(report_of(check(), FAILED, check("failed", actual="later")))
     assert screen.lines == [
         "= attention grader",
+        "  masking      #######.............   6.7 / 20",
+        "graded: mine",
         "FAILED  6.7 of 20 points: 2 checks failed",
         "first failure: no weight on the future",
         "actual: a weight of 0.5 (expected: zero)",
         "hint: the mask",
-        "  masking      #######.............   6.7 / 20",
-        "graded: mine",
     ]
     assert screen.markup["FAILED  6.7 of 20 points: 2 checks failed"] == {"red", "bold"}
     assert screen.markup["first failure: no weight on the future"] == {"bold"}
-    assert screen.markup[screen.lines[5]] == {"red"}
+    assert screen.markup[screen.lines[1]] == {"red"}
+
+
+def test_a_check_that_was_not_run_is_no_measured_zero() -> None:
+    need = "needs masking.future"
+    screen = shown(
+        report_of(
+            check(),
+            FAILED,
+            check("skipped", message=need),
+            check("skipped", "similarity", message=need),
+            check("skipped", "similarity", message="needs similarity\x1b"),
+            check("passed", "gradients"),
+            *(check("failed", "gradients") for _ in range(18)),
+            check("skipped", "gradients", message=need),
+        )
+    )
+    assert screen.lines[1:5] == [
+        "  masking      #######......-------   6.7 / 20  1 not run",
+        "  similarity   --------------------     0 / 4  not run",
+        "  gradients    #..................-   0.8 / 15  1 not run",
+        "not run: 3 checks (needs masking.future), 1 check (needs similarity\\x1b)",
+    ]
+
+
+def test_the_header_names_no_model_that_is_not_chosen_yet() -> None:
+    assert report_header(Settings(student="mine.py"), None) == ["attn-grader: mine.py in layer 0"]
+    assert report_header(Settings(student="mine.py", model="mini"), None) == ["attn-grader: mine.py in layer 0 of mini"]
 
 
 def test_the_named_mistake_comes_before_the_first_failure() -> None:
     facts = RunData(diagnosis=Diagnosis(slugs=("no-mask",), titles=("forgets",), message="It forgets.", hint="Mask."))
     screen = shown(report_of(FAILED, facts=facts))
-    assert screen.lines[2:4] == ["diagnosis: It forgets.", "hint: Mask."]
+    assert screen.lines[-4:] == [
+        "FAILED  0 of 20 points: 1 check failed",
+        "diagnosis: It forgets.",
+        "hint: Mask.",
+        "more: attn-grader explain no-mask",
+    ]
     assert "the mask" not in screen.text
+
+
+def test_each_of_several_mistakes_has_the_command_that_explains_it() -> None:
+    facts = RunData(diagnosis=Diagnosis(slugs=("no-mask", "scale-dk"), titles=("a", "b"), message="Both."))
+    lines = shown(report_of(FAILED, facts=facts)).lines
+    assert lines[-2:] == ["more: attn-grader explain no-mask", "      attn-grader explain scale-dk"]
 
 
 def test_the_lines_of_a_hint_stay_lines() -> None:
@@ -112,7 +150,7 @@ def test_the_lines_of_a_hint_stay_lines() -> None:
 def test_a_diagnosis_without_a_hint_says_where_to_look() -> None:
     facts = RunData(diagnosis=Diagnosis(slugs=(), titles=(), message="None of the known ones."))
     lines = shown(report_of(FAILED, facts=facts)).lines
-    assert lines[2:5] == [
+    assert lines[-3:] == [
         "diagnosis: None of the known ones.",
         "actual: a weight of 0.5 (expected: zero)",
         "hint: the mask",
@@ -129,9 +167,9 @@ def test_without_hints_it_is_said_what_failed_and_nothing_more() -> None:
 
 def test_an_ungradable_run() -> None:
     screen = shown(report_of(reason="no model\x1b[0m"))
-    assert screen.lines[1] == "UNGRADABLE: no model\\x1b[0m"
-    assert "no points" in screen.lines[2]
-    assert screen.markup[screen.lines[1]] == {"yellow", "bold"}
+    assert screen.lines[-2] == "UNGRADABLE: no model\\x1b[0m"
+    assert "no points" in screen.lines[-1]
+    assert screen.markup[screen.lines[-2]] == {"yellow", "bold"}
     assert "no points" not in shown(report_of(check(), reason="interrupted")).text
 
 

@@ -103,5 +103,9 @@ def _flags(report: GradeReport) -> Iterable[str]:
         yield f"calls {name} ({times} times)"
     failures = {check.failure.name for check in report.checks if check.failure is not None}
     yield from sorted(failures - _ORDINARY_FAILURES)
-    if report.verdict == "failed" and not failures and (report.diagnosis is None or not report.diagnosis.slugs):
+    if report.verdict != "failed" or report.settings.get("hints") in {"none", "nudge"}:
+        return  # Without a verdict or with fewer hints, no mistake is named.
+    if report.diagnosis is not None and report.diagnosis.unexplained:
+        yield "the named mistakes do not explain everything"
+    elif not failures and (report.diagnosis is None or not report.diagnosis.slugs):
         yield "no known mistake"

@@ -15,7 +15,7 @@ from pytest_attn_grader.reports.formats.rows import (
     rows,
     verdict_line,
 )
-from pytest_attn_grader.reports.formatting import report_title
+from pytest_attn_grader.reports.formatting import list_explanations, report_title
 from pytest_attn_grader.results.report import GradeReport
 
 # Half of GitHub's limit: a step can write more than one summary into the file.
@@ -44,6 +44,10 @@ def _lines(report: GradeReport, max_chars: int | None) -> Iterator[str]:
         yield ""
         if report.diagnosis.hint:
             yield f"**Hint.** {for_markdown(report.diagnosis.hint, 2000)}"
+            yield ""
+        explanations = list_explanations(report)
+        if explanations:
+            yield f"**More.** {for_markdown(', '.join(explanations), 500)}"
             yield ""
     if report.verdict == "ungradable":
         return

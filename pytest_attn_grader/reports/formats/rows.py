@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pytest_attn_grader.reports.escaping import for_log
+from pytest_attn_grader.reports.formatting import list_explanations
 from pytest_attn_grader.results.report import CheckResult, GradeReport
 
 # Characters of one check's message; the smaller limits are for documents that would be too large.
@@ -164,12 +165,13 @@ def verdict_line(report: GradeReport) -> str:
 
 
 def headline(report: GradeReport) -> str:
-    """Return the lines above the checks: verdict, named mistake and its hint."""
+    """Return the lines above the checks: verdict, named mistake, its hint, and where it is explained."""
     lines = [verdict_line(report)]
     if report.model.fallback_reason:
         lines.append(f"Graded in the embedded model, because {for_log(report.model.fallback_reason, 500)}")
     if report.diagnosis is not None and hints_allowed(report):
         lines += [for_log(line, 2000) for line in (report.diagnosis.message, report.diagnosis.hint) if line]
+        lines += [for_log(f"More: {each}", 500) for each in list_explanations(report)]
     return "\n".join(lines)
 
 

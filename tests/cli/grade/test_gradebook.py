@@ -12,7 +12,9 @@ from pytest_attn_grader.cli.grade.gradebook import write_gradebook
 from pytest_attn_grader.cli.grade.gradebook_rows import read_class
 from pytest_attn_grader.cli.grade.submissions import ClassSubmission
 from pytest_attn_grader.errors import UsageError
-from tests.cli.grade.conftest import write_report_file
+from pytest_attn_grader.results.report import Diagnosis
+from pytest_attn_grader.settings.settings import Settings
+from tests.cli.grade.conftest import write_report_file, wrong
 from tests.support.reports import check, report_of
 
 
@@ -66,6 +68,23 @@ def test_a_wrong_submission_without_a_known_mistake_needs_a_look(folder: Path) -
     rows = {row.id: row for row in read_class(folder)}
     assert rows["dan"].flags == ("no known mistake",)
     assert rows["bob"].flags == ()
+
+
+def test_a_named_mistake_that_leaves_a_rest_unexplained_needs_a_look(folder: Path) -> None:
+    report = wrong(0.5, "no-scale")
+    rest = Diagnosis(
+        slugs=("no-scale",), titles=("t",), message="m", unexplained="the gradient of key with one example"
+    )
+    write_report_file(folder, "hal", report.model_copy(update={"diagnosis": rest}))
+    rows = {row.id: row for row in read_class(folder)}
+    assert rows["hal"].flags == ("the named mistakes do not explain everything",)
+
+
+@pytest.mark.parametrize("hints", ["none", "nudge"])
+def test_a_mistake_that_was_not_to_be_named_is_no_unknown_one(folder: Path, hints: str) -> None:
+    write_report_file(folder, "ivy", wrong(0.5, settings=Settings(student="ivy.py", hints=hints)))
+    rows = {row.id: row for row in read_class(folder)}
+    assert rows["ivy"].flags == ()
 
 
 def test_no_reports(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ def test_summary_says_the_same_as_the_terminal() -> None:
     assert "<h2>Attention: Failed, 21.05 of 100 points: 1 check failed</h2>" in shown
     assert "week1/mine.py in layer 0 of mini" in shown
     assert "<strong>Diagnosis.</strong> no-scale off by 0.5" in shown
+    assert "<strong>More.</strong> attn-grader explain no-scale" in shown
     assert re.search(r'<td>masking</td>\s*<td style="text-align:right">20</td>', shown)
     assert "expected: off by 0.5<br>actual:   off by 0.5<br>hint:     off by 0.5" in shown
 
