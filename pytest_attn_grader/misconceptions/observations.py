@@ -5,15 +5,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import combinations
 
 import torch
 from torch import Tensor
 
-from pytest_attn_grader.attention.probes import Probe, ProbeResult, max_abs_error, real_rows
-from pytest_attn_grader.attention.reference import causal_keep_mask
+from pytest_attn_grader.attention.probes import Probe, ProbeResult, ignore_padding, max_abs_error, real_rows
 from pytest_attn_grader.attention.tolerances import ProbeTolerance
 from pytest_attn_grader.misconceptions.source import SubmissionSource
 
@@ -64,7 +63,7 @@ class SubmissionObservations:
         """The probes as a known mistake gets them: without padding when the submission gets no mask."""
         if self.mask_convention != "none":
             return self.probes
-        return {name: _causal_only(probe) for name, probe in self.probes.items()}
+        return {name: ignore_padding(probe) for name, probe in self.probes.items()}
 
     @cached_property
     def is_bidirectional(self) -> bool:
@@ -294,16 +293,3 @@ def _centred(scores: Tensor, usable: Tensor) -> Tensor:
     """Scores minus their row's mean over the usable keys; 0 elsewhere."""
     mean = scores.masked_fill(~usable, 0).sum(-1, keepdim=True) / usable.sum(-1, keepdim=True).clamp_min(1)
     return (scores - mean).masked_fill(~usable, 0)
-
-
-def _causal_only(probe: Probe) -> Probe:
-    if bool(probe.keep_mask.all()):
-        # One query sees all the past in any case, and an encoder's attention sees everything.
-        return probe
-    query_len, key_len = probe.keep_mask.shape[-2:]
-    window, device = probe.sliding_window, probe.keep_mask.device
-    keep_mask, full = (
-        causal_keep_mask(query_len, key_len, sliding_window=size, device=device).expand_as(probe.keep_mask).clone()
-        for size in (window, None)
-    )
-    return replace(probe, keep_mask=keep_mask, full_keep_mask=None if window is None else full)

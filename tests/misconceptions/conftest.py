@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import pytest
 
 from pytest_attn_grader.attention.probes import TRAIN_DROPOUT_P, Capabilities, Probe, ProbeResult, diagnosis_probes
+from pytest_attn_grader.attention.query_key_norm import Preparation
+from pytest_attn_grader.attention.rotation import BASE, Rotation
 from pytest_attn_grader.attention.tolerances import ProbeTolerance, derive_tolerance
-from pytest_attn_grader.misconceptions import PredictionCache, diagnose
+from pytest_attn_grader.misconceptions import Misconception, PredictionCache, diagnose
 from pytest_attn_grader.misconceptions.matching import run_probe
 from pytest_attn_grader.misconceptions.observations import SubmissionObservations
 from pytest_attn_grader.misconceptions.stages import StagedAttention
@@ -18,17 +21,34 @@ from pytest_attn_grader.results.report import Diagnosis
 SEED = 5
 
 
+Yardsticks = dict[str, tuple[ProbeResult, ProbeTolerance]]
+
+
+@cache
+def probes_of(*, windowed: bool, normed: bool) -> dict[str, Probe]:
+    """The probes of a layer with a sliding window, or with a norm of query and key before a rotation."""
+    capabilities = Capabilities(
+        takes_dropout=True,
+        off_dropout_p=TRAIN_DROPOUT_P,
+        sliding_window=4 if windowed else None,
+        preparation=Preparation("head_dim", Rotation("halves", BASE)) if normed else None,
+    )
+    return {probe.name: probe for probe in diagnosis_probes(SEED, capabilities)}
+
+
+@cache
+def yardsticks_of(*, windowed: bool, normed: bool) -> Yardsticks:
+    return {name: derive_tolerance(probe) for name, probe in probes_of(windowed=windowed, normed=normed).items()}
+
+
 @pytest.fixture(scope="session")
 def probes() -> dict[str, Probe]:
-    return {
-        probe.name: probe
-        for probe in diagnosis_probes(SEED, Capabilities(takes_dropout=True, off_dropout_p=TRAIN_DROPOUT_P))
-    }
+    return probes_of(windowed=False, normed=False)
 
 
 @pytest.fixture(scope="session")
-def yardsticks(probes: dict[str, Probe]) -> dict[str, tuple[ProbeResult, ProbeTolerance]]:
-    return {name: derive_tolerance(probe) for name, probe in probes.items()}
+def yardsticks() -> Yardsticks:
+    return yardsticks_of(windowed=False, normed=False)
 
 
 @pytest.fixture(scope="session")
@@ -37,12 +57,12 @@ def predictions() -> PredictionCache:
 
 
 @pytest.fixture(scope="session")
-def case_of(
-    probes: dict[str, Probe], yardsticks: dict[str, tuple[ProbeResult, ProbeTolerance]]
-) -> Callable[[Any], SubmissionObservations]:
-    """Put an attention function to the probes."""
+def case_of() -> Callable[..., SubmissionObservations]:
+    """Put an attention function to the probes, those of the layer in which a mistake is one."""
 
-    def put(attention: Any) -> SubmissionObservations:
+    def put(attention: Any, *, layer_of: Misconception | None = None) -> SubmissionObservations:
+        layer = {"windowed": bool(layer_of and layer_of.windowed), "normed": bool(layer_of and layer_of.normed)}
+        probes, yardsticks = probes_of(**layer), yardsticks_of(**layer)
         return SubmissionObservations(
             {
                 name: run_probe(attention, probe)
@@ -59,12 +79,12 @@ def case_of(
 
 @pytest.fixture(scope="session")
 def diagnose_attention(
-    case_of: Callable[[Any], SubmissionObservations], predictions: PredictionCache
+    case_of: Callable[..., SubmissionObservations], predictions: PredictionCache
 ) -> Callable[..., Diagnosis | None]:
-    """Put an attention function to the probes and diagnose it; keywords go to `diagnose`."""
+    """Put an attention function to the probes and diagnose it; other keywords go to `diagnose`."""
 
-    def run(attention: Any, **keywords: Any) -> Diagnosis | None:
-        case = case_of(attention)
+    def run(attention: Any, *, layer_of: Misconception | None = None, **keywords: Any) -> Diagnosis | None:
+        case = case_of(attention, layer_of=layer_of)
         return diagnose(
             case.attempts, case.probes, case.references, case.tolerances, predictions=predictions, **keywords
         )

@@ -32,7 +32,7 @@ BY_NUMBERS = [known for known in MISCONCEPTIONS if known.by_numbers and known.co
 @pytest.mark.parametrize("known", BY_NUMBERS, ids=lambda known: known.slug)
 def test_every_mistake_is_told_from_every_other(known, diagnose_attention):
     convention = "additive" if known.slug == "additive-as-bool" else "keep"
-    diagnosis = diagnose_attention(known.attention, mask_convention=convention)
+    diagnosis = diagnose_attention(known.attention, layer_of=known, mask_convention=convention)
     assert diagnosis is not None
     found = set(diagnosis.slugs) | set(diagnosis.look_alikes)
     assert len(diagnosis.slugs) == 1, diagnosis.message
@@ -43,7 +43,9 @@ def test_every_mistake_is_told_from_every_other(known, diagnose_attention):
 @pytest.mark.parametrize("known", BY_NUMBERS, ids=lambda known: known.slug)
 def test_every_form_of_a_mistake_is_wrong_somewhere(known, case_of):
     for change in known.changes:
-        assert MismatchFinder(case_of(change.pipeline()), PredictionCache()).faults(CORRECT), change.note
+        assert MismatchFinder(case_of(change.pipeline(), layer_of=known), PredictionCache()).faults(CORRECT), (
+            change.note
+        )
 
 
 def test_a_right_attention_gets_no_diagnosis(diagnose_attention, right):

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from pytest_attn_grader.attention.probes.probe import Probe, derived_seed
+from pytest_attn_grader.attention.reference import causal_keep_mask
 
 # Of these p, 1 - p, 1 / p and 1 / (1 - p) all differ.
 TRAIN_DROPOUT_P = 0.3
@@ -63,6 +64,20 @@ def last_queries(probe: Probe, query_len: int) -> Probe:
         real_rows=probe.real_rows[:, -query_len:],
         upstream=None,
     )
+
+
+def ignore_padding(probe: Probe) -> Probe:
+    """The same inputs, with a mask that is causal and blocks no padding: that of a submission without a mask."""
+    if bool(probe.keep_mask.all()):
+        # One query sees all the past in any case, and an encoder's attention sees everything.
+        return probe
+    query_len, key_len = probe.keep_mask.shape[-2:]
+    window, device = probe.sliding_window, probe.keep_mask.device
+    keep_mask, full = (
+        causal_keep_mask(query_len, key_len, sliding_window=size, device=device).expand_as(probe.keep_mask).clone()
+        for size in (window, None)
+    )
+    return replace(probe, keep_mask=keep_mask, full_keep_mask=None if window is None else full)
 
 
 def without_gradients(probe: Probe) -> Probe:
