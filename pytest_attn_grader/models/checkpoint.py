@@ -33,6 +33,19 @@ LANGUAGE_MODEL_HEADS = ("LMHeadModel", "ForCausalLM", "ForMaskedLM", "ForPreTrai
 _OTHER_PRETRAINING = ("ElectraForPreTraining", "Wav2Vec2ForPreTraining", "ViTMAEForPreTraining")
 _ENCODER_DECODERS = ("t5", "mt5", "umt5", "bart", "mbart", "pegasus", "marian", "encoder-decoder", "whisper")
 _OTHER_SENSES = ("vision_config", "audio_config", "image_size", "num_mel_bins", "speech_config")
+# Types of models whose scores are limited by a soft-cap where the configuration does not say otherwise.
+_SOFT_CAPPED = ("gemma2", "vaultgemma")
+# Types of models whose heads have a sink: a learned score beside those of the keys, to which weight goes.
+_WITH_SINKS = (
+    "gpt_oss",
+    "granite_swa",
+    "granitemoe_swa",
+    "mimo_v2_flash",
+    "deepseek_v4",
+    "hy_v4",
+    "flint",
+    "openai_privacy_filter",
+)
 _LFS_POINTER = b"version https://git-lfs"
 
 
@@ -90,14 +103,15 @@ def check_checkpoint(folder: Path, *, remedy: str) -> dict[str, Any]:
 
 
 def check_language_model(config: Mapping[str, Any], where: object) -> None:
-    """Make sure, by its configuration alone, that a model predicts text from text and has a single stack of layers.
+    """Make sure, by its configuration alone, that a model predicts text from text with one stack of plain attentions.
 
     Args:
         config: what config.json holds.
         where: what messages call the model: its folder or its id.
 
     Raises:
-        ModelSourceError: it is an encoder with a decoder, reads images or sound, or does not predict tokens.
+        ModelSourceError: it is an encoder with a decoder, reads images or sound, does not predict tokens, or its
+            attention does more than a function of query, key, value and mask can do.
     """
     names = config.get("architectures")
     architecture = str(names[0]) if isinstance(names, list) and names else ""
@@ -111,8 +125,24 @@ def check_language_model(config: Mapping[str, Any], where: object) -> None:
     elif architecture in _OTHER_PRETRAINING:
         why = f"{where} has a head that does not predict tokens: its configuration names {architecture!r}"
     else:
+        _check_attention(config, where)
         return
     raise ModelSourceError(why, "Take a model that predicts tokens, such as distilgpt2, or --attn-model=mini.")
+
+
+def _check_attention(config: Mapping[str, Any], where: object) -> None:
+    """Refuse a soft-cap and sinks."""
+    soft_cap = config.get("attn_logit_softcapping", 50 if config["model_type"] in _SOFT_CAPPED else None)
+    if soft_cap:
+        why = f"the attention of {where} limits its scores with a soft-cap (attn_logit_softcapping is {soft_cap})"
+    elif config["model_type"] in _WITH_SINKS:
+        why = f"the heads of {where} have a learned sink beside the keys (model_type {config['model_type']!r})"
+    else:
+        return
+    raise ModelSourceError(
+        f"{why}, which a function of query, key, value and mask cannot have",
+        "Take a model without it, such as Qwen3, Mistral or Gemma 3, or --attn-model=mini-llama.",
+    )
 
 
 def file_sha256(path: Path) -> str:

@@ -22,6 +22,8 @@ _CONFIG_ENDINGS = ("config", "cfg", "args", "params", "options", "settings")
 _GROUP_ROLES = frozenset({"key_value_heads", "group_size"})
 # The base of the paper and of most code.
 _ROTARY_BASE = 10_000.0
+# The longest text of a module that wants to know it.
+CONTEXT_TOKENS = 1024
 SIZE_ROLES = frozenset({"width", "out", "heads", "head_dim", "temperature", "config"})
 
 
@@ -39,7 +41,7 @@ class Sizes:
     width: int
     num_heads: int
     head_dim: int
-    context_tokens: int = 1024
+    context_tokens: int = CONTEXT_TOKENS
     dropout_p: float = 0.0
     num_key_value_heads: int | None = None
     rotary_base: float | None = None

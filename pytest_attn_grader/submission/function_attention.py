@@ -35,6 +35,7 @@ from pytest_attn_grader.submission.return_values import (
     require_shape,
     wrong_result,
 )
+from pytest_attn_grader.submission.signatures import GROUP_ROLES
 from pytest_attn_grader.submission.student_attention import StudentAttention
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class FunctionAttention(StudentAttention):
         """Run one forward pass; see `StudentAttention`."""
         if keep_mask is None:
             keep_mask = torch.ones(query.shape[-2], key.shape[-2], dtype=torch.bool, device=query.device)[None, None]
-        spec = self._spec(head_dim=query.shape[-1])
+        spec = self._spec(head_dim=query.shape[-1], heads=(query.shape[1], key.shape[1]))
         reply = self.student.call(spec, self._tensors(query, key, value, keep_mask))
         attn_output, attn_weights = parse_result(reply, *_shapes(query, key))
         require_shape("attn_output", attn_output, tuple(query.shape))
@@ -81,6 +82,11 @@ class FunctionAttention(StudentAttention):
             return attn_output
         require_shape("attn_weights", attn_weights, (*query.shape[:-1], key.shape[-2]))
         return attn_output, attn_weights
+
+    @property
+    def takes_groups(self) -> bool:
+        """Whether keys and values may have fewer heads: an argument says so, and all heads come in one call."""
+        return bool(GROUP_ROLES & self.contract.roles) and self.rank == RANKS[0]
 
     def with_contract(self, contract: Contract) -> FunctionAttention:
         """The same attention, called by another contract."""
@@ -104,7 +110,8 @@ class FunctionAttention(StudentAttention):
             echo_inputs=True,
         )
         remote = self.student.remote
-        reply = remote.call(spec, self._tensors(probe.query, probe.key, probe.value, probe.keep_mask))
+        key, value = _ungrouped(probe)
+        reply = remote.call(spec, self._tensors(probe.query, key, value, probe.keep_mask))
         self.student.library_calls.update(reply.library_calls)
         attn_output, attn_weights = parse_result(reply, *_shapes(probe.query, probe.key))
         gradients, gradient_failure = self._gradients(probe, reply)
@@ -139,14 +146,17 @@ class FunctionAttention(StudentAttention):
         spec = replace(self._spec(**_call_options(probe)), seed=probe.seed)
 
         def attend(value: Tensor) -> Tensor:
-            tensors = self._tensors(probe.query, probe.key, value, probe.keep_mask)
+            tensors = self._tensors(probe.query, _ungrouped(probe)[0], value, probe.keep_mask)
             output, _ = parse_result(self.student.remote.call(spec, tensors))
             require_shape("attn_output", output, tuple(attn_output.shape))
             return output
 
-        return recover_weights(attend, probe.key)
+        return recover_weights(attend, _ungrouped(probe)[0])
 
-    def _spec(self, *, head_dim: int, training: bool = False, dropout_p: float = 0.0) -> CallSpec:
+    def _spec(
+        self, *, head_dim: int, heads: tuple[int, int] = (1, 1), training: bool = False, dropout_p: float = 0.0
+    ) -> CallSpec:
+        num_heads, key_value_heads = heads if self.rank == RANKS[0] else (1, 1)
         given: dict[str, TensorRef | LiteralArgument] = {
             "query": TensorRef("query"),
             "key": TensorRef("key"),
@@ -157,6 +167,10 @@ class FunctionAttention(StudentAttention):
             "dropout_p": LiteralArgument(dropout_p),
             "training": LiteralArgument(training),
             "head_dim": LiteralArgument(head_dim),
+            "heads": LiteralArgument(num_heads),
+            "key_value_heads": LiteralArgument(key_value_heads),
+            "group_size": LiteralArgument(num_heads // key_value_heads),
+            "is_grouped": LiteralArgument(num_heads > key_value_heads),
             "return_weights": LiteralArgument(True),
             **SWITCHES,
         }
@@ -193,6 +207,8 @@ class FunctionAttention(StudentAttention):
     def _inputs_after(self, probe: Probe, reply: CallReply) -> Mapping[str, Tensor]:
         """The inputs as the call left them; the mask is compared in the student's convention and put back in ours."""
         after = dict(reply.inputs_after)
+        for name in {"key", "value"} & after.keys():
+            after[name] = after[name].repeat_interleave(probe.group_size, dim=1)
         sent = self._tensors(probe.query, probe.key, probe.value, probe.keep_mask)
         masks = [name for name in ("keep_mask", "key_padding_mask") if name in after]
         if masks:
@@ -210,8 +226,18 @@ def _is_repeated(mask: Tensor, sent: Tensor) -> bool:
     return fits and torch.equal(mask, sent.expand_as(mask))
 
 
+def _ungrouped(probe: Probe) -> tuple[Tensor, Tensor]:
+    """Key and value with one head for each group of query heads."""
+    return probe.key[:, :: probe.group_size].contiguous(), probe.value[:, :: probe.group_size].contiguous()
+
+
 def _call_options(probe: Probe) -> dict[str, Any]:
-    return {"head_dim": probe.query.shape[-1], "training": probe.training, "dropout_p": probe.dropout_p}
+    return {
+        "head_dim": probe.query.shape[-1],
+        "heads": (probe.query.shape[1], probe.key.shape[1] // probe.group_size),
+        "training": probe.training,
+        "dropout_p": probe.dropout_p,
+    }
 
 
 def _shapes(query: Tensor, key: Tensor) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -17,6 +17,7 @@ from pytest_attn_grader.submission.documentation import documents_four_dimension
 from pytest_attn_grader.submission.function_attention import RANKS, SINGLE_RANK, FunctionAttention
 from pytest_attn_grader.submission.masks import PADDING, PER_EXAMPLE, PER_HEAD, SQUARE
 from pytest_attn_grader.submission.return_values import SWAP_REMEDY
+from pytest_attn_grader.submission.signatures import GROUP_NUMBERS
 from pytest_attn_grader.submission.target import Target, read_sources
 
 _SAME = 1e-4
@@ -37,7 +38,9 @@ def fit_function(student: Student, contract: Contract, *, seed: int) -> Function
     first_failure: Failure | None = None
     answered: FunctionAttention | None = None
     is_four_dimensional = False
-    for rank, mask_shape in itertools.product(RANKS, _mask_shapes(contract)):
+    # A number of heads says that all heads come in one call.
+    ranks = RANKS[:1] if GROUP_NUMBERS & contract.roles else RANKS
+    for rank, mask_shape in itertools.product(ranks, _mask_shapes(contract)):
         if rank == RANKS[1] and mask_shape == PER_HEAD and first_failure is not None:
             if answered is None and _takes_square_masks(student, contract, probe):
                 return _with_square_masks(student, contract, notes, probe)

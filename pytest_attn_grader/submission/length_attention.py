@@ -42,6 +42,11 @@ class LengthAttention(FunctionAttention):
         attn_output, attn_weights = self._attend(query, key, value, keep_mask, seed=None)
         return attn_output if attn_weights is None else (attn_output, attn_weights)
 
+    @property
+    def takes_groups(self) -> bool:
+        """Whether keys and values may have fewer heads: not here, as every call is about one query of one head."""
+        return False
+
     def unsupported_reason(self, probe: Probe) -> str | None:
         """Why this probe cannot be run with this submission; None when it can."""
         if probe.chunks:

@@ -39,7 +39,7 @@ HIDDEN_STATES = frozenset(
     {
         "x", "hidden_states", "hidden", "inputs", "input", "embeddings", "tokens", "states", "xs", "inp", "h", "emb",
         "embedding", "embedded", "input_tensor", "token_embeddings", "input_embeddings", "hidden_state", "x_in", "seq",
-        "input_states", "features", "feats", "data", "src", "sequence", "e", "embeds", "inputs_embeds",
+        "input_states", "features", "feats", "in_features", "data", "src", "sequence", "e", "embeds", "inputs_embeds",
     }
 )  # fmt: skip
 # Weights and biases as arguments of a function, by what they project to.
@@ -50,7 +50,10 @@ _SHORT_NAMES: dict[str, tuple[str, ...]] = {
     "qkv": ("qkv", "kqv", "query_key_value", "c_attn", "in_proj"),
     "o": ("output", "out", "o", "c_proj", "out_proj"),
 }
-_WEIGHT_PATTERNS = ("w_{}", "w{}", "{}_w", "weight_{}", "{}_weight", "{}_proj", "{}_weights", "{}_matrix")
+_WEIGHT_PATTERNS = (
+    "w_{}", "w{}", "{}_w", "weight_{}", "{}_weight", "{}_proj", "{}_weights", "{}_matrix", "{}_proj_weight",
+    "w_{}_proj",
+)  # fmt: skip
 _BIAS_PATTERNS = ("b_{}", "b{}", "{}_b", "bias_{}", "{}_bias", "{}_biases")
 PROJECTION_WEIGHTS: dict[str, frozenset[str]] = {
     f"w_{short}": frozenset(pattern.format(each) for pattern in _WEIGHT_PATTERNS for each in names)
@@ -64,6 +67,9 @@ PROJECTION_BIASES: dict[str, frozenset[str]] = {
 SIZES: dict[str, frozenset[str]] = {
     "num_heads": frozenset({"num_heads", "n_heads", "n_head", "heads", "nhead", "num_attention_heads", "nheads"}),
     "head_dim": frozenset({"head_dim", "d_k", "dk", "d_head", "dim_head", "head_size", "dim_k", "d_key", "key_dim"}),
+    "width": frozenset({"d_model", "embed_dim", "hidden_size", "n_embd", "emb_dim", "d_in", "model_dim"}),
+    "context": frozenset({"max_seq_len", "max_seq_length", "context_length", "block_size", "max_len"}),
+    "rotary_base": frozenset({"theta", "rope_theta", "rope_base", "rotary_base"}),
 }
 
 KEY_PADDING_MASKS = frozenset(
@@ -83,6 +89,8 @@ RETURN_WEIGHTS = frozenset(
         "return_scores", "return_probs", "need_attention", "need_attn", "return_attns", "with_weights",
     }
 )  # fmt: skip
+# Of a function's switch that says that keys and values have fewer heads than queries.
+GROUP_FLAGS = frozenset({"enable_gqa", "use_gqa", "gqa", "is_gqa", "grouped", "grouped_query", "is_grouped"})
 _MORE_MASKS = frozenset({"padding_mask_4d", "attn_bias", "bias_mask"})
 # Tensors of rotary positions: for them a model with rotary positions is needed.
 ROTARY = frozenset(
@@ -141,7 +149,7 @@ def hidden_states_role(name: str) -> str | None:
 
 
 def projection_role(name: str) -> str | None:
-    """w_q, w_k, w_v, w_qkv, w_o, the same with b_, num_heads or head_dim; None for anything else."""
+    """w_q, w_k, w_v, w_qkv, w_o, the same with b_, or a key of `SIZES`; None for anything else."""
     plain = name.lower().strip("_")
     roles = {**PROJECTION_WEIGHTS, **PROJECTION_BIASES, **SIZES}
     return next((role for role, names in roles.items() if plain in names), None)

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pytest_attn_grader.attention.rotation import BASE
 from pytest_attn_grader.sandbox.arguments import Argument, LiteralArgument, TensorRef
 from pytest_attn_grader.sandbox.messages import CallSpec
 from pytest_attn_grader.submission.call_conventions import CallConventions
+from pytest_attn_grader.submission.constructor import CONTEXT_TOKENS
 from pytest_attn_grader.submission.contract import Contract
 from pytest_attn_grader.submission.function_attention import SWITCHES
 from pytest_attn_grader.submission.masks import PADDING, PER_HEAD, SQUARE, to_mask_convention, to_mask_shape
@@ -41,6 +43,7 @@ class ProjectedCall:
 
     contract: Contract
     conventions: CallConventions
+    rotary_base: float = BASE
 
     def pack_projections(
         self, shape: InstanceSizes, inputs: ProjectedInputs
@@ -72,6 +75,9 @@ class ProjectedCall:
             "training": LiteralArgument(inputs.training),
             "num_heads": LiteralArgument(shape.num_heads),
             "head_dim": LiteralArgument(shape.head_dim),
+            "width": LiteralArgument(shape.num_heads * shape.head_dim),
+            "context": LiteralArgument(CONTEXT_TOKENS),
+            "rotary_base": LiteralArgument(self.rotary_base),
             "valid_lens": TensorRef("valid_lens"),
             **SWITCHES,
         }

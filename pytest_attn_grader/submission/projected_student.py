@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from pytest_attn_grader.attention.query_key_norm import NormAxis
+from pytest_attn_grader.attention.rotation import BASE
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.submission.cached_calls import split_into_chunks, with_cache, with_prefix
 from pytest_attn_grader.submission.call_conventions import CallConventions, changed_inputs
@@ -99,7 +100,7 @@ class ProjectedStudent:
 
     @property
     def _call(self) -> ProjectedCall:
-        return ProjectedCall(self.contract, self.conventions)
+        return ProjectedCall(self.contract, self.conventions, self.rotary_base or BASE)
 
     # --- one call -----------------------------------------------------------------------------------------------------
 

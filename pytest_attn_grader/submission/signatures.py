@@ -11,6 +11,7 @@ from pytest_attn_grader.sandbox.messages import Candidate, Parameter
 from pytest_attn_grader.submission.parameter_names import (
     CACHES,
     CAUSAL_FLAGS,
+    GROUP_FLAGS,
     NEVER_A_MASK,
     RETURN_WEIGHTS,
     SIZES,
@@ -19,10 +20,13 @@ from pytest_attn_grader.submission.parameter_names import (
     role_of,
 )
 from pytest_attn_grader.submission.rotary_names import OPTIONAL_TABLES, rotary_role
-from pytest_attn_grader.submission.size_names import is_flag
+from pytest_attn_grader.submission.size_names import is_flag, role_of_size
 
 Notes = tuple[tuple[str, str], ...]
 MASK_ROLES = frozenset({"mask", "key_padding_mask", "valid_lens"})
+# Of functions whose keys and values may have fewer heads than queries.
+GROUP_NUMBERS = frozenset({"key_value_heads", "group_size"})
+GROUP_ROLES = GROUP_NUMBERS | {"is_grouped"}
 _TENSOR_ROLES = MASK_ROLES | {"query", "key", "value", "hidden_states"}
 _NUMBER = re.compile(r"-?\d+(\.\d*)?(e-?\d+)?|-?inf", re.IGNORECASE)
 
@@ -31,9 +35,10 @@ _NUMBER = re.compile(r"-?\d+(\.\d*)?(e-?\d+)?|-?inf", re.IGNORECASE)
 class Slot:
     """One parameter and the role of the value that is passed for it.
 
-    `role` is query, key, value, mask, key_padding_mask, valid_lens, dropout_p or training; head_dim; with hidden states
-    also hidden_states and return_weights, with projections also w_q, b_q, …, w_o and num_heads. A switch is causal (on)
-    or off, and what is needed but stands for nothing is none.
+    `role` is query, key, value, mask, key_padding_mask, valid_lens, dropout_p or training; head_dim; heads and one of
+    `GROUP_ROLES`; with hidden states also hidden_states and return_weights, with projections also w_q, b_q, …, w_o,
+    num_heads, width, context and rotary_base. A switch is causal (on) or off, and what is needed but stands for nothing
+    is none.
     """
 
     role: str
@@ -45,6 +50,8 @@ def assign_roles(candidate: Candidate) -> tuple[tuple[Slot, ...], Notes]:
     """Roles by name where the names say so, otherwise by position: query, key, value, mask."""
     notes: list[tuple[str, str]] = []
     named = _named_roles(candidate, _role_in_function)
+    if GROUP_ROLES & set(named.values()):
+        named |= {name: "heads" for name, role in named.items() if role is None and role_of_size(name) == "heads"}
     if any(parameter.kind == "var-positional" for parameter in candidate.parameters):
         return _assign_any(candidate, named)
     if not {"query", "key", "value"} <= set(named.values()):
@@ -70,7 +77,12 @@ def assign_roles(candidate: Candidate) -> tuple[tuple[Slot, ...], Notes]:
         if len(after) == 1:
             named[after[0].name] = "mask"
             notes.append(("mask-by-position", f"{after[0].name} was taken as the mask"))
-    return _slots(candidate, named, notes)
+    slots, all_notes = _slots(candidate, named, notes)
+    groups = [slot.parameter for slot in slots if slot.role in GROUP_ROLES]
+    if groups:
+        why = f"it takes {', '.join(groups)}: keys and values are passed with as many heads as the model has of them"
+        all_notes = (*all_notes, ("groups", why))
+    return slots, all_notes
 
 
 def _named_roles(candidate: Candidate, role_in: Callable[[str], str | None]) -> dict[str, str | None]:
@@ -192,6 +204,11 @@ def _role_in_function(name: str) -> str | None:
         return "return_weights"
     if plain in SIZES["head_dim"]:
         return "head_dim"
+    if plain in GROUP_FLAGS:
+        return "is_grouped"
+    size = role_of_size(name.replace("key_value_groups", "rep"))  # transformers' num_key_value_groups is its n_rep
+    if size in GROUP_ROLES:
+        return size
     return "mask" if role == "mask" else role_of(name)
 
 

@@ -28,6 +28,7 @@ from pytest_attn_grader.submission.head_adapter import CallStats
 from pytest_attn_grader.submission.masks import BIASED, bias_of_keys
 from pytest_attn_grader.submission.module_attention import ModuleAttention
 from pytest_attn_grader.submission.projections.norms import NormStyle
+from pytest_attn_grader.submission.signatures import GROUP_NUMBERS
 from pytest_attn_grader.submission.student_attention import StudentAttention
 
 # On padding at the right alone, a causal mask and an unused mask give the same outputs.
@@ -54,6 +55,12 @@ def contract_variants(contract: Contract) -> Iterator[Contract]:
         )
         if slots != contract.slots:
             yield replace(contract, slots=slots)
+    if GROUP_NUMBERS & contract.roles:
+        # "num_kv_groups" is a number of groups, or of query heads in each.
+        others = {"key_value_heads": "group_size", "group_size": "key_value_heads"}
+        yield replace(
+            contract, slots=tuple(replace(slot, role=others.get(slot.role, slot.role)) for slot in contract.slots)
+        )
     if not contract.is_mask_settled and {"mask", "key_padding_mask"} & contract.roles:
         yield replace(contract, is_mask_numeric=True)
         yield replace(contract, mask_convention="additive")
@@ -67,6 +74,10 @@ def with_variant_note(attention: StudentAttention) -> StudentAttention:
         )
     elif contract.is_mask_numeric:
         note = Adaptation(name="numeric-mask", why="the mask is passed as 1 (may attend) and 0: True and False fail")
+    elif all(slot.role != "none" for slot in contract.slots):
+        named = [slot.parameter for slot in contract.slots if slot.role in GROUP_NUMBERS]
+        meaning = "key/value heads" if "key_value_heads" in contract.roles else "query heads for each of them"
+        note = Adaptation(name="group-size", why=f"{' and '.join(named)} is passed as the number of {meaning}")
     else:
         note = Adaptation(name="dropout", why="its dropout is passed as None: it is a module or function, not a number")
     return attention.with_adaptations((*attention.adaptations, note))

@@ -115,6 +115,12 @@ def test_without_architectures_in_the_configuration_the_head_follows_from_the_ty
             "no language modelling head",
         ),
         ({"model_type": "electra", "architectures": ["ElectraForPreTraining"]}, "does not predict tokens"),
+        ({"model_type": "gemma2", "architectures": ["Gemma2ForCausalLM"]}, "soft-cap (attn_logit_softcapping is 50)"),
+        (
+            {"model_type": "gemma3_text", "architectures": ["Gemma3ForCausalLM"], "attn_logit_softcapping": 30},
+            "soft-cap (attn_logit_softcapping is 30)",
+        ),
+        ({"model_type": "gpt_oss", "architectures": ["GptOssForCausalLM"]}, "learned sink beside the keys"),
         ({"model_type": "no-such-type", "architectures": ["NewForCausalLM"]}, "transformers"),
         ({"model_type": "vit"}, "not a language model in transformers"),
     ],

@@ -89,7 +89,7 @@ FITS = [
             "dropout_p": "dropout_p",
             "is_causal": False,
             "scale": None,
-            "enable_gqa": False,
+            "enable_gqa": "is_grouped",
         },
     ),
     (
