@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from pytest_attn_grader._utils.fork_cache import cached
@@ -104,23 +105,29 @@ def run_diagnosis(
     probes = diagnosis_probes(seed, capabilities, device=device)
     known = {probe.name: observed[probe.name] for probe in probes if observed and probe.name in observed}
     results = {name: observation.student for name, observation in known.items()}
-    try:
-        attempts = _rerun_probes(attention, probes, results, seconds)
-    except SubmissionError:
-        # A submission can fail when it is imported again: then its first answers are all there is.
-        attempts = results
-    return diagnose(
-        attempts,
-        {probe.name: probe for probe in probes if probe.name in attempts},
-        {name: each.reference for name, each in known.items() if each.tolerance_was_used},
-        {name: each.tolerance for name, each in known.items() if each.tolerance_was_used},
-        mask_convention=contract.mask_convention,
-        hints=hints,
-        source=source,
-        is_rotary=attention.is_rotary,
-        predictions=predictions or cached("predictions", PredictionCache),
-        seconds=deadline - time.perf_counter(),
-    )
+    # The process ends while the search goes on.
+    with ThreadPoolExecutor(1, thread_name_prefix="attn-grader-end") as pool:
+        ending: list[Future[None]] = []
+        try:
+            attempts = _rerun_probes(attention, probes, results, seconds, lambda end: ending.append(pool.submit(end)))
+        except SubmissionError:
+            # A submission can fail when it is imported again: then its first answers are all there is.
+            attempts = results
+        diagnosis = diagnose(
+            attempts,
+            {probe.name: probe for probe in probes if probe.name in attempts},
+            {name: each.reference for name, each in known.items() if each.tolerance_was_used},
+            {name: each.tolerance for name, each in known.items() if each.tolerance_was_used},
+            mask_convention=contract.mask_convention,
+            hints=hints,
+            source=source,
+            is_rotary=attention.is_rotary,
+            predictions=predictions or cached("predictions", PredictionCache),
+            seconds=deadline - time.perf_counter(),
+        )
+        for each in ending:
+            each.result()
+    return diagnosis
 
 
 def _rerun_probes(
@@ -128,20 +135,20 @@ def _rerun_probes(
     probes: Sequence[Probe],
     known: Mapping[str, ProbeResult],
     seconds: float,
+    end: Callable[[Callable[[], None]], None],
 ) -> dict[str, ProbeResult]:
-    """Run the probes; where the time is too short, take the earlier results, if there are any."""
+    """Run the probes in a new process, which is closed by `end`; where the time is too short, take earlier results."""
     if seconds < MIN_SECONDS and known:
         return dict(known)
     attempts: dict[str, ProbeResult] = {}
     deadline = time.perf_counter() + seconds
-    with attention.in_fresh_worker(seconds=None if math.isinf(seconds) else max(seconds, MIN_SECONDS)) as fresh:
+    fresh = attention.restarted(seconds=None if math.isinf(seconds) else max(seconds, MIN_SECONDS))
+    try:
         for probe in probes:
             if fresh.unsupported_reason(probe) is not None:
                 continue
-            before = known.get(probe.name)
-            record = (
-                fresh.run_probe(probe) if _expected_seconds(probe, before) < deadline - time.perf_counter() else None
-            )
+            before, left = known.get(probe.name), deadline - time.perf_counter()
+            record = fresh.run_probe(probe) if _expected_seconds(probe, before) < left else None
             if record is None or (record.failure is not None and time.perf_counter() > deadline):
                 # Not run, or cut off by the deadline, which says nothing about the submission.
                 record = before
@@ -150,6 +157,8 @@ def _rerun_probes(
             attempts[probe.name] = record
             if record.failure is not None and record.failure.name in _FATAL_FAILURES:
                 break
+    finally:
+        end(fresh.student.close)
     return attempts
 
 

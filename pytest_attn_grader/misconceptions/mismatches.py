@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 
 import torch
@@ -105,24 +104,35 @@ class MismatchFinder:
         numbers = [output for output in outputs if output is not None]
         return not numbers or any(bool(output.isfinite().any()) for output in numbers)
 
-    def fits_first(self, hypothesis: Hypothesis) -> bool:
-        """Whether the forward pass of the first probe fits, which rules most candidates out cheaply."""
-        if self.first is None or self._is_far_at_first(hypothesis):
+    def fitting_first(self, hypotheses: Sequence[Hypothesis]) -> list[Hypothesis]:
+        """Those whose forward pass of the first probe fits, which rules most out cheaply."""
+        far = self._far_at_first(hypotheses)
+        return [hypothesis for hypothesis in hypotheses if hypothesis not in far and self._fits_first(hypothesis)]
+
+    def _fits_first(self, hypothesis: Hypothesis) -> bool:
+        if self.first is None:
             return False
         mismatched = self._compare(hypothesis, self.first, only=("output",)).mismatched & {"answer", "output"}
         return not self.unexplained((self.first, aspect) for aspect in mismatched)
 
-    def _is_far_at_first(self, hypothesis: Hypothesis) -> bool:
-        """Whether the first output rules the hypothesis out: one subtraction for what `compare` would find, too."""
+    def _far_at_first(self, hypotheses: Sequence[Hypothesis]) -> set[Hypothesis]:
+        """Those that explain too little of the first output: one subtraction for all of them."""
         if self._first_rows is None or self.first is None:
-            return False
-        student, explained = self._first_rows
-        output = self.predictions.of(hypothesis, self.first, self.case).record.attn_output
-        if output is None or output.shape != self.case.probes[self.first].query.shape:
-            return False
-        difference = student - real_rows(output, self.case.probes[self.first]).double()
-        left = float(difference.square().mean())
-        return math.isfinite(left) and left > explained
+            return set()
+        (student, explained), probe = self._first_rows, self.case.probes[self.first]
+        outputs = {
+            hypothesis: output
+            for hypothesis in hypotheses
+            if (output := self.predictions.of(hypothesis, self.first, self.case).record.attn_output) is not None
+            and (output.shape, output.dtype) == (probe.query.shape, probe.query.dtype)
+        }
+        if not outputs:
+            return set()
+        rows = torch.stack([*outputs.values()]).transpose(2, 3)[:, probe.real_rows].double()
+        left = (student - rows).square().mean(dim=(1, 2, 3))
+        # Where a number is not finite, the comparison decides.
+        far = (left.isfinite() & (left > explained)).tolist()
+        return {hypothesis for hypothesis, is_far in zip(outputs, far, strict=True) if is_far}
 
     @cached_property
     def _first_rows(self) -> tuple[Tensor, float] | None:

@@ -63,7 +63,7 @@ class Search:
         if found is not None and len(found.mistakes) <= 1:
             return found
         singles = [*single_hypotheses(self.case)]
-        near = [hypothesis for hypothesis in singles if self._finder.fits_first(hypothesis)]
+        near = self._finder.fitting_first(singles)
         complete = self._judge.complete([CORRECT, *near]) or self._dropped(singles)
         if complete is not None:
             return complete

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
@@ -79,14 +77,12 @@ class StudentAttention(Attention, Protocol):
         except SubmissionError as error:
             return ProbeResult(probe=probe.name, failure=Failure.from_error(error))
 
-    @contextmanager
-    def in_fresh_worker(self, *, seconds: float | None = None) -> Iterator[StudentAttention]:
-        """The same submission, imported again in a new process: nothing of earlier calls is left in it."""
-        student = self.student.restart(run_seconds=seconds)
-        try:
-            yield self.with_student(student)
-        finally:
-            student.close()
+    def restarted(self, *, seconds: float | None = None) -> StudentAttention:
+        """The same submission, imported again in a new process: nothing of earlier calls is left in it.
+
+        Its `student` is to be closed.
+        """
+        return self.with_student(self.student.restart(run_seconds=seconds))
 
     @property
     def takes_groups(self) -> bool:

@@ -51,7 +51,7 @@ def test_without_time_what_was_observed_is_diagnosed(
 ) -> None:
     attention = student_of(NO_SCALE)
     observed = observed_of(attention)
-    monkeypatch.setattr(FunctionAttention, "in_fresh_worker", lambda self, **_: pytest.fail("asked again"))
+    monkeypatch.setattr(FunctionAttention, "restarted", lambda self, **_: pytest.fail("asked again"))
     assert slugs(diagnosed(attention, observed, seconds)) == ("no-scale",)
 
 
