@@ -44,6 +44,7 @@ def render_page(rows: Sequence[GradebookRow]) -> str:
         lstrip_blocks=True,
         finalize=lambda value: escape_unprintable(value) if type(value) is str else value,
     )
+    mistakes = _common_mistakes(rows)
     script = (TEMPLATES / "gradebook.js").read_text(encoding="utf-8")
     return environment.get_template("gradebook.html.j2").render(
         # Rows with a flag first; sorting is stable, so both parts stay in natural order.
@@ -55,7 +56,8 @@ def render_page(rows: Sequence[GradebookRow]) -> str:
         verdicts=Counter(row.verdict for row in rows),
         median=median(shares) if shares else None,
         bins=[bins[number] for number in range(_BINS)],
-        mistakes=_common_mistakes(rows),
+        mistakes=mistakes,
+        titles={mistake.slug: mistake.title for mistake in mistakes},
         slowest=sorted((row for row in rows if row.seconds), key=lambda row: -row.seconds)[:MAX_SLOWEST],
         look_alikes=find_look_alikes(rows),
         style=(TEMPLATES / "gradebook.css").read_text(encoding="utf-8"),

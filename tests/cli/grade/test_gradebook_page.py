@@ -144,6 +144,21 @@ def test_search_sorting_and_links_in_a_browser(large_class: Path, browser: Any) 
 
 
 @pytest.mark.slow
+def test_points_are_sorted_as_numbers(tmp_path: Path, browser: Any) -> None:
+    for points in ("8.15", "8.2", "10", "8.1666667", "0"):
+        report = wrong(0.5, "no-scale")
+        score = report.score.model_copy(update={"earned": float(points)})
+        write_report_file(tmp_path, f"p{points}", report.model_copy(update={"score": score}))
+    write_report_file(tmp_path, "none", "no report")
+    write_gradebook(tmp_path)
+    page = browser.new_page()
+    page.goto((tmp_path / "gradebook.html").as_uri())
+    page.get_by_role("button", name="points").click()
+    shown = [text.strip() for text in page.locator("td.id").all_inner_texts()]
+    assert shown == ["none", "p0", "p8.15", "p8.1666667", "p8.2", "p10"]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [390, 1280])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_fits_the_window(width: int, scheme: str, large_class: Path, browser: Any) -> None:

@@ -8,16 +8,17 @@
   const shown = document.getElementById("shown");
   const order = new Intl.Collator(undefined, { numeric: true, sensitivity: "base" });
 
-  const value = (row, column) => {
-    const cell = row.cells[column];
-    return cell.dataset.value ?? cell.textContent.trim();
+  // Numbers are in data-value; the collator would put 8.15 after 8.2.
+  const compare = (one, other) => {
+    if ("value" in one.dataset) return Number(one.dataset.value) - Number(other.dataset.value);
+    return order.compare(one.textContent.trim(), other.textContent.trim());
   };
 
   const sort = (header, column) => {
     const descending = header.getAttribute("aria-sort") === "ascending";
     for (const each of table.tHead.rows[0].cells) each.removeAttribute("aria-sort");
     header.setAttribute("aria-sort", descending ? "descending" : "ascending");
-    const sorted = [...rows].sort((one, other) => order.compare(value(one, column), value(other, column)));
+    const sorted = [...rows].sort((one, other) => compare(one.cells[column], other.cells[column]));
     body.append(...(descending ? sorted.reverse() : sorted));
   };
 
