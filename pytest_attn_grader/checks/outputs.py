@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pytest_attn_grader.grading.evidence import format_number
+
 if TYPE_CHECKING:
     from pytest_attn_grader.grading.evidence import Evidence
     from pytest_attn_grader.grading.observation import Observation
@@ -20,7 +22,7 @@ def check_same_output(
     *,
     expected: str,
     hint: str,
-    actual: str = "the output moved by {change:.3g}",
+    actual: str = "the output moved by {change}",
     until: int | None = None,
 ) -> None:
     """Fail the check when the output of one probe differs from that of another by more than rounding.
@@ -33,7 +35,9 @@ def check_same_output(
     change = before.error_between(after.attn_output, before.attn_output, until=until) if same_shape else float("inf")
     tolerance = before.tolerance.tolerance["attn_output"]
     evidence.record(largest_change=change, tolerance=tolerance)
-    evidence.check(change <= tolerance, expected=expected, actual=actual.format(change=change), hint=hint)
+    evidence.check(
+        change <= tolerance, expected=expected, actual=actual.format(change=format_number(change)), hint=hint
+    )
 
 
 def is_lowest_where_masked(observation: Observation) -> bool:

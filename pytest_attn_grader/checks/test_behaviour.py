@@ -68,24 +68,25 @@ def test_loss(attn_comparison: Comparison, attn_settings: Settings, attn_evidenc
     )
 
 
-@pytest.mark.parametrize("cache", [False, True], ids=["without-cache", "with-cache"])
+@pytest.mark.parametrize("cache", ["without a cache", "with a cache"], ids=["without-cache", "with-cache"])
 @pytest.mark.attn_check(
     id="behaviour.continuation",
-    title="the model continues the prompt in the same words",
+    title="the model continues the prompt in the same words {cache}",
     category="behaviour",
     needs=NEEDS,
 )
-def test_continuation(attn_session: GradingSession, attn_evidence: Evidence, cache: bool) -> None:
+def test_continuation(attn_session: GradingSession, attn_evidence: Evidence, cache: str) -> None:
+    use_cache = cache == "with a cache"
     if not attn_session.is_causal:
         attn_evidence.not_applicable("the model reads in both directions: it fills gaps, and continues nothing")
-    if cache and not attn_session.submission.attention.keeps_cache:
+    if use_cache and not attn_session.submission.attention.keeps_cache:
         attn_evidence.not_applicable("it takes the hidden states of the whole text, so there is nothing to cache")
-    continuation = attn_session.run_continuations(use_cache=cache)
+    continuation = attn_session.run_continuations(use_cache=use_cache)
     attn_evidence.require_answer(continuation.failure, expected="a continuation of the prompt, token by token")
     attn_evidence.record(reference=continuation.reference, student=continuation.student)
     attn_evidence.check(
         continuation.student == continuation.reference,
         expected=f"{continuation.reference!r}",
         actual=f"{continuation.student!r}",
-        hint="the number of queries and keys: with a cache there is one query and many keys" if cache else HINT,
+        hint="the number of queries and keys: with a cache there is one query and many keys" if use_cache else HINT,
     )

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_attn_grader.grading.evidence import format_number
+
 if TYPE_CHECKING:
     from pytest_attn_grader.grading.evidence import Evidence
     from pytest_attn_grader.grading.observation import Observation
@@ -81,7 +83,7 @@ def _check_gradient(observation: Observation, tensor: str, evidence: Evidence) -
     evidence.check(
         error <= tolerance,
         expected=f"the gradient of {tensor} that the formula has, for {observation.probe.title}",
-        actual=f"it differs by up to {error:.3g} (allowed: {tolerance:.1g})"
+        actual=f"it differs by up to {format_number(error)} (allowed: {tolerance:.1g})"
         + (f", in example {example} but not in every one" if others_right else ""),
         hint="the output is right, so a part of the computation is cut off from the graph (detach, data, no_grad)",
     )
@@ -122,7 +124,7 @@ def test_model_gradients(attn_session: GradingSession, attn_evidence: Evidence) 
     attn_evidence.check(
         flow.student_norm > 0 and flow.relative_error <= 1e-3,
         expected="the gradient of the loss with respect to the token embeddings, as with the model's own attention",
-        actual=f"it differs by {flow.relative_error:.2g} (relative), norm {flow.student_norm:.3g} "
-        f"instead of {flow.reference_norm:.3g}",
+        actual=f"it differs by {format_number(flow.relative_error, '.2g')} (relative), norm "
+        f"{format_number(flow.student_norm)} instead of {flow.reference_norm:.3g}",
         hint="the same places as for query, key and value: the model only makes the loss visible",
     )

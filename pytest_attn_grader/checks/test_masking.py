@@ -17,6 +17,7 @@ from pytest_attn_grader.checks.outputs import (
     has_weights_without_padding,
     is_lowest_where_masked,
 )
+from pytest_attn_grader.grading.evidence import format_number
 
 if TYPE_CHECKING:
     from pytest_attn_grader.grading.evidence import Evidence
@@ -45,8 +46,8 @@ def test_sees_others(attn_observe: Observe, attn_evidence: Evidence) -> None:
     attn_evidence.check(
         max(later, earlier) > tolerance,
         expected="outputs that change when other tokens are replaced: attention mixes the values of many tokens",
-        actual=f"no output moved by more than {max(later, earlier):.3g}, neither when all tokens before {kept} were "
-        f"replaced nor when all from {changed} on were",
+        actual=f"no output moved by more than {format_number(max(later, earlier))}, neither when all tokens before "
+        f"{kept} were replaced nor when all from {changed} on were",
         hint="the last step, attn_weights @ value: each output is a sum over the values of many tokens, not zeros, "
         "not a constant, not the token's own value, and not a sum over the batch or the heads",
     )
@@ -86,7 +87,7 @@ def test_no_weight_on_future(attn_session: GradingSession, attn_observe: Observe
     attn_evidence.check(
         largest <= EXACT,
         expected="weight 0 on every key that comes after the query",
-        actual=f"a weight of {largest:.3g} on a later token",
+        actual=f"a weight of {format_number(largest)} on a later token",
         hint=_AFTER_THE_MASK
         if is_lowest_where_masked(observation)
         else "how the mask reaches the scores: masked scores must become -inf (or very negative) before softmax",
@@ -113,7 +114,7 @@ def test_future_changes_nothing(attn_session: GradingSession, attn_observe: Obse
         after,
         until=first,
         expected=f"the same output for tokens 0 to {first - 1} when tokens {first} and later are replaced",
-        actual="earlier outputs moved by up to {change:.3g}",
+        actual="earlier outputs moved by up to {change}",
         hint="the mask, the axis of softmax, and every view or reshape that could mix positions",
     )
 
@@ -135,7 +136,8 @@ def test_padding(attn_session: GradingSession, attn_observe: Observe, attn_evide
     attn_evidence.check(
         largest <= EXACT and change <= tolerance,
         expected=f"real tokens that ignore the padding on their {side}; each example has a separate mask",
-        actual=f"a weight of {largest:.3g} on masked keys; real tokens moved by {change:.3g} when the padding changed",
+        actual=f"a weight of {format_number(largest)} on masked keys; real tokens moved by {format_number(change)} "
+        "when the padding changed",
         hint=_padding_hint(before, largest),
     )
 
@@ -171,6 +173,6 @@ def test_cache(attn_session: GradingSession, attn_observe: Observe, attn_evidenc
     attn_evidence.check(
         change <= tolerance,
         expected="the last tokens of a text get the same output whether the earlier ones are asked again or cached",
-        actual=f"outputs that differ by {change:.3g} between {last.probe.shape_text} and the whole text",
+        actual=f"outputs that differ by {format_number(change)} between {last.probe.shape_text} and the whole text",
         hint="a causal mask built from the query length alone: with a cache there are more keys than queries",
     )

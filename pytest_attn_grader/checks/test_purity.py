@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_attn_grader.checks.outputs import check_same_output
+from pytest_attn_grader.grading.evidence import format_number
 
 if TYPE_CHECKING:
     from pytest_attn_grader.grading.evidence import Evidence
@@ -141,7 +142,7 @@ def _check_training(run: TrainingRun, dropout_p: float, evaluated: Observation, 
     evidence.check(
         run.leak <= tolerance,
         expected="no influence of later tokens in training either",
-        actual=f"earlier outputs moved by {run.leak:.3g} when later tokens were replaced",
+        actual=f"earlier outputs moved by {format_number(run.leak)} when later tokens were replaced",
         hint="dropout on scores: a masked score that is dropped becomes 0, and 0 is not masked",
     )
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_attn_grader.grading.evidence import format_number
+
 if TYPE_CHECKING:
     from pytest_attn_grader.grading.evidence import Evidence
     from pytest_attn_grader.plugin.hooks import Observe
@@ -36,7 +38,7 @@ def test_non_negative(attn_observe: Observe, attn_evidence: Evidence) -> None:
     attn_evidence.check(
         smallest >= 0,
         expected="weights between 0 and 1: a softmax is never negative",
-        actual=f"a weight of {smallest:.3g}",
+        actual=f"a weight of {format_number(smallest)}",
         hint="whether softmax is applied to the scores at all, and what is returned as weights",
     )
 
@@ -56,7 +58,8 @@ def test_rows_sum_to_one(attn_observe: Observe, attn_evidence: Evidence) -> None
     attn_evidence.check(
         abs(worst - 1) <= tolerance,
         expected="weights that sum to 1 over the keys, for every query",
-        actual=f"a row that sums to {worst:.6g}, off by {abs(worst - 1):.2g} (allowed: {tolerance:.1g})",
+        actual=f"a row that sums to {format_number(worst, '.6g')}, off by {format_number(abs(worst - 1), '.2g')} "
+        f"(allowed: {tolerance:.1g})",
         hint="the axis of softmax (dim=-1 is the keys), and anything that changes the weights after it",
     )
 
@@ -76,6 +79,6 @@ def test_times_value(attn_observe: Observe, attn_evidence: Evidence) -> None:
     attn_evidence.check(
         error <= tolerance,
         expected="attn_output equal to attn_weights @ value",
-        actual=f"they differ by up to {error:.3g} (allowed: {tolerance:.1g})",
+        actual=f"they differ by up to {format_number(error)} (allowed: {tolerance:.1g})",
         hint="which weights the output is made of: masked ones? those that are returned? and of which value?",
     )

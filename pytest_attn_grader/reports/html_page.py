@@ -18,7 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from pytest_attn_grader.reports import formatting
 from pytest_attn_grader.reports.escaping import escape_unprintable
-from pytest_attn_grader.reports.summary import format_speed, format_timing, points
+from pytest_attn_grader.reports.summary import category_points, format_not_run, format_speed, format_timing, points
 from pytest_attn_grader.results.base import Matrix, Number
 from pytest_attn_grader.results.comparison import ChangedPrediction, Comparison, HeadComparison
 from pytest_attn_grader.results.report import CheckResult, GradeReport
@@ -63,6 +63,8 @@ def render_page(report: GradeReport) -> str:
             failed=[check for check in report.checks if check.outcome == "failed"],
             others=[check for check in report.checks if check.outcome != "failed"],
             speed=format_speed(report),
+            categories=category_points(report),
+            not_run=format_not_run(report),
             evidence=_evidence,
             style=(TEMPLATES / "page.css").read_text(encoding="utf-8"),
             script=script,
@@ -97,6 +99,9 @@ def get_environment() -> Environment:
         mistake_address=formatting.mistake_address,
         split_hint=formatting.split_hint,
         render_emphasis=formatting.render_emphasis,
+        outcome_in_words=lambda outcome: {"skipped": "not run", "not-applicable": "not applicable"}.get(
+            outcome, outcome
+        ),
         capitalize_first=lambda text: text[:1].upper() + text[1:],
     )
     return environment

@@ -49,6 +49,11 @@ class CategoryPoints:
         """Whether none of its checks was run."""
         return self.not_run_points == self.possible
 
+    @property
+    def not_run_in_words(self) -> str:
+        """Empty when all checks were run."""
+        return "" if not self.not_run else "not run" if self.is_not_run else f"{self.not_run} not run"
+
     def split_bar(self, width: int) -> tuple[int, int, int]:
         """Divide a bar into the parts earned, lost, and not run; a part that was not run has at least one character."""
         earned = round(width * self.earned / self.possible)
@@ -62,7 +67,7 @@ class Summary:
     """The summary of a run, the most useful part last: a terminal shows the end of what was written.
 
     Attributes:
-        rows: categories that are worth points.
+        rows: the points by category.
         notes: checks that were not run, the graded function, the model, the speed, and a fallback model.
         headline: verdict and points.
         highlights: what is wrong, how to mend it and where to read more.
@@ -86,7 +91,7 @@ def summarize(report: GradeReport, settings: Settings, *, verbose: bool = False)
     output_files = (("report", settings.report), ("page", settings.html), ("pictures", settings.plots))
     return Summary(
         verdict=report.verdict,
-        rows=tuple(_rows(report)),
+        rows=category_points(report),
         notes=tuple(_notes(report, verbose=verbose)),
         headline=_headline(report),
         highlights=tuple(_highlights(report)),
@@ -94,11 +99,14 @@ def summarize(report: GradeReport, settings: Settings, *, verbose: bool = False)
     )
 
 
-def _rows(report: GradeReport) -> Iterator[CategoryPoints]:
+def category_points(report: GradeReport) -> tuple[CategoryPoints, ...]:
+    """Return the categories that are worth points."""
+    found = []
     for category, score in report.score.by_category.items():
         if score.possible:
             worth = [c.points_possible for c in report.checks if c.category == category and c.outcome == "skipped"]
-            yield CategoryPoints(category, score.earned, score.possible, len(worth), round(sum(worth), 6))
+            found.append(CategoryPoints(category, score.earned, score.possible, len(worth), round(sum(worth), 6)))
+    return tuple(found)
 
 
 def _headline(report: GradeReport) -> str:

@@ -86,5 +86,5 @@ def _lines(summary: Summary) -> Iterator[tuple[str, tuple[str, ...]]]:
 def _bar(row: CategoryPoints) -> str:
     earned, lost, not_run = row.split_bar(BAR_WIDTH)
     bar = "#" * earned + "." * lost + "-" * not_run
-    note = "" if not row.not_run else "  not run" if row.is_not_run else f"  {row.not_run} not run"
-    return f"  {row.category:<12} {bar} {points(row.earned):>5} / {points(row.possible)}{note}"
+    line = f"  {row.category:<12} {bar} {points(row.earned):>5} / {points(row.possible)}"
+    return f"{line}  {row.not_run_in_words}" if row.not_run else line

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.support.runs import Run, Warm
@@ -44,6 +46,25 @@ def test_a_submission_that_dies_in_every_call(deed: str, failure: str, words: st
     run.assert_failed("contract.call")
     assert_ended_in_its_own_words(run, "contract.call", failure)
     assert words in run.checks["contract.call"]["actual"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("correct", "wrong"),
+    [
+        pytest.param("weights @ value, weights", "weights @ value * float('nan'), weights", id="output"),
+        pytest.param("weights @ value, weights", "weights @ value * 1e38, weights", id="overflow"),
+        pytest.param("~mask", "mask", id="softmax of nothing"),
+    ],
+)
+def test_a_number_that_does_not_exist_is_never_shown(correct: str, wrong: str, warm: Warm) -> None:
+    source = REFERENCE.replace(correct, wrong)
+    assert source != REFERENCE
+    run = warm.grade(source, "-v")
+    assert run.verdict == "failed"
+    for failed in run.ids("failed"):
+        assert not re.search(r"\b(nan|inf)\b", run.checks[failed]["actual"]), run.checks[failed]
+    assert "– (NaN or infinite)" in run.stdout  # noqa: RUF001  # as in print
 
 
 @pytest.mark.slow

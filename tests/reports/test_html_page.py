@@ -13,7 +13,7 @@ from pytest_attn_grader.reports.html_page import MAX_TOKENS, render_page, write_
 from pytest_attn_grader.results.comparison import AttentionMap, Continuation, HeadMatching
 from pytest_attn_grader.results.report import Diagnosis, GradeReport
 from tests.support.pages import NAN, comparison, shown_report
-from tests.support.reports import report_of
+from tests.support.reports import check, report_of
 
 HOSTILE = "</script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
 
@@ -170,6 +170,18 @@ def test_the_title_is_the_submission_and_not_a_path_of_this_machine() -> None:
     page = render_page(shown_report(target="/srv/classes/week1/alice/attention.py"))
     assert "<title>alice/attention.py: failed</title>" in page
     assert "<h1>alice/attention.py</h1>" in page
+
+
+def test_a_check_that_was_not_run_is_no_measured_zero() -> None:
+    skipped = check("skipped", message="needs masking.x", points_possible=4.0)
+    report = report_of(check("failed"), skipped, check("skipped", "similarity", message="needs masking.x"))
+    page = render_page(report)
+    text = text_of(page)
+    assert "masking 0 / 20 1 not run similarity 0 / 4 not run" in text
+    assert "Not run: 2 checks (needs masking.x)." in text
+    assert "a title not run: needs masking.x" in text
+    assert page.count('<b style="width:50.00%">') == page.count('<b style="width:100.00%">') == 1
+    assert "not run" not in text_of(render_page(report_of(check("failed"))))
 
 
 def test_an_ungradable_run_shows_no_points() -> None:
