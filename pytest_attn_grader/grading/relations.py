@@ -175,12 +175,19 @@ def _in_words(
         sentences.append("Every token looks most where it should.")
     elif moved:
         example = max(moved, key=lambda each: float(each.reference_weight))
-        query, right, wrong = (tokens[at].strip() for at in (example.query, example.reference_key, example.student_key))
+        places = (example.query, example.reference_key, example.student_key)
+        query, right, wrong = (_name_token(tokens, at) for at in places)
         sentences.append(
             f"{len(moved)} of {_count(len(strongest), 'strongest link')} moved: in head {example.head}, "
             f"{query} -> {right} became {query} -> {wrong}."
         )
     return " ".join(sentences)
+
+
+def _name_token(tokens: Sequence[str], at: int) -> str:
+    """Return a token's text, with its place in the prompt where another token reads the same."""
+    texts = [token.strip() or repr(token) for token in tokens]
+    return texts[at] if texts.count(texts[at]) == 1 else f"{texts[at]} (token {at})"
 
 
 def _count(number: int, what: str) -> str:

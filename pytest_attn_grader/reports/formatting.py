@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -81,6 +82,15 @@ def token_text(token: str) -> str:
     """Return a readable token: a blank as ␣, a line break as ↵, other unprintable characters spelled out."""
     shown = "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in token.replace("\n", "↵"))
     return shown.strip() or "␣"
+
+
+def distinct_token_texts(tokens: Sequence[str]) -> list[str]:
+    """Return readable tokens; a leading blank is shown where two tokens would read the same."""
+    texts = [token_text(token) for token in tokens]
+    return [
+        f"␣{text}" if texts.count(text) > 1 and token.startswith(" ") and text != "␣" else text
+        for token, text in zip(tokens, texts, strict=True)
+    ]
 
 
 def visible_line_breaks(text: str) -> str:

@@ -30,7 +30,8 @@ MAX_TOKENS = 48
 THOUSAND = 1000
 # Rounding error of a row sum in half precision; the same as in `attention.validation`, which would import torch.
 ROW_SUM_TOLERANCE = 5e-3
-# Nats per token; a loss below the reference's by more than this is explained.
+# Nats per token; a loss below the reference's by more than this is explained. Where an attention reads the future,
+# every lower loss that can be seen is.
 LOWER_LOSS = 0.02
 FUTURE_CHECKS = ("masking.no-weight-on-future", "masking.future-changes-nothing")
 NOT_DEFINED = "This number does not exist, because your weights or the model's output contain NaN or infinity."
@@ -91,6 +92,7 @@ def get_environment() -> Environment:
         percent=formatting.percent,
         is_defined=formatting.is_defined,
         token=formatting.token_text,
+        distinct_token_texts=formatting.distinct_token_texts,
         line_breaks=formatting.visible_line_breaks,
         milliseconds=formatting.milliseconds,
         spread=formatting.spread,
@@ -123,9 +125,12 @@ def _explain_lower_loss(report: GradeReport) -> str:
     if report.comparison is None:
         return ""
     predictions = report.comparison.predictions
-    if predictions.in_place or not float(predictions.reference_loss) - float(predictions.student_loss) > LOWER_LOSS:
+    gain = float(predictions.reference_loss) - float(predictions.student_loss)
+    is_seen = formatting.number(predictions.reference_loss) != formatting.number(predictions.student_loss)
+    reads_future = any(check.id in FUTURE_CHECKS and check.outcome == "failed" for check in report.checks)
+    if predictions.in_place or not gain > 0 or not (gain > LOWER_LOSS or (reads_future and is_seen)):
         return ""
-    if any(check.id in FUTURE_CHECKS and check.outcome == "failed" for check in report.checks):
+    if reads_future:
         return (
             "A lower loss is no success here: your attention reads the future. The model sees the token that it has to "
             "predict, so predicting it is easy, and when it generates text there is no future to read."

@@ -133,18 +133,26 @@ def test_permuted_heads_are_found(compare: Compare) -> None:
     assert matching.student_heads == (3, 2, 1, 0)
 
 
-def test_the_verdict_names_a_moved_link() -> None:
+@pytest.mark.parametrize(
+    ("tokens", "moved"),
+    [
+        (TOKENS, "sat -> cat became sat -> sat"),
+        (("The", " sat", " sat"), "sat (token 2) -> sat (token 1) became sat (token 2) -> sat (token 2)"),
+        (("The", "\n", " sat"), r"sat -> '\n' became sat -> sat"),
+    ],
+)
+def test_the_verdict_names_a_moved_link(tokens: tuple[str, ...], moved: str) -> None:
     reference, student = one_hot(0, 0, 1), one_hot(0, 0, 2)
     found = relations.compare_relations(
         torch.stack([student]),
         torch.stack([reference]),
         torch.tensor([1, 2, 3]),
         prompt_maps=(student, reference),
-        tokens=TOKENS,
+        tokens=tokens,
         layer_idx=0,
     )
     assert "previous-token in head 0 (1.00 becomes 0.50)" in found.verdict
-    assert "1 of 2 strongest links moved: in head 0, sat -> cat became sat -> sat." in found.verdict
+    assert f"1 of 2 strongest links moved: in head 0, {moved}." in found.verdict
 
 
 def test_checks_pass_the_reference_and_fail_a_wrong_one(compare: Compare) -> None:

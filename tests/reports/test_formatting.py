@@ -6,6 +6,7 @@ from pytest_attn_grader.reports.formatting import (
     DASH,
     Paragraph,
     diagnosis_evidence,
+    distinct_token_texts,
     number,
     percent,
     render_emphasis,
@@ -23,6 +24,10 @@ from tests.support.pages import shown_report
 @pytest.mark.parametrize(("token", "shown"), [(" cat", "cat"), (" ", "␣"), ("\n", "↵"), ("\x1b", r"\x1b"), ("é", "é")])
 def test_tokens_can_be_read(token: str, shown: str) -> None:
     assert token_text(token) == shown
+
+
+def test_a_leading_blank_is_shown_where_tokens_would_read_the_same() -> None:
+    assert distinct_token_texts([" The", "The", " cat", "\n", " "]) == ["␣The", "The", "cat", "↵", "␣"]
 
 
 def test_a_hint_is_prose_and_code() -> None:

@@ -145,6 +145,9 @@ def test_a_number_that_does_not_exist_is_a_dash_with_a_reason() -> None:
         (1.0, "masking.future-changes-nothing", "reads the future"),
         (1.0, "shape.x", "was trained"),
         (2.49, "", ""),
+        (2.49, "masking.no-weight-on-future", "reads the future"),
+        (2.4999, "masking.no-weight-on-future", ""),
+        (2.51, "masking.no-weight-on-future", ""),
     ],
 )
 def test_a_lower_loss_is_explained(loss: float, failed_check: str, word: str) -> None:
@@ -164,6 +167,12 @@ def test_line_breaks_of_a_continuation_are_visible() -> None:
     page = render_page(shown_report(comparison(continuations=(said,))))
     assert "<b>↵\nThe</b>" in page
     assert "<b>↵\n↵\n</b>" in page
+
+
+def test_line_breaks_of_the_prompt_are_visible_in_a_title() -> None:
+    report = shown_report()
+    prompt = report.prompt.model_copy(update={"text": "The cat\n\nsat\n"})
+    assert "Next token after “The cat↵↵sat↵”" in text_of(render_page(report.model_copy(update={"prompt": prompt})))
 
 
 def test_the_title_is_the_submission_and_not_a_path_of_this_machine() -> None:
