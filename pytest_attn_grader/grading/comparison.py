@@ -46,9 +46,18 @@ READING_SECONDS = 3.0
 
 
 def compare_on_prompt(
-    loaded: LoadedModel, student_model: PreTrainedModel, prompt: Prompt, *, layer_idx: int
+    loaded: LoadedModel,
+    student_model: PreTrainedModel,
+    prompt: Prompt,
+    *,
+    layer_idx: int,
+    measure_effect: Callable[[float], float] | None = None,
 ) -> Comparison:
     """Run both models on the prompt and compare them.
+
+    Args:
+        measure_effect: returns the layer's effect on the loss, given the reference's loss on the first
+            `MAX_HELD_OUT_TEXTS` passages; None leaves the effect out.
 
     Raises:
         SubmissionError: the student's attention gave no answer inside the model.
@@ -59,6 +68,7 @@ def compare_on_prompt(
     num_layers = reference_maps.shape[0]
     maps, left_out = select_maps(reference_maps, student_maps, layer_idx)
     losses, held_out = _compare_held_out(loaded, student_model, layer_idx)
+    effect = None if measure_effect is None else measure_effect(losses.compared_reference)
     twice = repeat_prompt(prompt.input_ids, int(loaded.model.config.max_position_embeddings))
     reference, student = run_concurrently(
         loaded.model,
@@ -75,7 +85,7 @@ def compare_on_prompt(
         heads=tuple(heads),
         maps=maps,
         row_sum_error=_largest_row_sum_error(heads),
-        predictions=_predictions(loaded, student_pass["logits"][-1], reference_pass["logits"][-1], losses),
+        predictions=_predictions(loaded, student_pass["logits"][-1], reference_pass["logits"][-1], losses, effect),
         reference_seconds=float(reference_pass["seconds"]),
         student_seconds=float(student_pass["seconds"]),
         coherence=compare_relations(
@@ -160,9 +170,12 @@ def _largest_row_sum_error(heads: Sequence[HeadComparison]) -> float:
     return max(math.inf if head.row_sum_error is None else float(head.row_sum_error) for head in heads)
 
 
-def _predictions(loaded: LoadedModel, student_logits: Tensor, reference_logits: Tensor, losses: _Losses) -> Predictions:
+def _predictions(
+    loaded: LoadedModel, student_logits: Tensor, reference_logits: Tensor, losses: _Losses, effect: float | None
+) -> Predictions:
     finite = bool(student_logits.isfinite().all())
     return Predictions(
+        layer_effect=effect,
         reference=top_tokens(loaded.tokenizer, reference_logits, TOP_K),
         student=top_tokens(loaded.tokenizer, student_logits, TOP_K),
         kl_divergence=float(metrics.kl_divergence(student_logits, reference_logits)) if finite else float("nan"),
@@ -174,8 +187,11 @@ def _predictions(loaded: LoadedModel, student_logits: Tensor, reference_logits: 
 
 
 class _Losses(NamedTuple):
+    """Mean losses of both models on all passages that were read, and of the reference on those compared in detail."""
+
     reference: float
     student: float
+    compared_reference: float
 
 
 def _compare_held_out(
@@ -201,7 +217,9 @@ def _compare_held_out(
         if closely:
             held_out.append(_compare_passage(loaded, student, reference, layer_idx))
         readings.append((reference.without_details(), student.without_details()))
-    return _Losses(*(mean_loss(side) for side in zip(*readings, strict=True))), tuple(held_out)
+    references, students = zip(*readings, strict=True)
+    compared = mean_loss(references[:MAX_HELD_OUT_TEXTS])
+    return _Losses(mean_loss(references), mean_loss(students), compared), tuple(held_out)
 
 
 def _evaluate_reference(model: PreTrainedModel, input_ids: Tensor, *, closely: bool) -> PassageResult:

@@ -12,7 +12,6 @@ from torch import Tensor
 from pytest_attn_grader._utils.fork_cache import cached
 from pytest_attn_grader.attention.reference import reference_attention
 from pytest_attn_grader.grading.comparison import MAX_HELD_OUT_TEXTS, compare_on_prompt, evaluate_passage, mean_loss
-from pytest_attn_grader.grading.concurrency import run_concurrently
 from pytest_attn_grader.grading.held_out_text import held_out_passages
 from pytest_attn_grader.model_utils import patched_model
 
@@ -42,28 +41,34 @@ def compare_with_layer_effect(
     Raises:
         SubmissionError: the student's attention gave no answer inside the model.
     """
-    compared = compare_on_prompt(replace(loaded, model=reference_model), student_model, prompt, layer_idx=layer_idx)
-    predictions = compared.predictions.model_copy(update={"layer_effect": measure_layer_effect(loaded, layers)})
-    return compared.model_copy(update={"predictions": predictions})
+
+    def measure_effect(reference_loss: float) -> float:
+        # Under a submission's restrictions the reference's loss is not that of the model as it was loaded.
+        return measure_layer_effect(loaded, layers, reference_loss if reference_model is loaded.model else None)
+
+    reference = replace(loaded, model=reference_model)
+    return compare_on_prompt(reference, student_model, prompt, layer_idx=layer_idx, measure_effect=measure_effect)
 
 
-def measure_layer_effect(loaded: LoadedModel, layers: Sequence[int]) -> float:
+def measure_layer_effect(loaded: LoadedModel, layers: Sequence[int], loss: float | None = None) -> float:
     """Return by how many nats a token the loss changes when the attention of these layers becomes uniform.
 
     Uniform attention gives every key that the mask keeps the same weight. It makes no use of the query and the key.
+
+    Args:
+        loss: the model's own loss on the first `MAX_HELD_OUT_TEXTS` passages, where it is known.
     """
-    return cached(("layer-effect", *layers), partial(_measure, loaded, layers), owner=loaded.model)
+    return cached(("layer-effect", *layers), partial(_measure, loaded, layers, loss), owner=loaded.model)
 
 
-def _measure(loaded: LoadedModel, layers: Sequence[int]) -> float:
+def _measure(loaded: LoadedModel, layers: Sequence[int], loss: float | None) -> float:
     passages = held_out_passages(loaded)[:MAX_HELD_OUT_TEXTS]
-    uniform = patched_model(loaded.model, dict.fromkeys(layers, uniform_attention))
 
     def measure_loss(model: PreTrainedModel) -> float:
         return mean_loss([evaluate_passage(model, input_ids) for input_ids in passages])
 
-    own, changed = run_concurrently(loaded.model, partial(measure_loss, loaded.model), partial(measure_loss, uniform))
-    return abs(changed - own)
+    own = measure_loss(loaded.model) if loss is None else loss
+    return abs(measure_loss(patched_model(loaded.model, dict.fromkeys(layers, uniform_attention))) - own)
 
 
 def uniform_attention(query: Tensor, key: Tensor, value: Tensor, keep_mask: Tensor) -> tuple[Tensor, Tensor]:
