@@ -211,13 +211,12 @@ def _with_rotation(
     """The same attention, given query and key in such a way that it may rotate them by their positions."""
     if attention.oracle.shape_for(*TRIAL_SIZES).head_dim != TRIAL_HEAD_DIM:
         return attention
-    bases = sorted({BASE, rotary_base or BASE})
     settled = attention.oracle.conventions.tables
     for table in (settled, *(each for each in tables if each != settled)):
         conventions = replace(attention.oracle.conventions, tables=table)
         tried = replace(attention, oracle=replace(attention.oracle, conventions=conventions))
         try:
-            rotation = find_rotation(_attend_with(tried), *TRIAL_SIZES, seed, bases=bases)
+            rotation = find_rotation(_attend_with(tried), *TRIAL_SIZES, seed, base=rotary_base or BASE)
         except SubmissionError:
             continue  # where no table fits, the checks will meet the same failure, and say what it is
         if rotation is not None:

@@ -188,16 +188,29 @@ class ModuleAttention(StudentAttention):
 
     def for_layer(self, model: Any, layer_idx: int) -> Any:
         """The replacement of a layer's attention: a block with the layer's projections where possible."""
+        layered = self._constructed_for(model, layer_idx)
         if self.preparation is not None:
-            return replace(self, layer_weights=self._read_layer_weights(model, layer_idx))
+            return replace(layered, layer_weights=self._read_layer_weights(model, layer_idx))
         block = make_block(self.oracle, self.oracle, model, layer_idx)
-        return self if block is None else block
+        return layered if block is None else block
+
+    def _constructed_for(self, model: Any, layer_idx: int) -> ModuleAttention:
+        """The same module, constructed with this layer's rotary base and sliding window, which may be another's."""
+        steps = find_architecture(model).layer_steps(layer_idx)
+        if steps.rotary_base is None:
+            return self
+        oracle = replace(self.oracle, rotary_base=steps.rotary_base, sliding_window=steps.sliding_window)
+        rotation = oracle.conventions.rotation
+        if rotation is not None:
+            rotation = replace(rotation, base=steps.rotary_base)
+            oracle = replace(oracle, conventions=replace(oracle.conventions, rotation=rotation))
+        return replace(self, oracle=oracle)
 
     def _read_layer_weights(self, model: Any, layer_idx: int) -> tuple[Tensor, Tensor]:
         architecture = find_architecture(model)
         norm, base = architecture.query_key_norms[layer_idx], architecture.rotary_bases[layer_idx]
         assert self.preparation is not None
-        if norm is None or norm.over != self.preparation.over or base != self.oracle.rotary_base:
+        if norm is None or norm.over != self.preparation.over or base is None:
             raise UngradableError(
                 f"Layer {layer_idx} of this model normalises or rotates query and key in another way than the first "
                 "graded layer, so one module cannot be put into both. Grade one layer: --attn-layer."

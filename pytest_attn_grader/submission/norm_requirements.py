@@ -35,16 +35,8 @@ def require_rotation(attention: StudentAttention, rotary_base: float | None, see
     preparation, name = attention.preparation, attention.contract.candidate.name
     if preparation is None or rotary_base is None:
         return attention
-    rotation = preparation.rotation
-    if rotation is not None and rotation.base != rotary_base:
-        raise SubmissionError(
-            "no-target",
-            f"{name} normalises query and key and rotates them with base {rotation.base:g}. The base of the model's "
-            f"layer is {rotary_base:g}.",
-            remedy="Let the constructor take the base: theta=10000.0.",
-        )
     probe = attention.prepare(without_gradients(build_probe(SPEC_BY_NAME["unpadded"], seed=seed)))
-    if rotation is None and is_right_on(attention, probe):
+    if preparation.rotation is None and is_right_on(attention, probe):
         raise SubmissionError(
             "no-target",
             f"{name} normalises query and key and does not rotate them. The model's layer normalises them first and "

@@ -8,7 +8,7 @@ reference, the checks and the models with rotary positions need not know. Source
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -34,9 +34,7 @@ def mentions_rotary_positions(source: str) -> bool:
     return _ROTARY_WORDS.search(code) is not None
 
 
-def find_rotation(
-    attend: Attend, num_heads: int, head_dim: int, seed: int, *, bases: Sequence[float] = (BASE,)
-) -> Rotation | None:
+def find_rotation(attend: Attend, num_heads: int, head_dim: int, seed: int, *, base: float = BASE) -> Rotation | None:
     """Find the rotation that a submission applies to query and key.
 
     All tokens get the same query and the same key, rotated backwards. With the right rotation all scores are equal, so
@@ -47,7 +45,7 @@ def find_rotation(
         attend: the submission as ``attend(query, key, value, keep_mask) -> attn_output``.
         num_heads, head_dim: sizes that it is asked at.
         seed: of the random query, key and value.
-        bases: those that are right in the graded model.
+        base: that of the graded model.
 
     Returns:
         The rotation of the keys: whether the queries are rotated in the same way shows when the submission is compared
@@ -72,7 +70,7 @@ def find_rotation(
     if is_flat(query, key):
         return None
     pairings: tuple[Pairing, ...] = ("halves", "neighbours")
-    for rotation in (Rotation(pairing, base) for base in bases for pairing in pairings):
+    for rotation in (Rotation(pairing, base) for pairing in pairings):
         if is_flat(rotate(query, rotation, backwards=True), rotate(key, rotation, backwards=True)):
             return rotation
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,6 +12,7 @@ from transformers import Gemma3TextConfig, Olmo2Config, Qwen3Config
 
 from pytest_attn_grader.errors import UngradableError
 from pytest_attn_grader.model_utils import attach_tokenizer
+from pytest_attn_grader.models.architectures import find_architecture
 from pytest_attn_grader.models.load import load_model
 from tests.support.accepted import ACCEPTED
 from tests.support.checkpoints import small_family
@@ -70,6 +72,7 @@ RIGHT: dict[str, tuple[str, str, dict[str, Any]]] = {
     "its norm in every layer": ("qwen3", NORMED, {"all_layers": True}),
     "its norm over the whole width": ("olmo2", NORMED_WIDE, {"layer_idx": 1}),
     "its norm in a layer with a window": ("gemma3", NORMED, {}),
+    "its norm in layers with different bases and windows": ("gemma3", NORMED, {"all_layers": True}),
     "its norm in a layer with another base": ("gemma3", NORMED, {"layer_idx": 1}),
     "no norm": ("qwen3", change(NORMED, ("if qk_norm", "if False")), {}),
     "a function": ("gemma3", PLAIN, {"all_layers": True}),
@@ -88,6 +91,17 @@ def test_a_right_submission(workshop: Workshop, model_of: Callable[[str], Loaded
         if answer != PASSED and not answer.startswith("not applicable: ") and not check.startswith("budget")
     }
     assert wrong == {}
+
+
+def test_a_base_that_is_typed_in_is_wrong_in_the_layers_with_another(
+    workshop: Workshop, model_of: Callable[[str], LoadedModel]
+) -> None:
+    source = change(NORMED, (", theta=10000.0", ""), ("head_dim, theta", "head_dim, 10000.0"))
+    session = session_over(workshop.student(source), model_of("gemma3"), all_layers=True)
+
+    cosines = [min(float(head.cosine) for head in session.comparison.heads if head.layer == layer) for layer in (0, 1)]
+    assert cosines[0] > 1 - 1e-6
+    assert cosines[1] < 1 - 1e-4
 
 
 def test_the_layers_own_weights_are_loaded(workshop: Workshop, model_of: Callable[[str], LoadedModel]) -> None:
@@ -132,8 +146,12 @@ def test_a_wrong_norm_fails_and_is_named(workshop: Workshop, model_of: Callable[
 
 
 def test_layers_of_different_kinds_are_not_graded_at_once(
-    workshop: Workshop, model_of: Callable[[str], LoadedModel]
+    workshop: Workshop, model_of: Callable[[str], LoadedModel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    session = session_over(workshop.student(NORMED), model_of("gemma3"), all_layers=True)
+    session = session_over(workshop.student(NORMED), model_of("qwen3"), all_layers=True)
+    assert session.submission.attention.preparation is not None
+    architecture = find_architecture(model_of("qwen3").model)
+    mixed = replace(architecture, query_key_norms=(architecture.query_key_norms[0], None))
+    monkeypatch.setattr("pytest_attn_grader.submission.module_attention.find_architecture", lambda _: mixed)
     with pytest.raises(UngradableError, match=r"Layer 1 .* in another way .* --attn-layer"):
         _ = session.patched.student_model

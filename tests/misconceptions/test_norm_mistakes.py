@@ -112,6 +112,10 @@ WRONG: dict[tuple[str, str], tuple[str, NormAxis]] = {
         "head_dim",
     ),
 }
+WRONG["rotary-theta", "beside a norm"] = (
+    change(NORMED, (", theta=10000.0", ""), ("head_dim, theta", "head_dim, 10000.0")),
+    "head_dim",
+)
 # Each looks like one of the mistakes, and is right.
 NEAR_MISSES: dict[str, tuple[str, NormAxis]] = {
     "before the heads come first": (change(NORMED, *EARLY), "head_dim"),

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pytest_attn_grader.attention.probes import Capabilities, diagnosis_probes
+from pytest_attn_grader.attention.rotation import BASE
 from pytest_attn_grader.misconceptions.diagnose import diagnose
 from pytest_attn_grader.misconceptions.mismatches import PredictionCache
 from pytest_attn_grader.results.report import Diagnosis
@@ -121,9 +122,9 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
     shop.close()
 
 
-def diagnosis_of(workshop: Workshop, source: str) -> Diagnosis | None:
+def diagnosis_of(workshop: Workshop, source: str, base: float = BASE) -> Diagnosis | None:
     student = workshop.student(source, name="Attention")
-    attention = fit(student, student.contract, seed=SEED)
+    attention = fit(student, student.contract, seed=SEED, rotary_base=base)
     probes = {
         probe.name: probe
         for probe in diagnosis_probes(SEED, Capabilities(max_len=32, takes_mask=False))
@@ -147,6 +148,17 @@ def test_the_mistake_is_named(workshop: Workshop, slug: str, style: str) -> None
 @pytest.mark.parametrize("name", NEAR_MISSES)
 def test_what_only_looks_like_a_mistake_gets_none(workshop: Workshop, name: str) -> None:
     assert diagnosis_of(workshop, NEAR_MISSES[name]) is None
+
+
+@pytest.mark.parametrize("pairing", ["halves", "neighbours"])
+def test_a_base_that_is_typed_in_is_another_than_the_models(workshop: Workshop, pairing: str) -> None:
+    source = module_source(pairing=pairing)
+    diagnosis = diagnosis_of(workshop, source, base=500_000.0)
+
+    assert diagnosis is not None
+    assert diagnosis.slugs == ("rotary-theta",)
+    assert "base 10000" in diagnosis.message
+    assert diagnosis_of(workshop, source) is None
 
 
 def test_the_pairing_and_the_base_are_said(workshop: Workshop) -> None:

@@ -80,7 +80,7 @@ def test_the_rotation_is_found_whatever_scale_and_mask_are(
         query, key = rotate(query, rotation), rotate(key, rotation)
         return reference_attention(query, key, value, keep_mask if masked else None, scaling=scaling)[0]
 
-    assert find_rotation(attend, 4, 64, seed=0, bases=(BASE, rotation.base)) == rotation
+    assert find_rotation(attend, 4, 64, seed=0, base=rotation.base) == rotation
 
 
 def rotate_key_only(query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
