@@ -13,6 +13,10 @@ class PhaseClock:
     """Adds up wall-clock seconds by phase; a phase inside another is counted once, in the inner one."""
 
     def __init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget what was measured: a run that was made ready beforehand begins now."""
         self._started = time.perf_counter()
         self._seconds: dict[str, float] = {}
         self._inner: list[float] = []

@@ -96,7 +96,6 @@ class Student:
 
     def start(self) -> None:
         """Start the worker and return at once; where no worker is available, the first request fails."""
-        self._first_source = read_sources(self.target)
         with contextlib.suppress(SandboxUnavailableError):
             worker = self._make_worker()
             worker.start()
@@ -139,6 +138,7 @@ class Student:
             SubmissionError: it cannot be imported, or has nothing of the wanted name.
         """
         if self._description is None:
+            self._first_source = read_sources(self.target)
             self._description = describe(self.remote, self.target)
         return self._description
 

@@ -24,6 +24,17 @@ def seconds(clock: PhaseClock) -> dict[str, float]:
     return {phase.name: phase.seconds for phase in clock.phases}
 
 
+def test_a_restarted_clock_knows_nothing_of_the_time_before(ticks) -> None:
+    clock = PhaseClock()
+    with clock.phase("start worker"):
+        ticks(2)
+    ticks(100)
+    clock.restart()
+    ticks(3)
+    assert clock.elapsed_seconds == 3
+    assert seconds(clock) == {"other": 3}
+
+
 def test_a_phase_within_a_phase_is_counted_once(ticks) -> None:
     clock = PhaseClock()
     ticks(1)

@@ -162,3 +162,14 @@ def test_closing_ends_a_prepared_restart_that_was_never_used(own_worker: Student
     assert worker.alive
     own_worker.close()
     assert not worker.alive
+
+
+def test_the_source_is_read_when_the_submission_is_first_asked_for_not_when_its_worker_starts(
+    own_worker: Student, tmp_path: Path
+) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text("from torch.nn.functional import scaled_dot_product_attention as attention\n")
+    own_worker.start()
+    path.write_text(REFERENCE)
+    assert own_worker.contract.candidate.name == "attention"
+    assert not own_worker.scan_library().named

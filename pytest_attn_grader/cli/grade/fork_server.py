@@ -5,7 +5,7 @@
 A run then costs no interpreter start, no imports and no loading of a model. The server reads one job a line from
 stdin and prints two lines for it: the process id, then the exit code. It computes nothing in parallel before a fork,
 because OpenMP's threads do not survive one. A job that is repeated, as a watched file is, is forked before it comes:
-that process has read its options and loaded its plugins, and knows nothing of the submission.
+that process has read its options, loaded its plugins and started a worker, and has read nothing of the submission.
 """
 
 from __future__ import annotations
@@ -193,13 +193,18 @@ def run(job: dict[str, Any], gate: int) -> None:
         sys.argv = ["pytest", *job["args"]]
         import pytest
 
+        from pytest_attn_grader.plugin.stash import SESSION_KEY
+
         class Gate:
             @pytest.hookimpl(tryfirst=True)
-            def pytest_configure(self) -> None:
+            def pytest_sessionstart(self, session: pytest.Session) -> None:
                 if not os.read(gate, 1):
                     os._exit(EXIT_CRASHED)
                 os.close(gate)
                 _publish_log(job["log"])
+                if SESSION_KEY in session.config.stash:
+                    # What it has waited for is no part of the run's time.
+                    session.config.stash[SESSION_KEY].clock.restart()
 
         code = int(pytest.main(job["args"], plugins=[Gate()]))
     except BaseException:

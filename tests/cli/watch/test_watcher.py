@@ -6,8 +6,11 @@ import io
 import queue
 import sys
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -31,10 +34,11 @@ SLOW = "import time\ntime.sleep(60)\n" + REFERENCE
 class Watched:
     """A watcher in a thread of its own, and the reports that it shows."""
 
-    def __init__(self, path: Path, folder: Path, html: Path) -> None:
+    def __init__(self, path: Path, folder: Path, html: Path | None = None, budget_seconds: float = 90.0) -> None:
         self.path = path
         self.reports: queue.Queue[GradeReport] = queue.Queue()
-        self.watcher = Watcher(WatchSettings(path, html=html), folder, self.reports.put)
+        settings = WatchSettings(path, html=html, budget_seconds=budget_seconds)
+        self.watcher = Watcher(settings, folder, self.reports.put)
         self.thread = threading.Thread(target=self.watcher.run)
 
     def next(self) -> GradeReport:
@@ -46,17 +50,26 @@ class Watched:
 
 @pytest.fixture
 def watched(tmp_path: Path) -> Iterator[Watched]:
+    with watching(tmp_path, html=tmp_path / "page.html") as made:
+        yield made
+
+
+@contextmanager
+def watching(tmp_path: Path, **settings: Any) -> Iterator[Watched]:
+    """Watch a right submission in a new folder."""
     folder = tmp_path / "run"
     folder.mkdir()
     path = tmp_path / "student" / "mine.py"
     path.parent.mkdir()
     path.write_text(REFERENCE)
-    made = Watched(path, folder, tmp_path / "page.html")
+    made = Watched(path, folder, **settings)
     made.thread.start()
-    yield made
-    made.watcher.stop_event.set()
-    made.thread.join(SECONDS)
-    assert not made.thread.is_alive()
+    try:
+        yield made
+    finally:
+        made.watcher.stop_event.set()
+        made.thread.join(SECONDS)
+        assert not made.thread.is_alive()
 
 
 def test_every_save_is_graded_and_nothing_is_left(watched: Watched, tmp_path: Path) -> None:
@@ -128,3 +141,16 @@ def test_options_that_pytest_refuses_are_said_each_time(tmp_path: Path) -> None:
     watcher.stop_event.set()
     thread.join(SECONDS)
     assert not thread.is_alive()
+
+
+def test_the_time_between_two_saves_is_no_part_of_a_run(tmp_path: Path) -> None:
+    budget = 20.0
+    with watching(tmp_path, budget_seconds=budget) as watched:
+        assert watched.next().verdict == "passed"
+        time.sleep(budget + 1.0)
+        watched.save(NO_SCALE)
+        wrong = watched.next()
+    assert wrong.diagnosis is not None
+    assert wrong.diagnosis.slugs == ("no-scale",)
+    assert sum(phase.seconds for phase in wrong.timing) < budget
+    assert wrong.speed is not None
