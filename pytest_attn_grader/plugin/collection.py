@@ -12,25 +12,12 @@ from typing import Any
 import pytest
 
 from pytest_attn_grader._utils.imports import fast_imports
+from pytest_attn_grader.settings.options import DEFAULT_POINTS
 
 CHECKS_DIR = Path(__file__).parents[1] / "checks"
-# In the order of understanding: an early failure explains later ones, and the budget is checked last.
-CHECK_FILES = tuple(
-    str(CHECKS_DIR / f"test_{name}.py")
-    for name in (
-        "contract",
-        "shape",
-        "weights",
-        "masking",
-        "equivalence",
-        "gradients",
-        "purity",
-        "similarity",
-        "behaviour",
-        "coherence",
-        "budget",
-    )
-)
+# In the order of understanding: an early failure explains later ones, and the budget is checked last. Custom checks are
+# in an instructor's own files.
+CHECK_FILES = tuple(str(CHECKS_DIR / f"test_{category}.py") for category in DEFAULT_POINTS if category != "custom")
 # Options of pytest that select tests; `-k` and `-m` may have their value attached.
 SELECTION_OPTIONS = ("-k", "-m", "--deselect", "--lf", "--last-failed", "--sw", "--stepwise")
 # The beginning of the checks' node ids, wherever the package is installed.

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from pytest_attn_grader._utils import fork_cache
 from pytest_attn_grader.errors import EXIT_UNGRADABLE, SandboxUnavailableError, UngradableError, UsageError
 from pytest_attn_grader.grading.assemble import RunData, collect_run_data
 from pytest_attn_grader.grading.session import GradingSession
@@ -91,6 +92,12 @@ class GradedRun:
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:
         return xdist.make_scheduler(config, log)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionstart(self) -> None:
+        """Count the run's time from here where it is one of many: its process may have waited for it, all prepared."""
+        if self.session is not None and fork_cache.is_enabled():
+            self.session.clock.restart()
 
     # --- before the checks --------------------------------------------------------------------------------------------
 
