@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -48,6 +49,10 @@ from pytest_attn_grader.submission.trials import (
 
 if TYPE_CHECKING:
     from pytest_attn_grader.submission.student import Student
+
+
+# Of torch's own exceptions about tensors that do not go together.
+_SIZES_DIFFER = re.compile(r"RuntimeError: .*\b(sizes?|shapes?|dimensions?)\b", re.DOTALL)
 
 
 def fit(
@@ -255,7 +260,7 @@ def _with_cache(attention: ModuleAttention, seed: int) -> ModuleAttention:
             by_token = by_token or attention.with_cache(replace(style, single_tokens=True))
         if None in failures:
             answered = answered or tried
-        elif all(failure is not None and failure.message.startswith("RuntimeError") for failure in failures):
+        elif all(failure is not None and _SIZES_DIFFER.match(failure.message) for failure in failures):
             raised = raised or (tried if style.first == "nothing" else None)
         if any(failure and not another_call_may_answer(failure.name, failure.remedy) for failure in failures):
             break

@@ -35,6 +35,15 @@ NOT_DRIVEN = {
     "a class of its own": changed(
         ROTARY, ('cache["k"].shape[-2]', "cache.length"), ('cache["k"]', "cache.k"), (', {"k": k, "v": v}', "")
     ),
+    "asked for by a call before": changed(
+        KEPT,
+        (
+            "        b, t, d = x.shape\n",
+            "        b, t, d = x.shape\n"
+            "        if use_cache and not hasattr(self, 'max_batch_size'):\n"
+            "            raise RuntimeError('no cache: call setup_cache(max_batch_size, max_seq_len) first')\n",
+        ),
+    ),
     "returned and never taken": changed(RETURNED, ("layer_past=None, ", ""), ("if layer_past is not None", "if False")),
 }
 
