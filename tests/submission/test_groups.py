@@ -81,6 +81,12 @@ def largest_error(workshop: Workshop, source: str, probe_name: str) -> tuple[flo
 STYLES = {
     "separate": module_source(),
     "default": module_source("d_model, num_heads, num_kv_heads=2"),
+    "key first": module_source(
+        projections="""
+        self.k_proj = nn.Linear(width, groups * self.d, bias=False)
+        self.v_proj = nn.Linear(width, groups * self.d)
+        self.q_proj = nn.Linear(width, width, bias=False)"""
+    ),
     "fused": module_source(projections=FUSED, split=SIDE_BY_SIDE),
     "by group": module_source(projections=FUSED, split=BY_GROUP),
     "config": module_source("config", sizes="width, heads, groups = config.dim, config.n_heads, config.n_kv_heads"),

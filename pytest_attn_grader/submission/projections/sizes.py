@@ -58,7 +58,9 @@ def _resolve_grouped(
     key_value_heads: int,
 ) -> ProjectionMap:
     """The sizes where fewer keys and values than queries are projected; the matrices are two-dimensional."""
-    role, (first, *_) = next(iter(inputs.items()))
+    # Not the first one that the module defines: that may be the key.
+    role = "q" if "q" in inputs else next(iter(inputs))
+    first = inputs[role][0]
     parts = heads + 2 * key_value_heads if role == "qkv" else heads
     features, width = _features(first, 1)
     head_dim, rest_of_it = divmod(features, parts)
