@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
+from pytest_attn_grader.sandbox.socket_pair import make_socket_pair
 from pytest_attn_grader.sandbox.worker.process_tree import parent_of
 
 # Bubblewrap runs it to hold its namespaces open: it sends back what it is sent, and ends with its standard input.
@@ -57,7 +58,7 @@ class ForkServer:
         except OSError as error:
             raise ForkServerUnavailableError(f"this Python cannot be copied: {error}") from error
         # One message is one request, also when several processes send.
-        grader_end, server_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        grader_end, server_end = make_socket_pair(socket.SOCK_SEQPACKET)
         try:
             self._process = start_process(
                 f"/proc/self/fd/{program}", (program, server_end.fileno()), server_end.fileno()

@@ -16,6 +16,7 @@ from typing import Any
 from pytest_attn_grader.errors import SandboxUnavailableError
 from pytest_attn_grader.sandbox import bubblewrap, fork_server
 from pytest_attn_grader.sandbox.fork_server import ForkedProcess, ForkServer, ForkServerUnavailableError
+from pytest_attn_grader.sandbox.socket_pair import make_socket_pair
 from pytest_attn_grader.sandbox.worker import supervisor
 from pytest_attn_grader.sandbox.worker.limits import Limits
 from pytest_attn_grader.sandbox.worker.privileges import ORDINARY_USER
@@ -94,7 +95,7 @@ def spawn_worker(
     """
     if not root.is_dir():
         raise SandboxUnavailableError(f"the submission's folder {str(root)!r} is not there, so nothing can run in it")
-    grader_end, worker_end = socket.socketpair()
+    grader_end, worker_end = make_socket_pair()
     config: dict[str, Any] = {
         "limits": limits.to_json(),
         "root": str(root),
@@ -168,7 +169,7 @@ def _fork(
             fork_server.NAMESPACE_HOLDER,
         ]
         wanted["environment"] = {**bubblewrap.SET_VARIABLES, "PWD": str(root)}
-    control, handle = socket.socketpair()
+    control, handle = make_socket_pair()
     with handle:
         try:
             return kept.fork_worker(wanted, worker_end, control, handle), control
@@ -191,7 +192,7 @@ def _spawn(
         # The supervisor stays outside and starts the rest inside; there is no second one in there.
         inside = _command({**config, "supervised": True}, sys.executable)
         config["inside"] = [*bubblewrap.bwrap_command(root, config["import_paths"], WORKER.parent), *inside]
-    control, handle = socket.socketpair()
+    control, handle = make_socket_pair()
     try:
         process = subprocess.Popen(
             _command(config, sys.executable),

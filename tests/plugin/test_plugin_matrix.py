@@ -35,6 +35,7 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "randomly": ("-prandomly",),
     "repeat": ("--count=3",),
     "rerunfailures": ("--reruns=2",),
+    "pytest-retry": ("--retries=2",),
     "socket": ("--disable-socket",),
     "sugar": ("--force-sugar",),
     "timeout": ("--timeout=600",),
