@@ -121,7 +121,7 @@ def run_diagnosis(
             mask_convention=contract.mask_convention,
             hints=hints,
             source=source,
-            is_rotary=attention.is_rotary,
+            rotary_base=attention.rotary_base,
             predictions=predictions or cached("predictions", PredictionCache),
             seconds=deadline - time.perf_counter(),
         )

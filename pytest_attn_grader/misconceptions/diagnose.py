@@ -31,7 +31,7 @@ def diagnose(
     predictions: PredictionCache | None = None,
     source: str = "",
     seconds: float = math.inf,
-    is_rotary: bool = False,
+    rotary_base: float | None = None,
 ) -> Diagnosis | None:
     """Name the mistake in a submission, or say honestly that it is none of the known ones.
 
@@ -45,7 +45,7 @@ def diagnose(
         source: the text of the submission, which decides between mistakes whose numbers are the same.
         predictions: shared among submissions, so that a mistake is run once on the same probe.
         seconds: wall clock that the search may take; see `Search`.
-        is_rotary: whether the submission has to rotate query and key by their positions itself.
+        rotary_base: of the model, where the submission has to rotate query and key itself; None elsewhere.
 
     Returns:
         None when every answer is the reference's (or when hints are off).
@@ -53,7 +53,7 @@ def diagnose(
     if hints == "none":
         return None
     case = _case(attempts, probes, references or {}, tolerances or {}, mask_convention, source)
-    case = replace(case, is_rotary=is_rotary)
+    case = replace(case, rotary_base=rotary_base)
     explanation = Search(case, predictions, seconds=seconds).run()
     return None if explanation is None else _worded(explanation, case, hints)
 

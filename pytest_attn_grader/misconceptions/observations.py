@@ -47,7 +47,7 @@ class SubmissionObservations:
         references: the float64 reference on each of those probes (without dropout).
         mask_convention: "keep", "additive", "blocked", or "none" when the submission masks by itself.
         source: its text, where it is known.
-        is_rotary: whether it has to rotate query and key by their positions itself.
+        rotary_base: of the model, where it has to rotate query and key by their positions itself; None elsewhere.
     """
 
     attempts: Mapping[str, ProbeResult]
@@ -56,7 +56,7 @@ class SubmissionObservations:
     tolerances: Mapping[str, ProbeTolerance]
     mask_convention: str = "keep"
     source: SubmissionSource = field(default_factory=SubmissionSource)
-    is_rotary: bool = False
+    rotary_base: float | None = None
 
     @cached_property
     def candidate_probes(self) -> Mapping[str, Probe]:
@@ -69,6 +69,11 @@ class SubmissionObservations:
     def is_bidirectional(self) -> bool:
         """Whether every query was to see every key in all that was asked: an encoder's attention, without padding."""
         return all(bool(self.probes[name].keep_mask.all()) for name in self.attempts)
+
+    @property
+    def is_rotary(self) -> bool:
+        """Whether it has to rotate query and key by their positions itself."""
+        return self.rotary_base is not None
 
     @property
     def is_windowed(self) -> bool:

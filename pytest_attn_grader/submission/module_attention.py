@@ -78,9 +78,9 @@ class ModuleAttention(StudentAttention):
         return self.oracle.takes_groups
 
     @property
-    def is_rotary(self) -> bool:
-        """Whether it has to rotate query and key by their positions itself: in a model with rotary positions."""
-        return self.oracle.rotary_base is not None
+    def rotary_base(self) -> float | None:
+        """Base of the model's rotary positions, which it has to apply itself; None in a model without them."""
+        return self.oracle.rotary_base
 
     @property
     def keeps_cache(self) -> bool:

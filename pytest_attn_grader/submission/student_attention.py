@@ -90,9 +90,9 @@ class StudentAttention(Attention, Protocol):
         return False
 
     @property
-    def is_rotary(self) -> bool:
-        """Whether it has to rotate query and key by their positions itself."""
-        return False
+    def rotary_base(self) -> float | None:
+        """Base of the model's rotary positions, where it has to rotate query and key itself; None elsewhere."""
+        return None
 
     @property
     def preparation(self) -> Preparation | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pytest_attn_grader.attention.probes import SPEC_BY_NAME, Capabilities, build_probe, diagnosis_probes
+from pytest_attn_grader.attention.rotation import BASE
 from pytest_attn_grader.misconceptions.diagnose import diagnose
 from pytest_attn_grader.misconceptions.mismatches import PredictionCache
 from pytest_attn_grader.results.report import Diagnosis
@@ -81,9 +82,9 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
     shop.close()
 
 
-def diagnosis_of(workshop: Workshop, source: str) -> Diagnosis | None:
+def diagnosis_of(workshop: Workshop, source: str, base: float = BASE) -> Diagnosis | None:
     student = workshop.student(source, name="Attention")
-    attention = fit(student, student.contract, seed=SEED)
+    attention = fit(student, student.contract, seed=SEED, rotary_base=base)
     probes = {
         probe.name: probe
         for probe in diagnosis_probes(SEED, Capabilities(max_len=32, takes_mask="mask" in student.contract.roles))
@@ -95,7 +96,7 @@ def diagnosis_of(workshop: Workshop, source: str) -> Diagnosis | None:
         attempts,
         probes,
         mask_convention=student.contract.mask_convention,
-        is_rotary=attention.is_rotary,
+        rotary_base=attention.rotary_base,
         predictions=PREDICTIONS,
         source=source,
     )
@@ -104,6 +105,15 @@ def diagnosis_of(workshop: Workshop, source: str) -> Diagnosis | None:
 @pytest.mark.parametrize(("slug", "style"), WRONG)
 def test_the_mistake_is_named(workshop: Workshop, slug: str, style: str) -> None:
     diagnosis = diagnosis_of(workshop, WRONG[slug, style])
+
+    assert diagnosis is not None
+    assert diagnosis.slugs == (slug,), diagnosis.message
+
+
+@pytest.mark.parametrize("slug", ["cache-positions-restart", "cache-rotated-again"])
+def test_the_mistake_is_named_in_a_model_with_another_base(workshop: Workshop, slug: str) -> None:
+    style = "of its own" if slug == "cache-positions-restart" else "halves"
+    diagnosis = diagnosis_of(workshop, changed(WRONG[slug, style], ("10000.0", "500000.0")), base=500_000.0)
 
     assert diagnosis is not None
     assert diagnosis.slugs == (slug,), diagnosis.message

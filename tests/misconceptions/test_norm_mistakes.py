@@ -166,7 +166,7 @@ def diagnosis_of(workshop: Workshop, source: str, over: NormAxis) -> Diagnosis |
         if attention.unsupported_reason(probe) is None and "16" not in probe.name
     }
     attempts = {name: attention.run_probe(probe) for name, probe in probes.items()}
-    return diagnose(attempts, probes, is_rotary=attention.is_rotary, predictions=PREDICTIONS, source=source)
+    return diagnose(attempts, probes, rotary_base=attention.rotary_base, predictions=PREDICTIONS, source=source)
 
 
 @pytest.mark.parametrize(("slug", "style"), WRONG)

@@ -131,9 +131,14 @@ def diagnosis_of(workshop: Workshop, source: str, base: float = BASE) -> Diagnos
         if attention.unsupported_reason(probe) is None and "16" not in probe.name
     }
     attempts = {name: attention.run_probe(probe) for name, probe in probes.items()}
-    assert attention.is_rotary
+    assert attention.rotary_base == base
     return diagnose(
-        attempts, probes, mask_convention="none", is_rotary=attention.is_rotary, predictions=PREDICTIONS, source=source
+        attempts,
+        probes,
+        mask_convention="none",
+        rotary_base=attention.rotary_base,
+        predictions=PREDICTIONS,
+        source=source,
     )
 
 
@@ -148,6 +153,26 @@ def test_the_mistake_is_named(workshop: Workshop, slug: str, style: str) -> None
 @pytest.mark.parametrize("name", NEAR_MISSES)
 def test_what_only_looks_like_a_mistake_gets_none(workshop: Workshop, name: str) -> None:
     assert diagnosis_of(workshop, NEAR_MISSES[name]) is None
+
+
+IN_ANOTHER_MODEL = [
+    ("rotary-value", "halves"),
+    ("rotary-one-side", "neighbours"),
+    ("rotary-one-side", "key"),
+    ("rotary-offset", "behind"),
+    ("rotary-sign", "halves"),
+    ("rotary-pairs-mixed", "key in halves"),
+    ("rotary-model-width", "neighbours"),
+]
+
+
+@pytest.mark.parametrize(("slug", "style"), IN_ANOTHER_MODEL)
+def test_the_mistake_is_named_in_a_model_with_another_base(workshop: Workshop, slug: str, style: str) -> None:
+    source = WRONG[slug, style].replace("theta=10000.0", "theta=500000.0")
+    diagnosis = diagnosis_of(workshop, source, base=500_000.0)
+
+    assert diagnosis is not None
+    assert diagnosis.slugs == (slug,), diagnosis.message
 
 
 @pytest.mark.parametrize("pairing", ["halves", "neighbours"])

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from pytest_attn_grader.attention.rotation import BASE, Pairing, Rotation, rotate
-from pytest_attn_grader.misconceptions.base import misconception
+from pytest_attn_grader.misconceptions.base import ParameterFitter, misconception
+from pytest_attn_grader.misconceptions.catalogue.rotary import with_base_of_model
 from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride
 
 PAIRINGS: tuple[Pairing, ...] = ("halves", "neighbours")
@@ -26,8 +27,8 @@ def _by_chunk(inputs: Inputs, change: Callable[[Tensor, int], Tensor]) -> Tensor
     return torch.cat([change(inputs.key[..., chunk, :], chunk.start) for chunk in _chunks(inputs)], dim=-2)
 
 
-def _restart(pairing: Pairing) -> Callable[[Inputs], Inputs]:
-    rotation = Rotation(pairing, BASE)
+def _restart(pairing: Pairing, base: float = BASE) -> Callable[[Inputs], Inputs]:
+    rotation = Rotation(pairing, base)
 
     def from_zero(states: Tensor, start: int) -> Tensor:
         return rotate(rotate(states, rotation, backwards=True, first_position=start), rotation)
@@ -41,8 +42,8 @@ def _restart(pairing: Pairing) -> Callable[[Inputs], Inputs]:
     return prepare
 
 
-def _rotate_again(pairing: Pairing) -> Callable[[Inputs], Inputs]:
-    rotation = Rotation(pairing, BASE)
+def _rotate_again(pairing: Pairing, base: float = BASE) -> Callable[[Inputs], Inputs]:
+    rotation = Rotation(pairing, base)
 
     def prepare(inputs: Inputs) -> Inputs:
         def once_a_call(keys: Tensor, start: int) -> Tensor:
@@ -56,6 +57,12 @@ def _rotate_again(pairing: Pairing) -> Callable[[Inputs], Inputs]:
     return prepare
 
 
+def _in_both_pairings(make: Callable[[Pairing, float], Callable[[Inputs], Inputs]]) -> ParameterFitter:
+    return with_base_of_model(
+        lambda base: tuple(StageOverride({"prepare": make(pairing, base)}) for pairing in PAIRINGS)
+    )
+
+
 @misconception(
     "AG451",
     "cache-positions-restart",
@@ -64,6 +71,7 @@ def _rotate_again(pairing: Pairing) -> Callable[[Inputs], Inputs]:
     probe="cache-tokens",
     rotary=True,
     variants=(StageOverride({"prepare": _restart("neighbours")}),),
+    fit=_in_both_pairings(_restart),
 )
 def cache_positions_restart(inputs: Inputs) -> Inputs:
     """counts positions from 0 again in every call, although tokens of earlier calls are in the cache.
@@ -91,6 +99,7 @@ def cache_positions_restart(inputs: Inputs) -> Inputs:
     probe="cache-tokens",
     rotary=True,
     variants=(StageOverride({"prepare": _rotate_again("neighbours")}),),
+    fit=_in_both_pairings(_rotate_again),
 )
 def cache_rotated_again(inputs: Inputs) -> Inputs:
     """rotates the keys of the cache once more in every call.

@@ -1,7 +1,7 @@
 """Mistakes in the norm of query and key, in a model whose layer has one: its axis, its place and its weights.
 
 The rotation that follows a norm is found by trial, which some of these mistakes defeat. Their formulas are then tried
-with a rotation by each of the usual bases.
+with the rotation of the model.
 """
 
 from __future__ import annotations
@@ -13,13 +13,12 @@ import torch
 from torch import Tensor
 
 from pytest_attn_grader.attention.query_key_norm import Preparation, enlarge, normalise_over
-from pytest_attn_grader.attention.rotation import Pairing, Rotation
+from pytest_attn_grader.attention.rotation import BASE, Pairing, Rotation
 from pytest_attn_grader.misconceptions.base import misconception
-from pytest_attn_grader.misconceptions.catalogue.rotary import rotate_both
+from pytest_attn_grader.misconceptions.catalogue.rotary import rotate_both, with_base_of_model
 from pytest_attn_grader.misconceptions.stages import Norm, StageOverride
 
 _PAIRINGS: tuple[Pairing, ...] = ("halves", "neighbours")
-_BASES = (10_000.0, 500_000.0, 1_000_000.0)
 _WRONG_AXES = {
     "the heads": (-3,),
     "the positions": (-2,),
@@ -39,10 +38,10 @@ def _weighted(norm: Callable[[Tensor], Tensor]) -> Norm:
     return prepare
 
 
-def _rotated_later(norm: Norm, note: str) -> tuple[StageOverride, ...]:
-    """The same norm before rotations that the trial cannot have found."""
+def _rotated_later(norm: Norm, note: str = "", base: float = BASE) -> tuple[StageOverride, ...]:
+    """The same norm before a rotation that the trial cannot have found."""
     found = []
-    for rotation in (Rotation(pairing, base) for base in _BASES for pairing in _PAIRINGS):
+    for rotation in (Rotation(pairing, base) for pairing in _PAIRINGS):
         text = f"pairs: {rotation.pairs}; base {rotation.base:g}"
         stages: dict[str, Callable[..., Any]] = {"norm": norm, "prepare": rotate_both(rotation)}
         found.append(StageOverride(stages, f"{note}; {text}" if note else text))
@@ -53,6 +52,11 @@ def _over(axes: tuple[int, ...]) -> Norm:
     return _weighted(lambda states: normalise_over(states, axes))
 
 
+def _over_heads_or_positions(base: float = BASE) -> tuple[StageOverride, ...]:
+    names = ("the heads", "the positions")
+    return tuple(form for name in names for form in _rotated_later(_over(_WRONG_AXES[name]), f"over {name}", base))
+
+
 @misconception(
     "AG461",
     "norm-wrong-axis",
@@ -61,12 +65,9 @@ def _over(axes: tuple[int, ...]) -> Norm:
     normed=True,
     variants=(
         *(StageOverride({"norm": _over(axes)}, f"over {name}") for name, axes in _WRONG_AXES.items()),
-        *(
-            form
-            for name in ("the heads", "the positions")
-            for form in _rotated_later(_over(_WRONG_AXES[name]), f"over {name}")
-        ),
+        *_over_heads_or_positions(),
     ),
+    fit=with_base_of_model(_over_heads_or_positions),
 )
 def norm_wrong_axis(preparation: Preparation, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
     """normalises query and key over the wrong axis.
@@ -179,7 +180,8 @@ def _centred(states: Tensor) -> Tensor:
     replaces="norm",
     family="norm",
     normed=True,
-    variants=_rotated_later(_weighted(_centred), ""),
+    variants=_rotated_later(_weighted(_centred)),
+    fit=with_base_of_model(lambda base: _rotated_later(_weighted(_centred), base=base)),
 )
 def norm_centred(preparation: Preparation, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
     """normalises query and key with LayerNorm, which subtracts the mean, instead of RMSNorm.

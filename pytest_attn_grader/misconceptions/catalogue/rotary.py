@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from torch import Tensor
 
 from pytest_attn_grader.attention.rotation import BASE, Rotation, rotate
-from pytest_attn_grader.misconceptions.base import Misconception, misconception
+from pytest_attn_grader.misconceptions.base import Misconception, ParameterFitter, misconception
+from pytest_attn_grader.misconceptions.observations import SubmissionObservations
 from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride
 
 _OTHER_BASES = (100.0, 500.0, 1000.0, 5000.0, BASE, 50_000.0, 100_000.0, 500_000.0, 1_000_000.0)
@@ -34,50 +36,65 @@ def _past(inputs: Inputs) -> int:
 
 
 Turn = Callable[[Inputs], Inputs]
+# The forms of a mistake with one pairing (halves or not) and one base.
+Forms = Callable[[bool, float], list[tuple[str, Turn]]]
 
 
-def _variants(make: Callable[[bool], list[tuple[str, Turn]]]) -> tuple[StageOverride, ...]:
+def _variants(make: Forms, base: float = BASE) -> tuple[StageOverride, ...]:
     found = []
     for halves in (True, False):
         pairs = f"pairs: {_rotation(halves).pairs}"
         found += [
-            StageOverride({"prepare": turn}, f"{note}; {pairs}" if note else pairs) for note, turn in make(halves)
+            StageOverride({"prepare": turn}, f"{note}; {pairs}" if note else pairs) for note, turn in make(halves, base)
         ]
     return tuple(found)
 
 
-def _rotary_mistake(
-    code: str, slug: str, make: Callable[[bool], list[tuple[str, Turn]]]
-) -> Callable[[Callable[..., Any]], Misconception]:
+def with_base_of_model(make: Callable[[float], tuple[StageOverride, ...]]) -> ParameterFitter:
+    """Make the forms of a mistake in a model with another base than the usual one."""
+
+    def fit(case: SubmissionObservations) -> tuple[StageOverride, ...]:
+        base = case.rotary_base
+        return () if base is None or base == BASE else make(base)
+
+    return fit
+
+
+def _rotary_mistake(code: str, slug: str, make: Forms) -> Callable[[Callable[..., Any]], Misconception]:
     """Make a `misconception` of this family, in every form that `make` gives for a pairing."""
-    return misconception(code, slug, replaces="prepare", family="rotary", rotary=True, variants=_variants(make))
+    fit = with_base_of_model(partial(_variants, make))
+    variants = _variants(make)
+    return misconception(code, slug, replaces="prepare", family="rotary", rotary=True, variants=variants, fit=fit)
 
 
 def _turn_value(halves: bool, base: float = BASE) -> Turn:
     return lambda inputs: replace(inputs, value=rotated(inputs.value, halves=halves, base=base))
 
 
-def _turn_query(halves: bool, sign: int = 1) -> Turn:
-    return lambda inputs: replace(inputs, query=rotated(inputs.query, halves=halves, start=_past(inputs), sign=sign))
+def _turn_query(halves: bool, base: float = BASE, *, sign: int = 1) -> Turn:
+    def turn(inputs: Inputs) -> Inputs:
+        return replace(inputs, query=rotated(inputs.query, halves=halves, start=_past(inputs), base=base, sign=sign))
+
+    return turn
 
 
-def _turn_query_on(halves: bool, positions: int) -> Turn:
+def _turn_query_on(halves: bool, base: float = BASE, *, positions: int) -> Turn:
     """Every query is rotated by so many positions more than its own."""
 
     def turn(inputs: Inputs) -> Inputs:
-        back = _turn_query(halves, sign=-1)(inputs)
-        query = rotated(back.query, halves=halves, start=_past(inputs) + positions)
+        back = _turn_query(halves, base, sign=-1)(inputs)
+        query = rotated(back.query, halves=halves, start=_past(inputs) + positions, base=base)
         return replace(inputs, query=query)
 
     return turn
 
 
-def _turn_query_otherwise(halves: bool) -> Turn:
+def _turn_query_otherwise(halves: bool, base: float = BASE) -> Turn:
     """The key is paired as `halves` says, and the query in the other way."""
 
     def turn(inputs: Inputs) -> Inputs:
-        back = _turn_query(halves, sign=-1)(inputs)
-        return replace(inputs, query=rotated(back.query, halves=not halves, start=_past(inputs)))
+        back = _turn_query(halves, base, sign=-1)(inputs)
+        return replace(inputs, query=rotated(back.query, halves=not halves, start=_past(inputs), base=base))
 
     return turn
 
@@ -95,19 +112,17 @@ def rotate_both(rotation: Rotation) -> Turn:
     return _turn_both(rotation.pairing == "halves", base=rotation.base)
 
 
-def _turn_width(halves: bool) -> Turn:
+def _turn_width(halves: bool, base: float = BASE) -> Turn:
     def whole(tensor: Tensor, start: int) -> Tensor:
         num_heads, head_dim = tensor.shape[1], tensor.shape[-1]
         side_by_side = tensor.transpose(1, 2).flatten(2)  # (batch, seq, num_heads * head_dim)
-        turned = rotated(side_by_side, halves=halves, start=start)
+        turned = rotated(side_by_side, halves=halves, start=start, base=base)
         return turned.reshape(*turned.shape[:2], num_heads, head_dim).transpose(1, 2)
 
     return lambda inputs: replace(inputs, query=whole(inputs.query, _past(inputs)), key=whole(inputs.key, 0))
 
 
-@_rotary_mistake(
-    "AG431", "rotary-value", lambda halves: [(f"base {base:g}", _turn_value(halves, base)) for base in (1e4, 5e5, 1e6)]
-)
+@_rotary_mistake("AG431", "rotary-value", lambda halves, base: [(f"base {base:g}", _turn_value(halves, base))])
 def rotary_value(inputs: Inputs) -> Inputs:
     """rotates the value by its position as well.
 
@@ -129,7 +144,10 @@ def rotary_value(inputs: Inputs) -> Inputs:
 @_rotary_mistake(
     "AG432",
     "rotary-one-side",
-    lambda halves: [("only the query", _turn_query(halves)), ("only the key", _turn_query(halves, sign=-1))],
+    lambda halves, base: [
+        ("only the query", _turn_query(halves, base)),
+        ("only the key", _turn_query(halves, base, sign=-1)),
+    ],
 )
 def rotary_one_side(inputs: Inputs) -> Inputs:
     """rotates only one of query and key by its position.
@@ -152,9 +170,9 @@ def rotary_one_side(inputs: Inputs) -> Inputs:
 @_rotary_mistake(
     "AG433",
     "rotary-offset",
-    lambda halves: [
-        ("the queries are one ahead", _turn_query_on(halves, 1)),
-        ("the queries are one behind", _turn_query_on(halves, -1)),
+    lambda halves, base: [
+        ("the queries are one ahead", _turn_query_on(halves, base, positions=1)),
+        ("the queries are one behind", _turn_query_on(halves, base, positions=-1)),
     ],
 )
 def rotary_offset(inputs: Inputs) -> Inputs:
@@ -175,7 +193,7 @@ def rotary_offset(inputs: Inputs) -> Inputs:
     return _turn_query_on(halves=True, positions=1)(inputs)
 
 
-@_rotary_mistake("AG434", "rotary-sign", lambda halves: [("", _turn_both(halves, sign=-1))])
+@_rotary_mistake("AG434", "rotary-sign", lambda halves, base: [("", _turn_both(halves, base=base, sign=-1))])
 def rotary_sign(inputs: Inputs) -> Inputs:
     """rotates query and key by the negative angles: the sign of the sine is the other one.
 
@@ -197,7 +215,7 @@ def rotary_sign(inputs: Inputs) -> Inputs:
 @_rotary_mistake(
     "AG435",
     "rotary-pairs-mixed",
-    lambda halves: [("of the key, the query is paired in the other way", _turn_query_otherwise(halves))],
+    lambda halves, base: [("of the key, the query is paired in the other way", _turn_query_otherwise(halves, base))],
 )
 def rotary_pairs_mixed(inputs: Inputs) -> Inputs:
     """pairs the dimensions of the query in another way than those of the key.
@@ -217,7 +235,7 @@ def rotary_pairs_mixed(inputs: Inputs) -> Inputs:
     return _turn_query_otherwise(halves=True)(inputs)
 
 
-@_rotary_mistake("AG436", "rotary-model-width", lambda halves: [("", _turn_width(halves))])
+@_rotary_mistake("AG436", "rotary-model-width", lambda halves, base: [("", _turn_width(halves, base))])
 def rotary_model_width(inputs: Inputs) -> Inputs:
     """rotates over the width of the model, before the heads are split.
 
@@ -239,7 +257,11 @@ def rotary_model_width(inputs: Inputs) -> Inputs:
 
 
 @_rotary_mistake(
-    "AG437", "rotary-theta", lambda halves: [(f"base {base:g}", _turn_both(halves, base=base)) for base in _OTHER_BASES]
+    "AG437",
+    "rotary-theta",
+    lambda halves, model_base: [
+        (f"base {base:g}", _turn_both(halves, base=base)) for base in _OTHER_BASES if model_base == BASE
+    ],
 )
 def rotary_theta(inputs: Inputs) -> Inputs:
     """computes the angles of the rotary positions from another base (theta) than the model's.
