@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from pytest_attn_grader.reports.escaping import for_markdown
@@ -20,6 +21,7 @@ from pytest_attn_grader.results.report import GradeReport
 
 # Half of GitHub's limit: a step can write more than one summary into the file.
 MAX_BYTES = 500_000
+_PLAIN_ADDRESS = re.compile(r"https?://[\w.~:/%-]+", re.ASCII)
 _MARKS = {"passed": "✅ passed", "failed": "❌ failed", "not-run": "▫️ not run"}
 
 
@@ -47,7 +49,7 @@ def _lines(report: GradeReport, max_chars: int | None) -> Iterator[str]:
             yield ""
         explanations = list_explanations(report)
         if explanations:
-            yield f"**More.** {for_markdown(', '.join(explanations), 500)}"
+            yield f"**More.** {', '.join(map(_as_link, explanations))}"
             yield ""
     if report.verdict == "ungradable":
         return
@@ -55,6 +57,11 @@ def _lines(report: GradeReport, max_chars: int | None) -> Iterator[str]:
         yield from _categories(report)
     if max_chars is not None and report.checks:
         yield from _checks(rows(report, max_chars))
+
+
+def _as_link(explanation: str) -> str:
+    """Make a plain address a link; escaped, it would be none. Anything else stays text."""
+    return f"<{explanation}>" if _PLAIN_ADDRESS.fullmatch(explanation) else for_markdown(explanation, 500)
 
 
 def _categories(report: GradeReport) -> Iterator[str]:

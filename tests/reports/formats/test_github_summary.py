@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from markdown_it import MarkdownIt
 
 from pytest_attn_grader.reports.formats import github_summary
+from pytest_attn_grader.settings.settings import Settings
 from tests.reports.formats import samples
 
 
@@ -20,6 +22,20 @@ def test_summary_says_the_same_as_the_terminal() -> None:
     assert "<strong>More.</strong> attn-grader explain no-scale" in shown
     assert re.search(r'<td>masking</td>\s*<td style="text-align:right">20</td>', shown)
     assert "expected: off by 0.5<br>actual:   off by 0.5<br>hint:     off by 0.5" in shown
+
+
+@pytest.mark.parametrize(
+    ("catalogue", "shown"),
+    [
+        ("https://course.example/m", '<a href="https://course.example/m/no-scale.html">'),
+        ("https://course.example/m?a=1&b=2", "https://course.example/m?a=1&amp;b=2/no-scale.html"),
+        ("https://course.example/><script>", "https://course.example/&gt;&lt;script&gt;/no-scale.html"),
+    ],
+)
+def test_a_mistake_has_a_link_to_the_catalogue(catalogue: str, shown: str) -> None:
+    report = samples.failed(settings=Settings(student="mine.py", catalogue=catalogue))
+    assert f"<strong>More.</strong> {shown}" in html(report)
+    assert "<script" not in html(report)
 
 
 def test_nothing_of_a_student_s_is_markup() -> None:
