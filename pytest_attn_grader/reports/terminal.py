@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Iterator
 from typing import Protocol
 
@@ -56,10 +57,22 @@ def write_summary(report: GradeReport, reporter: Reporter, settings: Settings) -
     if reporter.isatty and reporter.hasmarkup:
         from pytest_attn_grader.reports.rich_summary import render_summary
 
-        reporter.write(render_summary(summary, width=shutil.get_terminal_size().columns), flush=True)
-        return
+        text = render_summary(summary, width=shutil.get_terminal_size().columns)
+        if _has_characters(text):
+            reporter.write(text, flush=True)
+            return
     for line, markup in _lines(summary):
         reporter.write_line(line, **dict.fromkeys(markup, True))
+
+
+def _has_characters(text: str) -> bool:
+    """Whether the terminal has every character of the text; for want of one, pytest would escape the whole text."""
+    encoding = getattr(sys.__stdout__, "encoding", None) or "utf-8"
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def render_text(report: GradeReport, settings: Settings) -> str:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import io
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -72,6 +74,17 @@ def test_nothing_a_student_says_is_taken_for_markup_or_an_escape() -> None:
     assert "[link=x]y[/link] :smile:" in text
     assert "\x1b" not in text
     assert "\x07" not in text
+
+
+@pytest.mark.parametrize(("encoding", "bars"), [("utf-8", "\u2501"), ("latin-1", "####"), ("ascii", "####")])
+def test_plain_where_the_terminal_lacks_the_characters(
+    encoding: str, bars: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "__stdout__", io.TextIOWrapper(io.BytesIO(), encoding=encoding))
+    screen = Screen(isatty=True)
+    write_summary(report_of(check()), screen, Settings(student="mine"))
+    assert bars in screen.text
+    screen.text.encode(encoding)
 
 
 @pytest.mark.parametrize(("isatty", "hasmarkup"), [(True, True), (True, False), (False, True)])
