@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from pytest_attn_grader._utils.fork_cache import cached
+from pytest_attn_grader._utils.fork_cache import cached, is_enabled
 from pytest_attn_grader.attention.probes import TRAIN_DROPOUT_P, Capabilities, Probe, ProbeResult, diagnosis_probes
 from pytest_attn_grader.errors import SubmissionError
-from pytest_attn_grader.misconceptions.diagnose import diagnose
+from pytest_attn_grader.misconceptions.diagnose import diagnose, predict_first
 from pytest_attn_grader.misconceptions.mismatches import PredictionCache
 from pytest_attn_grader.submission.function_attention import RANKS, FunctionAttention
 from pytest_attn_grader.submission.return_values import SWAP_REMEDY
@@ -105,6 +105,21 @@ def run_diagnosis(
     probes = diagnosis_probes(seed, capabilities, device=device)
     known = {probe.name: observed[probe.name] for probe in probes if observed and probe.name in observed}
     results = {name: observation.student for name, observation in known.items()}
+    references = {name: each.reference for name, each in known.items() if each.tolerance_was_used}
+    tolerances = {name: each.tolerance for name, each in known.items() if each.tolerance_was_used}
+    predictions = predictions or cached("predictions", PredictionCache)
+    convention, rotary_base = contract.mask_convention, attention.rotary_base
+    if results and seconds >= MIN_SECONDS and not is_enabled():
+        # While the new process loads torch. In a class both are there already.
+        predict_first(
+            dict([next(iter(results.items()))]),
+            {probe.name: probe for probe in probes},
+            references,
+            tolerances,
+            mask_convention=convention,
+            rotary_base=rotary_base,
+            predictions=predictions,
+        )
     # The process ends while the search goes on.
     with ThreadPoolExecutor(1, thread_name_prefix="attn-grader-end") as pool:
         ending: list[Future[None]] = []
@@ -116,13 +131,13 @@ def run_diagnosis(
         diagnosis = diagnose(
             attempts,
             {probe.name: probe for probe in probes if probe.name in attempts},
-            {name: each.reference for name, each in known.items() if each.tolerance_was_used},
-            {name: each.tolerance for name, each in known.items() if each.tolerance_was_used},
-            mask_convention=contract.mask_convention,
+            references,
+            tolerances,
+            mask_convention=convention,
             hints=hints,
             source=source,
-            rotary_base=attention.rotary_base,
-            predictions=predictions or cached("predictions", PredictionCache),
+            rotary_base=rotary_base,
+            predictions=predictions,
             seconds=deadline - time.perf_counter(),
         )
         for each in ending:

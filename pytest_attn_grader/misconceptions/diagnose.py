@@ -12,7 +12,8 @@ from pytest_attn_grader.misconceptions.base import FAMILIES, Misconception
 from pytest_attn_grader.misconceptions.catalogue.registry import MISCONCEPTIONS
 from pytest_attn_grader.misconceptions.evidence import describe_evidence
 from pytest_attn_grader.misconceptions.explanation import Explanation
-from pytest_attn_grader.misconceptions.mismatches import PredictionCache
+from pytest_attn_grader.misconceptions.hypotheses import single_hypotheses
+from pytest_attn_grader.misconceptions.mismatches import MismatchFinder, PredictionCache
 from pytest_attn_grader.misconceptions.observations import SubmissionObservations
 from pytest_attn_grader.misconceptions.search import Search
 from pytest_attn_grader.misconceptions.source import SubmissionSource
@@ -56,6 +57,24 @@ def diagnose(
     case = replace(case, rotary_base=rotary_base)
     explanation = Search(case, predictions, seconds=seconds).run()
     return None if explanation is None else _worded(explanation, case, hints)
+
+
+def predict_first(
+    attempts: Mapping[str, ProbeResult],
+    probes: Mapping[str, Probe],
+    references: Mapping[str, ProbeResult],
+    tolerances: Mapping[str, ProbeTolerance],
+    *,
+    mask_convention: str,
+    rotary_base: float | None,
+    predictions: PredictionCache,
+) -> None:
+    """Run every known mistake on the first of these probes: `diagnose` begins with it, and finds it in `predictions`.
+
+    Args: as those of `diagnose`.
+    """
+    case = replace(_case(attempts, probes, references, tolerances, mask_convention, ""), rotary_base=rotary_base)
+    MismatchFinder(case, predictions).fitting_first([*single_hypotheses(case)])
 
 
 def diagnose_failure(failure: Failure, *, hints: str = "explain", source: str = "") -> Diagnosis | None:

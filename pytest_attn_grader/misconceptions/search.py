@@ -13,7 +13,7 @@ import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import combinations, product
+from itertools import chain, combinations, product
 from typing import TypeVar
 
 from pytest_attn_grader.attention.dropout import estimate_dropout
@@ -73,7 +73,7 @@ class Search:
             return complete
         # Where one mistake gives the first output, or none does, two that both show there do not.
         pairs = [] if near else [*self._visible_pairs(singles, hidden)]
-        return self._judge.complete(self._in_time(pairs)) or self._partial([CORRECT, *near, *pairs])
+        return self._judge.complete(self._in_time(pairs)) or self._partial(near, pairs)
 
     def _in_time(self, tried: Iterable[T]) -> Iterator[T]:
         """Yield while there is time."""
@@ -153,13 +153,15 @@ class Search:
         mistakes = tuple(sorted({always_on, *hypothesis.mistakes}, key=MISCONCEPTIONS.index))
         return Explanation(mistakes, {always_on.slug: finding}, (), hypothesis.change.note, 0.0, 1, frozenset())
 
-    def _partial(self, hypotheses: Sequence[Hypothesis]) -> Explanation:
-        """The explanation that leaves the fewest faults; without mistakes when none removes half of them."""
+    def _partial(self, near: Sequence[Hypothesis], pairs: Sequence[Hypothesis]) -> Explanation:
+        """The explanation that leaves the fewest faults; without mistakes when none removes half of them.
+
+        Single mistakes are tried whatever the time: the search for pairs may have used it up.
+        """
         before = len(self._finder.faults(CORRECT))
         best = min(
-            self._in_time(hypotheses),
+            chain([CORRECT, *near], self._in_time(pairs)),
             key=lambda each: (len(self._finder.unexplained(self._finder.faults(each))), len(each.mistakes)),
-            default=CORRECT,
         )
         left = self._finder.unexplained(self._finder.faults(best))
         if len(left) * 2 > before:

@@ -125,6 +125,19 @@ def test_a_search_has_a_bound_of_time(diagnose_attention, monkeypatch):
     assert len(diagnose_attention(attention, seconds=-1.0).slugs) == 2
 
 
+def test_the_mistake_that_explains_most_is_named_although_no_time_is_left_for_pairs(diagnose_attention, monkeypatch):
+    def attend(query, key, value, keep_mask, **_):
+        scores = (query @ key.transpose(-2, -1)).masked_fill(~keep_mask, float("-inf"))
+        weights = scores.softmax(dim=-1)
+        return weights @ value + (query.shape[-1] != 64), weights
+
+    for name in ("MIN_SECONDS", "MAX_SECONDS"):
+        monkeypatch.setattr(f"pytest_attn_grader.misconceptions.search.{name}", 0.0)
+    diagnosis = diagnose_attention(attend)
+    assert "no-scale" in diagnosis.slugs
+    assert "Something else is wrong" in diagnosis.message + diagnosis.unexplained
+
+
 def test_an_odd_factor_is_read_off_the_weights(diagnose_attention):
     diagnosis = diagnose_attention(StageOverride({"scale": lambda scores, _: scores * 0.05}).pipeline())
     assert diagnosis.slugs == ("scale-other",)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from pytest_attn_grader.misconceptions import PredictionCache, find_misconception
+from pytest_attn_grader.misconceptions.diagnose import predict_first
 from pytest_attn_grader.misconceptions.hypotheses import CORRECT, single_hypotheses
+from pytest_attn_grader.misconceptions.matching import run_probe
 from pytest_attn_grader.misconceptions.mismatches import MismatchFinder
 
 # A factor, another axis, the future, NaN in some rows, and one that its first output does not show.
@@ -21,6 +24,25 @@ def test_what_the_first_output_rules_out_the_comparison_rules_out_too(slug, case
     compared = MismatchFinder(case, predictions).fitting_first(hypotheses)
     assert quick == compared
     assert any(slug in {known.slug for known in each.mistakes} for each in quick)
+
+
+def test_what_was_predicted_first_is_not_run_again(case_of, probes, monkeypatch):
+    predictions, case = PredictionCache(), case_of(find_misconception("no-scale").attention)
+    first = {"basic": case.attempts["basic"]}
+    context = {"mask_convention": "keep", "rotary_base": None, "predictions": predictions}
+    predict_first(first, probes, case.references, case.tolerances, **context)
+    ran = []
+
+    def run(attention, probe):
+        ran.append((probe.name, probe.query.dtype))
+        return run_probe(attention, probe)
+
+    monkeypatch.setattr("pytest_attn_grader.misconceptions.matching.run_probe", run)
+    # Whether there is a cache is known from a later probe.
+    asked = [each for each in single_hypotheses(case) if each.mistakes[0].family != "cache"]
+    catalogued = [each for each in asked if each.is_catalogued]
+    assert MismatchFinder(case, predictions).fitting_first(catalogued)
+    assert ("basic", torch.float32) not in ran
 
 
 def test_predictions_are_made_once(case_of, right):
