@@ -103,14 +103,14 @@ class FunctionAttention(StudentAttention):
     def _probe_result(self, probe: Probe) -> ProbeResult:
         wanted = INPUT_NAMES if probe.upstream is not None else ()
         spec = replace(
-            self._spec(**_call_options(probe)),
+            self._spec(**self._call_options(probe)),
             grad=bool(wanted),
             requires_grad=wanted,
             seed=probe.seed,
             echo_inputs=True,
         )
         remote = self.student.remote
-        key, value = _ungrouped(probe)
+        key, value = self._ungrouped(probe)
         reply = remote.call(spec, self._tensors(probe.query, key, value, probe.keep_mask))
         self.student.library_calls.update(reply.library_calls)
         attn_output, attn_weights = parse_result(reply, *_shapes(probe.query, probe.key))
@@ -143,15 +143,15 @@ class FunctionAttention(StudentAttention):
     def _recover_weights(self, probe: Probe, attn_output: Tensor) -> Tensor | None:
         if attn_output.shape != probe.query.shape:
             return None
-        spec = replace(self._spec(**_call_options(probe)), seed=probe.seed)
+        spec = replace(self._spec(**self._call_options(probe)), seed=probe.seed)
 
         def attend(value: Tensor) -> Tensor:
-            tensors = self._tensors(probe.query, _ungrouped(probe)[0], value, probe.keep_mask)
+            tensors = self._tensors(probe.query, self._ungrouped(probe)[0], value, probe.keep_mask)
             output, _ = parse_result(self.student.remote.call(spec, tensors))
             require_shape("attn_output", output, tuple(attn_output.shape))
             return output
 
-        return recover_weights(attend, _ungrouped(probe)[0])
+        return recover_weights(attend, self._ungrouped(probe)[0])
 
     def _spec(
         self, *, head_dim: int, heads: tuple[int, int] = (1, 1), training: bool = False, dropout_p: float = 0.0
@@ -187,6 +187,23 @@ class FunctionAttention(StudentAttention):
             rank=self.rank,
         )
 
+    def _group_size(self, probe: Probe) -> int:
+        """How many query heads share a key here; without an argument for it each has its own."""
+        return probe.group_size if self.takes_groups else 1
+
+    def _ungrouped(self, probe: Probe) -> tuple[Tensor, Tensor]:
+        """Key and value with one head for each group of query heads."""
+        step = self._group_size(probe)
+        return probe.key[:, ::step].contiguous(), probe.value[:, ::step].contiguous()
+
+    def _call_options(self, probe: Probe) -> dict[str, Any]:
+        return {
+            "head_dim": probe.query.shape[-1],
+            "heads": (probe.query.shape[1], probe.key.shape[1] // self._group_size(probe)),
+            "training": probe.training,
+            "dropout_p": probe.dropout_p,
+        }
+
     def _tensors(self, query: Tensor, key: Tensor, value: Tensor, keep_mask: Tensor) -> dict[str, Tensor]:
         tensors = {"query": query, "key": key, "value": value}
         if "mask" in self.contract.roles:
@@ -208,7 +225,7 @@ class FunctionAttention(StudentAttention):
         """The inputs as the call left them; the mask is compared in the student's convention and put back in ours."""
         after = dict(reply.inputs_after)
         for name in {"key", "value"} & after.keys():
-            after[name] = after[name].repeat_interleave(probe.group_size, dim=1)
+            after[name] = after[name].repeat_interleave(self._group_size(probe), dim=1)
         sent = self._tensors(probe.query, probe.key, probe.value, probe.keep_mask)
         masks = [name for name in ("keep_mask", "key_padding_mask") if name in after]
         if masks:
@@ -224,20 +241,6 @@ def _is_repeated(mask: Tensor, sent: Tensor) -> bool:
         return False
     fits = all(size in {1, now} for now, size in zip(mask.shape, sent.shape, strict=True))
     return fits and torch.equal(mask, sent.expand_as(mask))
-
-
-def _ungrouped(probe: Probe) -> tuple[Tensor, Tensor]:
-    """Key and value with one head for each group of query heads."""
-    return probe.key[:, :: probe.group_size].contiguous(), probe.value[:, :: probe.group_size].contiguous()
-
-
-def _call_options(probe: Probe) -> dict[str, Any]:
-    return {
-        "head_dim": probe.query.shape[-1],
-        "heads": (probe.query.shape[1], probe.key.shape[1] // probe.group_size),
-        "training": probe.training,
-        "dropout_p": probe.dropout_p,
-    }
 
 
 def _shapes(query: Tensor, key: Tensor) -> tuple[tuple[int, ...], tuple[int, ...]]:
