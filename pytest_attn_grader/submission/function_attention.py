@@ -188,7 +188,7 @@ class FunctionAttention(StudentAttention):
         )
 
     def _group_size(self, probe: Probe) -> int:
-        """How many query heads share a key here; without an argument for it each has its own."""
+        """Number of query heads that share a key in a call: 1 without an argument for groups."""
         return probe.group_size if self.takes_groups else 1
 
     def _ungrouped(self, probe: Probe) -> tuple[Tensor, Tensor]:
