@@ -37,15 +37,25 @@ def test_target(attn_session: GradingSession, attn_evidence: Evidence) -> None:
     id="contract.call", title="it answers a first call", category="contract", needs=("contract.target",)
 )
 def test_call(attn_session: GradingSession, attn_evidence: Evidence, attn_observe: Observe) -> None:
-    attn_evidence.require_answer(
-        attn_session.submission.call_failure, expected="an answer to tensors (3, 5, 10, 64) and a mask"
-    )
+    attn_evidence.require_answer(attn_session.submission.call_failure, expected=_first_call(attn_session))
     observation = attn_observe("basic")
+    attn_evidence.require_answer(
+        attn_session.submission.maskless_failure, expected="an answer to a call without a mask as well"
+    )
     attn_evidence.record(
         seconds=observation.student.seconds,
         weights_returned=observation.student.weights_returned,
         adaptations=[adaptation.name for adaptation in attn_session.submission.attention.adaptations],
     )
+
+
+def _first_call(attn_session: GradingSession) -> str:
+    """Describe the arguments of a submission's first call."""
+    contract = attn_session.submission.contract
+    mask = "" if contract.mask_convention == "none" else " and a mask"
+    if contract.kind == "function":
+        return f"an answer to tensors (3, 5, 10, 64){mask}"
+    return f"an answer to hidden states (batch, seq, width){mask}: three texts of one token, then of several"
 
 
 @pytest.mark.attn_check(

@@ -5,15 +5,24 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from pytest_attn_grader._utils.fork_cache import cached, is_enabled
-from pytest_attn_grader.attention.probes import TRAIN_DROPOUT_P, Capabilities, Probe, ProbeResult, diagnosis_probes
+from pytest_attn_grader.attention.probes import (
+    TRAIN_DROPOUT_P,
+    Capabilities,
+    Probe,
+    ProbeResult,
+    diagnosis_probes,
+    max_abs_error,
+)
 from pytest_attn_grader.errors import SubmissionError
-from pytest_attn_grader.misconceptions.diagnose import diagnose, predict_first
+from pytest_attn_grader.grading.maskless import failure_without_mask
+from pytest_attn_grader.misconceptions.diagnose import diagnose, diagnose_failure, predict_first
 from pytest_attn_grader.misconceptions.mismatches import PredictionCache
+from pytest_attn_grader.submission.adapt import unfitted_module
 from pytest_attn_grader.submission.function_attention import RANKS, FunctionAttention
 from pytest_attn_grader.submission.return_values import SWAP_REMEDY
 from pytest_attn_grader.submission.target import read_sources
@@ -22,31 +31,38 @@ if TYPE_CHECKING:
     import torch
 
     from pytest_attn_grader.grading.observation import Observation
+    from pytest_attn_grader.grading.student import StudentUnderTest
+    from pytest_attn_grader.models.architectures import LayerSteps
     from pytest_attn_grader.results.report import Diagnosis
-    from pytest_attn_grader.results.submission import Failure
-    from pytest_attn_grader.submission.contract import Contract
-    from pytest_attn_grader.submission.student import Student
     from pytest_attn_grader.submission.student_attention import StudentAttention
     from pytest_attn_grader.submission.target import Target
 
 # After one of these failures the next probe would only reach its time limit too.
 _FATAL_FAILURES = frozenset({"timeout", "out-of-memory", "crashed", "exited", "output-flood"})
 
+# Probes whose length depends on the model, the shorter ones first.
+_LONG_TEXTS = ("between-1", "between-2", "limit", "blocks")
 # Less time is too short for a process that imports PyTorch first.
 MIN_SECONDS = 5.0
 # A probe with its gradients, in forward passes.
 _BACKWARD = 3.0
 
 
-def unfitted_attention(student: Student, contract: Contract, failure: Failure) -> FunctionAttention | None:
-    """Wrap a function that answered at no rank: its failures may still show its mistake.
+def unfitted_attention(submission: StudentUnderTest, steps: LayerSteps) -> StudentAttention | None:
+    """Wrap a submission that answered no call, or was refused: its failures and numbers may still show its mistake.
 
     Returns:
         None when calling it again would only fail in the same way or take the same time.
     """
-    if contract.kind != "function" or failure.name in _FATAL_FAILURES or failure.remedy == SWAP_REMEDY:
+    failure = submission.call_failure
+    if failure is None or submission.contract_failure is not None:
         return None
-    return FunctionAttention(student, contract, RANKS[0])
+    student, contract = submission.process, submission.contract
+    if failure.name in _FATAL_FAILURES or failure.remedy == SWAP_REMEDY:
+        return None
+    if contract.kind == "function":
+        return FunctionAttention(student, contract, RANKS[0])
+    return unfitted_module(student, contract, steps)
 
 
 def read_source_text(target: Target) -> str:
@@ -76,6 +92,7 @@ def run_diagnosis(
     observed: Mapping[str, Observation] | None = None,
     seconds: float = math.inf,
     source: str = "",
+    only_named: bool = False,
 ) -> Diagnosis | None:
     """Diagnose a fresh instance of the submission: what earlier calls left behind may be the mistake.
 
@@ -89,6 +106,7 @@ def run_diagnosis(
             their results where there is no time for new ones.
         seconds: wall clock that calls and search may take together.
         source: the submission's text; see `diagnose`.
+        only_named: return nothing where no mistake is named, because the failure has a message that says more.
     """
     contract = attention.contract
     has_switch = attention.takes_dropout and contract.has_training_switch
@@ -128,21 +146,52 @@ def run_diagnosis(
         except SubmissionError:
             # A submission can fail when it is imported again: then its first answers are all there is.
             attempts = results
-        diagnosis = diagnose(
-            attempts,
-            {probe.name: probe for probe in probes if probe.name in attempts},
-            references,
-            tolerances,
-            mask_convention=convention,
-            hints=hints,
-            source=source,
-            rotary_base=rotary_base,
-            predictions=predictions,
-            seconds=deadline - time.perf_counter(),
-        )
+        by_name = {probe.name: probe for probe in probes}
+
+        def explain(more: Mapping[str, Observation]) -> Diagnosis | None:
+            asked = by_name | {name: each.probe for name, each in more.items()}
+            answers = attempts | {name: each.student for name, each in more.items()}
+            return diagnose(
+                answers,
+                {name: asked[name] for name in answers},
+                references,
+                tolerances,
+                mask_convention=convention,
+                hints=hints,
+                source=source,
+                rotary_base=rotary_base,
+                predictions=predictions,
+                seconds=deadline - time.perf_counter(),
+            )
+
+        long_texts = _failed_on_long_texts(observed or {}, attempts)
+        diagnosis = explain(long_texts)
+        if diagnosis is None and (wrong := _wrong_on_long_texts(observed or {}, attempts)):
+            diagnosis = explain(long_texts | wrong)
         for each in ending:
             each.result()
-    return diagnosis
+    if diagnosis is None and (failure := failure_without_mask(attention, seed)) is not None:
+        return diagnose_failure(failure, hints=hints, source=source)
+    return None if only_named and diagnosis is not None and not diagnosis.slugs else diagnosis
+
+
+def _failed_on_long_texts(observed: Mapping[str, Observation], asked: Collection[str]) -> dict[str, Observation]:
+    """Two of the long texts that raised and that the diagnosis does not ask about: two lengths show a limit."""
+    found = {name: each for name, each in observed.items() if name in _LONG_TEXTS and each.student.failure is not None}
+    return {name: found[name] for name in [name for name in found if name not in asked][:2]}
+
+
+def _wrong_on_long_texts(observed: Mapping[str, Observation], asked: Collection[str]) -> dict[str, Observation]:
+    """The first of the long texts with a wrong output: what shows nowhere else begins at a length."""
+    for name, each in observed.items():
+        if name not in _LONG_TEXTS or name in asked:
+            continue
+        output, exact = each.student.attn_output, each.reference.attn_output
+        if output is not None and exact is not None and output.shape == exact.shape:
+            error = max_abs_error(output, exact, each.probe)
+            if not error <= each.tolerance.tolerance["attn_output"]:
+                return {name: each}
+    return {}
 
 
 def _rerun_probes(

@@ -267,13 +267,12 @@ class GradingSession:
 
         submission, hints = self.submission, self.settings.hints
         with self.clock.phase("diagnosis"):
-            source = read_source_text(submission.target)
-            failure = submission.call_failure
-            attention = submission.attention if failure is None else None
-            if failure is not None and submission.contract_failure is None:
-                attention = unfitted_attention(submission.process, submission.contract, failure)
-            if attention is None:
-                return None if failure is None else diagnose_failure(failure, hints=hints, source=source)
+            source, failure = read_source_text(submission.target), submission.call_failure
+            attention = unfitted_attention(submission, self.layer_steps()) if failure else submission.attention
+            is_refused = failure is not None and (attention is None or attention.contract.kind != "function")
+            named = diagnose_failure(failure, hints=hints, source=source) if failure and is_refused else None
+            if attention is None or named is not None:
+                return named
             return run_diagnosis(
                 attention,
                 seed=self.settings.seed,
@@ -286,6 +285,7 @@ class GradingSession:
                 observed=self.observations,
                 seconds=self.seconds_left - REPORT_RESERVE_SECONDS,
                 source=source,
+                only_named=is_refused,
             )
 
     def close(self) -> None:

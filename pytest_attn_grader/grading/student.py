@@ -113,6 +113,14 @@ class StudentUnderTest:
         with self._clock.phase("first call"):
             return self.contract_failure or _failure_of(lambda: self.attention)
 
+    @cached_property
+    def maskless_failure(self) -> Failure | None:
+        """The failure of a call without its optional mask, where that returns None."""
+        from pytest_attn_grader.grading.maskless import failure_without_mask
+
+        with self._clock.phase("first call"):
+            return failure_without_mask(self.attention, self._settings.seed)
+
     @property
     def spent_seconds(self) -> float:
         """Wall clock that its calls have taken so far, round trips included."""

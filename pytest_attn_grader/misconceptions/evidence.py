@@ -49,9 +49,21 @@ def _parts(case: SubmissionObservations, name: str) -> Iterator[str]:
     for part, axes in (("head", (0, 2, 3)), ("example", (1, 2, 3)), ("query", (0, 1, 3))):
         wrong = error.amax(axes) > tolerance
         if bool(wrong.any()) and not bool(wrong.all()):
-            right = [str(index) for index in (~wrong).nonzero().flatten().tolist()]
+            right = (~wrong).nonzero().flatten().tolist()
             noun = part if len(right) == 1 else {"query": "queries"}.get(part, f"{part}s")
-            yield f"{noun} {', '.join(right)} {'is' if len(right) == 1 else 'are'} right, the others are not"
+            yield f"{noun} {_listed(right)} {'is' if len(right) == 1 else 'are'} right, the others are not"
+
+
+def _listed(indices: list[int]) -> str:
+    """Indices in ascending order, three or more in a row as "0 to 127"."""
+    runs: list[list[int]] = []
+    for index in indices:
+        if runs and runs[-1][-1] == index - 1:
+            runs[-1].append(index)
+        else:
+            runs.append([index])
+    words = [f"{run[0]} to {run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs]
+    return ", ".join(words if len(words) <= 6 else [*words[:5], f"and {len(words) - 5} more"])
 
 
 def _failures(case: SubmissionObservations) -> Iterator[str]:

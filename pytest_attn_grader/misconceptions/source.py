@@ -17,7 +17,13 @@ _DOWNLOADS = frozenset(
     {"from_pretrained", "load_dataset", "hf_hub_download", "snapshot_download", "load_state_dict_from_url"}
     | {"urlopen", "urlretrieve", "download_url_to_file", "download_url"}
 )
+_HALVES = frozenset({"0.5", "-0.5", "1 / 2", "-1 / 2"})
+_WIDTHS = frozenset(
+    {"C", "d_model", "n_embd", "embed_dim", "emb_dim", "embed_size", "emb_size", "embedding_dim", "hidden_size"}
+    | {"hid_dim", "hidden_dim", "model_dim", "dim", "d_out", "d_in", "num_hiddens", "width"}
+)
 _CASTS = frozenset({"float", "double"})
+_CONVERSIONS = frozenset({"bool", "float", "long", "int", "to", "type", "type_as", "logical_not", "eq", "ne"})
 
 
 class SubmissionSource:
@@ -67,6 +73,29 @@ class SubmissionSource:
         ]
         return any(_mentions(side, ("mask", "keep", "tril")) for side in sides if not isinstance(side, ast.BinOp))
 
+    def adds_mask(self, name: str) -> bool:
+        """Whether a mask, of this name or with "mask" in it, is added to something and nothing else is done to it."""
+        words = ("mask", name.lower())
+        sums = [node for node in self._nodes if isinstance(getattr(node, "op", None), ast.Add)]
+        is_added = any(_is_mask(side, words) for node in sums for side in _sides(node))
+        other_uses = (
+            [side for node in self._nodes if isinstance(node, ast.Compare) for side in _compared(node)]
+            + [node.operand for node in self._nodes if isinstance(node, ast.UnaryOp)]
+            + [side for node in self._nodes if _is_arithmetic(node) and node not in sums for side in _sides(node)]
+            + [argument for call in self._calls() if _name_of(call.func) in _FILLS for argument in call.args]
+            + [call.func for call in self._calls() if _name_of(call.func) in _CONVERSIONS]
+        )
+        return is_added and not any(_mentions(each, words) for each in other_uses)
+
+    def takes_root_of_width(self) -> bool:
+        """Whether the root of something that is called as a model's width is taken: C**-0.5, sqrt(d_model)."""
+        roots = [
+            node.left
+            for node in self._nodes
+            if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow) and ast.unparse(node.right) in _HALVES
+        ] + [call.args[0] for call in self._calls() if _name_of(call.func) in {"sqrt", "rsqrt"} and call.args]
+        return any(_name_of(each) in _WIDTHS for root in roots for each in ast.walk(root))
+
     def makes_scale_tensor(self) -> bool:
         """Whether torch.tensor(...) makes a tensor of a number that is then divided by or multiplied with."""
         return any(_name_of(call.func) in _MAKERS for call in self._calls())
@@ -86,6 +115,15 @@ class SubmissionSource:
             or (isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == name)
             for node in self._nodes
         )
+
+    def forgets_batch_first(self) -> bool:
+        """Whether nn.MultiheadAttention is made or derived from, and batch_first is set nowhere."""
+        makes = any(_name_of(call.func) == "MultiheadAttention" for call in self._calls())
+        derives = any(
+            isinstance(node, ast.ClassDef) and any(_name_of(base) == "MultiheadAttention" for base in node.bases)
+            for node in self._nodes
+        )
+        return (makes or derives) and "batch_first" not in self.text
 
     def casts_up(self) -> bool:
         """Whether something is turned into float32 or float64: .float(), .to(torch.float32), dtype=torch.float32."""
@@ -144,6 +182,35 @@ class SubmissionSource:
                     continue
                 if isinstance(number, (int, float)) and not isinstance(number, bool):
                     yield float(number)
+
+
+def _is_arithmetic(node: ast.AST) -> bool:
+    return isinstance(node, (ast.BinOp, ast.AugAssign))
+
+
+def _sides(node: ast.AST) -> list[ast.expr]:
+    """The operands of a binary operation, or of one that is assigned (scores += mask)."""
+    if isinstance(node, ast.BinOp):
+        return [node.left, node.right]
+    return [node.value] if isinstance(node, ast.AugAssign) else []
+
+
+def _compared(node: ast.Compare) -> list[ast.expr]:
+    """Return the compared expressions; none where the question is whether something is None."""
+    return [] if isinstance(node.ops[0], (ast.Is, ast.IsNot)) else [node.left, *node.comparators]
+
+
+def _is_mask(node: ast.AST, words: tuple[str, ...]) -> bool:
+    """Whether an operand is a mask, or a part or view of one: mask, self.mask, mask[:, None], mask.unsqueeze(1)."""
+    while isinstance(node, (ast.Subscript, ast.Call)):
+        node = node.value if isinstance(node, ast.Subscript) else node.func
+        if isinstance(node, ast.Attribute) and not _mentions_word(node.attr, words):
+            node = node.value
+    return _mentions_word(_name_of(node), words)
+
+
+def _mentions_word(name: str, words: tuple[str, ...]) -> bool:
+    return any(word in name.lower() if word == "mask" else word == name.lower() for word in words)
 
 
 def _name_of(node: ast.AST) -> str:

@@ -14,24 +14,31 @@ from pytest_attn_grader.attention.probes import SPEC_BY_NAME, build_probe
 from pytest_attn_grader.attention.query_key_norm import NormAxis
 from pytest_attn_grader.attention.rotation import BASE
 from pytest_attn_grader.errors import SubmissionError
+from pytest_attn_grader.misconceptions.source import SubmissionSource
 from pytest_attn_grader.models.architectures import LayerSteps
 from pytest_attn_grader.sandbox.exit_reasons import another_call_may_answer
 from pytest_attn_grader.submission.adaptation_notes import with_notes
 from pytest_attn_grader.submission.cache_arguments import cache_styles
 from pytest_attn_grader.submission.call_conventions import CallConventions
 from pytest_attn_grader.submission.contract import Contract
+from pytest_attn_grader.submission.documentation import documents_batch_first
 from pytest_attn_grader.submission.function_ranks import fit_function
 from pytest_attn_grader.submission.head_adapter import CallStats
 from pytest_attn_grader.submission.length_attention import fit_length_function
 from pytest_attn_grader.submission.masks import MASK_SHAPES, PADDING, PER_HEAD
 from pytest_attn_grader.submission.module_attention import ModuleAttention
-from pytest_attn_grader.submission.norm_requirements import require_no_norms, require_rotation
+from pytest_attn_grader.submission.norm_requirements import (
+    require_no_norms,
+    require_output_projection,
+    require_rotation,
+)
 from pytest_attn_grader.submission.projected import InstanceSizes
 from pytest_attn_grader.submission.projected_student import ProjectedStudent
 from pytest_attn_grader.submission.projections.layouts import layouts_for
 from pytest_attn_grader.submission.rotary import Attend, find_rotation
 from pytest_attn_grader.submission.rotary_arguments import TableStyle, table_styles
 from pytest_attn_grader.submission.student_attention import StudentAttention
+from pytest_attn_grader.submission.target import read_python_source
 from pytest_attn_grader.submission.trials import (
     TRIAL_HEAD_DIM,
     TRIAL_SIZES,
@@ -95,16 +102,26 @@ def fit(
             if not contract.is_mask_settled and is_right(attention, seed):
                 return require_rotation(attention, rotary_base, seed)
             answered = attention
-        elif is_right(attention, seed) and (variant.mask_convention != "additive" or adds_its_mask(attention, seed)):
+            continue
+        has_right_output = is_right(attention, seed)
+        if has_right_output and (variant.mask_convention != "additive" or adds_its_mask(attention, seed)):
             return with_variant_note(require_rotation(attention, rotary_base, seed))
-        else:
-            answered_otherwise = answered_otherwise or attention
+        answered_otherwise = answered_otherwise or attention
+        if variant.mask_convention == "additive" and not has_right_output and _adds_mask(student, contract):
+            # It is wrong in any case. With a boolean mask it would be wrong about the mask as well.
+            answered = with_variant_note(attention)
     if answered is not None or answered_otherwise is not None:
         require_no_norms(answered or answered_otherwise, seed)
     if answered is not None:
         return require_rotation(answered, rotary_base, seed)
     assert first_failure is not None  # there is at least one variant
     raise first_failure
+
+
+def _adds_mask(student: Student, contract: Contract) -> bool:
+    """Whether its source adds the mask to the scores, so that an additive mask is what it is written for."""
+    names = [slot.parameter for slot in contract.slots if slot.role == "mask"]
+    return bool(names) and SubmissionSource(read_python_source(student.target)).adds_mask(names[0])
 
 
 def _without_lengths(contract: Contract) -> Contract:
@@ -157,7 +174,10 @@ def fit_hidden_states(student: Student, contract: Contract, steps: LayerSteps, *
     returns_value: ModuleAttention | None = None
     settled: ModuleAttention | None = None
     tables = table_styles(contract.roles, rotary_base)
+    is_batch_first = documents_batch_first(read_python_source(student.target), contract.candidate.name)
     for conventions in _conventions(contract, shape, tables):
+        if is_batch_first and (conventions.layout.sequence_first or conventions.one_at_a_time):
+            continue
         attention = ModuleAttention(student, contract, replace(oracle, conventions=conventions))
         try:
             same = returns_the_value(attention, seed)
@@ -184,9 +204,20 @@ def fit_hidden_states(student: Student, contract: Contract, steps: LayerSteps, *
             conventions = replace(best.oracle.conventions, one_text=True)
             best = replace(best, oracle=replace(best.oracle, conventions=conventions))
         best = _with_cache(best, seed)
+        require_output_projection(best)
         return with_notes(best, best.oracle.shape_for(*TRIAL_SIZES))
     assert first_failure is not None  # there is at least one way to ask
     raise first_failure
+
+
+def unfitted_module(student: Student, contract: Contract, steps: LayerSteps) -> ModuleAttention | None:
+    """A submission of hidden states, called in the most usual way; None where it cannot even be constructed."""
+    oracle = ProjectedStudent(student, contract, rotary_base=steps.rotary_base, sliding_window=steps.sliding_window)
+    try:
+        oracle.shape_for(*TRIAL_SIZES)
+    except SubmissionError:
+        return None
+    return ModuleAttention(student, contract, oracle)
 
 
 def _conventions(

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_attn_grader.errors import SubmissionError
+from pytest_attn_grader.submission.target import SOURCE_SUFFIXES, Target
 
 if TYPE_CHECKING:
     from pytest_attn_grader.sandbox.client import SandboxClient
     from pytest_attn_grader.sandbox.messages import Description
-    from pytest_attn_grader.submission.target import Target
 
 # Training at the top level, most often: what is defined beside it may do without it.
 _MAY_BE_TRAINING = frozenset({"timeout", "out-of-memory"})
@@ -25,7 +25,7 @@ def describe(remote: SandboxClient, target: Target) -> Description:
     try:
         return remote.describe(path=path, module=module, name=name)
     except SubmissionError as failure:
-        if failure.name not in _MAY_BE_TRAINING or target.path.suffix != ".py":
+        if failure.name not in _MAY_BE_TRAINING or target.path.suffix not in SOURCE_SUFFIXES:
             raise
         try:
             return remote.describe(path=path, module=module, name=name, definitions_only=True)

@@ -12,6 +12,14 @@ _FOUR_AXES = re.compile(
 )
 _FOUR_IN_WORDS = re.compile(r"\b(4-?d|four[- ]dimension|4 dimension)", re.IGNORECASE)
 
+_BATCH, _SEQ = r"(?:batch\w*|n_?batch|bsz?|nb|B|b|N)", r"(?:seq\w*|len\w*|n?_?tokens|num_tokens|time\w*|T|t|L|S|n)"
+# (batch, seq, features), [B, T, C]; in code B, T, C = x.shape.
+_BATCH_FIRST = re.compile(rf"[(\[]\s*{_BATCH}\s*,\s*{_SEQ}\s*,\s*{_AXIS}\s*[)\]]")
+_TAKES_BATCH_FIRST = re.compile(
+    rf"^\s*\(?{_BATCH}\s*,\s*{_SEQ}\s*,\s*\w+\)?\s*=\s*[\w.]+\.(?:shape|size\(\))", re.MULTILINE
+)
+_SEQ_FIRST = re.compile(rf"[(\[]\s*{_SEQ}\s*,\s*{_BATCH}\s*,\s*{_AXIS}\s*[)\]]")
+
 
 def documents_four_dimensions(source: str, name: str) -> bool:
     """Whether the docstring, comments or annotations of a definition name a batch of heads ``(batch, heads, …)``."""
@@ -19,14 +27,23 @@ def documents_four_dimensions(source: str, name: str) -> bool:
     return bool(_FOUR_AXES.search(text) or _FOUR_IN_WORDS.search(text))
 
 
+def documents_batch_first(source: str, name: str) -> bool:
+    """Whether a definition says that the batch is the first axis of three: in its texts, or where it takes a shape."""
+    text = _text_of(source, name)
+    if _SEQ_FIRST.search(text):
+        return False
+    return bool(_BATCH_FIRST.search(text) or _TAKES_BATCH_FIRST.search(_code_of(source, name)))
+
+
+def _code_of(source: str, name: str) -> str:
+    """The lines of a definition."""
+    found = _definition(source, name)
+    return "" if found is None else "\n".join(source.splitlines()[found.lineno - 1 : found.end_lineno])
+
+
 def _text_of(source: str, name: str) -> str:
     """The docstring, the comments and the strings in the signature of a function or class, code left out."""
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return ""
-    kinds = (ast.FunctionDef, ast.ClassDef, ast.AsyncFunctionDef)
-    found = next((node for node in ast.walk(tree) if isinstance(node, kinds) and node.name == name), None)
+    found = _definition(source, name)
     if found is None:
         return ""
     lines = source.splitlines()
@@ -35,3 +52,12 @@ def _text_of(source: str, name: str) -> str:
     comments = [line.partition("#")[2] for line in own] + [line for line in above if line.lstrip().startswith("#")]
     annotations = [] if isinstance(found, ast.ClassDef) else [ast.unparse(found.args)]
     return "\n".join([ast.get_docstring(found) or "", *annotations, *comments])
+
+
+def _definition(source: str, name: str) -> ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef | None:
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    kinds = (ast.FunctionDef, ast.ClassDef, ast.AsyncFunctionDef)
+    return next((node for node in ast.walk(tree) if isinstance(node, kinds) and node.name == name), None)

@@ -18,7 +18,7 @@ from pytest_attn_grader.submission.function_attention import RANKS, SINGLE_RANK,
 from pytest_attn_grader.submission.masks import PADDING, PER_EXAMPLE, PER_HEAD, SQUARE
 from pytest_attn_grader.submission.return_values import SWAP_REMEDY
 from pytest_attn_grader.submission.signatures import GROUP_NUMBERS
-from pytest_attn_grader.submission.target import Target, read_sources
+from pytest_attn_grader.submission.target import read_python_source
 
 _SAME = 1e-4
 
@@ -44,7 +44,7 @@ def fit_function(student: Student, contract: Contract, *, seed: int) -> Function
         if rank == RANKS[1] and mask_shape == PER_HEAD and first_failure is not None:
             if answered is None and _takes_square_masks(student, contract, probe):
                 return _with_square_masks(student, contract, notes, probe)
-            if _documents_four_dimensions(student.target, contract.candidate.name):
+            if documents_four_dimensions(read_python_source(student.target), contract.candidate.name):
                 is_four_dimensional = True
                 break
         adaptations = notes + _rank_note(rank, first_failure) + _mask_note(mask_shape)
@@ -66,13 +66,6 @@ def fit_function(student: Student, contract: Contract, *, seed: int) -> Function
     if first_failure is None:
         raise ValueError("a probe without output must carry a failure")
     raise _error_of(first_failure, is_four_dimensional=is_four_dimensional)
-
-
-def _documents_four_dimensions(target: Target, name: str) -> bool:
-    """Whether its text says that it takes ``(batch, num_heads, seq, head_dim)``; of a notebook nothing is read."""
-    if target.path.suffix != ".py":
-        return False
-    return documents_four_dimensions(read_sources(target)[target.path].decode(errors="replace"), name)
 
 
 def _takes_square_masks(student: Student, contract: Contract, probe: Probe) -> bool:

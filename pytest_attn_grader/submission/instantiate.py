@@ -161,10 +161,10 @@ def _shape_with_loader(
 
 def _warm_up(contract: Contract, sizes: Sizes) -> tuple[CallSpec, dict[str, Tensor]]:
     """A call that lets lazy layers find their sizes."""
-    tensors = {"hidden_states": torch.zeros(1, 1, sizes.width)}
+    tensors = {"hidden_states": torch.zeros(1, 1, sizes.width), "valid_lens": torch.ones(1, dtype=torch.long)}
     hidden = TensorRef("hidden_states")
-    slots = [slot for slot in contract.slots if slot.role in {"hidden_states", "query", "key", "value"}]
-    arguments = tuple((slot.parameter, hidden) for slot in slots)
+    given = dict.fromkeys(("hidden_states", "query", "key", "value"), hidden) | {"valid_lens": TensorRef("valid_lens")}
+    arguments = tuple((slot.parameter, given[slot.role]) for slot in contract.slots if slot.role in given)
     return CallSpec("", keywords=arguments), tensors
 
 

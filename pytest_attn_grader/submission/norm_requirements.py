@@ -1,9 +1,10 @@
-"""Requirements on the norms of a submission: none where the model has none, and the model's rotation after them."""
+"""Requirements on a module's steps: no norms where the model has none, its rotation after them, and a used output."""
 
 from __future__ import annotations
 
 from pytest_attn_grader.attention.probes import SPEC_BY_NAME, build_probe, without_gradients
 from pytest_attn_grader.errors import SubmissionError
+from pytest_attn_grader.submission.instantiate import find_unused_parameters
 from pytest_attn_grader.submission.module_attention import ModuleAttention
 from pytest_attn_grader.submission.student_attention import StudentAttention
 from pytest_attn_grader.submission.trials import TRIAL_SIZES, is_right_on
@@ -22,11 +23,29 @@ def require_no_norms(attention: StudentAttention | None, seed: int) -> None:
     others = attention.oracle.shape_for(*TRIAL_SIZES).found.others
     norms = [name for name in others if "norm" in name.lower() or ".ln" in f".{name.lower()}"]
     if norms:
+        of_what = " of query and key" if attention.oracle.shape_for(*TRIAL_SIZES).found.norms is not None else ""
         raise SubmissionError(
             "no-target",
             f"{attention.contract.candidate.name} has parameters that the model's attention does not have: "
             f"{', '.join(norms)}. With them its output differs from the attention of the formula.",
-            remedy="Leave the normalisation of query and key out, or make it an option that is off by default.",
+            remedy=f"Leave the normalisation{of_what} out, or make it an option that is off by default.",
+        )
+
+
+def require_output_projection(attention: ModuleAttention) -> None:
+    """Refuse a module that has an output projection and does not apply it: inside a model its heads are never mixed."""
+    contract, shape = attention.contract, attention.oracle.shape_for(*TRIAL_SIZES)
+    output = shape.found.output
+    if contract.kind != "module" or output is None or shape.width is None:
+        return
+    unused = find_unused_parameters(attention.student, contract, shape.target, shape.width)
+    inputs = {place.weight for places in shape.found.inputs.values() for place in places}
+    if output.weight in unused and not inputs & unused:
+        raise SubmissionError(
+            "malformed-reply",
+            f"{contract.candidate.name} has an output projection ({output.weight}), and "
+            "its output does not depend on it.",
+            remedy="Apply the output projection to the heads side by side, and return that.",
         )
 
 

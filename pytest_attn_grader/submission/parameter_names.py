@@ -172,7 +172,7 @@ def is_rotary(name: str) -> bool:
 
 def looks_like_attention(name: str) -> bool:
     """Whether a class is called as attention is."""
-    if any(word in name.lower() for word in ("attention", "attn", "head")):
+    if any(word in name.lower() for word in ("attention", "attn", "head", "multi")):
         return True
     words = re.findall(r"[A-Z]+(?![a-z])|[A-Z][a-z]*|[a-z]+", name)
     return any(word.lower() in _SHORT_CLASS_NAMES for word in words)

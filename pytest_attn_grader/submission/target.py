@@ -190,6 +190,13 @@ def read_sources(target: Target, reported_files: Iterable[str] = ()) -> dict[Pat
     return contents
 
 
+def read_python_source(target: Target) -> str:
+    """The text of the target's file; empty for a notebook."""
+    if target.path.suffix != ".py":
+        return ""
+    return read_sources(target)[target.path].decode(errors="replace")
+
+
 def hash_sources(target: Target, reported_files: Iterable[str] = ()) -> str:
     """sha256 over the submission's sources, as `read_sources` has them."""
     return hash_contents(target, read_sources(target, reported_files))

@@ -70,7 +70,7 @@ def with_variant_note(attention: StudentAttention) -> StudentAttention:
     contract = attention.contract
     if contract.mask_convention == "additive":
         note = Adaptation(
-            name="additive-mask", why="the mask is passed as 0 and very negative numbers, to be added: so it is right"
+            name="additive-mask", why="the mask is passed as 0 and very negative numbers: it is added to the scores"
         )
     elif contract.is_mask_numeric:
         note = Adaptation(name="numeric-mask", why="the mask is passed as 1 (may attend) and 0: True and False fail")

@@ -24,8 +24,77 @@ from tests.misconceptions.test_norm_mistakes import WRONG as MODULES_WITH_NORMS
 from tests.misconceptions.test_rotary_mistakes import WRONG as MODULES_WITH_ROTATION
 from tests.misconceptions.test_window_mistakes import WRONG as SUBMISSIONS_WITH_A_WINDOW
 
-# Files that do not parse, or that import what is not there, on purpose.
-BROKEN = ("merge_conflict", "syntax_error", "newer_python", "import_fails")
+# Files that do not parse, or that import something that is not there.
+BROKEN = ("merge_conflict", "syntax_error", "newer_python", "import_fails", "near_import_fails")
+# Right submissions that come close to a mistake, where none is called near_<mistake>.
+NEAR_MISSES = {
+    "syntax-error": "near_newer_python",
+    "uninit-empty": "loop_over_queries",
+    "no-softmax": "logsumexp",
+    "softmax-query-axis": "near_mask_transposed",
+    "softmax-head-axis": "unseen_bmm_folded",
+    "softmax-batch-axis": "three_dimensional",
+    "softmax-flat": "folded_heads",
+    "only-itself": "own_causal_mask",
+    "no-scale": "scale_in_query",
+    "scale-dk": "unseen_fourth_root",
+    "scale-twice": "scale_in_both",
+    "scale-dmodel": "folded_heads",
+    "scale-inverted": "scale_in_key",
+    "scale-after-softmax": "mask_before_scale",
+    "scale-seq": "plain_4d",
+    "scale-other": "unseen_prescaled_query",
+    "no-causal-mask": "own_causal_mask_nanogpt",
+    "mask-discarded": "near_inplace_input",
+    "mask-inverted": "declared_blocked",
+    "additive-as-bool": "declared_additive",
+    "bool-as-additive": "declared_additive",
+    "mask-dtype-only-bool": "near_mask_mutated",
+    "mask-multiplied": "fill_1e9_added",
+    "mask-fill-zero": "fill_1e4",
+    "mask-fill-tiny": "fill_1e9_added",
+    "mask-fill-small": "fill_1e4",
+    "plus-inf-fill": "near_mask_mutated",
+    "mask-after-softmax": "near_mask_renormalised",
+    "mask-after-softmax-neginf": "near_mask_renormalised",
+    "diag-off-strict": "own_causal_mask",
+    "diag-off-loose": "own_causal_mask",
+    "pad-ignored": "near_stale_cache",
+    "pad-wrong-axis": "near_mask_transposed",
+    "mask-repeat-order": "near_repeat_order",
+    "square-mask-decode": "near_stale_cache",
+    "sdpa-is-causal-topleft": "library_sdpa",
+    "mask-float-added-bias": "fill_1e9_added",
+    "k-for-v": "einsum_names",
+    "kv-swapped": "einsum_names",
+    "qk-swapped": "near_mask_transposed",
+    "q-only": "einsum_names",
+    "elementwise-qk": "matmul_by_sum",
+    "weights-transposed": "near_mask_transposed",
+    "wrong-variable": "near_undefined_name",
+    "batch-as-seq": "near_batch_first_forgotten",
+    "split-view": "near_view_not_contiguous",
+    "kT-view": "near_view_not_contiguous",
+    "merge-view": "folded_heads",
+    "merge-dim-major": "near_split_dim_major",
+    "head-order": "loop_over_heads",
+    "single-head": "unseen_loop_heads",
+    "heads-averaged": "loop_over_heads",
+    "softmax-naive": "unseen_eps_softmax",
+    "q-data": "near_inplace_input",
+    "weights-detached": "unseen_softmax_fp32",
+    "no-grad": "near_numpy_roundtrip",
+    "tolist": "loop_over_queries",
+    "inplace-saved": "near_inplace_input",
+    "dropout-eval": "dropout_functional",
+    "dropout-missing": "dropout_p_only",
+    "dropout-before-softmax": "dropout_weights_before",
+    "dropout-on-output": "dropout_by_hand",
+    "cpu-scale-tensor": "near_cuda_hard",
+    "float-mask-promote": "near_float32_mixed_in",
+}
+# Mistakes of modules with rotary positions, grouped heads or a cache: the tests of these have right ones beside them.
+OF_OTHER_TESTS = ("rotary", "cache", "groups")
 KNOWN = {known.slug for known in MISCONCEPTIONS}
 # One of each kind, so that every ordinary run goes through the worker too.
 SAMPLE = (
@@ -64,6 +133,12 @@ def test_every_mistake_that_counts_in_two_styles():
     assert {known.slug for known in MISCONCEPTIONS if known.counted and times[known.slug] < 2} == set()
 
 
+@pytest.mark.parametrize("slug", [known.slug for known in MISCONCEPTIONS if known.counted])
+def test_every_mistake_that_counts_has_a_near_miss(slug: str):
+    name = NEAR_MISSES.get(slug, f"near_{slug.replace('-', '_').lower()}")
+    assert slug.startswith(OF_OTHER_TESTS) or (CORPUS / "correct" / f"{name}.py").is_file()
+
+
 def test_submissions_stand_on_their_own():
     for file in corpus():
         if file.name.startswith(BROKEN):
@@ -71,7 +146,9 @@ def test_submissions_stand_on_their_own():
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-            assert {name.partition(".")[0] for name in names} <= {"math", "numpy", "torch", "typing"}, file.name
+            assert {name.partition(".")[0] for name in names} <= {"dataclasses", "math", "numpy", "torch", "typing"}, (
+                file.name
+            )
 
 
 def test_no_two_submissions_are_the_same_code():

@@ -1,10 +1,10 @@
-"""Four dimensions in docstrings, comments and annotations."""
+"""Four dimensions, and a batch that comes first, in docstrings, comments and annotations."""
 
 from __future__ import annotations
 
 import pytest
 
-from pytest_attn_grader.submission.documentation import documents_four_dimensions
+from pytest_attn_grader.submission.documentation import documents_batch_first, documents_four_dimensions
 
 
 @pytest.mark.parametrize(
@@ -33,3 +33,30 @@ def test_said(source: str) -> None:
 )
 def test_not_said(source: str) -> None:
     assert not documents_four_dimensions(source, "attention")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        'class Attention:\n    """x: (batch, seq, d_model)"""\n',
+        "class Attention:\n    def forward(self, x):\n        B, T, C = x.shape\n",
+        "class Attention:\n    def forward(self, x):\n        batch_size, seq_len, _ = x.size()\n",
+        "class Attention:\n    def forward(self, x):  # x is [B, T, C]\n        pass\n",
+    ],
+)
+def test_batch_first(source: str) -> None:
+    assert documents_batch_first(source, "Attention")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        'class Attention:\n    """x: (seq, batch, d_model)"""\n    def forward(self, x):\n        B, T, C = x.shape\n',
+        "class Attention:\n    def forward(self, x):\n        T, B, C = x.shape\n",
+        "class Attention:\n    def forward(self, x):\n        q = x.view(B, T, H)\n",
+        'class Attention:\n    """q: (batch, heads, seq, head_dim)"""\n',
+        "class Other:\n    def forward(self, x):\n        B, T, C = x.shape\n",
+    ],
+)
+def test_not_batch_first(source: str) -> None:
+    assert not documents_batch_first(source, "Attention")

@@ -27,6 +27,12 @@ _NEWER_SYNTAX = (
 )
 
 
+def _first_line(case: SubmissionObservations) -> str:
+    """The first line of what Python says."""
+    texts = [case.failure_message(name).partition("\n")[0] for name in case.attempts]
+    return next((text for text in texts if text), "")
+
+
 def _parse_failure(case: SubmissionObservations, evidence: str) -> Recognition | None:
     found = (case.raised(kind, evidence) for kind in _DOES_NOT_PARSE)
     return next((finding for finding in found if finding is not None), None)
@@ -98,7 +104,7 @@ def newer_python(_: Inputs) -> NoReturn:
 def _does_not_parse(case: SubmissionObservations) -> Recognition | None:
     if _has_markers(case) or _newer_syntax(case) is not None:
         return None
-    return _parse_failure(case, "Python stops at this line")
+    return _parse_failure(case, _first_line(case))
 
 
 @misconception(
@@ -160,7 +166,7 @@ def _name_unknown(case: SubmissionObservations) -> Recognition | None:
     if _config_lacks(case) is not None:
         return None
     for kind in ("NameError", "UnboundLocalError", "AttributeError"):
-        finding = case.raised(kind, "Python does not know a name that the code uses")
+        finding = case.raised(kind, _first_line(case))
         if finding is not None:
             return finding
     return None
@@ -227,7 +233,8 @@ def mask_truth_value(_: Inputs) -> NoReturn:
 
 def _gives_nothing(case: SubmissionObservations) -> Recognition | None:
     return (
-        case.raised("returned None", "the function returned None")
+        case.raised("called without a mask, the", "called without a mask, the function returned None")
+        or case.raised("returned None", "the function returned None")
         or case.raised("exceptions must derive from BaseException", "the result is raised instead of returned")
         or case.raised("NotImplementedError", "a part of the scaffold is still to be written")
     )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import difflib
 import re
+import sys
 from typing import NoReturn
 
 from pytest_attn_grader.misconceptions.base import misconception
@@ -74,7 +76,17 @@ def _import_words(text: str, source: str) -> str:
         return "the module is there, but not the name that is imported from it"
     if missing[1].startswith("google") and "google.colab" in source:
         return "google.colab exists on Google Colab only"
-    return f"there is no module {missing[1]!r}: neither a file beside yours nor an installed package"
+    close = difflib.get_close_matches(missing[1], _known_modules(missing[1]), n=1, cutoff=0.85)
+    meant = f"; did you mean {close[0]}?" if close else ""
+    package, _, inside = missing[1].rpartition(".")
+    if inside and package in sys.modules:
+        return f"the package {package} has no module {inside!r}{meant}"
+    return f"there is no module {missing[1]!r}: neither a file beside yours nor an installed package{meant}"
+
+
+def _known_modules(name: str) -> list[str]:
+    """The modules that somebody who wrote this name may have meant, with as many dots."""
+    return [known for known in sys.modules if known.count(".") == name.count(".") and "_" not in known[0]]
 
 
 @misconception("AG006", "import-fails", replaces="prepare", family="broken", by_numbers=False, recognise=_import_fails)

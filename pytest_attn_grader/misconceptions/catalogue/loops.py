@@ -102,6 +102,7 @@ def _values_over_batch(attn_weights: Tensor, inputs: Inputs) -> Tensor:
     "batch-as-seq",
     replaces="score",
     family="wiring",
+    look_alikes=("batch-first-forgotten",),
     together_with={"combine": _values_over_batch, "mask": lambda attn_scores, _: attn_scores},
 )
 def batch_as_seq(inputs: Inputs) -> Tensor:
@@ -119,5 +120,67 @@ def batch_as_seq(inputs: Inputs) -> Tensor:
     Effect: Texts in a batch influence each other, tokens of one text do not.
     Nudge: What shape does your weight matrix have, and which two sizes should it show?
     Fix: Leave the axes as they come: (batch, heads, seq, head_dim).
+    """
+    return _over_batch(inputs)
+
+
+def _causal(attn_scores: Tensor) -> Tensor:
+    keep = torch.ones_like(attn_scores, dtype=torch.bool).tril()
+    return attn_scores.masked_fill(~keep, float("-inf"))
+
+
+def _forgets_batch_first(case: SubmissionObservations) -> Recognition | None:
+    """A mask of nn.MultiheadAttention that has the number of tokens where the batch is expected, or the reverse."""
+    if not case.source.forgets_batch_first():
+        return None
+    complains = [
+        name
+        for name in case.attempts
+        if case.failure_mentions(name, ("attn_mask", "key_padding_mask")) and case.failure_mentions(name, ("shape",))
+    ]
+    if complains:
+        return Recognition(case.everything(), "its mask has the number of tokens, and the batch is expected there")
+    output = case.attempts["unpadded"].attn_output if "unpadded" in case.attempts else None
+    value = None if output is None else case.probes["unpadded"].value.double()
+    if output is None or value is None or output.shape != value.shape:
+        return None
+    is_value = float((output.double() - value).abs().max()) < 1e-3
+    return (
+        Recognition(case.everything(), "for a single text, every output is the value of its token")
+        if is_value
+        else None
+    )
+
+
+@misconception(
+    "AG417",
+    "batch-first-forgotten",
+    replaces="score",
+    family="wiring",
+    together_with={"combine": _values_over_batch, "mask": lambda attn_scores, _: attn_scores},
+    variants=(
+        StageOverride(
+            {"score": _over_batch, "combine": _values_over_batch, "mask": lambda attn_scores, _: _causal(attn_scores)},
+            "with a causal mask over the batch",
+        ),
+    ),
+    look_alikes=("batch-as-seq",),
+    recognise=_forgets_batch_first,
+    shown_by=lambda source: source.forgets_batch_first(),
+)
+def batch_first_forgotten(inputs: Inputs) -> Tensor:
+    """makes nn.MultiheadAttention without batch_first=True and passes (batch, seq, features).
+
+    nn.MultiheadAttention expects (seq, batch, features) by default. Given (batch, seq, features), it takes the batch
+    for the sequence: token 3 of one text attends to token 3 of the other texts, and a mask of (seq, seq) does not fit.
+
+    Bad:
+        self.attention = nn.MultiheadAttention(embed_dim, num_heads)
+    Good:
+        self.attention = nn.MultiheadAttention(embed_dim, num_heads, batch_first=True)
+
+    Effect: An exception where there is a mask; without one, texts in a batch influence each other.
+    Nudge: Which axis of its input does nn.MultiheadAttention take for the sequence?
+    Fix: Pass batch_first=True to nn.MultiheadAttention.
     """
     return _over_batch(inputs)

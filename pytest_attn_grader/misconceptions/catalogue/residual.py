@@ -6,6 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pytest_attn_grader.misconceptions.base import misconception
+from pytest_attn_grader.misconceptions.block_steps import find_block_steps
 from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride
 
 
@@ -18,6 +19,7 @@ def _normed(attn_output: Tensor, _: Inputs) -> Tensor:
     "residual-inside",
     replaces="finish",
     family="wiring",
+    recognise=lambda case: find_block_steps(case, residual=True),
     variants=(
         StageOverride({"finish": lambda attn_output, inputs: attn_output + inputs.value}, "the value"),
         StageOverride({"finish": lambda attn_output, inputs: attn_output + inputs.key}, "the key"),
@@ -44,12 +46,18 @@ def residual_inside(attn_output: Tensor, inputs: Inputs) -> Tensor:
     return attn_output + inputs.query
 
 
-@misconception("AG415", "layernorm-inside", replaces="finish", family="wiring")
+@misconception(
+    "AG415",
+    "layernorm-inside",
+    replaces="finish",
+    family="wiring",
+    recognise=lambda case: find_block_steps(case, residual=False),
+)
 def layernorm_inside(attn_output: Tensor, inputs: Inputs) -> Tensor:
-    """normalises the output (LayerNorm inside the attention).
+    """normalises its output or its input (LayerNorm inside the attention).
 
-    LayerNorm belongs to the block around the attention. Inside, it gives every output vector mean 0 and variance 1, and
-    what attention says by the size of its output is lost.
+    LayerNorm belongs to the block around the attention. On the output, it gives every vector mean 0 and variance 1, and
+    what attention says by the size of its output is lost. On the input, it repeats what the block has done.
 
     Bad:
         return F.layer_norm(attn_output, attn_output.shape[-1:])
@@ -58,6 +66,6 @@ def layernorm_inside(attn_output: Tensor, inputs: Inputs) -> Tensor:
 
     Effect: Right weights, outputs of another size.
     Nudge: What are mean and variance of one output vector?
-    Fix: Return the product of weights and value.
+    Fix: Return the product of weights and value, and leave LayerNorm to the block.
     """
     return _normed(attn_output, inputs)

@@ -73,7 +73,27 @@ def scale_twice(attn_scores: Tensor, inputs: Inputs) -> Tensor:
     return attn_scores / root / root
 
 
-@misconception("AG104", "scale-dmodel", replaces="scale", family="scale")
+def _fit_width(case: SubmissionObservations) -> tuple[StageOverride, ...]:
+    """A module with a fixed width: its number of heads is read off the factor, where the source takes the root."""
+    factor = case.score_factor("basic")
+    heads = 0.0 if not factor else factor**-2
+    if heads < 1.5 or abs(heads - round(heads)) > 1e-3 * heads or not case.source.takes_root_of_width():
+        return ()
+
+    def by_width(attn_scores: Tensor, inputs: Inputs) -> Tensor:
+        return attn_scores / (inputs.root * math.sqrt(round(heads)))
+
+    return (StageOverride({"scale": by_width}, f"that is {round(heads)} heads wide"),)
+
+
+@misconception(
+    "AG104",
+    "scale-dmodel",
+    replaces="scale",
+    family="scale",
+    fit=_fit_width,
+    shown_by=lambda source: source.takes_root_of_width(),
+)
 def scale_dmodel(attn_scores: Tensor, inputs: Inputs) -> Tensor:
     """divides the scores by the square root of the model's width instead of head_dim's.
 
@@ -175,9 +195,16 @@ def _fit_factor(case: SubmissionObservations) -> tuple[StageOverride, ...]:
         return attn_scores * (factor / inputs.root)
 
     return (
-        StageOverride({"scale": by_number}, f"scores are multiplied by {plain:.4g}"),
+        StageOverride({"scale": by_number}, f"scores are multiplied by {plain:.4g}{_as_root(plain)}"),
         StageOverride({"scale": by_multiple}, f"scores are {factor:.4g} times as large as they should be"),
     )
+
+
+def _as_root(factor: float) -> str:
+    """The factor as 1/sqrt of a whole number, where it is one."""
+    inverse = factor**-2 if factor > 0 else 0.0
+    is_root = inverse > 1.5 and abs(inverse - round(inverse)) < 1e-3 * inverse
+    return f", which is 1/sqrt({round(inverse)})" if is_root else ""
 
 
 def _by_batch_size(attn_scores: Tensor, inputs: Inputs) -> Tensor:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from typing import NoReturn
 
 from torch import Tensor, ones
 
@@ -12,6 +14,7 @@ from pytest_attn_grader.misconceptions.stages import Inputs
 
 _SIZE_WORDS = re.compile(r"size|shape|length|out of range", re.IGNORECASE)
 _NUMBERS = re.compile(r"\d+")
+_NOT_CONTIGUOUS = "view size is not compatible"
 
 
 def _assumes_a_length(case: SubmissionObservations) -> Recognition | None:
@@ -25,26 +28,32 @@ def _assumes_a_length(case: SubmissionObservations) -> Recognition | None:
             wrong_shape.append(name)
         elif _complains_about_size(_own_text(case, name)):
             failed.append(name)
+    own_numbers = {name: set(map(int, _NUMBERS.findall(_own_text(case, name)))) - case.sizes(name) for name in failed}
+    complaints = tuple(failed)
+    if any(own_numbers.values()):
+        # A complaint that names sizes of the call only is another mistake's.
+        failed = [name for name in failed if own_numbers[name]]
     lengths_failed = {_lengths(case, name) for name in failed}
-    if case.grows_with_calls() or len(lengths_failed) < 2 or lengths_failed & answered:
+    if case.grows_with_calls() or not lengths_failed or lengths_failed & answered:
         return None
-    numbers = [set(map(int, _NUMBERS.findall(_own_text(case, name)))) - case.sizes(name) for name in failed]
-    common = set.intersection(*numbers) - {0, 1}
+    common = set.intersection(*(own_numbers[name] for name in failed)) - {0, 1}
     limit = max(common, default=0)
     longest_answered = max((key_len for _, key_len in answered), default=0)
     if common and longest_answered <= limit < min(key_len for _, key_len in lengths_failed):
         explained = case.all_of(*failed, *wrong_shape)
         return Recognition(explained, f"it takes texts of up to {limit} tokens only, and was called with more")
-    if len(answered) > 1:
+    if len(answered) > 1 or len(lengths_failed) < 2:
         return None
     if not common and not answered:
         return None
     works_with = max(common) if common else next(iter(answered))[1]
-    return Recognition(case.all_of(*failed, *wrong_shape), f"it works with {works_with} tokens only")
+    return Recognition(case.all_of(*complaints, *wrong_shape), f"it works with {works_with} tokens only")
 
 
 def _complains_about_size(text: str) -> bool:
     """Whether PyTorch or Python complains; an assertion of the student's counts if it names a size."""
+    if _NOT_CONTIGUOUS in text:
+        return False
     own = text.startswith(("AssertionError", "ValueError", "NotImplementedError"))
     return _SIZE_WORDS.search(text) is not None and (not own or _NUMBERS.search(text) is not None)
 
@@ -67,7 +76,7 @@ def _lengths(case: SubmissionObservations, name: str) -> tuple[int, int]:
     "AG901", "hard-T", replaces="mask", family="shape", probe="narrow", by_numbers=False, recognise=_assumes_a_length
 )
 def hard_length(attn_scores: Tensor, _: Inputs) -> Tensor:
-    """works for one sequence length only, which is written into the code.
+    """works for some sequence lengths only, because a length is written into the code.
 
     Texts have different lengths, and during generation the length changes with every token. Sizes belong to the tensors
     that are passed in: query.size(-2), key.size(-2).
@@ -83,3 +92,36 @@ def hard_length(attn_scores: Tensor, _: Inputs) -> Tensor:
     """
     keep = ones(1024, 1024, dtype=attn_scores.dtype, device=attn_scores.device).tril()
     return attn_scores.masked_fill(keep == 0, float("-inf"))
+
+
+def _views_swapped_axes(case: SubmissionObservations) -> Recognition | None:
+    found = case.raised(_NOT_CONTIGUOUS, "view was called on a tensor whose axes were swapped")
+    lines = [case.failing_line(name) for name in case.attempts]
+    line = next((line for line in lines if "view" in line), "")
+    return replace(found, evidence=f"{found.evidence}, in `{line}`") if found and line else found
+
+
+@misconception(
+    "AG902",
+    "view-not-contiguous",
+    replaces="finish",
+    family="shape",
+    by_numbers=False,
+    recognise=_views_swapped_axes,
+)
+def view_not_contiguous(_: Tensor, __: Inputs) -> NoReturn:
+    """calls view on a tensor that is not contiguous, as it is after transpose or permute.
+
+    transpose and permute swap axes without moving a number in memory. view only reinterprets memory as it lies, so that
+    it cannot join axes that do not lie side by side.
+
+    Bad:
+        attn_output.transpose(1, 2).view(batch, seq, num_heads * head_dim)
+    Good:
+        attn_output.transpose(1, 2).reshape(batch, seq, num_heads * head_dim)
+
+    Effect: An exception at this line.
+    Nudge: Which step before view changed the order of the axes?
+    Fix: Write .reshape(...), or .contiguous().view(...), after the transpose.
+    """
+    raise RuntimeError(_NOT_CONTIGUOUS)

@@ -220,7 +220,7 @@ def _in_blocks(size: int, *, rescaled_sum: bool = False) -> StageOverride:
     return StageOverride({"normalise": normalise}, note)
 
 
-_BLOCK_SIZES = (1, 2, 3, 4, 5, 8, 16, 32, 64)
+_BLOCK_SIZES = (1, 2, 3, 4, 5, 8, 16, 32, 64, 128, 256)
 _BLOCKS = [_in_blocks(size, rescaled_sum=rescaled) for size in _BLOCK_SIZES for rescaled in (False, True)]
 
 

@@ -14,6 +14,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from .inspection import names_read_from
+
 # Of many names that mean the same, one each, for a message.
 COMMON_NAMES = ("n_embd", "d_model", "hidden_size", "n_head", "num_heads", "head_dim", "block_size", "dropout", "bias")
 # A switch that is not known here is off.
@@ -94,7 +96,11 @@ def make_config(values: dict[str, Any], own_class: object) -> Config:
     return Config(values, instance)
 
 
-def read_keys(config: Config) -> dict[str, Any]:
-    """Return what a constructor read, as plain values."""
+def read_keys(config: Config, made: object) -> dict[str, Any]:
+    """Return what a constructor read, as plain values, and what the object reads later, where it keeps the config."""
     plain = (bool, int, float, str, type(None))
+    kept_as = {name for name, value in getattr(made, "__dict__", {}).items() if value is config}
+    for name in names_read_from(type(made), kept_as) if kept_as else ():
+        if name in config:
+            config._read.setdefault(name, config[name])
     return {name: value if isinstance(value, plain) else str(value)[:80] for name, value in config._read.items()}

@@ -38,13 +38,18 @@ class Rest:
         self.lost |= names_set_by([statement])
 
 
-def can_be_left_out(error: BaseException) -> bool:
-    """Tell whether what failed at the top level may be left out: data, downloads, arguments, plots, training."""
+def can_be_left_out(error: BaseException, *, in_notebook: bool = False) -> bool:
+    """Tell whether what failed at the top level may be left out: data, downloads, arguments, plots, training.
+
+    Args:
+        in_notebook: cells that mount a drive of Colab are usual there, and no part of what is handed in.
+    """
     if isinstance(error, SystemExit):
         return _comes_from_argparse(error)
     if isinstance(error, ImportError):
         # A part of what was handed in is missing, or it is a notebook of Colab: its author has to know.
-        is_incomplete = "relative import" in str(error) or (error.name or "").startswith((*_GRADER, PACKAGE, "google"))
+        here = (*_GRADER, PACKAGE) if in_notebook else (*_GRADER, PACKAGE, "google")
+        is_incomplete = "relative import" in str(error) or (error.name or "").startswith(here)
         return not is_incomplete and not any(each in str(error) for each in _GRADER)
     return isinstance(error, Exception) and not isinstance(
         error, (SyntaxError, MemoryError, RecursionError, WorkerError, torch.OutOfMemoryError)
@@ -67,7 +72,7 @@ def run_definitions_after(error: BaseException, file: Path, module: ModuleType, 
         BaseException: the error, where what is graded needs a statement that was left out.
     """
     tree = _parse(file)
-    line = _line_in(error, file)
+    line = _line_in(error, str(file))
     if tree is None or line is None:
         raise error
     failed = [each for each in tree.body if each.lineno <= line <= (each.end_lineno or each.lineno)]
@@ -76,15 +81,29 @@ def run_definitions_after(error: BaseException, file: Path, module: ModuleType, 
     rest = Rest()
     if isinstance(failed[0], ast.Import) and len(failed[0].names) > 1:  # import a, b: the other one may be there
         alone = [ast.copy_location(ast.Import([alias]), failed[0]) for alias in failed[0].names]
-        _run(alone, tree, file, module, rest)
+        run_statements(alone, tree, str(file), module, rest)
     else:
         rest.add(failed[0])
     rest_of_file = [each for each in tree.body if each.lineno > failed[0].lineno]
-    _run(rest_of_file, tree, file, module, rest)
+    run_statements(rest_of_file, tree, str(file), module, rest)
     if is_needed(module, rest.lost, tree, target):
         raise error
     what = truncate(f"{type(error).__name__}: {error}".splitlines()[0], 200)
     return f"line {failed[0].lineno} of {file.name} failed ({what}); what is defined was taken without it"
+
+
+def run_rest_of_cell(error: BaseException, tree: ast.Module, place: str, module: ModuleType, rest: Rest) -> None:
+    """Run the definitions of a notebook's cell that come after the statement that failed.
+
+    Raises:
+        BaseException: the error, where it comes from a definition.
+    """
+    line = _line_in(error, place)
+    failed = [each for each in tree.body if line and each.lineno <= line <= (each.end_lineno or each.lineno)]
+    if not failed or isinstance(failed[0], _DEFINITIONS) or _loads_a_model(failed[0]):
+        raise error
+    rest.add(failed[0])
+    run_statements([each for each in tree.body if each.lineno > failed[0].lineno], tree, place, module, rest)
 
 
 def run_definitions(file: Path, module: ModuleType, target: str | None) -> str:
@@ -93,14 +112,19 @@ def run_definitions(file: Path, module: ModuleType, target: str | None) -> str:
     if tree is None or any(_is_endless(each) for each in tree.body):
         raise WorkerError("timeout", "The import does not end.")
     rest = Rest()
+    run_only_definitions(tree, str(file), module, rest)
+    if is_needed(module, rest.lost, tree, target):
+        raise WorkerError("timeout", "What is graded needs code that does not end.")
+    return f"importing {file.name} did not end; what is defined was taken without the code around it"
+
+
+def run_only_definitions(tree: ast.Module, place: str, module: ModuleType, rest: Rest) -> None:
+    """Run the definitions of a file or a cell, and leave out what calls something that it defines."""
     own = {each.name for each in tree.body if isinstance(each, _DEFINITIONS)}
     calls_own = [each for each in tree.body if not isinstance(each, _DEFINITIONS) and _calls(each, own)]
     for statement in calls_own:
         rest.add(statement)
-    _run([each for each in tree.body if each not in calls_own], tree, file, module, rest)
-    if is_needed(module, rest.lost, tree, target):
-        raise WorkerError("timeout", "What is graded needs code that does not end.")
-    return f"importing {file.name} did not end; what is defined was taken without the code around it"
+    run_statements([each for each in tree.body if each not in calls_own], tree, place, module, rest)
 
 
 def is_needed(module: ModuleType, lost: set[str], tree: ast.Module, target: str | None) -> bool:
@@ -156,18 +180,21 @@ def _parse(file: Path) -> ast.Module | None:
         return None
 
 
-def _line_in(error: BaseException, file: Path) -> int | None:
+def _line_in(error: BaseException, place: str) -> int | None:
     """The line of the file's top level at which the error came up."""
     step = error.__traceback__
     while step is not None:
         code = step.tb_frame.f_code
-        if code.co_name == "<module>" and code.co_filename == str(file):
+        if code.co_name == "<module>" and code.co_filename == place:
             return step.tb_lineno
         step = step.tb_next
     return None
 
 
-def _run(statements: Sequence[ast.stmt], tree: ast.Module, file: Path, module: ModuleType, rest: Rest) -> None:
+def run_statements(
+    statements: Sequence[ast.stmt], tree: ast.Module, place: str, module: ModuleType, rest: Rest
+) -> None:
+    """Run what defines something; what fails, and everything else, is left out."""
     flags = _future_flags(tree)
     for statement in statements:
         if not isinstance(statement, _KEPT):
@@ -175,7 +202,7 @@ def _run(statements: Sequence[ast.stmt], tree: ast.Module, file: Path, module: M
                 continue
             rest.add(statement)
             continue
-        code = compile(ast.Module([statement], []), str(file), "exec", flags, dont_inherit=True)
+        code = compile(ast.Module([statement], []), place, "exec", flags, dont_inherit=True)
         try:
             exec(code, vars(module))
         except Exception:  # noqa: BLE001 - it may need what was left out; whether that matters is found out after it

@@ -140,6 +140,10 @@ def _describe_import_failure(
         name = error.name.removeprefix(PACKAGE)
         message = f"The submission imports {name!r}, and there is no such file beside it."
         return _failure("import-error", message, "Hand in that file too, or do without it.", where, text)
+    if isinstance(error, ModuleNotFoundError) and error.name and error.name.rpartition(".")[0] in sys.modules:
+        package, _, name = error.name.rpartition(".")
+        message = f"The submission imports {error.name!r}, and the package {package!r} has no module {name!r}."
+        return _failure("import-error", message, f"Correct the spelling of {name!r}.", where, text)
     if isinstance(error, ModuleNotFoundError) and error.name:
         message = f"The submission imports {error.name!r}, which is not installed here."
         remedy = (

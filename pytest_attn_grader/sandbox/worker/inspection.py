@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dis
 import inspect
 import sys
+from collections.abc import Collection, Iterator
+from itertools import pairwise
 from types import CodeType
 from typing import Any
 
@@ -46,14 +49,34 @@ def _annotation(parameter: inspect.Parameter) -> str | None:
 
 def names_in_code(value: Any) -> list[str]:
     """Return the names that the code of a function, or of a class's methods, refers to."""
+    names: set[str] = set()
+    for code in _codes_of(value):
+        names.update(code.co_names)
+        if len(names) >= MAX_NAMES:
+            break
+    return [failures.truncate(name, 200) for name in sorted(names)[:MAX_NAMES]]
+
+
+def names_read_from(value: type, objects: Collection[str]) -> list[str]:
+    """Return the attributes and keys that a class's methods read from objects of these names: self.config.n_head."""
+    names: set[str] = set()
+    for code in _codes_of(value):
+        steps = [step for step in dis.get_instructions(code) if step.opname != "CACHE"]
+        names.update(
+            step.argval
+            for before, step in pairwise(steps)
+            if before.opname.startswith("LOAD_") and before.argval in objects and isinstance(step.argval, str)
+        )
+    return sorted(names)
+
+
+def _codes_of(value: Any) -> Iterator[CodeType]:
     methods = vars(value).values() if isinstance(value, type) else [inspect.unwrap(value)]
     codes = [code for method in methods if (code := getattr(method, "__code__", None)) is not None]
-    names: set[str] = set()
-    while codes and len(names) < MAX_NAMES:
+    while codes:
         code = codes.pop()
-        names.update(code.co_names)
+        yield code
         codes.extend(const for const in code.co_consts if isinstance(const, CodeType))
-    return [failures.truncate(name, 200) for name in sorted(names)[:MAX_NAMES]]
 
 
 def globals_in_code(value: type) -> dict[str, Any]:

@@ -45,7 +45,12 @@ class Loader:
             raise WorkerError("no-target", f"There is no file {file.name!r}.", remedy="Check the path.")
         name = name or file.stem
         if file.suffix == ".ipynb":
-            return load_notebook(file, f"notebook_{name}", self._target)
+            module, left_out = load_notebook(
+                file, f"notebook_{name}", self._target, definitions_only=self._definitions_only
+            )
+            if left_out is not None:
+                self._left_out[module.__name__] = left_out
+            return module
         if "." in name and not self._definitions_only:
             # Inside a package relative imports work, so it is imported as part of it.
             module = _import_named(name)

@@ -16,7 +16,8 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
-from .failures import WorkerError
+from .definitions import Rest, can_be_left_out, is_needed, run_only_definitions, run_rest_of_cell
+from .failures import WorkerError, truncate
 from .ipython_syntax import NotebookCell, translate_cell
 
 # Cells up to the last of these definitions are run, and those that set one of these names.
@@ -24,13 +25,17 @@ _DECLARATIONS = frozenset({"ATTN_MASK"})
 _ATTENTION = ("attention", "attn", "head", "mha", "gqa", "mqa", "mhsa", "sdpa")
 
 
-def load_notebook(file: Path, name: str, target: str | None = None) -> ModuleType:
-    """Run the code cells in order and return what they define as a module.
+def load_notebook(
+    file: Path, name: str, target: str | None = None, *, definitions_only: bool = False
+) -> tuple[ModuleType, str | None]:
+    """Run the code cells in order and return what they define as a module, and what was left out, in words.
 
-    Cells after the last one that defines what is graded are not run: they train, plot and measure.
+    Cells after the last one that defines what is graded are not run: they train, plot and measure. What fails before
+    it is left out where what is graded does not need it.
 
     Args:
         target: what is graded, where it was named.
+        definitions_only: run nothing of the cells but their definitions.
 
     Raises:
         WorkerError: the file is not a notebook.
@@ -44,16 +49,50 @@ def load_notebook(file: Path, name: str, target: str | None = None) -> ModuleTyp
     written = WrittenModules(name)
     sys.meta_path.append(written)
     try:
-        for number, cell in enumerate(cells[: _count_needed(cells, target)], start=1):
-            if cell.written_file is not None:
-                written.add(cell, f"{file}[cell {number}]")
-            else:
-                _run_cell(cell.source, number, file, module)
+        left_out = _run_cells(cells[: _count_needed(cells, target)], file, module, written, target, definitions_only)
     except BaseException:
         # As the import system does: half a module must not be found by the next import.
         sys.modules.pop(name, None)
         raise
-    return module
+    return module, left_out
+
+
+def _run_cells(
+    cells: Sequence[NotebookCell],
+    file: Path,
+    module: ModuleType,
+    written: WrittenModules,
+    target: str | None,
+    definitions_only: bool,
+) -> str | None:
+    rest, whole = Rest(), ast.Module([], [])
+    first: tuple[int, BaseException] | None = None
+    for number, cell in enumerate(cells, start=1):
+        place = f"{file}[cell {number}]"
+        if cell.written_file is not None:
+            written.add(cell, place)
+            continue
+        tree = _parse(cell.source)
+        whole.body += tree.body
+        if definitions_only:
+            run_only_definitions(tree, place, module, rest)
+            continue
+        try:
+            _run_cell(cell.source, place, module)
+        except BaseException as error:
+            if not can_be_left_out(error, in_notebook=True):
+                raise
+            run_rest_of_cell(error, tree, place, module, rest)
+            first = first or (number, error)
+    if (first is not None or definitions_only) and is_needed(module, rest.lost, whole, target):
+        raise WorkerError("timeout", "What is graded needs code that does not end.") if first is None else first[1]
+    if definitions_only:
+        return f"running {file.name} did not end; what is defined was taken without the code around it"
+    if first is None:
+        return None
+    number, cause = first
+    what = truncate(f"{type(cause).__name__}: {cause}".splitlines()[0], 200)
+    return f"cell {number} of {file.name} failed ({what}); what is defined was taken without it"
 
 
 def _code_cells(file: Path) -> list[str]:
@@ -85,12 +124,8 @@ def _count_needed(cells: Sequence[NotebookCell], target: str | None) -> int:
 
 def _names_set_by(cell: NotebookCell) -> dict[str, bool]:
     """Names that a cell sets at its top level, and whether each is a definition of a function or class."""
-    try:
-        tree = ast.parse(cell.source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return {}
     found: dict[str, bool] = {}
-    for statement in tree.body:
+    for statement in _parse(cell.source).body:
         if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             found[statement.name] = True
         elif isinstance(statement, (ast.Import, ast.ImportFrom)):
@@ -102,15 +137,22 @@ def _names_set_by(cell: NotebookCell) -> dict[str, bool]:
     return found
 
 
+def _parse(source: str) -> ast.Module:
+    """The statements of a cell; none where Python cannot read it."""
+    try:
+        return ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return ast.Module([], [])
+
+
 def _root_name(target: ast.expr) -> str | None:
     while isinstance(target, (ast.Attribute, ast.Subscript)):
         target = target.value
     return target.id if isinstance(target, ast.Name) else None
 
 
-def _run_cell(source: str, number: int, file: Path, module: ModuleType) -> None:
+def _run_cell(source: str, place: str, module: ModuleType) -> None:
     # What tracebacks and messages show, with the line in the cell; the cache lets them show the line itself.
-    place = f"{file}[cell {number}]"
     linecache.cache[place] = (len(source), None, source.splitlines(keepends=True), place)
     code: CodeType = compile(source, place, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
     if code.co_flags & inspect.CO_COROUTINE:

@@ -48,7 +48,7 @@ class Caller:
         self._objects[handle] = made
         kind = "module-instance" if isinstance(made, torch.nn.Module) else "callable"
         configs = [value for value in (*arguments, *keywords.values()) if isinstance(value, Config)]
-        return {"handle": handle, "kind": kind, "config_read": read_keys(configs[0]) if configs else {}}, {}
+        return {"handle": handle, "kind": kind, "config_read": read_keys(configs[0], made) if configs else {}}, {}
 
     def call(self, header: Header, tensors: dict[str, Tensor]) -> Reply:
         """Call the target, once or once per head or per batch row and head, and send back what came of it."""

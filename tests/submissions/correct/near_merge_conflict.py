@@ -1,0 +1,19 @@
+# expect: correct
+# =======  scaled dot product  =======
+import math
+
+import torch
+
+
+def attention(query, key, value, mask=None):
+    """Attention.
+
+    =======
+    >>> 1 + 1
+    2
+    """
+    scores = query @ key.transpose(-2, -1) / math.sqrt(query.size(-1))
+    if mask is not None:
+        scores = scores.masked_fill(mask == 0, float("-inf"))
+    weights = torch.softmax(scores, dim=-1)
+    return weights @ value, weights
