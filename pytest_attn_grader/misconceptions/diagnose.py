@@ -185,7 +185,11 @@ def _unexplained(explanation: Explanation, case: SubmissionObservations) -> str:
     }
     words |= {"weights": "the weights", **{name: f"the gradient of {name}" for name in INPUT_NAMES}}
     by_aspect: dict[str, list[str]] = {}
-    for name, aspect in sorted(explanation.unexplained, key=lambda fault: [*case.attempts].index(fault[0])):
+    names, places = [*case.attempts], {aspect: place for place, aspect in enumerate(words)}
+    faults = sorted(
+        explanation.unexplained, key=lambda fault: (names.index(fault[0]), places.get(fault[1], len(words)))
+    )
+    for name, aspect in faults:
         text = words.get(aspect, f"{aspect.removesuffix(' after')} is changed")
         by_aspect.setdefault(text, []).append(case.probes[name].title)
     return "; ".join(f"{text} with {', '.join(titles[:3])}" for text, titles in by_aspect.items())

@@ -93,8 +93,8 @@ NEAR_MISSES = {
     "cpu-scale-tensor": "near_cuda_hard",
     "float-mask-promote": "near_float32_mixed_in",
 }
-# Mistakes of modules with rotary positions, grouped heads or a cache: the tests of these have right ones beside them.
-OF_OTHER_TESTS = ("rotary", "cache", "groups")
+# Mistakes of modules with rotary positions, groups, a cache, a window or norms: their own tests have right ones, too.
+OF_OTHER_TESTS = ("rotary", "cache", "groups", "window", "norm")
 KNOWN = {known.slug for known in MISCONCEPTIONS}
 # One of each kind, so that every ordinary run goes through the worker too.
 SAMPLE = (
