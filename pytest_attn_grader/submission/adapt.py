@@ -14,7 +14,6 @@ from pytest_attn_grader.attention.probes import SPEC_BY_NAME, build_probe
 from pytest_attn_grader.attention.query_key_norm import NormAxis
 from pytest_attn_grader.attention.rotation import BASE
 from pytest_attn_grader.errors import SubmissionError
-from pytest_attn_grader.misconceptions.source import SubmissionSource
 from pytest_attn_grader.models.architectures import LayerSteps
 from pytest_attn_grader.sandbox.exit_reasons import another_call_may_answer
 from pytest_attn_grader.submission.adaptation_notes import with_notes
@@ -49,6 +48,7 @@ from pytest_attn_grader.submission.trials import (
     query_is_row_local,
     returns_the_value,
     returns_weights,
+    source_adds_mask,
     takes_fewer_queries,
     with_norm,
     with_variant_note,
@@ -107,7 +107,7 @@ def fit(
         if has_right_output and (variant.mask_convention != "additive" or adds_its_mask(attention, seed)):
             return with_variant_note(require_rotation(attention, rotary_base, seed))
         answered_otherwise = answered_otherwise or attention
-        if variant.mask_convention == "additive" and not has_right_output and _adds_mask(student, contract):
+        if variant.mask_convention == "additive" and not has_right_output and source_adds_mask(student, contract):
             # It is wrong in any case. With a boolean mask it would be wrong about the mask as well.
             answered = with_variant_note(attention)
     if answered is not None or answered_otherwise is not None:
@@ -116,12 +116,6 @@ def fit(
         return require_rotation(answered, rotary_base, seed)
     assert first_failure is not None  # there is at least one variant
     raise first_failure
-
-
-def _adds_mask(student: Student, contract: Contract) -> bool:
-    """Whether its source adds the mask to the scores, so that an additive mask is what it is written for."""
-    names = [slot.parameter for slot in contract.slots if slot.role == "mask"]
-    return bool(names) and SubmissionSource(read_python_source(student.target)).adds_mask(names[0])
 
 
 def _without_lengths(contract: Contract) -> Contract:

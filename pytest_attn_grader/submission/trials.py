@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -21,6 +21,7 @@ from pytest_attn_grader.attention.query_key_norm import NormAxis
 from pytest_attn_grader.attention.reference import causal_keep_mask
 from pytest_attn_grader.attention.tolerances import derive_tolerance
 from pytest_attn_grader.errors import SubmissionError
+from pytest_attn_grader.misconceptions.source import SubmissionSource
 from pytest_attn_grader.results.submission import Adaptation
 from pytest_attn_grader.submission.constructor import is_resizable
 from pytest_attn_grader.submission.contract import Contract
@@ -30,6 +31,10 @@ from pytest_attn_grader.submission.module_attention import ModuleAttention
 from pytest_attn_grader.submission.projections.norms import NormStyle
 from pytest_attn_grader.submission.signatures import GROUP_NUMBERS
 from pytest_attn_grader.submission.student_attention import StudentAttention
+from pytest_attn_grader.submission.target import read_python_source
+
+if TYPE_CHECKING:
+    from pytest_attn_grader.submission.student import Student
 
 # On padding at the right alone, a causal mask and an unused mask give the same outputs.
 _MASKED_PROBES = ("basic", "left-padding")
@@ -209,3 +214,9 @@ def takes_fewer_queries(attention: ModuleAttention, seed: int) -> bool:
     except SubmissionError as failure:
         return failure.name != "raised" or "shape" not in failure.message
     return True
+
+
+def source_adds_mask(student: Student, contract: Contract) -> bool:
+    """Whether its source adds the mask to the scores, so that an additive mask is what it is written for."""
+    names = [slot.parameter for slot in contract.slots if slot.role == "mask"]
+    return bool(names) and SubmissionSource(read_python_source(student.target)).adds_mask(names[0])

@@ -2,6 +2,8 @@
 import math
 import torch
 
+ATTN_MASK = "keep"
+
 
 def attention(q, k, v, mask=None):
     embed_size = q.shape[1] * q.shape[3]
