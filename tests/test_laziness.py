@@ -25,7 +25,8 @@ def modules_of(folder: Path, *args: str) -> set[str]:
     (folder / "test_nothing.py").write_text("def test_nothing(): pass\n")
     out = folder / "modules.json"
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("ATTN_", "PYTEST_"))}
-    command = [sys.executable, "-c", SCRIPT, str(out), "-q", "-p", "no:cacheprovider", *args]
+    # jaxtyping's plugin imports numpy in every run, which would hide that ours does.
+    command = [sys.executable, "-c", SCRIPT, str(out), "-q", "-p", "no:cacheprovider", "-p", "no:jaxtyping", *args]
     subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True, timeout=120)
     found = json.loads(out.read_text())
     assert found["code"] == 0
