@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from pytest_attn_grader.attention.probes import INPUT_NAMES, Probe, ProbeResult
@@ -177,7 +177,7 @@ def _place(explanation: Explanation, case: SubmissionObservations) -> str:
 
 
 def _unexplained(explanation: Explanation, case: SubmissionObservations) -> str:
-    """Unexplained faults, grouped by what differs: "the gradient of key with one example, heads of 16 dimensions"."""
+    """Unexplained faults, grouped by what differs: "the gradient of key with one example and 2 more inputs"."""
     words = {
         "answer": "an exception with another cause,",
         "backward": "the backward pass",
@@ -192,7 +192,13 @@ def _unexplained(explanation: Explanation, case: SubmissionObservations) -> str:
     for name, aspect in faults:
         text = words.get(aspect, f"{aspect.removesuffix(' after')} is changed")
         by_aspect.setdefault(text, []).append(case.probes[name].title)
-    return "; ".join(f"{text} with {', '.join(titles[:3])}" for text, titles in by_aspect.items())
+    return "; ".join(f"{text} with {_first_of(titles)}" for text, titles in by_aspect.items())
+
+
+def _first_of(titles: Sequence[str]) -> str:
+    """The first title, and how many more: titles have commas in them."""
+    more = len(titles) - 1
+    return titles[0] + (f" and {more} more {'input' if more == 1 else 'inputs'}" if more else "")
 
 
 def _evidence_for(mistake: Misconception, explanation: Explanation) -> str:

@@ -94,7 +94,8 @@ def test_a_rest_that_the_named_mistake_does_not_explain_is_listed(diagnose_atten
     ).pipeline()
     diagnosis = diagnose_attention(attention)
     assert diagnosis.slugs == ("dropout-missing",)
-    assert diagnosis.unexplained.startswith("the output with three examples of 10 tokens")
+    assert diagnosis.unexplained.startswith("the output with three examples of 10 tokens, padded right and ")
+    assert "more inputs; the weights with " in diagnosis.unexplained
     assert f"Something else is wrong: {diagnosis.unexplained}." in diagnosis.message
     assert diagnose_attention(attention, hints="nudge").unexplained == ""
     assert diagnose_attention(find_misconception("no-scale").attention).unexplained == ""
