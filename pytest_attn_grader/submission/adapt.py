@@ -39,11 +39,13 @@ from pytest_attn_grader.submission.rotary_arguments import TableStyle, table_sty
 from pytest_attn_grader.submission.student_attention import StudentAttention
 from pytest_attn_grader.submission.target import read_python_source
 from pytest_attn_grader.submission.trials import (
+    CACHE_PROBES,
     TRIAL_HEAD_DIM,
     TRIAL_SIZES,
     adds_its_mask,
     contract_variants,
     is_right,
+    is_right_on_one_example,
     is_right_result,
     query_is_row_local,
     returns_the_value,
@@ -261,13 +263,11 @@ def _with_cache(attention: ModuleAttention, seed: int) -> ModuleAttention:
     That is the first way in which it is right, at least token by token, as much code is that only writes text; where
     none is, the first one in which it answers or, failing that, its sizes do not fit: the check will say what is wrong.
     Any other exception says that its cache is of a kind that is not known here, and it is graded as one without a
-    cache; so is one that never passes a cache on.
+    cache; so is one that never passes a cache on, and one whose cache has room for one example.
     """
     if "hidden_states" not in attention.contract.roles or "valid_lens" in attention.contract.roles:
         return attention
-    probes = [
-        attention.prepare(build_probe(SPEC_BY_NAME[name], seed=seed)) for name in ("cache-tokens", "cache-chunks")
-    ]
+    probes = [attention.prepare(build_probe(SPEC_BY_NAME[name], seed=seed)) for name in CACHE_PROBES]
     by_token: ModuleAttention | None = None
     answered: ModuleAttention | None = None
     raised: ModuleAttention | None = None
@@ -285,10 +285,11 @@ def _with_cache(attention: ModuleAttention, seed: int) -> ModuleAttention:
             by_token = by_token or attention.with_cache(replace(style, single_tokens=True))
         if None in failures:
             answered = answered or tried
-        elif all(failure is not None and _SIZES_DIFFER.match(failure.message) for failure in failures):
-            raised = raised or (tried if style.first == "nothing" else None)
+        elif style.first == "nothing" and all(each and _SIZES_DIFFER.match(each.message) for each in failures):
+            raised = raised or tried
         if any(failure and not another_call_may_answer(failure.name, failure.remedy) for failure in failures):
             break
+    raised = None if raised is not None and is_right_on_one_example(raised, seed) else raised
     return by_token or answered or raised or attention
 
 

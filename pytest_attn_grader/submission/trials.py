@@ -36,6 +36,7 @@ from pytest_attn_grader.submission.target import read_python_source
 if TYPE_CHECKING:
     from pytest_attn_grader.submission.student import Student
 
+CACHE_PROBES = ("cache-tokens", "cache-chunks")
 # On padding at the right alone, a causal mask and an unused mask give the same outputs.
 _MASKED_PROBES = ("basic", "left-padding")
 TRIAL_HEADS, TRIAL_HEAD_DIM = 4, 64
@@ -117,6 +118,12 @@ def is_right_on(attention: StudentAttention, probe: Probe) -> bool:
     if attention.unsupported_reason(probe) is not None:
         return True  # a probe that is too large for it settles nothing
     return is_right_result(attention.run_probe(probe), probe)
+
+
+def is_right_on_one_example(attention: StudentAttention, seed: int) -> bool:
+    """Whether it gives the reference's output for one of the probes with a cache, with one example in it."""
+    specs = [replace(SPEC_BY_NAME[name], batch_size=1) for name in CACHE_PROBES]
+    return any(is_right_on(attention, attention.prepare(build_probe(spec, seed=seed))) for spec in specs)
 
 
 def is_right_result(result: ProbeResult, probe: Probe) -> bool:

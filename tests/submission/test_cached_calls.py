@@ -44,6 +44,17 @@ NOT_DRIVEN = {
             "            raise RuntimeError('no cache: call setup_cache(max_batch_size, max_seq_len) first')\n",
         ),
     ),
+    "with room for one example": changed(
+        KEPT,
+        ("x, use_cache=False", "x, start_pos=0, use_cache=False"),
+        ("None, persistent", "torch.zeros(1, 256, num_heads, d_out // num_heads), persistent"),
+        (
+            KEPT[KEPT.index("            if self.cached_keys is None") : KEPT.index("        q, k, v = q.transpose")],
+            "            start, stop = start_pos, start_pos + t\n"
+            "            self.cached_keys[:, start:stop], self.cached_values[:, start:stop] = k, v\n"
+            "            k, v = self.cached_keys[:, :stop], self.cached_values[:, :stop]\n",
+        ),
+    ),
     "returned and never taken": changed(RETURNED, ("layer_past=None, ", ""), ("if layer_past is not None", "if False")),
 }
 
