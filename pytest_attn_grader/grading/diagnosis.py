@@ -121,6 +121,7 @@ def run_diagnosis(
     )
     deadline = time.perf_counter() + seconds
     probes = diagnosis_probes(seed, capabilities, device=device)
+    by_name = {probe.name: probe for probe in probes}
     known = {probe.name: observed[probe.name] for probe in probes if observed and probe.name in observed}
     results = {name: observation.student for name, observation in known.items()}
     references = {name: each.reference for name, each in known.items() if each.tolerance_was_used}
@@ -131,7 +132,7 @@ def run_diagnosis(
         # While the new process loads torch. In a class both are there already.
         predict_first(
             dict([next(iter(results.items()))]),
-            {probe.name: probe for probe in probes},
+            by_name,
             references,
             tolerances,
             mask_convention=convention,
@@ -146,7 +147,6 @@ def run_diagnosis(
         except SubmissionError:
             # A submission can fail when it is imported again: then its first answers are all there is.
             attempts = results
-        by_name = {probe.name: probe for probe in probes}
 
         def explain(more: Mapping[str, Observation]) -> Diagnosis | None:
             asked = by_name | {name: each.probe for name, each in more.items()}

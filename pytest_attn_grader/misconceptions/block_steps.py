@@ -24,34 +24,50 @@ _PROBES = ("unpadded", "basic")
 
 def find_block_steps(case: SubmissionObservations, *, residual: bool) -> Recognition | None:
     """The steps that explain a module's output: with the hidden states added to it, or with norms alone."""
-    name = next((name for name in _PROBES if name in case.attempts and case.attempts[name].failure is None), None)
-    output = None if name is None else case.attempts[name].attn_output
-    if name is None or output is None or output.shape != case.probes[name].query.shape:
+    answer = _first_answer(case)
+    if answer is None:
         return None
+    name, output = answer
     probe = case.candidate_probes[name]
     if case.matches_reference(name, "output"):
         return None
-    rows = probe.real_rows[:, None, :, None]
     for words, expected in _candidates(probe, residual=residual):
-        error = torch.where(rows, (output.double() - expected).abs(), 0.0).max()
-        if bool(error <= _TOLERANCE * expected.abs().max()):
+        if _largest_error(output, expected, probe) <= _TOLERANCE * float(expected.abs().max()):
             return Recognition(case.everything(), words)
     return None
 
 
 def sums_hidden_states(case: SubmissionObservations) -> bool:
     """Whether the output is the right weights times the hidden states, in a module with a single head."""
+    answer = _first_answer(case)
+    if answer is None:
+        return False
+    name, output = answer
+    weights = case.references[name].attn_weights
+    batch_size, _, length, width = output.shape
+    if weights is None or batch_size * length > width:
+        return False
+    expected = weights.double() @ _unit_vectors(batch_size, length, width)
+    return _largest_error(output, expected, case.probes[name]) < _TOLERANCE
+
+
+def _first_answer(case: SubmissionObservations) -> tuple[str, Tensor] | None:
+    """The first of the probes that was answered, and the output; None where that has not the shape of the query."""
     name = next((name for name in _PROBES if name in case.attempts and case.attempts[name].failure is None), None)
     output = None if name is None else case.attempts[name].attn_output
-    weights = None if name is None else case.references[name].attn_weights
-    if name is None or output is None or weights is None or output.shape != case.probes[name].query.shape:
-        return False
-    batch_size, _, length, width = output.shape
-    if batch_size * length > width:
-        return False
-    code = torch.eye(width, dtype=torch.float64)[: batch_size * length].reshape(batch_size, 1, length, width)
-    rows = case.probes[name].real_rows[:, None, :, None]
-    return bool(torch.where(rows, (output.double() - weights.double() @ code).abs(), 0.0).max() < _TOLERANCE)
+    if name is None or output is None or output.shape != case.probes[name].query.shape:
+        return None
+    return name, output
+
+
+def _largest_error(output: Tensor, expected: Tensor, probe: Probe) -> float:
+    """The largest difference in a real row; NaN where one is."""
+    return float(torch.where(probe.real_rows[:, None, :, None], (output.double() - expected).abs(), 0.0).max())
+
+
+def _unit_vectors(batch_size: int, length: int, width: int) -> Tensor:
+    """The hidden states, ``(batch, 1, seq, width)``: another unit vector for every token."""
+    return torch.eye(width, dtype=torch.float64)[: batch_size * length].reshape(batch_size, 1, length, width)
 
 
 def _candidates(probe: Probe, *, residual: bool) -> Iterator[tuple[str, Tensor]]:
@@ -64,7 +80,7 @@ def _candidates(probe: Probe, *, residual: bool) -> Iterator[tuple[str, Tensor]]
         width = group * head_dim
         if batch_size * length > width:
             continue
-        code = torch.eye(width, dtype=torch.float64)[: batch_size * length].reshape(batch_size, 1, length, width)
+        code = _unit_vectors(batch_size, length, width)
         for before, after in product((None, "LayerNorm", "RMSNorm"), repeat=2):
             if not residual and before is None and after is None:
                 continue

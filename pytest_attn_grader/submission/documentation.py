@@ -20,32 +20,30 @@ _TAKES_BATCH_FIRST = re.compile(
 )
 _SEQ_FIRST = re.compile(rf"[(\[]\s*{_SEQ}\s*,\s*{_BATCH}\s*,\s*{_AXIS}\s*[)\]]")
 
+_Definition = ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef
+
 
 def documents_four_dimensions(source: str, name: str) -> bool:
     """Whether the docstring, comments or annotations of a definition name a batch of heads ``(batch, heads, …)``."""
-    text = _text_of(source, name)
+    found = _find_definition(source, name)
+    text = "" if found is None else _text_of(source, found)
     return bool(_FOUR_AXES.search(text) or _FOUR_IN_WORDS.search(text))
 
 
 def documents_batch_first(source: str, name: str) -> bool:
     """Whether a definition says that the batch is the first axis of three: in its texts, or where it takes a shape."""
-    text = _text_of(source, name)
+    found = _find_definition(source, name)
+    if found is None:
+        return False
+    text = _text_of(source, found)
     if _SEQ_FIRST.search(text):
         return False
-    return bool(_BATCH_FIRST.search(text) or _TAKES_BATCH_FIRST.search(_code_of(source, name)))
+    code = "\n".join(source.splitlines()[found.lineno - 1 : found.end_lineno])
+    return bool(_BATCH_FIRST.search(text) or _TAKES_BATCH_FIRST.search(code))
 
 
-def _code_of(source: str, name: str) -> str:
-    """The lines of a definition."""
-    found = _definition(source, name)
-    return "" if found is None else "\n".join(source.splitlines()[found.lineno - 1 : found.end_lineno])
-
-
-def _text_of(source: str, name: str) -> str:
+def _text_of(source: str, found: _Definition) -> str:
     """The docstring, the comments and the strings in the signature of a function or class, code left out."""
-    found = _definition(source, name)
-    if found is None:
-        return ""
     lines = source.splitlines()
     above = lines[max(0, found.lineno - 4) : found.lineno - 1]
     own = lines[found.lineno - 1 : found.end_lineno]
@@ -54,7 +52,7 @@ def _text_of(source: str, name: str) -> str:
     return "\n".join([ast.get_docstring(found) or "", *annotations, *comments])
 
 
-def _definition(source: str, name: str) -> ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef | None:
+def _find_definition(source: str, name: str) -> _Definition | None:
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
