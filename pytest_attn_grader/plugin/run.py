@@ -19,7 +19,7 @@ from pytest_attn_grader.grading.session import GradingSession
 from pytest_attn_grader.plugin import collection, isolation, outcomes, progress_line, xdist
 from pytest_attn_grader.plugin.check_timeouts import CheckTimeouts
 from pytest_attn_grader.plugin.collection import CheckMark, ChecksModule
-from pytest_attn_grader.plugin.failure_list import shorten_failure_list
+from pytest_attn_grader.plugin.failure_list import ShortSummary, shorten_failures
 from pytest_attn_grader.plugin.other_plugins import OtherPlugins, reject_forked_tests
 from pytest_attn_grader.plugin.progress_line import ProgressLine
 from pytest_attn_grader.plugin.report_writer import ReportWriter, write_usage_error_report
@@ -50,6 +50,7 @@ def start_run(config: pytest.Config) -> None:
         raise pytest.UsageError(str(error)) from error
     config.pluginmanager.register(run, RUN_NAME)
     config.pluginmanager.register(OtherPlugins(), "attn-grader-other-plugins")
+    config.pluginmanager.register(ShortSummary(), "attn-grader-short-summary")
     config.pluginmanager.register(CheckTimeouts(run.record_fault, run.write_failure), "attn-grader-timeouts")
 
 
@@ -260,7 +261,7 @@ class GradedRun:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_terminal_summary(self) -> Generator[None, None, None]:
         """Print the summary after pytest's list of failures, so that a terminal ends with it."""
-        shorten_failure_list(self.config)
+        shorten_failures(self.config)
         yield
         self.report.write_summary()
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pytest_attn_grader.plugin.failure_list import shorten_failure_list
+from pytest_attn_grader.plugin.failure_list import ShortSummary, shorten_failures
 from pytest_attn_grader.plugin.run_state import RunState
 from tests.support.reports import check
 
@@ -22,12 +22,14 @@ def failed_check(longrepr: Any = WHOLE, actual: str = "a weight of 0.5") -> pyte
     return report
 
 
+def config_with(reporter: Any, tbstyle: str = "auto") -> Any:
+    plugins = SimpleNamespace(get_plugin=lambda _: reporter)
+    return SimpleNamespace(option=SimpleNamespace(tbstyle=tbstyle), pluginmanager=plugins)
+
+
 def shorten(*reports: pytest.TestReport, verbosity: int = 0, tbstyle: str = "auto") -> list[Any]:
     reporter = SimpleNamespace(verbosity=verbosity, stats={"failed": list(reports)})
-    config: Any = SimpleNamespace(
-        option=SimpleNamespace(tbstyle=tbstyle), pluginmanager=SimpleNamespace(get_plugin=lambda _: reporter)
-    )
-    shorten_failure_list(config)
+    shorten_failures(config_with(reporter, tbstyle))
     return [report.longrepr for report in reports]
 
 
@@ -52,3 +54,15 @@ def test_an_assertion_that_pytest_explains_stays_and_is_not_the_first() -> None:
 @pytest.mark.parametrize("options", [{"verbosity": 1}, {"tbstyle": "long"}])
 def test_the_whole_text_can_be_asked_for(options: dict[str, Any]) -> None:
     assert shorten(failed_check(), failed_check(), **options) == [WHOLE, WHOLE]
+
+
+def test_the_short_summary_has_titles_only() -> None:
+    explained = object()
+    reports = [failed_check(), failed_test(), failed_check(explained), failed_check()]
+    ShortSummary().pytest_terminal_summary(config_with(SimpleNamespace(stats={"failed": reports})))
+    assert [report.longrepr for report in reports] == ["no weight", WHOLE, explained, "no weight"]
+
+
+def test_a_run_without_a_terminal_has_no_list() -> None:
+    shorten_failures(config_with(None))
+    ShortSummary().pytest_terminal_summary(config_with(None))
