@@ -17,6 +17,7 @@ from pytest_attn_grader.misconceptions.observations import Recognition, Submissi
 
 # The usual epsilons of nn.LayerNorm, nn.RMSNorm and of those written by hand.
 _EPSILONS = (1e-5, 1e-6, 1e-8, 1e-12)
+_NORMS = (None, "LayerNorm", "RMSNorm")
 # A norm enlarges rounding; a step that is missing differs by far more.
 _TOLERANCE = 1e-3
 _PROBES = ("unpadded", "basic")
@@ -81,15 +82,17 @@ def _candidates(probe: Probe, *, residual: bool) -> Iterator[tuple[str, Tensor]]
         if batch_size * length > width:
             continue
         code = _unit_vectors(batch_size, length, width)
-        for before, after in product((None, "LayerNorm", "RMSNorm"), repeat=2):
-            if not residual and before is None and after is None:
+        for before, epsilon in product(_NORMS, _EPSILONS):
+            if before is None and epsilon != _EPSILONS[0]:
                 continue
-            for epsilon in _EPSILONS:
-                states = _side_by_side(_attend(probe, width, before, epsilon), group)
-                states = _normed(states + code if residual else states, after, epsilon)
-                yield _words(before, after, residual=residual), _apart(states, group)
-                if before is None and after is None:
-                    break
+            states = _side_by_side(_attend(probe, width, before, epsilon), group)
+            states = states + code if residual else states
+            for after in _NORMS:
+                if not residual and before is None and after is None:
+                    continue
+                # A module that has two norms gives them the same epsilon.
+                for of_after in _EPSILONS if before is None and after is not None else (epsilon,):
+                    yield _words(before, after, residual=residual), _apart(_normed(states, after, of_after), group)
 
 
 def _words(before: str | None, after: str | None, *, residual: bool) -> str:

@@ -13,7 +13,7 @@ from pytest_attn_grader.misconceptions.catalogue.registry import MISCONCEPTIONS
 from pytest_attn_grader.misconceptions.evidence import describe_evidence
 from pytest_attn_grader.misconceptions.explanation import Explanation
 from pytest_attn_grader.misconceptions.hypotheses import single_hypotheses
-from pytest_attn_grader.misconceptions.mismatches import MismatchFinder, PredictionCache
+from pytest_attn_grader.misconceptions.mismatches import PredictionCache
 from pytest_attn_grader.misconceptions.observations import SubmissionObservations
 from pytest_attn_grader.misconceptions.search import Search
 from pytest_attn_grader.misconceptions.source import SubmissionSource
@@ -69,12 +69,13 @@ def predict_first(
     rotary_base: float | None,
     predictions: PredictionCache,
 ) -> None:
-    """Run every known mistake on the first of these probes: `diagnose` begins with it, and finds it in `predictions`.
+    """Work out every known mistake's output on the first of these probes, which `diagnose` finds in `predictions`.
 
     Args: as those of `diagnose`.
     """
     case = replace(_case(attempts, probes, references, tolerances, mask_convention, ""), rotary_base=rotary_base)
-    MismatchFinder(case, predictions).fitting_first([*single_hypotheses(case)])
+    for hypothesis in single_hypotheses(case):
+        _ = predictions.of(hypothesis, next(iter(attempts)), case).attn_output
 
 
 def diagnose_failure(failure: Failure, *, hints: str = "explain", source: str = "") -> Diagnosis | None:

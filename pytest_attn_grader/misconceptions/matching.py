@@ -42,6 +42,13 @@ class CandidateResult:
         return run_probe(self.attention, self.probe)
 
     @cached_property
+    def attn_output(self) -> Tensor | None:
+        """The output alone, which most candidates are ruled out by: a backward pass takes longer."""
+        known = self.__dict__.get("record")
+        record = run_probe(self.attention, without_gradients(self.probe)) if known is None else known
+        return record.attn_output
+
+    @cached_property
     def exact(self) -> ProbeResult:
         """Result in float64; its distance from `record` is the candidate's rounding."""
         return run_probe(self.attention, in_float64(self.probe))

@@ -123,12 +123,12 @@ class MismatchFinder:
         outputs = {
             hypothesis: output
             for hypothesis in hypotheses
-            if (output := self.predictions.of(hypothesis, self.first, self.case).record.attn_output) is not None
+            if (output := self.predictions.of(hypothesis, self.first, self.case).attn_output) is not None
             and (output.shape, output.dtype) == (probe.query.shape, probe.query.dtype)
         }
         if not outputs:
             return set()
-        rows = torch.stack([*outputs.values()]).transpose(2, 3)[:, probe.real_rows].double()
+        rows = torch.stack([*outputs.values()]).transpose(2, 3)[:, probe.real_rows]
         left = (student - rows).square().mean(dim=(1, 2, 3))
         # Where a number is not finite, the comparison decides.
         far = (left.isfinite() & (left > explained)).tolist()
@@ -145,8 +145,8 @@ class MismatchFinder:
             return None
         if self.unexplained([(self.first, "output")]) == frozenset():
             return None
-        student = real_rows(output, probe).double()
-        wrong = student - real_rows(reference, probe).double()
+        student = real_rows(output, probe)
+        wrong = student.double() - real_rows(reference, probe).double()
         if not bool(wrong.abs().max() > case.tolerances[self.first].tolerance["attn_output"]):
             return None
         return student, UNEXPLAINED_SHARE**2 * float(wrong.square().mean())

@@ -42,10 +42,22 @@ def test_what_was_predicted_first_is_not_run_again(case_of, probes, monkeypatch)
     asked = [each for each in single_hypotheses(case) if each.mistakes[0].family != "cache"]
     catalogued = [each for each in asked if each.is_catalogued]
     assert MismatchFinder(case, predictions).fitting_first(catalogued)
-    assert ("basic", torch.float32) not in ran
+    # A backward pass is for what the output does not rule out.
+    assert 0 < ran.count(("basic", torch.float32)) < len(catalogued) / 4
 
 
 def test_predictions_are_made_once(case_of, right):
     predictions, case = PredictionCache(), case_of(right)
     hypothesis = next(iter(single_hypotheses(case)))
     assert predictions.of(hypothesis, "basic", case) is predictions.of(hypothesis, "basic", case)
+
+
+@pytest.mark.parametrize("name", ["basic", "unpadded", "bfloat16"])
+def test_an_output_alone_is_that_of_the_whole_record(name, case_of, right):
+    case = case_of(right)
+    for hypothesis in single_hypotheses(case):
+        one, other = (PredictionCache().of(hypothesis, name, case) for _ in range(2))
+        alone, whole = one.attn_output, other.record.attn_output
+        assert (alone is None) == (whole is None)
+        assert alone is None or whole is None or torch.equal(alone.nan_to_num(), whole.nan_to_num())
+        assert other.attn_output is whole
