@@ -44,9 +44,7 @@ class CandidateResult:
     @cached_property
     def attn_output(self) -> Tensor | None:
         """The output alone, which most candidates are ruled out by: a backward pass takes longer."""
-        known = self.__dict__.get("record")
-        record = run_probe(self.attention, without_gradients(self.probe)) if known is None else known
-        return record.attn_output
+        return run_probe(self.attention, without_gradients(self.probe)).attn_output
 
     @cached_property
     def exact(self) -> ProbeResult:
