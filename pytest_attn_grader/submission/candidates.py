@@ -59,10 +59,7 @@ def _named_candidate(candidates: Sequence[Candidate], wanted: str, typed: str) -
 
 def _rank(candidates: Sequence[Candidate]) -> list[Candidate]:
     """The candidates that fit best: functions before modules, then by name, then those that no other one uses."""
-    fitting = [candidate for candidate in candidates if problem_of(candidate) is None]
-    classes = {candidate.name for candidate in fitting if candidate.kind == "module-class"}
-    # An instance that the file makes of one of these classes, to try it out.
-    fitting = [candidate for candidate in fitting if candidate.class_name not in classes]
+    fitting = _fitting(candidates)
     functions = [candidate for candidate in fitting if not candidate.is_module]
     if not functions:
         # Files hold feed-forward layers and whole models beside the attention, and all of them take hidden states.
@@ -71,6 +68,13 @@ def _rank(candidates: Sequence[Candidate]) -> list[Candidate]:
         return _outermost([each for each in layers if looks_like_attention(each.name)] or layers)
     named = [candidate for candidate in functions if candidate.name == CONTRACT_NAME]
     return named or _outermost(functions)
+
+
+def _fitting(candidates: Sequence[Candidate]) -> list[Candidate]:
+    fitting = [candidate for candidate in candidates if problem_of(candidate) is None]
+    classes = {candidate.name for candidate in fitting if candidate.kind == "module-class"}
+    # Without an instance that the file makes of one of these classes, to try it out.
+    return [candidate for candidate in fitting if candidate.class_name not in classes]
 
 
 def _is_whole_model(candidate: Candidate) -> bool:
@@ -86,17 +90,20 @@ def _outermost(candidates: list[Candidate]) -> list[Candidate]:
 
 def choice_note(chosen: Candidate, candidates: Sequence[Candidate]) -> Notes:
     """The report's note on other candidates that could have been graded; helpers often take the same arguments."""
-    others = [
-        each.name
-        for each in candidates
-        if each != chosen and each.is_module == chosen.is_module and problem_of(each) is None
-    ]
+    others = [each for each in _fitting(candidates) if each.name != chosen.name]
+    modules = [each.name for each in others if each.is_module and looks_like_attention(each.name)]
+    functions = [each.name for each in others if not each.is_module]
     if chosen.is_module:
-        others = [name for name in others if looks_like_attention(name)]
-    if not others:
+        why, names = "because it uses the others", modules
+    elif chosen.name == CONTRACT_NAME:
+        why, names = "by its name", functions + modules
+    elif functions:
+        why, names = "because it uses the others", functions + modules
+    else:
+        why, names = "because functions come before modules", modules
+    if not names:
         return ()
-    why = "by its name" if chosen.name == CONTRACT_NAME else "because it uses the others"
-    return (("chosen", f"{chosen.name} is graded, {why}; {' and '.join(others)} could be chosen with :NAME"),)
+    return (("chosen", f"{chosen.name} is graded, {why}; {' and '.join(names)} could be chosen with :NAME"),)
 
 
 def _require_gradable(candidate: Candidate) -> Candidate:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_attn_grader.errors import SubmissionError, UngradableError, UsageError
+from pytest_attn_grader.errors import SubmissionError, UsageError
 from pytest_attn_grader.submission.candidates import choose_candidate
 from pytest_attn_grader.submission.contract import (
     CONTRACT_TEXT,
@@ -246,52 +246,6 @@ def test_a_convention_nobody_knows() -> None:
     assert caught.value.name == "no-target"
     assert caught.value.message == "mine.py: ATTN_MASK = 'inverted' is no mask convention."
     assert caught.value.remedy == "Use one of keep, additive, blocked, none."
-
-
-def test_the_only_one_that_fits_is_taken() -> None:
-    helper, wanted = candidate("x", name="softmax"), candidate("q, k, v")
-    model = candidate("self, x", name="Model", kind="module-class")
-    assert choose_candidate([helper, model, wanted], None, "x") is wanted
-
-
-def test_of_several_none_is_guessed() -> None:
-    several = [candidate("q, k, v", name="first"), candidate("x", name="helper"), candidate("a, b, c", name="second")]
-    with pytest.raises(UsageError) as caught:
-        choose_candidate(several, None, "my.py")
-    assert str(caught.value) == (
-        "--attn-student=my.py: 2 functions could be graded: first(q, k, v), second(a, b, c). "
-        "Choose one: --attn-student=my.py:first"
-    )
-    assert choose_candidate(several, "second", "my.py:second") is several[2]
-
-
-def test_one_that_is_chosen_is_taken_even_if_it_does_not_fit() -> None:
-    # What is wrong with it is said by resolve_contract, in terms of this one function.
-    chosen = candidate("x", name="helper")
-    assert choose_candidate([candidate("q, k, v"), chosen], "helper", "my.py:helper") is chosen
-    instance = candidate("q, k, v", name="attend", kind="callable")
-    assert choose_candidate([instance], "attend", "my.py:attend") is instance
-
-
-def test_a_chosen_name_that_cannot_be_called() -> None:
-    with pytest.raises(SubmissionError) as caught:
-        choose_candidate([candidate("q, k, v")], "CONSTANT", "my.py:CONSTANT")
-    assert caught.value.name == "no-target"
-    assert caught.value.message == "my.py:CONSTANT: 'CONSTANT' is there, but it is nothing that can be called."
-    assert caught.value.remedy == f"Define it as a function: {CONTRACT_TEXT}"
-
-
-def test_an_empty_submission() -> None:
-    with pytest.raises(SubmissionError) as caught:
-        choose_candidate([], None, "my.py")
-    assert caught.value.message == "my.py has no function that fits. It defines no function at all."
-
-
-@pytest.mark.parametrize("wanted", [None, "Attention"])
-def test_what_cannot_be_graded_costs_no_attempt(wanted: str | None) -> None:
-    only = candidate("self, x", name="Attention", kind="class")
-    with pytest.raises(UngradableError, match=r"is a class, but no torch\.nn\.Module.*No attempt is counted"):
-        choose_candidate([only], wanted, "my.py")
 
 
 def module(forward: str, *, constructor: str = "d_model, num_heads", name: str = "Attention") -> Candidate:

@@ -1,0 +1,84 @@
+"""The choice of what is graded, and the note on what was not chosen."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from pytest_attn_grader.errors import SubmissionError, UngradableError, UsageError
+from pytest_attn_grader.sandbox.messages import Candidate
+from pytest_attn_grader.submission.candidates import choice_note, choose_candidate
+from pytest_attn_grader.submission.contract import CONTRACT_TEXT
+from tests.submission.test_contract import candidate, module
+
+
+def test_the_only_one_that_fits_is_taken() -> None:
+    helper, wanted = candidate("x", name="softmax"), candidate("q, k, v")
+    model = candidate("self, x", name="Model", kind="module-class")
+    assert choose_candidate([helper, model, wanted], None, "x") is wanted
+
+
+def test_of_several_none_is_guessed() -> None:
+    several = [candidate("q, k, v", name="first"), candidate("x", name="helper"), candidate("a, b, c", name="second")]
+    with pytest.raises(UsageError) as caught:
+        choose_candidate(several, None, "my.py")
+    assert str(caught.value) == (
+        "--attn-student=my.py: 2 functions could be graded: first(q, k, v), second(a, b, c). "
+        "Choose one: --attn-student=my.py:first"
+    )
+    assert choose_candidate(several, "second", "my.py:second") is several[2]
+
+
+def test_one_that_is_chosen_is_taken_even_if_it_does_not_fit() -> None:
+    # What is wrong with it is said by resolve_contract, in terms of this one function.
+    chosen = candidate("x", name="helper")
+    assert choose_candidate([candidate("q, k, v"), chosen], "helper", "my.py:helper") is chosen
+    instance = candidate("q, k, v", name="attend", kind="callable")
+    assert choose_candidate([instance], "attend", "my.py:attend") is instance
+
+
+def test_a_chosen_name_that_cannot_be_called() -> None:
+    with pytest.raises(SubmissionError) as caught:
+        choose_candidate([candidate("q, k, v")], "CONSTANT", "my.py:CONSTANT")
+    assert caught.value.name == "no-target"
+    assert caught.value.message == "my.py:CONSTANT: 'CONSTANT' is there, but it is nothing that can be called."
+    assert caught.value.remedy == f"Define it as a function: {CONTRACT_TEXT}"
+
+
+def test_an_empty_submission() -> None:
+    with pytest.raises(SubmissionError) as caught:
+        choose_candidate([], None, "my.py")
+    assert caught.value.message == "my.py has no function that fits. It defines no function at all."
+
+
+@pytest.mark.parametrize("wanted", [None, "Attention"])
+def test_what_cannot_be_graded_costs_no_attempt(wanted: str | None) -> None:
+    only = candidate("self, x", name="Attention", kind="class")
+    with pytest.raises(UngradableError, match=r"is a class, but no torch\.nn\.Module.*No attempt is counted"):
+        choose_candidate([only], wanted, "my.py")
+
+
+def note_on(*candidates: Candidate) -> str:
+    notes = choice_note(choose_candidate(candidates, None, "my.py"), candidates)
+    return "; ".join(text for _, text in notes)
+
+
+def test_what_was_not_chosen_is_noted() -> None:
+    function, named = candidate("q, k, v", name="attend"), candidate("q, k, v")
+    whole = module("x", name="MultiHeadAttention")
+    head = module("x", name="AttentionHead")
+    caller = replace(candidate("q, k, v", name="outer"), uses=frozenset({"attend"}))
+    instance = replace(candidate("x", name="my_attention", kind="module-instance"), class_name="MultiHeadAttention")
+    block = module("x", name="Block")
+    assert note_on(function) == note_on(whole, instance, block) == ""
+    assert note_on(function, named) == "attention is graded, by its name; attend could be chosen with :NAME"
+    assert note_on(function, caller) == (
+        "outer is graded, because it uses the others; attend could be chosen with :NAME"
+    )
+    assert note_on(function, whole, instance, block) == (
+        "attend is graded, because functions come before modules; MultiHeadAttention could be chosen with :NAME"
+    )
+    assert note_on(replace(whole, uses=frozenset({"AttentionHead"})), head) == (
+        "MultiHeadAttention is graded, because it uses the others; AttentionHead could be chosen with :NAME"
+    )
