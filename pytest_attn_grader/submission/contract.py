@@ -187,7 +187,15 @@ def _without_mask(candidate: Candidate, slots: Sequence[Slot]) -> tuple[Slot, ..
             f"{candidate.signature}: ATTN_MASK = 'none' says that it masks by itself, but it asks for a mask.",
             remedy=f"Write {slots[mask].parameter}=None, or take ATTN_MASK away.",
         )
-    after = (replace(slot, by_position=False) for slot in slots[mask + 1 :])
+    after = [replace(slot, by_position=False) for slot in slots[mask + 1 :]]
+    names = {slot.parameter for slot in after}
+    if any(each.name in names and each.kind == "positional-only" for each in candidate.parameters):
+        raise SubmissionError(
+            "no-target",
+            f"{candidate.signature}: ATTN_MASK = 'none' says that it masks by itself, but what comes after "
+            f"{slots[mask].parameter} cannot be passed without it.",
+            remedy=f"Write {slots[mask].parameter} behind the / of its signature, or take ATTN_MASK away.",
+        )
     return (*slots[:mask], *after)
 
 

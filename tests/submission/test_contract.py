@@ -240,6 +240,12 @@ def test_a_mask_that_is_asked_for_and_not_wanted() -> None:
     assert caught.value.remedy == "Write mask=None, or take ATTN_MASK away."
 
 
+def test_a_convention_of_no_mask_beside_a_mask_that_cannot_be_left_out() -> None:
+    with pytest.raises(SubmissionError) as caught:
+        resolve_contract(candidate("q=None, k=None, mask=None, v=None, /"), "none", "mine.py")
+    assert caught.value.message.endswith("but what comes after mask cannot be passed without it.")
+
+
 def test_a_convention_nobody_knows() -> None:
     with pytest.raises(SubmissionError) as caught:
         resolve_contract(candidate("q, k, v, mask=None"), "inverted", "mine.py")
