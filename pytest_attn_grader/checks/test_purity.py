@@ -150,14 +150,21 @@ def _check_training(run: TrainingRun, dropout_p: float, evaluated: Observation, 
 def _check_dropped_weights(run: TrainingRun, dropout_p: float, evidence: Evidence, *, is_module: bool) -> None:
     """A share dropout_p of the weights is 0 and the others are divided by 1 - dropout_p."""
     dropout = run.dropout
-    # Wrong weights are reported elsewhere, and a module may drop its output only.
-    if not run.is_weighted_sum or (is_module and dropout is None):
-        return
+    if not run.is_weighted_sum:
+        return  # wrong weights are reported elsewhere
     expected = (
         f"with dropout_p={dropout_p:g} about {dropout_p:.0%} of the weights set to 0 at random, "
         f"and the others divided by 1 - {dropout_p:g}"
     )
     hint = "F.dropout(attn_weights, p=dropout_p, training=training): the weights after softmax, not scores or output"
+    evidence.check(
+        not run.sums_to_one,
+        expected=expected,
+        actual="other weights than outside of training, but in every row they still sum to 1",
+        hint=hint,
+    )
+    if is_module and dropout is None:
+        return  # it may drop its output only
     evidence.check(
         dropout is not None and (is_module or dropout.output_share == 0),
         expected=expected,

@@ -44,6 +44,7 @@ class TrainingRun:
     leak: how far earlier outputs move when later tokens change, the dropped positions being the same.
     dropout: what became of the weights; None when the output is not made of its weights by dropout.
     is_weighted_sum: whether the output outside of training is a weighted sum of the values, so that `dropout` counts.
+    sums_to_one: whether the output in training is one too, with weights that still sum to 1 in every row, or are all 0.
     """
 
     change_between_calls: float = 0.0
@@ -51,6 +52,7 @@ class TrainingRun:
     leak: float = 0.0
     dropout: Dropout | None = None
     is_weighted_sum: bool = False
+    sums_to_one: bool = False
     failure: Failure | None = None
 
 
@@ -72,7 +74,17 @@ def run_training(student: StudentAttention, probe: Probe, dropout_p: float, firs
         leak=observation.error_between(first, future, until=first_changed),
         dropout=estimate_dropout(first, attn_weights, training),
         is_weighted_sum=attn_weights is not None,
+        sums_to_one=_sums_to_one(_effective_weights(first, training), training),
     )
+
+
+def _sums_to_one(attn_weights: Tensor | None, probe: Probe) -> bool:
+    if attn_weights is None:
+        return False
+    sums = real_rows(attn_weights, probe).sum(dim=-1)
+    # A row that lost all of its weights is 0.
+    left = sums[sums.abs() > MAX_RESIDUAL]
+    return left.numel() > 0 and float((left - 1).abs().max()) < MAX_RESIDUAL
 
 
 def _output_of(record: ProbeResult) -> Tensor:

@@ -59,15 +59,7 @@ class StudentUnderTest:
     def _fit(self) -> StudentAttention:
         from pytest_attn_grader.submission.adapt import fit
 
-        steps, seed = self._layer_steps(), self._settings.seed
-        return fit(
-            self.process,
-            self.contract,
-            seed=seed,
-            rotary_base=steps.rotary_base,
-            norm_axis=steps.norm_axis,
-            sliding_window=steps.sliding_window,
-        )
+        return fit(self.process, self.contract, seed=self._settings.seed, steps=self._layer_steps())
 
     @property
     def process(self) -> Student:

@@ -75,11 +75,13 @@ class LayerSteps:
         rotary_base: base of the rotary positions.
         norm_axis: axis of the norm of query and key.
         sliding_window: how many keys, its own included, a query sees.
+        is_causal: whether it hides the future.
     """
 
     rotary_base: float | None = None
     norm_axis: NormAxis | None = None
     sliding_window: int | None = None
+    is_causal: bool = True
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ class Architecture:
         An encoder's are not known: a submission for it takes its query and key as they are.
         """
         if not self.causal:
-            return LayerSteps()
+            return LayerSteps(is_causal=False)
         norm = self.query_key_norms[layer_idx]
         axis = None if norm is None else norm.over
         differ = all_layers and len(set(self.sliding_windows)) > 1

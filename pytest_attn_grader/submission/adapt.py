@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from pytest_attn_grader.attention.probes import SPEC_BY_NAME, build_probe
-from pytest_attn_grader.attention.query_key_norm import NormAxis
 from pytest_attn_grader.attention.rotation import BASE
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.models.architectures import LayerSteps
@@ -38,6 +37,7 @@ from pytest_attn_grader.submission.rotary import Attend, find_rotation
 from pytest_attn_grader.submission.rotary_arguments import TableStyle, table_styles
 from pytest_attn_grader.submission.student_attention import StudentAttention
 from pytest_attn_grader.submission.target import read_python_source
+from pytest_attn_grader.submission.texts_of_keys import with_texts_settled
 from pytest_attn_grader.submission.trials import (
     CACHE_PROBES,
     TRIAL_HEAD_DIM,
@@ -51,7 +51,6 @@ from pytest_attn_grader.submission.trials import (
     returns_the_value,
     returns_weights,
     source_adds_mask,
-    takes_fewer_queries,
     with_norm,
     with_variant_note,
 )
@@ -60,6 +59,8 @@ if TYPE_CHECKING:
     from pytest_attn_grader.submission.student import Student
 
 
+# A model's that has no norms and no window: positions are rotated, in case that a module does it.
+USUAL_STEPS = LayerSteps(rotary_base=BASE)
 # Of torch's own exceptions about tensors that do not go together.
 _SIZES_DIFFER = re.compile(r"RuntimeError: .*\b(sizes?|shapes?|dimensions?)\b", re.DOTALL)
 
@@ -69,9 +70,7 @@ def fit(
     contract: Contract,
     *,
     seed: int,
-    rotary_base: float | None = BASE,
-    norm_axis: NormAxis | None = None,
-    sliding_window: int | None = None,
+    steps: LayerSteps = USUAL_STEPS,
 ) -> StudentAttention:
     """The submission as an attention on query, key and value.
 
@@ -79,9 +78,7 @@ def fit(
     numbers, a mask of ones and zeros and an additive one are tried: one of them is accepted when the numbers are right.
 
     Args:
-        rotary_base: base of the graded model's rotary positions; None when it has none.
-        norm_axis: axis of the graded layer's norm of query and key; None when it has none.
-        sliding_window: of the graded layer, in tokens; None when it has none.
+        steps: of the graded model's layer, which a module takes itself.
 
     Raises:
         SubmissionError: it gives no answer in any of the ways that were tried; the failure is that of the first one. Or
@@ -90,8 +87,7 @@ def fit(
     answered: StudentAttention | None = None
     answered_otherwise: StudentAttention | None = None
     first_failure: SubmissionError | None = None
-    contract = _without_lengths(contract)
-    steps = LayerSteps(rotary_base, norm_axis, sliding_window)
+    contract = _without_lengths(contract if steps.is_causal else contract.without_causal_switch())
     for variant in contract_variants(contract):
         try:
             attention = answered.with_contract(variant) if answered else _fit(student, variant, steps, seed=seed)
@@ -102,12 +98,12 @@ def fit(
             continue
         if variant is contract:
             if not contract.is_mask_settled and is_right(attention, seed):
-                return require_rotation(attention, rotary_base, seed)
+                return require_rotation(attention, steps.rotary_base, seed)
             answered = attention
             continue
         has_right_output = is_right(attention, seed)
         if has_right_output and (variant.mask_convention != "additive" or adds_its_mask(attention, seed)):
-            return with_variant_note(require_rotation(attention, rotary_base, seed))
+            return with_variant_note(require_rotation(attention, steps.rotary_base, seed))
         answered_otherwise = answered_otherwise or attention
         if variant.mask_convention == "additive" and not has_right_output and source_adds_mask(student, contract):
             # It is wrong in any case. With a boolean mask it would be wrong about the mask as well.
@@ -115,7 +111,7 @@ def fit(
     if answered is not None or answered_otherwise is not None:
         require_no_norms(answered or answered_otherwise, seed)
     if answered is not None:
-        return require_rotation(answered, rotary_base, seed)
+        return require_rotation(answered, steps.rotary_base, seed)
     assert first_failure is not None  # there is at least one variant
     raise first_failure
 
@@ -160,16 +156,13 @@ def fit_hidden_states(student: Student, contract: Contract, steps: LayerSteps, *
     With one token there is nothing to attend to: the output is the value through the output projection, whatever the
     attention does. So this settles how projections are laid out, and nothing about attention.
     """
-    rotary_base, norm_axis = steps.rotary_base, steps.norm_axis
-    oracle = ProjectedStudent(
-        student, contract, rotary_base=rotary_base, norm_axis=norm_axis, sliding_window=steps.sliding_window
-    )
+    oracle = ProjectedStudent(student, contract, steps=steps)
     shape = oracle.shape_for(*TRIAL_SIZES)
     first_failure: SubmissionError | None = None
     answered: ModuleAttention | None = None
     returns_value: ModuleAttention | None = None
     settled: ModuleAttention | None = None
-    tables = table_styles(contract.roles, rotary_base)
+    tables = table_styles(contract.roles, steps.rotary_base)
     is_batch_first = documents_batch_first(read_python_source(student.target), contract.candidate.name)
     for conventions in _conventions(contract, shape, tables):
         if is_batch_first and (conventions.layout.sequence_first or conventions.one_at_a_time):
@@ -193,12 +186,11 @@ def fit_hidden_states(student: Student, contract: Contract, steps: LayerSteps, *
     # the most usual one.
     best = settled or returns_value or answered
     if best is not None:
-        best = _with_rotation(best, seed, rotary_base, tables)
-        if norm_axis is not None:
-            best = with_norm(best, norm_axis, seed)
-        if best.oracle.takes_key_states and not takes_fewer_queries(best, seed):
-            conventions = replace(best.oracle.conventions, one_text=True)
-            best = replace(best, oracle=replace(best.oracle, conventions=conventions))
+        best = _with_rotation(best, seed, steps.rotary_base, tables)
+        if steps.norm_axis is not None:
+            best = with_norm(best, steps.norm_axis, seed)
+        if best.oracle.takes_key_states:
+            best = with_texts_settled(best, seed)
         best = _with_cache(best, seed)
         require_output_projection(best)
         return with_notes(best, best.oracle.shape_for(*TRIAL_SIZES))
@@ -208,7 +200,7 @@ def fit_hidden_states(student: Student, contract: Contract, steps: LayerSteps, *
 
 def unfitted_module(student: Student, contract: Contract, steps: LayerSteps) -> ModuleAttention | None:
     """A submission of hidden states, called in the most usual way; None where it cannot even be constructed."""
-    oracle = ProjectedStudent(student, contract, rotary_base=steps.rotary_base, sliding_window=steps.sliding_window)
+    oracle = ProjectedStudent(student, contract, steps=steps)
     try:
         oracle.shape_for(*TRIAL_SIZES)
     except SubmissionError:

@@ -32,7 +32,7 @@ def with_notes(attention: ModuleAttention, shape: InstanceSizes) -> ModuleAttent
                 )
             )
     notes += _convention_notes(attention.oracle.conventions, takes_mask=contract.mask_convention != "none")
-    if attention.oracle.norm_axis is not None and attention.preparation is None:
+    if attention.oracle.steps.norm_axis is not None and attention.preparation is None:
         why = "the model's layer normalises query and key, the submission does not: it is given them normalised"
         notes.append(Adaptation(name="query-key-norm", why=why))
     if shape.num_heads == 1:
@@ -45,7 +45,10 @@ def with_notes(attention: ModuleAttention, shape: InstanceSizes) -> ModuleAttent
         )
     if shape.loading is not None:
         notes.append(Adaptation(name="load-projections", why="its projections are filled as its load_projections says"))
-    if shape.found.by_order:
+    if shape.found.by_order and shape.found.is_fused:
+        why = f"{shape.found.inputs['qkv'][0].weight} was taken as query, key and value in one, by its shape"
+        notes.append(Adaptation(name="by-shape", why=why))
+    elif shape.found.by_order:
         notes.append(
             Adaptation(name="by-order", why="its matrices were taken as query, key, value, output, in this order")
         )
@@ -65,8 +68,7 @@ def _convention_notes(conventions: CallConventions, *, takes_mask: bool) -> Iter
         yield Adaptation(name="layout", why=str(conventions.layout))
     if takes_mask and conventions.mask_shape != PER_HEAD:
         yield Adaptation(name="mask-shape", why=f"the mask is passed as {conventions.mask_shape}")
-    if conventions.one_text:
-        why = "its views take the number of queries for that of the keys: both are always of one text"
-        yield Adaptation(name="one-text", why=why)
+    if conventions.one_text is not None:
+        yield Adaptation(name="one-text", why=conventions.one_text)
     if conventions.one_at_a_time:
         yield Adaptation(name="one-at-a-time", why="called with (seq, features), an example at a time")

@@ -26,7 +26,8 @@ class CallConventions:
         rotation: what the module does to query and key by their positions.
         tables: how rotary positions are passed to a module that takes them as arguments.
         norm: the module's norm of query and key, in a model whose layer has one.
-        one_text: queries and keys are always of the same text, though each is an argument.
+        one_text: why queries and keys are always of the same text, though each is an argument; None where they may
+            be of different ones.
         cache: how keys and values of earlier calls are passed on; None for a submission without a cache.
     """
 
@@ -35,7 +36,7 @@ class CallConventions:
     one_at_a_time: bool = False
     rotation: Rotation | None = None
     tables: TableStyle | None = None
-    one_text: bool = False
+    one_text: str | None = None
     cache: CacheStyle | None = None
     norm: NormStyle | None = None
 

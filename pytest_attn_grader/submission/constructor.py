@@ -15,6 +15,7 @@ from pytest_attn_grader.submission.size_names import (
     SIZE_NAMES,
     guess_role_of_size,
     is_flag,
+    other_value,
     role_of_size,
 )
 
@@ -36,6 +37,7 @@ class Sizes:
         rotary_base: base of the model's rotary positions; None when it has none.
         has_norms: whether the model's layer normalises query and key.
         sliding_window: how many keys a query sees in the model's layer; None for all of the past.
+        is_causal: whether the model hides the future.
     """
 
     width: int
@@ -47,6 +49,7 @@ class Sizes:
     rotary_base: float | None = None
     has_norms: bool = False
     sliding_window: int | None = None
+    is_causal: bool = True
 
 
 @dataclass(frozen=True)
@@ -123,7 +126,7 @@ def _assign(candidate: Candidate, steps: frozenset[str] = frozenset()) -> list[t
             continue
         if parameter.has_default and role not in steps and _keeps_default(parameter, role):
             continue
-        if role is None:
+        if role is None and other_value(parameter.name) is None:
             role = _guess_role(parameter, is_only_one=len(required) == 1)
         found.append((parameter, role))
     return found
@@ -142,7 +145,8 @@ def _steps(sizes: Sizes) -> frozenset[str]:
 def _keeps_default(parameter: Parameter, role: str | None) -> bool:
     """An argument keeps its default unless a size, a dropout or a switch of the attention is settled by it.
 
-    None means "work it out" or "without it", and a temperature is 1 where nothing is to be changed.
+    None means "work it out" or "without it", and a temperature is 1 where nothing is to be changed. Norms that are on
+    are switched off, where the model has none.
     """
     kept = {
         None,
@@ -152,11 +156,12 @@ def _keeps_default(parameter: Parameter, role: str | None) -> bool:
         "dtype",
         "rotary_base",
         "group_size",
-        "query_key_norm",
         "sliding_window",
     }
     if role in kept or parameter.default == "None":
         return True
+    if role == "query_key_norm":
+        return parameter.default != "True"
     return role == "causal" and parameter.default not in {"True", "False"}
 
 
@@ -190,7 +195,9 @@ def arguments_for(candidate: Candidate, sizes: Sizes) -> Arguments:
     filled: dict[str, LiteralArgument | ConfigObject] = {}
     unknown = []
     for parameter, role in _assign(candidate, _steps(sizes)):
-        if role is None:
+        if role is None and (other := other_value(parameter.name)) is not None:
+            filled[parameter.name] = LiteralArgument(other)
+        elif role is None:
             unknown.append(parameter.name)
         elif role == "config":
             filled[parameter.name] = config_object(sizes, _class_name(parameter))
@@ -229,7 +236,7 @@ def _plain_values(sizes: Sizes) -> dict[str, float | bool]:
         "head_dim": sizes.head_dim,
         "context": sizes.context_tokens,
         "bias": True,
-        "causal": True,
+        "causal": sizes.is_causal,
         "batch_first": True,
         "layer": 0,
         "query_key_norm": sizes.has_norms,

@@ -75,6 +75,12 @@ class Contract:
         masks = {slot.role for slot in slots} & MASK_ROLES
         return replace(self, slots=slots, mask_convention=self.mask_convention if masks else "none")
 
+    def without_causal_switch(self) -> Contract:
+        """The same with its switch that hides the future off: in a model that hides nothing."""
+        slots = tuple(replace(slot, role="off") if slot.role == "causal" else slot for slot in self.slots)
+        notes = tuple((name, text.replace("True", "False") if name == "switch" else text) for name, text in self.notes)
+        return replace(self, slots=slots, notes=notes)
+
     def _place(self, role: str) -> int:
         return next((index for index, slot in enumerate(self.slots) if slot.role == role), len(self.slots))
 

@@ -29,10 +29,14 @@ if TYPE_CHECKING:
 
 
 def shape_of_function(contract: Contract, sizes: Sizes, *, heads_apart: bool) -> InstanceSizes:
-    """The sizes of a function. It takes any width, and several heads with ``num_heads`` or with an axis for heads."""
-    several = "num_heads" in contract.roles or heads_apart
-    found = found_in_arguments(contract.slots, sizes.num_heads if several else 1, sizes.head_dim)
-    return replace(_shape_with(found, contract.candidate.name), width=None)
+    """The sizes of a function. It has several heads with ``num_heads`` or with an axis for heads.
+
+    With ``num_heads`` the width of one head is often that of the hidden states divided by it, so that these are as wide
+    as the heads side by side. Any other function takes any width.
+    """
+    has_several = "num_heads" in contract.roles
+    found = found_in_arguments(contract.slots, sizes.num_heads if has_several or heads_apart else 1, sizes.head_dim)
+    return replace(_shape_with(found, contract.candidate.name), width=sizes.width if has_several else None)
 
 
 def shape_of_module(student: Student, contract: Contract, sizes: Sizes, *, use: str = "") -> InstanceSizes:

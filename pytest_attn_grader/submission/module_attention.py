@@ -70,7 +70,7 @@ class ModuleAttention(StudentAttention):
     @property
     def sliding_window(self) -> int | None:
         """Window of the graded layer: how many keys, its own included, a query sees; None for all of the past."""
-        return self.oracle.sliding_window
+        return self.oracle.steps.sliding_window
 
     @property
     def takes_groups(self) -> bool:
@@ -80,7 +80,7 @@ class ModuleAttention(StudentAttention):
     @property
     def rotary_base(self) -> float | None:
         """Base of the model's rotary positions, which it has to apply itself; None in a model without them."""
-        return self.oracle.rotary_base
+        return self.oracle.steps.rotary_base
 
     @property
     def keeps_cache(self) -> bool:
@@ -196,13 +196,14 @@ class ModuleAttention(StudentAttention):
 
     def _constructed_for(self, model: Any, layer_idx: int) -> ModuleAttention:
         """The same module, constructed with this layer's rotary base and sliding window, which may be another's."""
-        steps = find_architecture(model).layer_steps(layer_idx)
-        if steps.rotary_base is None:
+        layer = find_architecture(model).layer_steps(layer_idx)
+        if layer.rotary_base is None:
             return self
-        oracle = replace(self.oracle, rotary_base=steps.rotary_base, sliding_window=steps.sliding_window)
+        steps = replace(self.oracle.steps, rotary_base=layer.rotary_base, sliding_window=layer.sliding_window)
+        oracle = replace(self.oracle, steps=steps)
         rotation = oracle.conventions.rotation
         if rotation is not None:
-            rotation = replace(rotation, base=steps.rotary_base)
+            rotation = replace(rotation, base=layer.rotary_base)
             oracle = replace(oracle, conventions=replace(oracle.conventions, rotation=rotation))
         return replace(self, oracle=oracle)
 

@@ -65,12 +65,19 @@ PROJECTION_BIASES: dict[str, frozenset[str]] = {
 }
 # Only of functions: a module knows its own sizes.
 SIZES: dict[str, frozenset[str]] = {
-    "num_heads": frozenset({"num_heads", "n_heads", "n_head", "heads", "nhead", "num_attention_heads", "nheads"}),
+    # Of keys and values too: the weights that are passed have as many heads of them as of queries.
+    "num_heads": frozenset(
+        {
+            "num_heads", "n_heads", "n_head", "heads", "nhead", "num_attention_heads", "nheads", "num_query_heads",
+            "n_query_heads", "num_q_heads", "n_q_heads", "num_kv_heads", "n_kv_heads", "n_kv_head",
+            "num_key_value_heads", "kv_heads", "n_key_value_heads",
+        }
+    ),
     "head_dim": frozenset({"head_dim", "d_k", "dk", "d_head", "dim_head", "head_size", "dim_k", "d_key", "key_dim"}),
     "width": frozenset({"d_model", "embed_dim", "hidden_size", "n_embd", "emb_dim", "d_in", "model_dim"}),
     "context": frozenset({"max_seq_len", "max_seq_length", "context_length", "block_size", "max_len"}),
     "rotary_base": frozenset({"theta", "rope_theta", "rope_base", "rotary_base"}),
-}
+}  # fmt: skip
 
 KEY_PADDING_MASKS = frozenset(
     {

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from pytest_attn_grader.attention.query_key_norm import NormAxis
 from pytest_attn_grader.attention.rotation import BASE
 from pytest_attn_grader.errors import SubmissionError
+from pytest_attn_grader.models.architectures import LayerSteps
 from pytest_attn_grader.submission.cached_calls import split_into_chunks, with_cache, with_prefix
 from pytest_attn_grader.submission.call_conventions import CallConventions, changed_inputs
 from pytest_attn_grader.submission.constructor import Sizes, arguments_for, takes_groups
@@ -35,17 +35,13 @@ class ProjectedStudent:
     """A student's module, or a function that is given its projections as arguments.
 
     Attributes:
-        rotary_base: base of the graded model's rotary positions; None when it has none.
-        norm_axis: axis of the graded layer's QK-norm; None when it has none.
-        sliding_window: of the graded layer, in tokens; None when it has none.
+        steps: of the graded model's layer, which the module takes itself.
     """
 
     student: Student
     contract: Contract
     conventions: CallConventions = field(default_factory=CallConventions)
-    rotary_base: float | None = None
-    norm_axis: NormAxis | None = None
-    sliding_window: int | None = None
+    steps: LayerSteps = field(default_factory=LayerSteps)
 
     @property
     def takes_key_states(self) -> bool:
@@ -70,9 +66,19 @@ class ProjectedStudent:
     @property
     def _config_read(self) -> Mapping[str, object]:
         """The names that the constructor reads from a config object, with their values."""
-        sizes = Sizes(256, 4, 64, rotary_base=self.rotary_base, has_norms=self.norm_axis is not None)
         candidate = self.contract.candidate
-        return self.student.construct(candidate.name, arguments_for(candidate, sizes)).config_read
+        return self.student.construct(candidate.name, arguments_for(candidate, self._sizes(256, 4, 64))).config_read
+
+    def _sizes(self, width: int, num_heads: int, head_dim: int) -> Sizes:
+        return Sizes(
+            width,
+            num_heads,
+            head_dim,
+            rotary_base=self.steps.rotary_base,
+            has_norms=self.steps.norm_axis is not None,
+            sliding_window=self.steps.sliding_window,
+            is_causal=self.steps.is_causal,
+        )
 
     def shape_for(
         self,
@@ -84,23 +90,15 @@ class ProjectedStudent:
         dropout_p: float = 0.0,
         dtype: torch.dtype = torch.float32,
     ) -> InstanceSizes:
-        sizes = Sizes(
-            width or num_heads * head_dim,
-            num_heads,
-            head_dim,
-            dropout_p=dropout_p,
-            num_key_value_heads=num_key_value_heads,
-            rotary_base=self.rotary_base,
-            has_norms=self.norm_axis is not None,
-            sliding_window=self.sliding_window,
-        )
+        usual = self._sizes(width or num_heads * head_dim, num_heads, head_dim)
+        sizes = replace(usual, dropout_p=dropout_p, num_key_value_heads=num_key_value_heads)
         if self.contract.kind == "projected-function":
             return shape_of_function(self.contract, sizes, heads_apart=self.conventions.layout.heads_apart)
         return shape_of_module(self.student, self.contract, sizes, use=str(dtype))
 
     @property
     def _call(self) -> ProjectedCall:
-        return ProjectedCall(self.contract, self.conventions, self.rotary_base or BASE)
+        return ProjectedCall(self.contract, self.conventions, self.steps.rotary_base or BASE)
 
     # --- one call -----------------------------------------------------------------------------------------------------
 

@@ -122,7 +122,8 @@ def _slots(
 
 def _switches(candidate: Candidate, named: Mapping[str, str | None]) -> dict[str, str]:
     """Switches of a call: one that hides the future is on where there is no mask; one that is needed is off."""
-    has_mask = bool(MASK_ROLES & set(named.values()))
+    # Padding says nothing about the future.
+    has_mask = bool({"mask", "valid_lens"} & set(named.values()))
     found: dict[str, str] = {}
     for parameter in candidate.parameters:
         if named[parameter.name] is not None or parameter.kind.startswith("var-"):

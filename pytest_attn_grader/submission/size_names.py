@@ -114,6 +114,7 @@ OTHER_VALUES: dict[str, float | str | bool | None] = {
     "scale_attn_weights": True,
 }  # fmt: skip
 
+_EPSILON = re.compile(r"(\w+_)?eps(ilon)?")
 _FLAG = re.compile(r"(use|is|enable|with|do|apply|has|log|return|need|output|add)_\w+|\w*(flash|lora|verbose|debug)\w*")
 _WORDS: tuple[tuple[str, str], ...] = (
     ("context", r"(max|len|length|seq|sequence|ctx|context|block|position|positions)"),
@@ -137,6 +138,12 @@ def is_dropout(name: str) -> bool:
 def is_flag(name: str) -> bool:
     """Whether a name is that of a switch that can be left off."""
     return _FLAG.fullmatch(name.lower()) is not None
+
+
+def other_value(name: str) -> float | str | bool | None:
+    """The usual value of an argument that the attention does not need; None where nothing is known of it."""
+    plain = name.lower().strip("_")
+    return OTHER_VALUES.get(plain, OTHER_VALUES["norm_eps"] if _EPSILON.fullmatch(plain) else None)
 
 
 def role_of_size(name: str) -> str | None:

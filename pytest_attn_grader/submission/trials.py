@@ -20,7 +20,6 @@ from pytest_attn_grader.attention.probes import (
 from pytest_attn_grader.attention.query_key_norm import NormAxis
 from pytest_attn_grader.attention.reference import causal_keep_mask
 from pytest_attn_grader.attention.tolerances import derive_tolerance
-from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.misconceptions.source import SubmissionSource
 from pytest_attn_grader.results.submission import Adaptation
 from pytest_attn_grader.submission.constructor import is_resizable
@@ -208,19 +207,6 @@ def with_norm(attention: ModuleAttention, over: NormAxis, seed: int) -> ModuleAt
     return next(
         (tried for tried in map(styled, offsets) if is_same(tried, zeros, norm_weights=(nothing, nothing))), styled(0)
     )
-
-
-def takes_fewer_queries(attention: ModuleAttention, seed: int) -> bool:
-    """Whether one query may look at several keys, as a new token with a cache does."""
-    generator = torch.Generator().manual_seed(seed)
-    size = (_TRIAL_BATCH, TRIAL_HEADS, _TRIAL_TOKENS, TRIAL_HEAD_DIM)
-    query, key, value = (torch.randn(size, generator=generator) for _ in range(3))
-    keep_mask = torch.ones(_TRIAL_BATCH, 1, 1, _TRIAL_TOKENS, dtype=torch.bool)
-    try:
-        attention.heads.attend(query[:, :, :1], key, value, keep_mask, CallStats())
-    except SubmissionError as failure:
-        return failure.name != "raised" or "shape" not in failure.message
-    return True
 
 
 def source_adds_mask(student: Student, contract: Contract) -> bool:

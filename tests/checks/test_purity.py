@@ -82,7 +82,7 @@ def test_dropout_that_drops_nothing_or_the_mask(ask: Ask) -> None:
                 "softmax": "lost = torch.rand_like(scores) < dropout_p * training; lost.diagonal(0, -2, -1).zero_()\n"
                 "    weights = scores.masked_fill(lost, float('-inf')).softmax(-1)"
             },
-            "no sum of such weights",
+            "in every row they still sum to 1",
         ),
         (by_hand("torch.rand_like(weights) >= dropout_p", "1"), "the others multiplied by 1"),
         (by_hand("torch.rand_like(weights) >= dropout_p", "dropout_p"), "the others multiplied by 10"),
@@ -130,6 +130,20 @@ def test_dropout_of_a_module(ask: Ask) -> None:
     assert "the output moved by" in (ask(purity.test_dropout_off, source=ignored) or "")
     fixed = MODULE.replace("DROP", "F.dropout(weights, 0.2, self.training)").replace("OUTPUT", "")
     assert "multiplied by 1.25" in (ask(purity.test_dropout, source=fixed) or "")
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        'self.drop(scores).masked_fill(~mask, float("-inf")).softmax(-1)',
+        "F.normalize(self.drop(weights), p=1, dim=-1)",
+    ],
+)
+def test_dropout_of_a_module_whose_rows_still_sum_to_one(weights: str, ask: Ask) -> None:
+    module = MODULE.replace("DROP", weights).replace("OUTPUT", "")
+    assert "in every row they still sum to 1" in (ask(purity.test_dropout, source=module) or "")
+    only_the_output = MODULE.replace("DROP", "weights").replace("OUTPUT", "self.drop")
+    assert ask(purity.test_dropout, source=only_the_output) is None
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from pytest_attn_grader.attention.probes import Capabilities, diagnosis_probes
 from pytest_attn_grader.attention.query_key_norm import NormAxis
 from pytest_attn_grader.misconceptions.diagnose import diagnose
 from pytest_attn_grader.misconceptions.mismatches import PredictionCache
+from pytest_attn_grader.models.architectures import LayerSteps
 from pytest_attn_grader.results.report import Diagnosis
 from pytest_attn_grader.submission.adapt import fit
 from tests.support.normed import NORMED, NORMED_WIDE, change
@@ -158,7 +159,7 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
 
 def diagnosis_of(workshop: Workshop, source: str, over: NormAxis) -> Diagnosis | None:
     student = workshop.student(source, name="Attention")
-    attention = fit(student, student.contract, seed=SEED, rotary_base=BASE, norm_axis=over)
+    attention = fit(student, student.contract, seed=SEED, steps=LayerSteps(rotary_base=BASE, norm_axis=over))
     capabilities = Capabilities(max_len=32, preparation=attention.preparation)
     probes = {
         probe.name: probe

@@ -11,6 +11,7 @@ from pytest_attn_grader.attention.probes import Capabilities, diagnosis_probes
 from pytest_attn_grader.attention.rotation import BASE
 from pytest_attn_grader.misconceptions.diagnose import diagnose
 from pytest_attn_grader.misconceptions.mismatches import PredictionCache
+from pytest_attn_grader.models.architectures import LayerSteps
 from pytest_attn_grader.results.report import Diagnosis
 from pytest_attn_grader.submission.adapt import fit
 from tests.support.students import Workshop
@@ -124,7 +125,7 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
 
 def diagnosis_of(workshop: Workshop, source: str, base: float = BASE) -> Diagnosis | None:
     student = workshop.student(source, name="Attention")
-    attention = fit(student, student.contract, seed=SEED, rotary_base=base)
+    attention = fit(student, student.contract, seed=SEED, steps=LayerSteps(rotary_base=base))
     probes = {
         probe.name: probe
         for probe in diagnosis_probes(SEED, Capabilities(max_len=32, takes_mask=False))

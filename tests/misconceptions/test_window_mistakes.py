@@ -10,6 +10,7 @@ import pytest
 from pytest_attn_grader.attention.probes import Capabilities, diagnosis_probes
 from pytest_attn_grader.misconceptions.diagnose import diagnose
 from pytest_attn_grader.misconceptions.mismatches import PredictionCache
+from pytest_attn_grader.models.architectures import LayerSteps
 from pytest_attn_grader.results.report import Diagnosis
 from pytest_attn_grader.submission.adapt import fit
 from tests.support.students import Workshop
@@ -93,7 +94,7 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
 
 def diagnosis_of(workshop: Workshop, source: str, window: int | None = WINDOW) -> Diagnosis | None:
     student = workshop.student(source)
-    attention = fit(student, student.contract, seed=SEED, rotary_base=None, sliding_window=window)
+    attention = fit(student, student.contract, seed=SEED, steps=LayerSteps(rotary_base=None, sliding_window=window))
     convention = student.contract.mask_convention
     capabilities = Capabilities(max_len=64, takes_mask=convention != "none", sliding_window=window)
     probes = {

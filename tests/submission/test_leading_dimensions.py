@@ -11,6 +11,7 @@ import pytest
 
 from pytest_attn_grader.attention.probes import SPEC_BY_NAME, build_probe
 from pytest_attn_grader.attention.rotation import BASE
+from pytest_attn_grader.models.architectures import LayerSteps
 from pytest_attn_grader.submission.adapt import fit
 from pytest_attn_grader.submission.trials import is_right_on
 from tests.support.students import Workshop
@@ -193,7 +194,8 @@ def test_annotations_as_text(workshop: Workshop) -> None:
 @pytest.mark.parametrize("style", MODULES)
 def test_hidden_states(workshop: Workshop, style: str) -> None:
     student = workshop.student(HEAD + MODULES[style])
-    attention = fit(student, student.contract, seed=0, rotary_base=BASE if "rotated" in style else None)
+    steps = LayerSteps(rotary_base=BASE if "rotated" in style else None)
+    attention = fit(student, student.contract, seed=0, steps=steps)
 
     for name in ("unpadded", "single", "long"):
         probe = build_probe(SPEC_BY_NAME[name], seed=1)

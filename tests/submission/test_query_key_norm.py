@@ -9,6 +9,7 @@ from pytest_attn_grader.attention.probes import SPEC_BY_NAME, Probe, build_probe
 from pytest_attn_grader.attention.query_key_norm import NormAxis, Preparation
 from pytest_attn_grader.attention.rotation import Pairing, Rotation
 from pytest_attn_grader.errors import SubmissionError
+from pytest_attn_grader.models.architectures import LayerSteps
 from pytest_attn_grader.sandbox.messages import RemoteParameter
 from pytest_attn_grader.submission.adapt import fit
 from pytest_attn_grader.submission.projections.norms import find_norms
@@ -81,7 +82,7 @@ WRONG = {
 
 def fitted(workshop: Workshop, source: str, axis: NormAxis | None = "head_dim", base: float = BASE) -> StudentAttention:
     student = workshop.student(source, name="Attention")
-    return fit(student, student.contract, seed=0, rotary_base=base, norm_axis=axis)
+    return fit(student, student.contract, seed=0, steps=LayerSteps(rotary_base=base, norm_axis=axis))
 
 
 def probe_for(attention: StudentAttention, name: str = "basic") -> Probe:

@@ -11,6 +11,7 @@ from torch import Tensor
 from pytest_attn_grader.attention.reference import reference_attention
 from pytest_attn_grader.attention.rotation import BASE, Rotation, rotate
 from pytest_attn_grader.errors import SubmissionError
+from pytest_attn_grader.models.architectures import LayerSteps
 from pytest_attn_grader.submission.adapt import fit
 from pytest_attn_grader.submission.rotary import find_rotation, mentions_rotary_positions
 from tests.support.students import Workshop
@@ -143,7 +144,7 @@ def test_a_module_that_rotates_equals_the_reference(workshop: Workshop, pairing:
 def test_where_the_model_adds_positions_itself_it_is_named_with_the_remedy(workshop: Workshop) -> None:
     student = workshop.student(module_source("halves"))
     with pytest.raises(SubmissionError, match=r"rotary positions .* adds positions itself") as caught:
-        fit(student, student.contract, seed=0, rotary_base=None)
+        fit(student, student.contract, seed=0, steps=LayerSteps(rotary_base=None))
     assert "--attn-model=mini-llama" in caught.value.remedy
 
 

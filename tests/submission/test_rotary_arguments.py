@@ -7,6 +7,7 @@ import torch
 
 from pytest_attn_grader.attention.reference import reference_attention
 from pytest_attn_grader.attention.rotation import BASE, Rotation, rotate
+from pytest_attn_grader.models.architectures import LayerSteps
 from pytest_attn_grader.submission.adapt import fit
 from pytest_attn_grader.submission.rotary_arguments import TableStyle, make_tables, table_styles
 from pytest_attn_grader.submission.rotary_names import rotary_role
@@ -94,7 +95,7 @@ def test_a_module_that_takes_rotary_arguments_equals_the_reference(workshop: Wor
 def test_where_the_model_has_no_rotary_positions_the_tables_rotate_by_nothing(workshop: Workshop) -> None:
     arguments, rotated, _ = STYLES["cos and sin, half"]
     student = workshop.student(MODULE.replace("ARGUMENTS", arguments).replace("ROTATED", rotated), name="Attention")
-    attention = fit(student, student.contract, seed=0, rotary_base=None)
+    attention = fit(student, student.contract, seed=0, steps=LayerSteps(rotary_base=None))
 
     notes = {each.name: each.why for each in attention.adaptations}
     assert "rotate by nothing" in notes["rotary-tables"]

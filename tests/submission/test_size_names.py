@@ -12,6 +12,7 @@ from pytest_attn_grader.submission.size_names import (
     guess_role_of_size,
     is_dropout,
     is_flag,
+    other_value,
     role_of_size,
 )
 
@@ -44,6 +45,15 @@ def test_names_of_the_table(name: str, role: str | None) -> None:
 )  # fmt: skip
 def test_names_outside_the_table_are_guessed_from_their_words(name: str, role: str | None) -> None:
     assert guess_role_of_size(name) == role
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("norm_eps", 1e-5), ("rms_norm_eps", 1e-6), ("eps", 1e-5), ("layer_norm_epsilon", 1e-5), ("vocab_size", 256),
+     ("steps", None), ("epsilon_greedy", None)],
+)  # fmt: skip
+def test_values_that_no_attention_needs(name: str, value: float | None) -> None:
+    assert other_value(name) == value
 
 
 def test_every_name_of_dropout_is_one() -> None:

@@ -167,7 +167,8 @@ def _name_unknown(case: SubmissionObservations) -> Recognition | None:
         return None
     for kind in ("NameError", "UnboundLocalError", "AttributeError"):
         finding = case.raised(kind, _first_line(case))
-        if finding is not None:
+        # The name is there: a module that has not called super().__init__() takes no parameters.
+        if finding is not None and "before Module.__init__() call" not in finding.evidence:
             return finding
     return None
 

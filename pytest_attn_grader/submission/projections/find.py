@@ -62,7 +62,7 @@ def find_projections(
         by_role = {role: [_place(each, role, biases) for each in some] for role, some in numbered.items()}
         if by_role and "o" not in by_role and outputs:
             by_role["o"] = outputs
-        by_role = by_role or _by_order(weights, biases)
+        by_role = by_role or _by_order(weights, biases) or _by_shape(weights, biases)
         if not by_role:
             raise _missing(module, name, seen_roles)
     heads = num_heads or _number_of_heads(module)
@@ -129,6 +129,19 @@ def _by_order(weights: Sequence[RemoteParameter], biases: Sequence[RemoteParamet
         # Some names are known: a missing one is a mistake to report, not a gap to fill.
         return {}
     return {role: [_place(parameter, role, biases)] for role, parameter in zip("qkvo", matrices, strict=False)}
+
+
+def _by_shape(weights: Sequence[RemoteParameter], biases: Sequence[RemoteParameter]) -> dict[str, list[ParameterRef]]:
+    """A matrix of a name that says nothing, three times as long as wide, and at most a square one for the output."""
+    matrices = [parameter for parameter in weights if len(parameter.shape) == 2]
+    fused = [each for each in matrices if max(each.shape) == 3 * min(each.shape)]
+    squares = [each for each in matrices if each.shape == (min(fused[0].shape),) * 2] if fused else []
+    if len(fused) != 1 or len(squares) > 1 or len(matrices) != len(fused) + len(squares):
+        return {}
+    if any(role_of_parameter(parameter) not in {None, "o"} for parameter in matrices):
+        return {}
+    found = {"qkv": fused, "o": squares}
+    return {role: [_place(each, role, biases) for each in some] for role, some in found.items() if some}
 
 
 def _number_of_heads(module: RemoteModule) -> int | None:

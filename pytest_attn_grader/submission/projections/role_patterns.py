@@ -17,7 +17,7 @@ _MIX = "merge|mix|z"
 # Names of fused projections that say in which order they hold query, key and value.
 _ORDERS = {
     separator.join(words): "".join(word[0] for word in words)
-    for separator, names in (("", ("q", "k", "v")), ("_", ("query", "key", "value")))
+    for separator, names in (("", ("q", "k", "v")), ("_", ("q", "k", "v")), ("_", ("query", "key", "value")))
     for words in itertools.permutations(names)
 }
 # Tried in this order: "query_key_value" is no query.

@@ -41,6 +41,10 @@ def test_each_reason_has_its_name(message: str, source: str, slug: str, word: st
     assert word in text
 
 
+def test_a_module_that_calls_no_super_init_has_its_names() -> None:
+    assert named("AttributeError: cannot assign module before Module.__init__() call") == ((), "")
+
+
 @pytest.mark.skipif(sys.version_info >= (3, 12), reason="here it is valid")
 @pytest.mark.parametrize("line", ["type Pair = tuple[int, int]", "def f[T](x: T) -> T: ...", "class A[T]: ..."])
 def test_syntax_of_a_newer_python(line: str) -> None:

@@ -1,0 +1,35 @@
+"""Arguments of a constructor, by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pytest_attn_grader.errors import SubmissionError
+from pytest_attn_grader.submission.constructor import Sizes, arguments_for
+from tests.submission.test_contract import module
+
+
+@pytest.mark.parametrize(
+    ("signature", "sizes", "filled"),
+    [
+        ("d_model, num_heads, norm_eps", {}, {"norm_eps": 1e-5}),
+        ("d_model, num_heads, vocab_size", {}, {"vocab_size": 256}),
+        ("d_model, num_heads, qk_norm=True", {}, {"qk_norm": False}),
+        ("d_model, num_heads, qk_norm=False", {}, {}),
+        ("d_model, num_heads, qk_norm=False", {"has_norms": True}, {"qk_norm": True}),
+        ("d_model, num_heads, qk_norm", {}, {"qk_norm": False}),
+        ("d_model, num_heads, causal=False", {}, {"causal": True}),
+        ("d_model, num_heads, causal=True", {"is_causal": False}, {"causal": False}),
+    ],
+)
+def test_what_is_filled_beside_the_sizes(signature: str, sizes: dict[str, Any], filled: dict[str, Any]) -> None:
+    arguments = arguments_for(module("x", constructor=signature), Sizes(256, 4, 64, **sizes))
+    assert arguments.shown == {"d_model": 256, "num_heads": 4, **filled}
+
+
+def test_what_has_no_value_is_named() -> None:
+    with pytest.raises(SubmissionError, match="the grader has no value for rotator") as caught:
+        arguments_for(module("x", constructor="d_model, num_heads, rotator"), Sizes(256, 4, 64))
+    assert caught.value.remedy == "Give rotator a default, or one of these names."
