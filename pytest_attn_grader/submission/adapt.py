@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from pytest_attn_grader.attention.probes import SPEC_BY_NAME, build_probe
 from pytest_attn_grader.attention.rotation import BASE
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.models.architectures import LayerSteps
 from pytest_attn_grader.sandbox.exit_reasons import another_call_may_answer
 from pytest_attn_grader.submission.adaptation_notes import with_notes
-from pytest_attn_grader.submission.cache_arguments import cache_styles
+from pytest_attn_grader.submission.cache_trials import with_cache
 from pytest_attn_grader.submission.call_conventions import CallConventions
 from pytest_attn_grader.submission.contract import Contract
 from pytest_attn_grader.submission.documentation import documents_batch_first
 from pytest_attn_grader.submission.function_ranks import fit_function
 from pytest_attn_grader.submission.head_adapter import CallStats
 from pytest_attn_grader.submission.length_attention import fit_length_function
+from pytest_attn_grader.submission.mask_trials import with_used_mask
 from pytest_attn_grader.submission.masks import MASK_SHAPES, PADDING, PER_HEAD
 from pytest_attn_grader.submission.module_attention import ModuleAttention
 from pytest_attn_grader.submission.norm_requirements import (
@@ -39,14 +38,11 @@ from pytest_attn_grader.submission.student_attention import StudentAttention
 from pytest_attn_grader.submission.target import read_python_source
 from pytest_attn_grader.submission.texts_of_keys import with_texts_settled
 from pytest_attn_grader.submission.trials import (
-    CACHE_PROBES,
     TRIAL_HEAD_DIM,
     TRIAL_SIZES,
     adds_its_mask,
     contract_variants,
     is_right,
-    is_right_on_one_example,
-    is_right_result,
     query_is_row_local,
     returns_the_value,
     returns_weights,
@@ -61,8 +57,6 @@ if TYPE_CHECKING:
 
 # A model's that has no norms and no window: positions are rotated, in case that a module does it.
 USUAL_STEPS = LayerSteps(rotary_base=BASE)
-# Of torch's own exceptions about tensors that do not go together.
-_SIZES_DIFFER = re.compile(r"RuntimeError: .*\b(sizes?|shapes?|dimensions?)\b", re.DOTALL)
 
 
 def fit(
@@ -189,9 +183,10 @@ def fit_hidden_states(student: Student, contract: Contract, steps: LayerSteps, *
         best = _with_rotation(best, seed, steps.rotary_base, tables)
         if steps.norm_axis is not None:
             best = with_norm(best, steps.norm_axis, seed)
+        best = with_used_mask(best, _other_mask_shapes(best), seed)
         if best.oracle.takes_key_states:
             best = with_texts_settled(best, seed)
-        best = _with_cache(best, seed)
+        best = with_cache(best, seed)
         require_output_projection(best)
         return with_notes(best, best.oracle.shape_for(*TRIAL_SIZES))
     assert first_failure is not None  # there is at least one way to ask
@@ -224,6 +219,15 @@ def _conventions(
             yield CallConventions(layout, PER_HEAD, one_at_a_time=True, tables=table)
 
 
+def _other_mask_shapes(attention: ModuleAttention) -> Iterator[ModuleAttention]:
+    """The same attention with each other shape of the mask."""
+    conventions = attention.oracle.conventions
+    for mask_shape in MASK_SHAPES if "mask" in attention.contract.roles else ():
+        if mask_shape != conventions.mask_shape:
+            oracle = replace(attention.oracle, conventions=replace(conventions, mask_shape=mask_shape))
+            yield replace(attention, oracle=oracle)
+
+
 def _query_key_order_unknown(shape: InstanceSizes) -> bool:
     """Whether the order of query and key is open: in a fused matrix whose name does not say it."""
     return shape.found.is_fused and shape.found.letters is None
@@ -247,42 +251,6 @@ def _with_rotation(
             conventions = replace(conventions, rotation=rotation)
             return replace(attention, oracle=replace(attention.oracle, conventions=conventions))
     return attention
-
-
-def _with_cache(attention: ModuleAttention, seed: int) -> ModuleAttention:
-    """The same attention with the way in which its cache is passed on, if it has one.
-
-    That is the first way in which it is right, at least token by token, as much code is that only writes text; where
-    none is, the first one in which it answers or, failing that, its sizes do not fit: the check will say what is wrong.
-    Any other exception says that its cache is of a kind that is not known here, and it is graded as one without a
-    cache; so is one that never passes a cache on, and one whose cache has room for one example.
-    """
-    if "hidden_states" not in attention.contract.roles or "valid_lens" in attention.contract.roles:
-        return attention
-    probes = [attention.prepare(build_probe(SPEC_BY_NAME[name], seed=seed)) for name in CACHE_PROBES]
-    by_token: ModuleAttention | None = None
-    answered: ModuleAttention | None = None
-    raised: ModuleAttention | None = None
-    for style in cache_styles(attention.contract.candidate):
-        tried = attention.with_cache(style)
-        results = [tried.run_probe(probe) for probe in probes]
-        failures = [result.failure for result in results]
-        in_tokens, in_chunks = (
-            tried.unsupported_reason(probe) is not None or is_right_result(result, probe)
-            for result, probe in zip(results, probes, strict=True)
-        )
-        if in_chunks:
-            return tried
-        if in_tokens:
-            by_token = by_token or attention.with_cache(replace(style, single_tokens=True))
-        if None in failures:
-            answered = answered or tried
-        elif style.first == "nothing" and all(each and _SIZES_DIFFER.match(each.message) for each in failures):
-            raised = raised or tried
-        if any(failure and not another_call_may_answer(failure.name, failure.remedy) for failure in failures):
-            break
-    raised = None if raised is not None and is_right_on_one_example(raised, seed) else raised
-    return by_token or answered or raised or attention
 
 
 def _attend_with(attention: ModuleAttention) -> Attend:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from pytest_attn_grader.sandbox.exit_reasons import another_call_may_answer
 from pytest_attn_grader.submission.contract import Contract
 from pytest_attn_grader.submission.documentation import documents_four_dimensions
 from pytest_attn_grader.submission.function_attention import RANKS, SINGLE_RANK, FunctionAttention
+from pytest_attn_grader.submission.mask_trials import with_used_mask
 from pytest_attn_grader.submission.masks import PADDING, PER_EXAMPLE, PER_HEAD, SQUARE
 from pytest_attn_grader.submission.return_values import SWAP_REMEDY
 from pytest_attn_grader.submission.signatures import GROUP_NUMBERS
@@ -53,7 +55,8 @@ def fit_function(student: Student, contract: Contract, *, seed: int) -> Function
         if record.attn_output is not None:
             answered = answered or candidate
             if record.attn_output.shape == probe.query.shape:
-                return _with_weights_note(candidate, record)
+                used = with_used_mask(candidate, _with_other_masks(candidate, notes), seed)
+                return _with_weights_note(used, record if used is candidate else used.run_probe(probe))
         first_failure = first_failure or record.failure
         if record.failure is not None and record.failure.remedy == SWAP_REMEDY:
             break
@@ -102,10 +105,24 @@ def _mixes_examples_with_heads(student: Student, contract: Contract, probe: Prob
 def _with_square_masks(
     student: Student, contract: Contract, notes: tuple[Adaptation, ...], probe: Probe
 ) -> FunctionAttention:
-    why = f"the mask is passed as {SQUARE}, so it is called an example and a head at a time, (1, 1, seq, head_dim)"
-    adaptations = (*notes, Adaptation(name="mask-shape", why=why))
-    attention = FunctionAttention(student, contract, SINGLE_RANK, adaptations)
+    attention = _square_masked(student, contract, notes)
     return _with_weights_note(attention, attention.run_probe(probe))
+
+
+def _square_masked(student: Student, contract: Contract, notes: tuple[Adaptation, ...]) -> FunctionAttention:
+    why = f"the mask is passed as {SQUARE}, so it is called an example and a head at a time, (1, 1, seq, head_dim)"
+    return FunctionAttention(student, contract, SINGLE_RANK, (*notes, Adaptation(name="mask-shape", why=why)))
+
+
+def _with_other_masks(attention: FunctionAttention, notes: tuple[Adaptation, ...]) -> Iterator[FunctionAttention]:
+    """The same function, given its mask in each other shape."""
+    for mask_shape in _mask_shapes(attention.contract):
+        if mask_shape != attention.mask_shape:
+            rank_notes = tuple(each for each in attention.adaptations if each.name.startswith("rank-"))
+            adaptations = (*notes, *rank_notes, *_mask_note(mask_shape))
+            yield replace(attention, mask_shape=mask_shape, adaptations=adaptations)
+    if attention.rank == RANKS[0] and "mask" in attention.contract.roles:
+        yield _square_masked(attention.student, attention.contract, notes)
 
 
 def _error_of(failure: Failure, *, is_four_dimensional: bool) -> SubmissionError:

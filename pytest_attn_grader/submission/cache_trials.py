@@ -1,0 +1,51 @@
+"""Trials of the way in which a submission passes its cache of keys and values on."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from pytest_attn_grader.attention.probes import SPEC_BY_NAME, build_probe
+from pytest_attn_grader.sandbox.exit_reasons import another_call_may_answer
+from pytest_attn_grader.submission.cache_arguments import cache_styles
+from pytest_attn_grader.submission.module_attention import ModuleAttention
+from pytest_attn_grader.submission.trials import CACHE_PROBES, is_right_on_one_example, is_right_result
+
+# Of torch's own exceptions about tensors that do not go together.
+_SIZES_DIFFER = re.compile(r"RuntimeError: .*\b(sizes?|shapes?|dimensions?)\b", re.DOTALL)
+
+
+def with_cache(attention: ModuleAttention, seed: int) -> ModuleAttention:
+    """The same attention with the way in which its cache is passed on, if it has one.
+
+    That is the first way in which it is right, at least token by token, as much code is that only writes text; where
+    none is, the first one in which it answers or, failing that, its sizes do not fit: the check will say what is wrong.
+    Any other exception says that its cache is of a kind that is not known here, and it is graded as one without a
+    cache; so is one that never passes a cache on, and one whose cache has room for one example.
+    """
+    if "hidden_states" not in attention.contract.roles or "valid_lens" in attention.contract.roles:
+        return attention
+    probes = [attention.prepare(build_probe(SPEC_BY_NAME[name], seed=seed)) for name in CACHE_PROBES]
+    by_token: ModuleAttention | None = None
+    answered: ModuleAttention | None = None
+    raised: ModuleAttention | None = None
+    for style in cache_styles(attention.contract.candidate):
+        tried = attention.with_cache(style)
+        results = [tried.run_probe(probe) for probe in probes]
+        failures = [result.failure for result in results]
+        in_tokens, in_chunks = (
+            tried.unsupported_reason(probe) is not None or is_right_result(result, probe)
+            for result, probe in zip(results, probes, strict=True)
+        )
+        if in_chunks:
+            return tried
+        if in_tokens:
+            by_token = by_token or attention.with_cache(replace(style, single_tokens=True))
+        if None in failures:
+            answered = answered or tried
+        elif style.first == "nothing" and all(each and _SIZES_DIFFER.match(each.message) for each in failures):
+            raised = raised or tried
+        if any(failure and not another_call_may_answer(failure.name, failure.remedy) for failure in failures):
+            break
+    raised = None if raised is not None and is_right_on_one_example(raised, seed) else raised
+    return by_token or answered or raised or attention

@@ -1,0 +1,80 @@
+"""Trials of the mask's shape, where the first shape that a submission takes leaves no trace in its output."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from pytest_attn_grader.attention.probes import SPEC_BY_NAME, build_probe, real_rows
+from pytest_attn_grader.attention.reference import causal_keep_mask
+from pytest_attn_grader.errors import SubmissionError
+from pytest_attn_grader.sandbox.exit_reasons import another_call_may_answer
+from pytest_attn_grader.submission.student_attention import StudentAttention
+from pytest_attn_grader.submission.trials import contract_variants, is_right
+
+FittedAttention = TypeVar("FittedAttention", bound=StudentAttention)
+
+
+def with_used_mask(attention: FittedAttention, others: Iterable[FittedAttention], seed: int) -> FittedAttention:
+    """The same attention where its mask shows in its output, else one of the others.
+
+    A submission may pass over a mask of another rank without a word. So where padding on the left changes nothing, the
+    first of the others with the reference's output is meant; failing that, the first whose output shows the mask.
+
+    Args:
+        others: the same attention, given its mask in other shapes.
+    """
+    if attention.contract.mask_convention == "none":
+        return attention
+    try:
+        if _shows_mask(attention, seed):
+            return attention
+    except SubmissionError:
+        return attention  # the checks will meet the same failure, and say what it is
+    shows: FittedAttention | None = None
+    for other in others:
+        try:
+            if not _shows_mask(other, seed):
+                continue
+        except SubmissionError as failure:
+            if not another_call_may_answer(failure.name, failure.remedy):
+                break
+            continue
+        if any(is_right(other.with_contract(variant), seed) for variant in contract_variants(other.contract)):
+            return other
+        shows = shows or other
+    return shows or attention
+
+
+def _shows_mask(attention: StudentAttention, seed: int) -> bool:
+    """Whether the output with padding on the left differs from the one without, in any convention of the mask.
+
+    Raises:
+        SubmissionError: it does not answer with the mask of its contract.
+    """
+    padded = build_probe(SPEC_BY_NAME["left-padding"], seed=seed)
+    lengths = padded.query.shape[-2], padded.key.shape[-2]
+    unpadded = replace(padded, keep_mask=causal_keep_mask(*lengths).expand_as(padded.keep_mask).contiguous())
+    if attention.unsupported_reason(padded) is not None:
+        return True  # a probe that is too large for it settles nothing
+
+    def output(tried: StudentAttention, keep_mask: Tensor) -> Tensor:
+        with torch.no_grad():
+            answer = tried(padded.query, padded.key, padded.value, keep_mask)
+        return real_rows(answer[0] if isinstance(answer, tuple) else answer, padded).nan_to_num()
+
+    for variant in contract_variants(attention.contract):
+        tried = attention.with_contract(variant)
+        try:
+            outputs = [output(tried, tried.prepare(probe).keep_mask) for probe in (padded, unpadded)]
+        except SubmissionError:
+            if variant is attention.contract:
+                raise
+            continue
+        if not torch.equal(*outputs):
+            return True
+    return False
