@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
@@ -61,17 +61,22 @@ class TupleArgument:
         return {"items": [item.to_json() for item in self.items]}
 
 
+FirstCache = Literal["nothing", "pair", "list", "object"]
+
+
 @dataclass(frozen=True)
 class CacheArgument:
-    """An argument of a call with a cache: what the call before has returned as its cache, None at first.
+    """An argument of a call with a cache: what the call before has returned as its cache.
 
-    With `as_object` every call gets the same cache object, as transformers passes it.
+    Attributes:
+        first: what there is until a call returns one: None, ``(None, None)``, ``[None, None]``, or an empty cache
+            object, as transformers passes it, which every call gets, whatever is returned.
     """
 
-    as_object: bool = False
+    first: FirstCache = "nothing"
 
     def to_json(self) -> dict[str, Any]:
-        return {"cache": "object" if self.as_object else "returned"}
+        return {"cache": self.first}
 
 
 Argument = TensorRef | ComplexTensorRef | LiteralArgument | ConfigObject | TupleArgument | CacheArgument

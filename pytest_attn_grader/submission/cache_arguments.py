@@ -10,9 +10,8 @@ import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
 
-from pytest_attn_grader.sandbox.arguments import Argument, CacheArgument, LiteralArgument, TensorRef
+from pytest_attn_grader.sandbox.arguments import Argument, CacheArgument, FirstCache, LiteralArgument, TensorRef
 from pytest_attn_grader.sandbox.messages import Candidate
 from pytest_attn_grader.submission.parameter_names import CACHE_FLAGS, CACHES, POSITIONS
 from pytest_attn_grader.submission.rotary_names import TABLES, rotary_role
@@ -20,7 +19,8 @@ from pytest_attn_grader.submission.rotary_names import TABLES, rotary_role
 # In the names of parameters that tell a call how many tokens came before it.
 _POSITION = re.compile(r"pos(ition)?s?(_|$)|offset|step|start|past_len|cache_len|cur_len")
 
-First = Literal["nothing", "object"]
+# The object comes last: it answers where a pair is meant, and is given to every call.
+_FIRSTS: tuple[FirstCache, ...] = ("nothing", "pair", "list", "object")
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class CacheStyle:
 
     Attributes:
         parameter: takes the cache; None where the module keeps it.
-        first: what the first call gets there: None, or an empty cache object.
+        first: what the first call gets there, see `CacheArgument`.
         flag: a switch that is on in every call.
         start: takes the number of tokens of all earlier calls.
         positions: takes the positions of the call's tokens.
@@ -38,7 +38,7 @@ class CacheStyle:
     """
 
     parameter: str | None = None
-    first: First = "nothing"
+    first: FirstCache = "nothing"
     flag: str | None = None
     start: str | None = None
     positions: str | None = None
@@ -49,7 +49,7 @@ class CacheStyle:
         """Return the arguments of a call that `past` tokens come before, by parameter."""
         given: dict[str, Argument] = {}
         if self.parameter is not None:
-            given[self.parameter] = CacheArgument(as_object=self.first == "object")
+            given[self.parameter] = CacheArgument(self.first)
         if self.flag is not None:
             given[self.flag] = LiteralArgument(True)
         if self.start is not None:
@@ -62,10 +62,10 @@ class CacheStyle:
         limit = "; right token by token, but not for several new tokens at once" if self.single_tokens else ""
         if self.parameter is None:
             return f"it keeps keys and values itself{limit}"
-        how = (
-            "an object that it writes into" if self.first == "object" else "the cache that the call before has returned"
-        )
-        return f"{self.parameter} is {how}{limit}"
+        if self.first == "object":
+            return f"{self.parameter} is an object that it writes into{limit}"
+        first = {"nothing": "", "pair": ", at first (None, None)", "list": ", at first [None, None]"}[self.first]
+        return f"{self.parameter} is the cache that the call before has returned{first}{limit}"
 
 
 def cache_styles(candidate: Candidate) -> Iterator[CacheStyle]:
@@ -95,7 +95,7 @@ def cache_styles(candidate: Candidate) -> Iterator[CacheStyle]:
     if parameter is None and not keeps_itself:
         return
     takes_tables = any(rotary_role(each.name) in TABLES for each in candidate.called.parameters)
-    firsts: tuple[First, ...] = ("nothing",) if parameter is None else ("nothing", "object")
+    firsts = _FIRSTS[:1] if parameter is None else _FIRSTS
     for first, whole, given in itertools.product(
         firsts, (False, True) if takes_tables else (False,), (None, positions) if positions else (None,)
     ):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from pytest_attn_grader.attention.probes import SPEC_BY_NAME, build_probe
+from pytest_attn_grader.attention.probes import SPEC_BY_NAME, Probe, build_probe
 from pytest_attn_grader.sandbox.exit_reasons import another_call_may_answer
 from pytest_attn_grader.submission.cache_arguments import cache_styles
 from pytest_attn_grader.submission.module_attention import ModuleAttention
+from pytest_attn_grader.submission.projected_student import NO_CACHE_RETURNED
 from pytest_attn_grader.submission.trials import CACHE_PROBES, is_right_on_one_example, is_right_result
 
 # Of torch's own exceptions about tensors that do not go together.
@@ -43,9 +44,15 @@ def with_cache(attention: ModuleAttention, seed: int) -> ModuleAttention:
             by_token = by_token or attention.with_cache(replace(style, single_tokens=True))
         if None in failures:
             answered = answered or tried
-        elif style.first == "nothing" and all(each and _SIZES_DIFFER.match(each.message) for each in failures):
-            raised = raised or tried
+        elif style.first != "object" and all(each and _SIZES_DIFFER.match(each.message) for each in failures):
+            raised = raised or (tried if _passes_a_cache_on(tried, probes[0]) else None)
         if any(failure and not another_call_may_answer(failure.name, failure.remedy) for failure in failures):
             break
     raised = None if raised is not None and is_right_on_one_example(raised, seed) else raised
     return by_token or answered or raised or attention
+
+
+def _passes_a_cache_on(attention: ModuleAttention, probe: Probe) -> bool:
+    """Whether a call with all tokens leaves a cache: it may fail, but not because there is none."""
+    failure = attention.run_probe(replace(probe, chunks=(sum(probe.chunks),))).failure
+    return failure is None or failure.message != NO_CACHE_RETURNED

@@ -48,8 +48,8 @@ def test_a_start_position_and_a_cache_in_the_code() -> None:
 
 def test_what_is_left_open_is_tried() -> None:
     ways = list(cache_styles(candidate("x", "freqs_cis", "cache=None", "position_ids=None")))
-    assert len(ways) == len(set(ways)) == 8
-    assert {way.first for way in ways} == {"nothing", "object"}
+    assert len(ways) == len(set(ways)) == 16
+    assert {way.first for way in ways} == {"nothing", "pair", "list", "object"}
     assert {way.whole_tables for way in ways} == {False, True}
     assert {way.positions for way in ways} == {None, "position_ids"}
 
@@ -57,7 +57,7 @@ def test_what_is_left_open_is_tried() -> None:
 def test_the_arguments_of_a_later_call() -> None:
     style = CacheStyle("past", "object", flag="use_cache", start="start_pos", positions="position_ids")
     assert style.arguments(5) == {
-        "past": CacheArgument(as_object=True),
+        "past": CacheArgument("object"),
         "use_cache": LiteralArgument(True),
         "start_pos": LiteralArgument(5),
         "position_ids": TensorRef("rotary.positions"),

@@ -29,7 +29,30 @@ from tests.support.cached_modules import KEPT, RETURNED, ROTARY, START_POS, chan
 from tests.support.students import Workshop
 
 SEED = 5
-MODULES = {"returned": RETURNED, "kept": KEPT, "rotary": ROTARY, "start_pos": START_POS}
+# The mask comes from outside, so that a call without the cache of the call before has masks that do not fit.
+STARTS_AS_PAIR = changed(
+    RETURNED,
+    ("layer_past=None, use_cache=False", "mask, layer_past=None"),
+    ("        keep = torch.ones(t, s, dtype=torch.bool).tril(s - t)\n", ""),
+    ("masked_fill(~keep", "masked_fill(~mask"),
+    ("        if layer_past is not None:", "        if layer_past is not None and layer_past[0] is not None:"),
+    ("present if use_cache else None", "None if layer_past is None else present"),
+)
+MODULES = {
+    "returned": RETURNED,
+    "kept": KEPT,
+    "rotary": ROTARY,
+    "start_pos": START_POS,
+    "starts as a pair": STARTS_AS_PAIR,
+    "a pair by default": changed(
+        STARTS_AS_PAIR, ("layer_past=None", "layer_past=(None, None)"), ("layer_past is not None and ", "")
+    ),
+    "writes into a list": changed(
+        STARTS_AS_PAIR,
+        ("        s = k.shape[-2]\n", "        if layer_past is not None:\n            layer_past[:] = present\n"),
+        (", None if layer_past is None else present", ""),
+    ),
+}
 # Right as far as they are asked, with a cache that is not driven.
 NOT_DRIVEN = {
     "a class of its own": changed(
@@ -54,6 +77,12 @@ NOT_DRIVEN = {
             "            self.cached_keys[:, start:stop], self.cached_values[:, start:stop] = k, v\n"
             "            k, v = self.cached_keys[:, :stop], self.cached_values[:, :stop]\n",
         ),
+    ),
+    "that starts in a way of its own": changed(
+        STARTS_AS_PAIR,
+        ("layer_past is not None and layer_past[0] is not None", "type(layer_past) is Past"),
+        ("None if layer_past is None else present", "present if type(layer_past) is Past else None"),
+        ("class Attention", "class Past(tuple):\n    pass\n\n\nclass Attention"),
     ),
     "returned and never taken": changed(RETURNED, ("layer_past=None, ", ""), ("if layer_past is not None", "if False")),
 }
@@ -85,6 +114,20 @@ def test_a_cache_that_is_not_understood_is_left_alone(workshop: Workshop, name: 
     student = workshop.student(NOT_DRIVEN[name], name="Attention")
     attention = fit(student, student.contract, seed=SEED)
     assert attention.unsupported_reason(build_probe(SPEC_BY_NAME["cache-tokens"], seed=SEED)) == NO_CACHE
+
+
+def test_what_starts_as_a_pair_and_is_wrong_later_is_still_asked(workshop: Workshop) -> None:
+    wrong = changed(STARTS_AS_PAIR, ("zip(layer_past, (k, v))", "zip(layer_past[::-1], (k, v))"))
+    student = workshop.student(wrong, name="Attention")
+    attention = fit(student, student.contract, seed=SEED)
+    asked = build_probe(SPEC_BY_NAME["cache-tokens"], seed=SEED)
+    assert attention.unsupported_reason(asked) is None
+    exact, _ = reference_attention(
+        asked.query.double(), asked.key.double(), asked.value.double(), causal_keep_mask(asked.query.shape[-2])
+    )
+    answer = attention.run_probe(asked)
+    assert answer.attn_output is not None, answer.failure
+    assert max_abs_error(answer.attn_output, exact, asked) > 0.1
 
 
 def test_every_token_and_every_row_of_the_mask_once() -> None:

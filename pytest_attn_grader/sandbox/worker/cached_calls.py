@@ -84,6 +84,8 @@ def run(
         The results, whether a cache was passed on, and the seconds in the student's code.
     """
     cache_object = KeyValueCache()
+    empty_list = [None, None]
+    first = {"nothing": None, "pair": (None, None), "list": empty_list}
     takes_a_cache = any("cache" in item for call in calls for _, item in _items_of(call))
     kept_before = _kept_tensors(target)
     returned: Any = None
@@ -94,7 +96,9 @@ def run(
     def resolve(item: Mapping[str, Any]) -> Any:
         if "cache" not in item:
             return make_argument(item)
-        return cache_object if item["cache"] == "object" else returned
+        if item["cache"] == "object":
+            return cache_object
+        return first[item["cache"]] if returned is None else returned
 
     for call in calls:
         positional = [resolve(item) for _, item in call["arguments"]]
@@ -103,7 +107,8 @@ def run(
         result = serialization.unwrap_dataclass(called(*positional, **keywords))
         seconds += time.perf_counter() - started
         returned = find_cache(result)
-        passed_on = passed_on or returned is not None or cache_object.was_written
+        written = cache_object.was_written or any(part is not None for part in empty_list)
+        passed_on = passed_on or returned is not None or written
         results.append(result)
     if not takes_a_cache:
         passed_on = not _same_tensors(kept_before, _kept_tensors(target))

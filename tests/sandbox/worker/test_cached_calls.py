@@ -56,9 +56,33 @@ def test_what_a_call_returns_is_what_the_next_one_gets() -> None:
     def called(number: int, past: Any) -> tuple[Tensor, list[int]]:
         return OUTPUT, [*(past or []), number]
 
-    results, passed_on = run(called, 3, past={"cache": "returned"})
+    results, passed_on = run(called, 3, past={"cache": "nothing"})
     assert [seen for _, seen in results] == [[0], [0, 1], [0, 1, 2]]
     assert passed_on
+
+
+@pytest.mark.parametrize(("first", "empty"), [("pair", (None, None)), ("list", [None, None])])
+def test_a_cache_that_starts_as_an_empty_pair(first: str, empty: Any) -> None:
+    seen = []
+
+    def called(number: int, past: Any) -> tuple[Tensor, Any]:
+        seen.append(past)
+        return OUTPUT, (KEY, VALUE)
+
+    assert run(called, 2, past={"cache": first})[1]
+    assert seen == [empty, (KEY, VALUE)]
+
+
+def test_an_empty_list_may_be_written_into() -> None:
+    def called(number: int, past: list[int | None]) -> int:
+        past[0] = (past[0] or 0) + 3
+        return past[0]
+
+    assert run(called, 3, past={"cache": "list"}) == ([3, 6, 9], True)
+
+
+def test_an_empty_list_that_is_not_used_is_no_cache() -> None:
+    assert run(lambda number, past: OUTPUT, 2, past={"cache": "list"})[1] is False
 
 
 def test_one_object_for_all_calls() -> None:
