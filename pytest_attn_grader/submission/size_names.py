@@ -39,7 +39,7 @@ SIZE_NAMES: dict[str, tuple[str, ...]] = {
         "num_key_value_heads", "n_kv_heads", "num_kv_heads", "n_kv_head", "kv_heads", "num_kv_groups", "n_kv_groups",
         "num_query_groups", "num_groups", "n_groups", "n_query_groups", "multi_query_group_num", "n_kv", "num_kv",
         "nkv_heads", "groups", "kv_head", "n_key_value_heads", "num_kv_head", "n_local_heads", "num_k_heads",
-        "kv_n_heads", "n_heads_kv", "num_heads_kv", "num_key_value_head", "n_head_kv",
+        "nkv_groups", "kv_n_heads", "n_heads_kv", "num_heads_kv", "num_key_value_head", "n_head_kv",
     ),
     # How many query heads share a key and a value.
     "group_size": ("n_rep", "num_rep", "q_per_kv", "queries_per_kv", "num_queries_per_kv", "group_size"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.submission.projections.projection_map import ParameterRef, ProjectionMap
 
@@ -33,6 +35,8 @@ def resolve_sizes(
         # (heads, in, head_dim) in any order: the width is the larger one.
         width, head_dim = max(rest), min(rest) // matrices
         return ProjectionMap(inputs, output, heads, head_dim, width, _out_features(output, heads * head_dim))
+    if heads and per_head == 1:
+        _require_a_number_of_groups(inputs, output, name, heads)
     features, width = _features(first, matrices)
     if per_head > 1:
         heads = per_head
@@ -105,8 +109,47 @@ def _check_same(
                     name,
                     f"has {place.weight} of shape {place.shape}, where {(features * matrices, width)} would fit the "
                     f"others ({inputs[first_role][0].weight})",
-                    "Query, key and value need projections of the same sizes.",
+                    "Query, key and value need projections of the same sizes, or keys and values "
+                    "num_kv_heads * head_dim features, with num_kv_heads an argument.",
                 )
+
+
+def _require_a_number_of_groups(
+    inputs: dict[str, tuple[ParameterRef, ...]], output: ParameterRef | None, name: str, heads: int
+) -> None:
+    """Refuse a fixed number of key/value heads, which fits no other number: it has to be an argument."""
+    first_role = "q" if "q" in inputs else "qkv"
+    if first_role not in inputs or len(inputs[first_role][0].shape) != 2:
+        return
+    first = inputs[first_role][0]
+    features, width = _features(first, 1)
+    if first_role == "qkv":
+        # The query has as many features as the output projection takes; a key and a value share the rest.
+        if output is None or len(output.shape) != 2:
+            return
+        query_features = _features(output, 1)[1]
+        shared = {"qkv": (features - query_features, 2)}
+    else:
+        query_features = features
+        others = {role: places[0] for role, places in inputs.items() if role in {"k", "v", "kv"}}
+        if not all(width in place.shape for place in others.values()):
+            return
+        shared = {role: (math.prod(each.shape) // width, 2 if role == "kv" else 1) for role, each in others.items()}
+    head_dim, rest = divmod(query_features, heads)
+    counts = {divmod(size, matrices * head_dim) if head_dim else (0, 0) for size, matrices in shared.values()}
+    number, rest_of_it = counts.pop() if len(counts) == 1 else (0, 0)
+    if rest or rest_of_it or not 0 < number < heads:
+        return
+    role = next(iter(shared))
+    place = inputs[role][0]
+    raise _unfit(
+        name,
+        f"has {number} key/value {'head' if number == 1 else 'heads'} of {head_dim} features for {heads} query heads "
+        f"({place.weight} is {place.shape}), and no argument of a usual name (num_kv_heads) chooses this number; it "
+        "is graded with other numbers too, and with a key/value head for every query head",
+        "Let the number of key/value heads be an argument, num_kv_heads, and project keys and values to "
+        "num_kv_heads * head_dim features.",
+    )
 
 
 def _out_features(output: ParameterRef | None, features: int) -> int:
