@@ -75,7 +75,7 @@ def run_definitions_after(error: BaseException, file: Path, module: ModuleType, 
     line = _line_in(error, str(file))
     if tree is None or line is None:
         raise error
-    failed = [each for each in tree.body if each.lineno <= line <= (each.end_lineno or each.lineno)]
+    failed = _statements_at(line, tree)
     if not failed or isinstance(failed[0], _DEFINITIONS) or _loads_a_model(failed[0]):
         raise error
     rest = Rest()
@@ -92,6 +92,16 @@ def run_definitions_after(error: BaseException, file: Path, module: ModuleType, 
     return f"line {failed[0].lineno} of {file.name} failed ({what}); what is defined was taken without it"
 
 
+def _statements_at(line: int | None, tree: ast.Module) -> list[ast.stmt]:
+    """The statement of the top level that a line belongs to, which may be one of its decorators."""
+    found = []
+    for each in tree.body:
+        first = min(part.lineno for part in (each, *getattr(each, "decorator_list", ())))
+        if line is not None and first <= line <= (each.end_lineno or each.lineno):
+            found.append(each)
+    return found
+
+
 def run_rest_of_cell(error: BaseException, tree: ast.Module, place: str, module: ModuleType, rest: Rest) -> None:
     """Run the definitions of a notebook's cell that come after the statement that failed.
 
@@ -99,11 +109,17 @@ def run_rest_of_cell(error: BaseException, tree: ast.Module, place: str, module:
         BaseException: the error, where it comes from a definition.
     """
     line = _line_in(error, place)
-    failed = [each for each in tree.body if line and each.lineno <= line <= (each.end_lineno or each.lineno)]
-    if not failed or isinstance(failed[0], _DEFINITIONS) or _loads_a_model(failed[0]):
+    failed = _statements_at(line, tree)
+    if not failed or _loads_a_model(failed[0]):
         raise error
-    rest.add(failed[0])
-    run_statements([each for each in tree.body if each.lineno > failed[0].lineno], tree, place, module, rest)
+    last = failed[0].lineno
+    if not isinstance(failed[0], _DEFINITIONS):
+        rest.add(failed[0])
+    elif isinstance(error, NameError) and error.name in rest.lost:
+        last -= 1  # once more: its annotations may name what a cell before it could not import
+    else:
+        raise error
+    run_statements([each for each in tree.body if each.lineno > last], tree, place, module, rest)
 
 
 def run_definitions(file: Path, module: ModuleType, target: str | None) -> str:
@@ -194,7 +210,7 @@ def _line_in(error: BaseException, place: str) -> int | None:
 def run_statements(
     statements: Sequence[ast.stmt], tree: ast.Module, place: str, module: ModuleType, rest: Rest
 ) -> None:
-    """Run what defines something; what fails, and everything else, is left out."""
+    """Run what defines something; what fails, and everything else, is left out. Annotations are not evaluated."""
     flags = _future_flags(tree)
     for statement in statements:
         if not isinstance(statement, _KEPT):
@@ -210,7 +226,7 @@ def run_statements(
 
 
 def _future_flags(tree: ast.Module) -> int:
-    """Flags of the file's ``from __future__ import …``: every statement is compiled alone."""
+    """Flags of the file's ``from __future__ import …``, as every statement is compiled alone, and of annotations."""
     import __future__
 
     names = [
@@ -219,7 +235,8 @@ def _future_flags(tree: ast.Module) -> int:
         if isinstance(each, ast.ImportFrom) and each.module == "__future__"
         for alias in each.names
     ]
-    flags = 0
+    # Annotations may name what could not be imported.
+    flags = __future__.annotations.compiler_flag
     for name in names:
         flags |= getattr(__future__, name).compiler_flag
     return flags

@@ -55,6 +55,7 @@ def _no_input(_: str = "") -> str:
          "args = parser.parse_args()\nSIZE = 3\n" + ATTENTION, 4),
         ("SIZE = 3\n" + ATTENTION + "import a_library_for_plots as plots\nplots.show(attention)\n", 4),
         ("import a_library_for_data\nSIZE = 3\n" + ATTENTION, 1),
+        ("from a_library_of_types import Rows\nSIZE = 3\n" + ATTENTION.replace("query,", "query: Rows[3],"), 1),
         ("SIZE = 3\n" + ATTENTION + "import torch\ntorch.zeros(2).cuda(99)\n", 5),
         ("import os, a_library_for_logs, math\nSIZE = round(math.pi) + len(os.sep) - 1\n" + ATTENTION, 1),
         ("import urllib.request\nSIZE = 3\nurllib.request.urlopen('http://localhost:9/data')\n" + ATTENTION, 3),

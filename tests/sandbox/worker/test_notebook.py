@@ -68,6 +68,17 @@ def test_the_rest_of_a_cell_that_fails_defines_what_it_defines(workshop: Worksho
     assert student.contract.candidate.name == "attention"
 
 
+def test_an_annotation_may_name_what_a_cell_could_not_import(workshop: Workshop) -> None:
+    annotated = REFERENCE.replace("query,", "query: Rows[int],", 1)
+    student = workshop.student(notebook("from a_library_of_types import Rows", annotated), suffix=".ipynb")
+    assert student.contract.candidate.name == "attention"
+    used = workshop.student(
+        notebook("from a_library_of_types import Rows", annotated.replace("def ", "@Rows\ndef ", 1)), suffix=".ipynb"
+    )
+    with pytest.raises(SubmissionError, match="imports 'a_library_of_types', which is not installed here"):
+        _ = used.contract
+
+
 def test_an_endless_cell_before_the_definition_is_left_out(workshop: Workshop) -> None:
     cells = ("import torch", "while True:\n    pass", REFERENCE)
     student = workshop.student(notebook(*cells), suffix=".ipynb")
