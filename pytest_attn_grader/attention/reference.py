@@ -98,6 +98,12 @@ def causal_keep_mask(
     return keep_mask
 
 
+def sees_future(keep_mask: torch.Tensor) -> bool:
+    """Whether a keep mask ``(..., query_len, key_len)`` lets a query attend to a later key."""
+    causal = causal_keep_mask(*keep_mask.shape[-2:], device=keep_mask.device)
+    return bool((keep_mask & ~causal).any())
+
+
 def as_keep_mask(additive_mask: torch.Tensor) -> torch.Tensor:
     """Boolean keep mask (True = may attend) of an additive mask; a boolean mask is returned as it is.
 

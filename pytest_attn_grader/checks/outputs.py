@@ -54,13 +54,11 @@ def is_lowest_where_masked(observation: Observation) -> bool:
 
 
 def has_weights_without_padding(observation: Observation) -> bool:
-    """Whether the weights are the right ones for a causal mask that leaves the padding in."""
-    from pytest_attn_grader.attention.probes import max_abs_error
-    from pytest_attn_grader.attention.reference import causal_keep_mask, reference_attention
+    """Whether the weights are the right ones for a mask that leaves the padding in."""
+    from pytest_attn_grader.attention.probes import ignore_padding, max_abs_error
+    from pytest_attn_grader.attention.reference import reference_attention
 
     probe = observation.probe
     query, key, value = (tensor.double() for tensor in (*probe.prepared, probe.value))
-    lengths, window = probe.keep_mask.shape[-2:], probe.sliding_window
-    causal = causal_keep_mask(*lengths, sliding_window=window, device=probe.keep_mask.device)
-    _, unpadded = reference_attention(query, key, value, causal.expand_as(probe.keep_mask))
+    _, unpadded = reference_attention(query, key, value, ignore_padding(probe).keep_mask)
     return max_abs_error(observation.attn_weights, unpadded, probe) < ROUGHLY

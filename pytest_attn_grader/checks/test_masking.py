@@ -68,7 +68,8 @@ def _padding_hint(observation: Observation, largest_masked_weight: float) -> str
     if is_lowest_where_masked(observation):
         return _AFTER_THE_MASK
     if has_weights_without_padding(observation):
-        return "whether the mask argument is used: the weights are those of a causal mask alone"
+        without = "without any mask" if observation.probe.is_bidirectional else "of a causal mask alone"
+        return f"whether the mask argument is used: the weights are those {without}"
     return (
         "the way from the masked scores to the weights: the number that they get, and every maximum and sum, over the "
         "keys (the last axis) and for each example with its mask"

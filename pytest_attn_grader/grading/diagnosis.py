@@ -61,7 +61,7 @@ def unfitted_attention(submission: StudentUnderTest, steps: LayerSteps) -> Stude
     if failure.name in _FATAL_FAILURES or failure.remedy == SWAP_REMEDY:
         return None
     if contract.kind == "function":
-        return FunctionAttention(student, contract, RANKS[0])
+        return FunctionAttention(student, contract, RANKS[0], in_causal_model=steps.is_causal)
     return unfitted_module(student, contract, steps)
 
 
@@ -86,7 +86,6 @@ def run_diagnosis(
     max_len: int,
     device: torch.device,
     hints: str,
-    is_bidirectional: bool = False,
     sliding_window: int | None = None,
     predictions: PredictionCache | None = None,
     observed: Mapping[str, Observation] | None = None,
@@ -99,7 +98,6 @@ def run_diagnosis(
     Args:
         max_len: the longest text of the model, in tokens.
         hints: how much help is given; see `diagnose`.
-        is_bidirectional: whether every token attends to every other; see `build_probe`.
         sliding_window: of the model, in tokens; None for none.
         predictions: the catalogue's results on these probes, shared among submissions.
         observed: earlier observations of probes with the same names and inputs. Their references are used again, and
@@ -115,7 +113,7 @@ def run_diagnosis(
         takes_dropout=attention.takes_dropout,
         off_dropout_p=TRAIN_DROPOUT_P if has_switch else contract.default_dropout_p or None,
         takes_mask=contract.mask_convention != "none",
-        is_bidirectional=is_bidirectional,
+        is_bidirectional=attention.is_bidirectional,
         preparation=attention.preparation,
         sliding_window=sliding_window,
     )

@@ -114,11 +114,11 @@ class GradcheckResult:
     failure: Failure | None = None
 
 
-def run_gradcheck(student: StudentAttention, *, seed: int, is_bidirectional: bool = False) -> GradcheckResult:
+def run_gradcheck(student: StudentAttention, *, seed: int) -> GradcheckResult:
     """Compare the student's backward pass with finite differences on a tiny float64 input."""
     generator = torch.Generator().manual_seed(seed)
     inputs = [torch.randn(1, 2, 3, 4, generator=generator, dtype=torch.float64).requires_grad_() for _ in range(3)]
-    keep_mask = causal_keep_mask(3, 3, sliding_window=student.sliding_window)[None, None] | is_bidirectional
+    keep_mask = causal_keep_mask(3, 3, sliding_window=student.sliding_window)[None, None] | student.is_bidirectional
 
     def attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         result = student(query, key, value, keep_mask)

@@ -125,8 +125,8 @@ class GradingSession:
 
     @property
     def is_bidirectional(self) -> bool:
-        """Whether every token attends to every other: a submission without a mask in a model that hides nothing."""
-        return not self.is_causal and self.submission.contract.mask_convention == "none"
+        """Whether every token attends to every other; see `StudentAttention.is_bidirectional`."""
+        return self.submission.attention.is_bidirectional
 
     def run_probe(self, name: str, variant: str | None = None) -> Observation:
         """Put a probe, or a variant of it (`probes.make_variant`), to the student; the same one only once.
@@ -154,14 +154,14 @@ class GradingSession:
         return min(MAX_LIMIT_TOKENS, int(self.loaded.model.config.max_position_embeddings))
 
     def _build_probe(self, name: str) -> Probe:
-        from pytest_attn_grader.attention.probes import SPEC_BY_NAME, at_length, build_probe, probe_length
+        from pytest_attn_grader.attention.probes import SPEC_BY_NAME, at_length, probe_length
 
         length = probe_length(name, self._context_limit)
         spec = SPEC_BY_NAME[name] if length is None else at_length(SPEC_BY_NAME["single"], length)
         seed, device = self.settings.seed, self.loaded.device
-        probe = build_probe(spec, seed=seed, device=device, is_bidirectional=self.is_bidirectional)
-        preparation, window = self.submission.attention.preparation, self.layer_steps().sliding_window
-        return probe.with_preparation(preparation).with_sliding_window(window)
+        probe = self.submission.attention.make_probe(spec, seed=seed, device=device)
+        window = self.layer_steps().sliding_window
+        return probe if probe.sliding_window == window else probe.with_sliding_window(window)
 
     def run_training(self, probe: Probe, dropout_p: float, *, first_changed: int) -> experiments.TrainingRun:
         """Call the student in train mode, with other seeds and another future."""
@@ -177,7 +177,7 @@ class GradingSession:
 
         with self.clock.phase("gradcheck"):
             attention, seed = self.submission.attention, self.settings.seed
-            return run_gradcheck(attention, seed=seed, is_bidirectional=self.is_bidirectional)
+            return run_gradcheck(attention, seed=seed)
 
     def run_gradient_flow(self) -> experiments.GradientFlow:
         """Send the loss of the prompt back through both models."""
@@ -279,7 +279,6 @@ class GradingSession:
                 max_len=self._context_limit,
                 device=self.loaded.device,
                 hints=hints,
-                is_bidirectional=self.is_bidirectional,
                 sliding_window=self.layer_steps().sliding_window,
                 predictions=predictions,
                 observed=self.observations,

@@ -87,6 +87,7 @@ class Misconception:
             a submission that must not; None for both.
         windowed: the same for a layer with a sliding window.
         normed: the same for a submission that has to normalise query and key.
+        causal: True for a mistake about the future, which an encoder does not hide; None for both.
         counted: False for what is worth knowing but is no fault.
     """
 
@@ -110,6 +111,7 @@ class Misconception:
     rotary: bool | None = None
     windowed: bool | None = None
     normed: bool | None = None
+    causal: bool | None = None
 
     @property
     def attention(self) -> StagedAttention:
@@ -136,6 +138,7 @@ def misconception(
     rotary: bool | None = None,
     windowed: bool | None = None,
     normed: bool | None = None,
+    causal: bool | None = None,
 ) -> Callable[[Callable[..., Any]], Misconception]:
     """Turn a wrong stage and its docstring into a `Misconception`.
 
@@ -172,6 +175,7 @@ def misconception(
             rotary=rotary,
             windowed=windowed,
             normed=normed,
+            causal=causal,
         )
 
     return make

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import torch
 
 from pytest_attn_grader.attention.probes import max_abs_error, real_rows
+from pytest_attn_grader.attention.reference import causal_keep_mask
 from pytest_attn_grader.misconceptions.observations import SubmissionObservations
 
 _REVERSES_AXES = re.compile(r"\.T\b")
@@ -153,8 +154,8 @@ def _weights(case: SubmissionObservations, name: str) -> Iterator[str]:
     if leaked > 1e-6:
         yield f"masked keys get weights of up to {leaked:.3g}"
         return
-    later = real_rows(torch.ones(shape, dtype=torch.bool).triu(1), probe)
-    if bool(keep.all()) and bool(later.any()) and float(student[later].abs().max()) <= 1e-6:
+    later = keep & real_rows(~causal_keep_mask(*shape[-2:]).expand(shape), probe)
+    if bool(later.any()) and float(student[later].abs().max()) <= 1e-6:
         yield "no token attends to a later one, but this model reads in both directions: leave the causal mask out"
         return
     factor = case.score_factor(name)

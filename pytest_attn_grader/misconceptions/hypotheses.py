@@ -55,13 +55,21 @@ CORRECT = Hypothesis((), StageOverride())
 
 def single_hypotheses(case: SubmissionObservations) -> Iterator[Hypothesis]:
     """Every known mistake in every form that running it can show."""
+    asked = [case.probes[name] for name in case.attempts]
+    is_causal = not any(probe.is_bidirectional for probe in asked)
+    has_masked_keys = not all(bool(probe.keep_mask.all()) for probe in asked)
     for known in MISCONCEPTIONS:
         if not (known.by_numbers and known.counted):
             continue
         # Where nothing is to be masked, no mask can be wrong in one of the known ways.
-        if case.is_bidirectional and known.family == "mask":
+        if known.family == "mask" and not has_masked_keys:
             continue
-        required = (known.rotary, case.is_rotary), (known.windowed, case.is_windowed), (known.normed, case.is_normed)
+        required = (
+            (known.rotary, case.is_rotary),
+            (known.windowed, case.is_windowed),
+            (known.normed, case.is_normed),
+            (known.causal, is_causal),
+        )
         if any(wanted is not None and wanted != actual for wanted, actual in required):
             continue
         if known.family == "cache" and not any(case.probes[name].chunks for name in case.attempts):

@@ -65,11 +65,6 @@ class SubmissionObservations:
             return self.probes
         return {name: ignore_padding(probe) for name, probe in self.probes.items()}
 
-    @cached_property
-    def is_bidirectional(self) -> bool:
-        """Whether every query was to see every key in all that was asked: an encoder's attention, without padding."""
-        return all(bool(self.probes[name].keep_mask.all()) for name in self.attempts)
-
     @property
     def is_rotary(self) -> bool:
         """Whether it has to rotate query and key by their positions itself."""

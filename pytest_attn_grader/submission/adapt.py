@@ -120,13 +120,14 @@ def _without_lengths(contract: Contract) -> Contract:
 
 def _fit(student: Student, contract: Contract, steps: LayerSteps, *, seed: int) -> StudentAttention:
     if contract.kind == "function" and "valid_lens" in contract.roles:
-        return fit_length_function(student, contract)
+        return replace(fit_length_function(student, contract), in_causal_model=steps.is_causal)
     if contract.kind == "function":
-        return fit_function(student, contract, seed=seed)
+        return fit_function(student, contract, seed=seed, in_causal_model=steps.is_causal)
     if contract.kind == "module" and {"query", "key", "value"} <= contract.roles:
         target = _has_no_parameters(student, contract)
         if target:
-            return fit_function(student, replace(contract, kind="function"), seed=seed)
+            called = replace(contract, kind="function")
+            return fit_function(student, called, seed=seed, in_causal_model=steps.is_causal)
     attention = fit_hidden_states(student, contract, steps, seed=seed)
     rotation = attention.oracle.conventions.rotation
     if rotation is not None and steps.rotary_base is None:
@@ -161,7 +162,8 @@ def fit_hidden_states(student: Student, contract: Contract, steps: LayerSteps, *
     for conventions in _conventions(contract, shape, tables):
         if is_batch_first and (conventions.layout.sequence_first or conventions.one_at_a_time):
             continue
-        attention = ModuleAttention(student, contract, replace(oracle, conventions=conventions))
+        asked = replace(oracle, conventions=conventions)
+        attention = ModuleAttention(student, contract, asked, in_causal_model=steps.is_causal)
         try:
             same = returns_the_value(attention, seed)
             attention = replace(attention, returns_weights=returns_weights(attention, seed))
@@ -200,7 +202,7 @@ def unfitted_module(student: Student, contract: Contract, steps: LayerSteps) -> 
         oracle.shape_for(*TRIAL_SIZES)
     except SubmissionError:
         return None
-    return ModuleAttention(student, contract, oracle)
+    return ModuleAttention(student, contract, oracle, in_causal_model=steps.is_causal)
 
 
 def _conventions(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from pytest_attn_grader.attention.probes import SPEC_BY_NAME, Probe, build_probe
+from pytest_attn_grader.attention.probes import SPEC_BY_NAME, Probe
 from pytest_attn_grader.sandbox.exit_reasons import another_call_may_answer
 from pytest_attn_grader.submission.cache_arguments import cache_styles
 from pytest_attn_grader.submission.module_attention import ModuleAttention
@@ -26,7 +26,9 @@ def with_cache(attention: ModuleAttention, seed: int) -> ModuleAttention:
     """
     if "hidden_states" not in attention.contract.roles or "valid_lens" in attention.contract.roles:
         return attention
-    probes = [attention.prepare(build_probe(SPEC_BY_NAME[name], seed=seed)) for name in CACHE_PROBES]
+    if attention.is_bidirectional:
+        return attention  # the keys to come are missing in a cache
+    probes = [attention.make_probe(SPEC_BY_NAME[name], seed=seed) for name in CACHE_PROBES]
     by_token: ModuleAttention | None = None
     answered: ModuleAttention | None = None
     raised: ModuleAttention | None = None

@@ -63,6 +63,7 @@ class FunctionAttention(StudentAttention):
     rank: int
     adaptations: tuple[Adaptation, ...] = ()
     mask_shape: str = PER_HEAD
+    in_causal_model: bool = True
 
     def __call__(
         self, query: Tensor, key: Tensor, value: Tensor, keep_mask: Tensor | None = None
@@ -87,6 +88,11 @@ class FunctionAttention(StudentAttention):
     def takes_groups(self) -> bool:
         """Whether keys and values may have fewer heads: an argument says so, and all heads come in one call."""
         return bool(GROUP_ROLES & self.contract.roles) and self.rank == RANKS[0]
+
+    @property
+    def masks_padding_only(self) -> bool:
+        """Whether its mask has one row for all queries, (batch, key), in which no future can be hidden."""
+        return self.mask_shape == PADDING
 
     def with_contract(self, contract: Contract) -> FunctionAttention:
         """The same attention, called by another contract."""

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pytest_attn_grader.submission.student import Student
 
 
-def fit_function(student: Student, contract: Contract, *, seed: int) -> FunctionAttention:
+def fit_function(student: Student, contract: Contract, *, seed: int, in_causal_model: bool = True) -> FunctionAttention:
     """Find the rank at which the function answers: four dimensions, then one call a head, then one a row and head.
 
     Raises:
@@ -50,7 +50,7 @@ def fit_function(student: Student, contract: Contract, *, seed: int) -> Function
                 is_four_dimensional = True
                 break
         adaptations = notes + _rank_note(rank, first_failure) + _mask_note(mask_shape)
-        candidate = FunctionAttention(student, contract, rank, adaptations, mask_shape)
+        candidate = FunctionAttention(student, contract, rank, adaptations, mask_shape, in_causal_model)
         record = candidate.run_probe(probe)
         if record.attn_output is not None:
             answered = answered or candidate
@@ -122,7 +122,8 @@ def _with_other_masks(attention: FunctionAttention, notes: tuple[Adaptation, ...
             adaptations = (*notes, *rank_notes, *_mask_note(mask_shape))
             yield replace(attention, mask_shape=mask_shape, adaptations=adaptations)
     if attention.rank == RANKS[0] and "mask" in attention.contract.roles:
-        yield _square_masked(attention.student, attention.contract, notes)
+        square = _square_masked(attention.student, attention.contract, notes)
+        yield replace(square, in_causal_model=attention.in_causal_model)
 
 
 def _error_of(failure: Failure, *, is_four_dimensional: bool) -> SubmissionError:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-from pytest_attn_grader.attention.probes import SPEC_BY_NAME, build_probe, real_rows
-from pytest_attn_grader.attention.reference import causal_keep_mask
+from pytest_attn_grader.attention.probes import SPEC_BY_NAME, ignore_padding, real_rows
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.sandbox.exit_reasons import another_call_may_answer
 from pytest_attn_grader.submission.student_attention import StudentAttention
@@ -23,7 +21,8 @@ def with_used_mask(attention: FittedAttention, others: Iterable[FittedAttention]
     """The same attention where its mask shows in its output, else one of the others.
 
     A submission may pass over a mask of another rank without a word. So where padding on the left changes nothing, the
-    first of the others with the reference's output is meant; failing that, the first whose output shows the mask.
+    first of the others with the reference's output is meant; failing that, the first whose output shows the mask. Where
+    none does, an encoder is given what it is expected to use, a mask of the padding.
 
     Args:
         others: the same attention, given its mask in other shapes.
@@ -36,9 +35,12 @@ def with_used_mask(attention: FittedAttention, others: Iterable[FittedAttention]
     except SubmissionError:
         return attention  # the checks will meet the same failure, and say what it is
     shows: FittedAttention | None = None
+    hides_padding: FittedAttention | None = None
     for other in others:
         try:
             if not _shows_mask(other, seed):
+                if other.is_bidirectional:
+                    hides_padding = hides_padding or other
                 continue
         except SubmissionError as failure:
             if not another_call_may_answer(failure.name, failure.remedy):
@@ -47,7 +49,7 @@ def with_used_mask(attention: FittedAttention, others: Iterable[FittedAttention]
         if any(is_right(other.with_contract(variant), seed) for variant in contract_variants(other.contract)):
             return other
         shows = shows or other
-    return shows or attention
+    return shows or hides_padding or attention
 
 
 def _shows_mask(attention: StudentAttention, seed: int) -> bool:
@@ -56,9 +58,8 @@ def _shows_mask(attention: StudentAttention, seed: int) -> bool:
     Raises:
         SubmissionError: it does not answer with the mask of its contract.
     """
-    padded = build_probe(SPEC_BY_NAME["left-padding"], seed=seed)
-    lengths = padded.query.shape[-2], padded.key.shape[-2]
-    unpadded = replace(padded, keep_mask=causal_keep_mask(*lengths).expand_as(padded.keep_mask).contiguous())
+    padded = attention.make_probe(SPEC_BY_NAME["left-padding"], seed=seed)
+    unpadded = ignore_padding(padded)
     if attention.unsupported_reason(padded) is not None:
         return True  # a probe that is too large for it settles nothing
 
@@ -70,7 +71,7 @@ def _shows_mask(attention: StudentAttention, seed: int) -> bool:
     for variant in contract_variants(attention.contract):
         tried = attention.with_contract(variant)
         try:
-            outputs = [output(tried, tried.prepare(probe).keep_mask) for probe in (padded, unpadded)]
+            outputs = [output(tried, probe.keep_mask) for probe in (padded, unpadded)]
         except SubmissionError:
             if variant is attention.contract:
                 raise

@@ -23,6 +23,7 @@ from pytest_attn_grader.submission.cache_arguments import CacheStyle
 from pytest_attn_grader.submission.contract import Contract
 from pytest_attn_grader.submission.head_adapter import CallStats, HeadAdapter
 from pytest_attn_grader.submission.layer_block import make_block, restriction
+from pytest_attn_grader.submission.masks import PADDING
 from pytest_attn_grader.submission.projected import ProjectedReference
 from pytest_attn_grader.submission.projected_student import ProjectedStudent
 from pytest_attn_grader.submission.student_attention import (
@@ -54,6 +55,7 @@ class ModuleAttention(StudentAttention):
     rank: int = 3
     returns_weights: bool = True
     layer_weights: tuple[Tensor, Tensor] | None = None
+    in_causal_model: bool = True
 
     @property
     def heads(self) -> HeadAdapter:
@@ -81,6 +83,12 @@ class ModuleAttention(StudentAttention):
     def rotary_base(self) -> float | None:
         """Base of the model's rotary positions, which it has to apply itself; None in a model without them."""
         return self.oracle.steps.rotary_base
+
+    @property
+    def masks_padding_only(self) -> bool:
+        """Whether its mask has one row for all queries, (batch, key), in which no future can be hidden."""
+        masks = {"mask", "key_padding_mask"} & self.contract.roles
+        return len(masks) == 1 and self.oracle.conventions.mask_shape == PADDING
 
     @property
     def keeps_cache(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_attn_grader.attention.probes import SPEC_BY_NAME, build_probe, without_gradients
+from pytest_attn_grader.attention.probes import SPEC_BY_NAME, without_gradients
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.submission.instantiate import find_unused_parameters
 from pytest_attn_grader.submission.module_attention import ModuleAttention
@@ -17,7 +17,7 @@ def require_no_norms(attention: StudentAttention | None, seed: int) -> None:
     if attention.preparation is not None:
         return  # the model's layer has such norms, and the checks say what is wrong with these
     # Without padding, as it may mask by itself.
-    probe = attention.prepare(without_gradients(build_probe(SPEC_BY_NAME["unpadded"], seed=seed)))
+    probe = without_gradients(attention.make_probe(SPEC_BY_NAME["unpadded"], seed=seed))
     if is_right_on(attention, probe):
         return
     others = attention.oracle.shape_for(*TRIAL_SIZES).found.others
@@ -54,7 +54,7 @@ def require_rotation(attention: StudentAttention, rotary_base: float | None, see
     preparation, name = attention.preparation, attention.contract.candidate.name
     if preparation is None or rotary_base is None:
         return attention
-    probe = attention.prepare(without_gradients(build_probe(SPEC_BY_NAME["unpadded"], seed=seed)))
+    probe = without_gradients(attention.make_probe(SPEC_BY_NAME["unpadded"], seed=seed))
     if preparation.rotation is None and is_right_on(attention, probe):
         raise SubmissionError(
             "no-target",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor
 
-from pytest_attn_grader.attention.probes import INPUT_NAMES, Attention, Probe, ProbeResult
+from pytest_attn_grader.attention.probes import INPUT_NAMES, Attention, Probe, ProbeResult, ProbeSpec, build_probe
 from pytest_attn_grader.attention.query_key_norm import Preparation
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.results.submission import Adaptation, Failure
@@ -30,12 +31,14 @@ class StudentAttention(Attention, Protocol):
         contract: how it is called.
         adaptations: what was needed so that it could be called.
         rank: how many dimensions the tensors have that the student's code is called with.
+        in_causal_model: whether the graded model hides the future; an encoder does not.
     """
 
     student: Student
     contract: Contract
     adaptations: tuple[Adaptation, ...]
     rank: int
+    in_causal_model: bool
 
     @abstractmethod
     def __call__(
@@ -103,6 +106,26 @@ class StudentAttention(Attention, Protocol):
     def sliding_window(self) -> int | None:
         """Window of the graded layer: how many keys, its own included, a query sees; None for all of the past."""
         return None
+
+    @property
+    def masks_padding_only(self) -> bool:
+        """Whether its mask has one row for all queries, (batch, key), in which no future can be hidden."""
+        return False
+
+    @property
+    def is_bidirectional(self) -> bool:
+        """Whether every token attends to every other: in a model that hides no future, without a mask or with padding.
+
+        A mask with a row for each query may hide the future in any model: it is asked to.
+        """
+        without_future = self.contract.mask_convention == "none" or self.masks_padding_only
+        return without_future and not self.in_causal_model
+
+    def make_probe(self, spec: ProbeSpec, *, seed: int, device: torch.device | None = None) -> Probe:
+        """A probe with the mask that it can be given in the graded model, as `prepare` leaves it."""
+        if self.is_bidirectional and self.contract.mask_convention == "none":
+            spec = replace(spec, padding="none")
+        return self.prepare(build_probe(spec, seed=seed, device=device, is_bidirectional=self.is_bidirectional))
 
     def prepare(self, probe: Probe) -> Probe:
         """The probe as the graded layer asks: with its preparation of query and key, and its window."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import torch
 
-from pytest_attn_grader.attention.probes import SPEC_BY_NAME, build_probe
+from pytest_attn_grader.attention.probes import SPEC_BY_NAME
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.submission.cache_arguments import cache_styles
 from pytest_attn_grader.submission.constructor import roles_of
@@ -35,7 +35,7 @@ def _with_switch_off(attention: ModuleAttention, seed: int) -> ModuleAttention:
     contract = attention.contract
     if "mask" not in contract.roles or "causal" not in roles_of(contract.candidate):
         return attention
-    probes = [attention.prepare(build_probe(SPEC_BY_NAME[name], seed=seed)) for name in _FEWER_QUERIES]
+    probes = [attention.make_probe(SPEC_BY_NAME[name], seed=seed) for name in _FEWER_QUERIES]
     if all(is_right_on(attention, probe) for probe in probes):
         return attention
     steps = replace(attention.oracle.steps, is_causal=False)

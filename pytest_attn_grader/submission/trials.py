@@ -13,7 +13,6 @@ from pytest_attn_grader.attention.probes import (
     SPEC_BY_NAME,
     Probe,
     ProbeResult,
-    build_probe,
     max_abs_error,
     without_gradients,
 )
@@ -89,17 +88,14 @@ def with_variant_note(attention: StudentAttention) -> StudentAttention:
 
 
 def is_right(attention: StudentAttention, seed: int) -> bool:
-    """Whether the outputs on causal probes, padded right and left, are the reference's, within derived tolerances."""
-    probes = [
-        attention.prepare(without_gradients(build_probe(SPEC_BY_NAME[name], seed=seed))) for name in _MASKED_PROBES
-    ]
+    """Whether the outputs on probes, padded right and left, are the reference's, within derived tolerances."""
+    probes = [without_gradients(attention.make_probe(SPEC_BY_NAME[name], seed=seed)) for name in _MASKED_PROBES]
     return all(is_right_on(attention, probe) for probe in probes)
 
 
 def adds_its_mask(attention: StudentAttention, seed: int) -> bool:
     """Whether the mask is added to the scores: with small numbers in it, the output must show them."""
-    probe = without_gradients(build_probe(SPEC_BY_NAME["left-padding"], seed=seed))
-    probe = attention.prepare(probe)
+    probe = without_gradients(attention.make_probe(SPEC_BY_NAME["left-padding"], seed=seed))
     if attention.unsupported_reason(probe) is not None:
         return True
     biased = attention.with_contract(replace(attention.contract, mask_convention=BIASED))
@@ -122,7 +118,7 @@ def is_right_on(attention: StudentAttention, probe: Probe) -> bool:
 def is_right_on_one_example(attention: StudentAttention, seed: int) -> bool:
     """Whether it gives the reference's output for one of the probes with a cache, with one example in it."""
     specs = [replace(SPEC_BY_NAME[name], batch_size=1) for name in CACHE_PROBES]
-    return any(is_right_on(attention, attention.prepare(build_probe(spec, seed=seed))) for spec in specs)
+    return any(is_right_on(attention, attention.make_probe(spec, seed=seed)) for spec in specs)
 
 
 def is_right_result(result: ProbeResult, probe: Probe) -> bool:

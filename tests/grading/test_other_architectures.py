@@ -64,6 +64,46 @@ class Attention(nn.Module):
 """
 
 
+# An encoder's, with the mask (batch, key); the future is visible.
+PADDED = """
+import torch
+from torch import nn
+
+class Attention(nn.Module):
+    def __init__(self, d_model, num_heads):
+        super().__init__()
+        self.num_heads = num_heads
+        self.q_proj, self.k_proj, self.v_proj, self.out_proj = (nn.Linear(d_model, d_model) for _ in range(4))
+
+    def forward(self, x, padding_mask=None):
+        b, t, d = x.shape
+        q, k, v = (f(x).view(b, t, self.num_heads, -1).transpose(1, 2) for f in (self.q_proj, self.k_proj, self.v_proj))
+        scores = q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5
+        scores = scores.masked_fill(~padding_mask[:, None, None, :], -1e9)
+        return self.out_proj((scores.softmax(-1) @ v).transpose(1, 2).reshape(b, t, d))
+"""
+PADDED_FUNCTION = """
+def attention(query, key, value, mask=None):
+    scores = query @ key.transpose(-2, -1) / query.size(-1) ** 0.5
+    if mask is not None and mask.dim() == 2:
+        scores = scores.masked_fill(mask[:, None, None, :] == 0, -1e9)
+    weights = scores.softmax(-1)
+    return weights @ value, weights
+"""
+FILLED = "scores.masked_fill(~padding_mask[:, None, None, :], -1e9)"
+PADDED_STYLES = {
+    "keep": PADDED,
+    "additive": PADDED.replace(FILLED, "scores + padding_mask[:, None, None, :]"),
+    "blocked": 'ATTN_MASK = "blocked"' + PADDED.replace("~padding_mask", "padding_mask"),
+    "with a cache": PADDED.replace("padding_mask", "mask").replace("mask=None", "mask=None, past_key_value=None"),
+    "where it has two dimensions": PADDED.replace("padding_mask", "mask").replace(
+        "        scores = scores.masked",
+        "        if mask is not None and mask.dim() == 2:\n            scores = scores.masked",
+    ),
+    "function": PADDED_FUNCTION,
+}
+
+
 @pytest.fixture(scope="module")
 def model_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], LoadedModel]:
     loaded: dict[str, LoadedModel] = {}
@@ -128,6 +168,54 @@ def test_looking_nowhere_is_wrong_in_an_encoder_too(
     assert diagnosis is not None
     assert diagnosis.slugs[0] == "only-itself"
     assert "lets each token look only at itself" in diagnosis.message
+
+
+@pytest.mark.parametrize("style", PADDED_STYLES)
+def test_a_mask_of_the_padding_is_all_that_an_encoder_needs(
+    workshop: Workshop, model_of: Callable[[str], LoadedModel], style: str
+) -> None:
+    said = answers(workshop, model_of("bert"), PADDED_STYLES[style])
+    assert {check: answer for check, answer in said.items() if not answer.startswith("not applicable: ")} == {}
+    assert not {"masking.padding[left]", "masking.padding[right]", "equivalence.basic"} & said.keys()
+
+
+HIDES_FUTURE = FILLED + ".masked_fill(torch.ones(t, t, dtype=torch.bool).triu(1), -1e9)"
+FIRST_EXAMPLE = FILLED.replace("padding_mask[:,", "padding_mask[:1,")
+BOTH_DIRECTIONS = "no token attends to a later one, but this model reads in both directions: leave the causal mask out"
+PADDING_IGNORED = "ignores the padding: real tokens attend to filler tokens"
+
+
+@pytest.mark.parametrize(
+    ("name", "masked", "message"),
+    [
+        ("padding_mask", HIDES_FUTURE, BOTH_DIRECTIONS),
+        ("mask", HIDES_FUTURE, BOTH_DIRECTIONS),
+        ("padding_mask", "scores", PADDING_IGNORED),
+        ("mask", "scores", PADDING_IGNORED),
+        ("padding_mask", FIRST_EXAMPLE, "uses the first example's mask for all examples"),
+    ],
+)
+def test_a_wrong_mask_of_the_padding_in_an_encoder(
+    workshop: Workshop, model_of: Callable[[str], LoadedModel], name: str, masked: str, message: str
+) -> None:
+    source = PADDED.replace(FILLED, masked).replace("padding_mask", name)
+    session = session_over(workshop.student(source), model_of("bert"))
+    assert session.is_bidirectional
+    said = ask_everything(session)
+    assert said["equivalence.basic"].startswith("weights off by")
+    diagnosis = session.diagnose()
+    assert diagnosis is not None
+    assert message in diagnosis.message
+    texts = (*said.values(), diagnosis.message, diagnosis.hint or "")
+    assert not any("language model" in text or "moved by 0 " in text for text in texts)
+
+
+def test_a_mask_of_the_padding_is_not_enough_in_a_decoder(
+    workshop: Workshop, model_of: Callable[[str], LoadedModel]
+) -> None:
+    session = session_over(workshop.student(PADDED), model_of("gpt-neox"))
+    assert not session.is_bidirectional
+    assert ask(session, masking.test_no_weight_on_future).startswith("a weight of")
 
 
 def test_attention_without_a_mask_is_wrong_in_a_decoder(

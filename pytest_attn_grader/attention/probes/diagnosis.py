@@ -53,6 +53,8 @@ def diagnosis_probes(
         specs = [spec for spec in specs if spec.padding != "left" and spec.query_len in {1, spec.key_len}]
 
     def build(spec: ProbeSpec) -> Probe:
+        if capabilities.is_bidirectional and not capabilities.takes_mask:
+            spec = replace(spec, padding="none")
         probe = build_probe(spec, seed=seed, device=device, is_bidirectional=capabilities.is_bidirectional)
         return probe.with_preparation(capabilities.preparation).with_sliding_window(capabilities.sliding_window)
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from pytest_attn_grader._utils.fork_cache import cached
 from pytest_attn_grader.attention.probes.specs import ProbeSpec
 from pytest_attn_grader.attention.query_key_norm import Preparation
-from pytest_attn_grader.attention.reference import causal_keep_mask
+from pytest_attn_grader.attention.reference import causal_keep_mask, sees_future
 
 INPUT_NAMES = ("query", "key", "value")
 
@@ -78,6 +78,11 @@ class Probe:
         return self if preparation == self.preparation else replace(self, preparation=preparation)
 
     @property
+    def is_bidirectional(self) -> bool:
+        """Whether a query may attend to a later key: then the mask hides no future."""
+        return sees_future(self.keep_mask)
+
+    @property
     def prepared(self) -> tuple[Tensor, Tensor]:
         """Query and key as the scores need them."""
         return (self.query, self.key) if self.preparation is None else self.preparation(self.query, self.key)
@@ -111,14 +116,12 @@ def build_probe(
     The tensors must not be written into: a class shares them.
 
     Args:
-        is_bidirectional: every query may attend to every key, nothing is padding: an encoder without a mask.
+        is_bidirectional: the mask hides the padding only, as an encoder's does.
     """
     return cached(("probe", spec, seed, device, is_bidirectional), lambda: _build(spec, seed, device, is_bidirectional))
 
 
 def _build(spec: ProbeSpec, seed: int, device: torch.device | None, is_bidirectional: bool) -> Probe:
-    if is_bidirectional:
-        spec = replace(spec, padding="none")
     probe_seed = derived_seed(seed, spec.name)
     generator = torch.Generator().manual_seed(probe_seed)
 
@@ -137,8 +140,8 @@ def _build(spec: ProbeSpec, seed: int, device: torch.device | None, is_bidirecti
     upstream = random(spec.query_len)
     real_keys = _real_tokens(spec)  # (batch, key_len)
     real_rows = real_keys[:, spec.key_len - spec.query_len :]  # (batch, query_len)
-    keep_mask = causal_keep_mask(spec.query_len, spec.key_len) & real_keys[:, None, None, :]
-    keep_mask = torch.ones_like(keep_mask) if is_bidirectional else keep_mask
+    visible = causal_keep_mask(spec.query_len, spec.key_len)
+    keep_mask = (torch.ones_like(visible) if is_bidirectional else visible) & real_keys[:, None, None, :]
     upstream = upstream * real_rows[:, None, :, None]
 
     def place(tensor: Tensor) -> Tensor:

@@ -67,10 +67,12 @@ def last_queries(probe: Probe, query_len: int) -> Probe:
 
 
 def ignore_padding(probe: Probe) -> Probe:
-    """The same inputs, with a mask that is causal and blocks no padding: that of a submission without a mask."""
+    """The same inputs, with a mask that blocks no padding: the causal one, and an encoder's blocks nothing."""
     if bool(probe.keep_mask.all()):
         # One query sees all the past in any case, and an encoder's attention sees everything.
         return probe
+    if probe.is_bidirectional:
+        return replace(probe, keep_mask=torch.ones_like(probe.keep_mask))
     query_len, key_len = probe.keep_mask.shape[-2:]
     window, device = probe.sliding_window, probe.keep_mask.device
     keep_mask, full = (

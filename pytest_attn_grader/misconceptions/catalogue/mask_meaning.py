@@ -20,6 +20,7 @@ def _padding_only(inputs: Inputs) -> Inputs:
     "no-causal-mask",
     replaces="mask",
     family="mask",
+    causal=True,
     look_alikes=("mask-discarded",),
     variants=(StageOverride({"prepare": _padding_only}, "padding is masked, the future is not"),),
 )
@@ -151,9 +152,9 @@ def bool_as_additive(attn_scores: Tensor, inputs: Inputs) -> Tensor:
 def mask_after_softmax(attn_weights: Tensor, inputs: Inputs) -> Tensor:
     """masks after the softmax, so that rows no longer sum to 1.
 
-    Softmax shares one unit among all keys, future ones included. Setting the weights of blocked keys to 0 afterwards
-    throws their share away: the first token, which sees only itself, keeps perhaps a tenth. Masked before the softmax,
-    blocked keys take no share at all.
+    Softmax shares one unit among all keys, blocked ones included. Setting the weights of blocked keys to 0 afterwards
+    throws their share away: a token that sees only itself keeps perhaps a tenth. Masked before the softmax, blocked
+    keys take no share at all.
 
     Bad:
         attn_weights = attn_scores.softmax(-1) * mask

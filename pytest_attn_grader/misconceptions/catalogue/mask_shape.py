@@ -26,7 +26,7 @@ def _padding(inputs: Inputs) -> Tensor:
     return inputs.mask_without_window.any(dim=-2, keepdim=True)
 
 
-@misconception("AG321", "diag-off-strict", replaces="prepare", family="mask", fill_matters=True)
+@misconception("AG321", "diag-off-strict", replaces="prepare", family="mask", causal=True, fill_matters=True)
 def diag_off_strict(inputs: Inputs) -> Inputs:
     """masks a token's own position too.
 
@@ -46,7 +46,7 @@ def diag_off_strict(inputs: Inputs) -> Inputs:
     return replace(inputs, keep_mask=inputs.keep_mask & (keys < queries))
 
 
-@misconception("AG322", "diag-off-loose", replaces="prepare", family="mask")
+@misconception("AG322", "diag-off-loose", replaces="prepare", family="mask", causal=True)
 def diag_off_loose(inputs: Inputs) -> Inputs:
     """lets every token see one token of the future.
 
@@ -77,6 +77,7 @@ def _causal_part_transposed(inputs: Inputs) -> Inputs:
     "mask-transposed",
     replaces="prepare",
     family="mask",
+    causal=True,
     fill_matters=True,
     variants=(StageOverride({"prepare": _causal_part_transposed}, "the causal part only"),),
 )
@@ -108,6 +109,7 @@ def _square_alone(inputs: Inputs) -> Inputs:
     "square-mask-decode",
     replaces="prepare",
     family="mask",
+    causal=True,
     probe="chunk",
     variants=(StageOverride({"prepare": _square_alone}, "without the mask that was passed"),),
 )
@@ -141,6 +143,7 @@ def _top_left(inputs: Inputs) -> Tensor:
     "sdpa-is-causal-topleft",
     replaces="prepare",
     family="mask",
+    causal=True,
     probe="decode",
     variants=(
         StageOverride(

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import torch
 from torch import Tensor
 
-from pytest_attn_grader.attention.reference import causal_keep_mask
+from pytest_attn_grader.attention.reference import causal_keep_mask, sees_future
 from pytest_attn_grader.misconceptions.base import misconception
 from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride
 
 
-def _causal(inputs: Inputs) -> Tensor:
+def _without_padding(inputs: Inputs) -> Tensor:
+    """The causal mask; where the mask hides no future, as an encoder's, one that hides nothing."""
+    if sees_future(inputs.keep_mask):
+        return torch.ones_like(inputs.keep_mask)
     query_len, key_len = inputs.keep_mask.shape[-2:]
     window, device = inputs.sliding_window, inputs.keep_mask.device
     return causal_keep_mask(query_len, key_len, sliding_window=window, device=device)
@@ -29,9 +33,8 @@ def pad_ignored(inputs: Inputs) -> Inputs:
     """ignores the padding: real tokens attend to filler tokens.
 
     Texts of different lengths in one batch are filled up with padding tokens that mean nothing. The mask that is
-    passed blocks them as well as the future. A causal mask that you build blocks the future only. Padding on the right
-    does not show it, because there the padding *is* the future. Padding on the left comes first, so a causal mask
-    does not block it.
+    passed blocks them. A causal mask that you build blocks the future only: with it, padding on the right does not
+    show the mistake, because there the padding *is* the future; padding on the left comes first and is not blocked.
 
     Bad:
         keep = torch.tril(torch.ones(seq, seq)).bool()     # the mask argument is not used
@@ -40,9 +43,9 @@ def pad_ignored(inputs: Inputs) -> Inputs:
 
     Effect: The answer to a text changes with the length of the longest text beside it.
     Nudge: Is the mask argument used? Try an example whose first three tokens are padding.
-    Fix: Use the mask you are passed (it is causal already), or combine it with your own by &.
+    Fix: Use the mask you are passed (in a language model it is causal already), or combine it with your own by &.
     """
-    return replace(inputs, keep_mask=_causal(inputs).expand_as(inputs.keep_mask))
+    return replace(inputs, keep_mask=_without_padding(inputs).expand_as(inputs.keep_mask))
 
 
 def _of_example(index: int) -> StageOverride:
@@ -106,7 +109,7 @@ def pad_wrong_axis(inputs: Inputs) -> Inputs:
     Nudge: Write the shape of the scores beside the shape of the mask, axis by axis.
     Fix: Put the padding on the last axis: padding[:, None, None, :].
     """
-    return replace(inputs, keep_mask=_over_queries(inputs) & _causal(inputs))
+    return replace(inputs, keep_mask=_over_queries(inputs) & _without_padding(inputs))
 
 
 @misconception("AG333", "mask-batch-as-head", replaces="prepare", family="mask", probe="single")

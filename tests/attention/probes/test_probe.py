@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from pytest_attn_grader._utils import fork_cache
-from pytest_attn_grader.attention.probes import PROBE_SPECS, SPEC_BY_NAME, ProbeSpec, build_probe
+from pytest_attn_grader.attention.probes import PROBE_SPECS, SPEC_BY_NAME, ProbeSpec, build_probe, ignore_padding
 from tests.attention.probes.samples import basic
 
 
@@ -109,6 +109,18 @@ def test_building_leaves_the_global_generator_alone() -> None:
 def test_shape_text() -> None:
     assert basic().shape_text == "batch 3, 5 heads, 10 tokens, head_dim 64"
     assert basic("chunk").shape_text == "batch 3, 5 heads, 4 of 10 tokens, head_dim 64"
+
+
+@pytest.mark.parametrize("name", ["basic", "left-padding", "unpadded", "chunk"])
+def test_an_encoder_s_mask_hides_the_padding_only(name: str) -> None:
+    spec = SPEC_BY_NAME[name]
+    causal, encoder = build_probe(spec, seed=1), build_probe(spec, seed=1, is_bidirectional=True)
+    assert torch.equal(causal.query, encoder.query)
+    assert torch.equal(causal.real_rows, encoder.real_rows)
+    assert torch.equal(encoder.keep_mask, causal.keep_mask.any(-2, keepdim=True).expand_as(causal.keep_mask))
+    assert encoder.is_bidirectional
+    assert not causal.is_bidirectional
+    assert bool(ignore_padding(encoder).keep_mask.all())
 
 
 def test_in_a_class_a_probe_is_built_once() -> None:
