@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from pytest_attn_grader.submission.size_names import SIZE_NAMES
+
 ROLE_NAMES: dict[str, frozenset[str]] = {
     "query": frozenset(
         {"q", "query", "queries", "query_states", "query_layer", "q_in", "qs", "q_s", "query_input", "input_q", "x_q"}
@@ -63,21 +65,19 @@ PROJECTION_BIASES: dict[str, frozenset[str]] = {
     f"b_{short}": frozenset(pattern.format(each) for pattern in _BIAS_PATTERNS for each in names)
     for short, names in _SHORT_NAMES.items()
 }
-# Only of functions: a module knows its own sizes.
+# Only of functions: a module knows its own sizes. Names that are those of hidden states as often are left out.
+_STATES_OR_SIZES = {"h", "emb", "features", "in_features", "hidden", "t"}
 SIZES: dict[str, frozenset[str]] = {
     # Of keys and values too: the weights that are passed have as many heads of them as of queries.
     "num_heads": frozenset(
-        {
-            "num_heads", "n_heads", "n_head", "heads", "nhead", "num_attention_heads", "nheads", "num_query_heads",
-            "n_query_heads", "num_q_heads", "n_q_heads", "num_kv_heads", "n_kv_heads", "n_kv_head",
-            "num_key_value_heads", "kv_heads", "n_key_value_heads",
-        }
+        {*SIZE_NAMES["heads"], *(name for name in SIZE_NAMES["key_value_heads"] if re.search("kv|key_value", name))}
     ),
-    "head_dim": frozenset({"head_dim", "d_k", "dk", "d_head", "dim_head", "head_size", "dim_k", "d_key", "key_dim"}),
-    "width": frozenset({"d_model", "embed_dim", "hidden_size", "n_embd", "emb_dim", "d_in", "model_dim"}),
-    "context": frozenset({"max_seq_len", "max_seq_length", "context_length", "block_size", "max_len"}),
-    "rotary_base": frozenset({"theta", "rope_theta", "rope_base", "rotary_base"}),
-}  # fmt: skip
+    "head_dim": frozenset(SIZE_NAMES["head_dim"]),
+    "width": frozenset(SIZE_NAMES["width"]),
+    "context": frozenset(SIZE_NAMES["context"]),
+    "rotary_base": frozenset(SIZE_NAMES["rotary_base"]),
+}
+SIZES = {role: names - _STATES_OR_SIZES for role, names in SIZES.items()}
 
 KEY_PADDING_MASKS = frozenset(
     {

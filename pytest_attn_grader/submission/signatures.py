@@ -174,6 +174,8 @@ def assign_hidden_states_roles(candidate: Candidate, *, projected: bool) -> tupl
         if named[parameter.name] is not None or parameter.kind.startswith("var-"):
             continue
         role = rotary_role(parameter.name)
+        if projected and parameter.name.lower() == "h" and "hidden_states" in named.values():
+            role = "num_heads"  # of two that could be the hidden states, the first is
         if not parameter.has_default or (parameter.default == "None" and role in OPTIONAL_TABLES):
             named[parameter.name] = role
     notes: list[tuple[str, str]] = []

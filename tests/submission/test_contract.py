@@ -287,6 +287,14 @@ def test_a_module_is_told_by_its_forward(forward: str, arrives: dict[str, str]) 
     assert contract.mask_convention == ("keep" if {"mask", "key_padding_mask"} & set(arrives.values()) else "none")
 
 
+@pytest.mark.parametrize("heads", ["num_heads", "h", "H", "n_heads", "num_attention_heads", "num_query_heads"])
+def test_a_number_of_heads_beside_projections(heads: str) -> None:
+    contract = resolve_contract(candidate(f"x, w_q, w_k, w_v, w_o, {heads}"), None, "x")
+    assert {slot.parameter: slot.role for slot in contract.slots}[heads] == "num_heads"
+    alone = resolve_contract(candidate("h, w_q, w_k, w_v, w_o"), None, "x")
+    assert alone.slots[0].role == "hidden_states"
+
+
 @pytest.mark.parametrize(
     "signature", ["x, w_q, w_k, w_v", "x, Wq, Wk, Wv, mask=None", "hidden_states, q_proj, k_proj, v_proj"]
 )
