@@ -52,6 +52,17 @@ class ConfigObject:
 
 
 @dataclass(frozen=True)
+class ModuleArgument:
+    """An argument that is an instance of one of the submission's classes, made with these keywords."""
+
+    class_name: str
+    values: Mapping[str, float | str | bool | None]
+
+    def to_json(self) -> dict[str, Any]:
+        return {"module": self.class_name, "keywords": dict(self.values)}
+
+
+@dataclass(frozen=True)
 class TupleArgument:
     """An argument that is a tuple of others."""
 
@@ -79,4 +90,6 @@ class CacheArgument:
         return {"cache": self.first}
 
 
-Argument = TensorRef | ComplexTensorRef | LiteralArgument | ConfigObject | TupleArgument | CacheArgument
+Argument = (
+    TensorRef | ComplexTensorRef | LiteralArgument | ConfigObject | ModuleArgument | TupleArgument | CacheArgument
+)

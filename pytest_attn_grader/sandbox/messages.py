@@ -173,6 +173,7 @@ class Candidate:
 
     `parameters` are those of the call, of a class those of its constructor; then `forward_parameters` has the others.
     `uses` are the names in its code, `fields` the attributes of a class that is no module, `class_name` an instance's.
+    `rotary_module` is a class of the submission that its constructor takes an instance of.
     """
 
     name: str
@@ -184,6 +185,7 @@ class Candidate:
     uses: frozenset[str] = frozenset()
     fields: tuple[str, ...] = ()
     class_name: str | None = None
+    rotary_module: Candidate | None = None
 
     @property
     def is_module(self) -> bool:

@@ -15,6 +15,7 @@ from pytest_attn_grader.submission.contract import (
     smallest_change,
 )
 from pytest_attn_grader.submission.parameter_names import looks_like_attention
+from pytest_attn_grader.submission.rotary_modules import with_rotary_module
 from pytest_attn_grader.submission.signatures import Notes
 
 # With helpers beside it, the name that the contract gives decides.
@@ -30,10 +31,10 @@ def choose_candidate(candidates: Sequence[Candidate], wanted: str | None, typed:
         UngradableError: what was found is of a kind this version does not grade.
     """
     if wanted is not None:
-        return _named_candidate(candidates, wanted, typed)
+        return with_rotary_module(_named_candidate(candidates, wanted, typed), candidates)
     ranked = _rank(candidates)
     if len(ranked) == 1:
-        return ranked[0]
+        return with_rotary_module(ranked[0], candidates)
     if ranked:
         names = ", ".join(candidate.signature for candidate in ranked)
         what = "modules" if ranked[0].is_module else "functions"

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.results.base import EvidenceValue
-from pytest_attn_grader.sandbox.arguments import ConfigObject, LiteralArgument
+from pytest_attn_grader.sandbox.arguments import ConfigObject, LiteralArgument, ModuleArgument
 from pytest_attn_grader.sandbox.messages import Candidate, Parameter
+from pytest_attn_grader.submission.rotary_modules import make_rotary_module, takes_rotary_module
 from pytest_attn_grader.submission.size_names import (
     DROPOUT_NAMES,
     OTHER_VALUES,
@@ -54,9 +55,9 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Arguments:
-    """Keyword arguments of a constructor, all plain values but a config object, and how messages show them."""
+    """Keyword arguments of a constructor, plain values, a config object or a module, and how messages show them."""
 
-    by_name: dict[str, LiteralArgument | ConfigObject]
+    by_name: dict[str, LiteralArgument | ConfigObject | ModuleArgument]
 
     @property
     def key(self) -> str:
@@ -67,7 +68,7 @@ class Arguments:
     def shown(self) -> dict[str, EvidenceValue]:
         """As the report has them; a config object is shown by what is read from it."""
         return {
-            name: "(a config object)" if isinstance(value, ConfigObject) else value.value
+            name: value.value if isinstance(value, LiteralArgument) else f"({_described(value)})"
             for name, value in self.by_name.items()
         }
 
@@ -76,7 +77,14 @@ class Arguments:
         return ", ".join(shown)
 
 
-def _shown(argument: LiteralArgument | ConfigObject) -> str:
+def _described(argument: ConfigObject | ModuleArgument) -> str:
+    return "a config object" if isinstance(argument, ConfigObject) else f"an instance of {argument.class_name}"
+
+
+def _shown(argument: LiteralArgument | ConfigObject | ModuleArgument) -> str:
+    if isinstance(argument, ModuleArgument):
+        values = ", ".join(f"{name}={value!r}" for name, value in argument.values.items())
+        return f"{argument.class_name}({values})"
     return "config" if isinstance(argument, ConfigObject) else repr(argument.value)
 
 
@@ -126,7 +134,7 @@ def _assign(candidate: Candidate, steps: frozenset[str] = frozenset()) -> list[t
             continue
         if parameter.has_default and role not in steps and _keeps_default(parameter, role):
             continue
-        if role is None and other_value(parameter.name) is None:
+        if role is None and other_value(parameter.name) is None and not takes_rotary_module(parameter.name):
             role = _guess_role(parameter, is_only_one=len(required) == 1)
         found.append((parameter, role))
     return found
@@ -192,11 +200,17 @@ def arguments_for(candidate: Candidate, sizes: Sizes) -> Arguments:
         "dtype": None,
         "temperature": sizes.head_dim**0.5,
     }
-    filled: dict[str, LiteralArgument | ConfigObject] = {}
+    filled: dict[str, LiteralArgument | ConfigObject | ModuleArgument] = {}
     unknown = []
+    module = candidate.rotary_module
     for parameter, role in _assign(candidate, _steps(sizes)):
         if role is None and (other := other_value(parameter.name)) is not None:
             filled[parameter.name] = LiteralArgument(other)
+        elif role is None and module is not None and takes_rotary_module(parameter.name):
+            width, context, base = sizes.width, sizes.context_tokens, sizes.rotary_base or _ROTARY_BASE
+            filled[parameter.name] = make_rotary_module(
+                module, width=width, head_dim=sizes.head_dim, context=context, base=base
+            )
         elif role is None:
             unknown.append(parameter.name)
         elif role == "config":
@@ -213,10 +227,19 @@ def arguments_for(candidate: Candidate, sizes: Sizes) -> Arguments:
             f"{candidate.signature} cannot be constructed: the grader has no value for {' and '.join(unknown)}. It "
             "knows the width (d_model, embed_dim, n_embd, hidden_size, d_in, …), the heads (num_heads, n_head, h, …), "
             "head_dim, num_kv_heads, context_length, theta, dropout, bias, and a config object with these.",
-            remedy=f"Give {' and '.join(unknown)} a default, or one of these names.",
+            remedy=_remedy_for(unknown),
             where=None if candidate.file is None else f"{candidate.file}:{candidate.line}",
         )
     return Arguments(filled)
+
+
+def _remedy_for(unknown: list[str]) -> str:
+    """The smallest change of a constructor that asks for unknown values."""
+    rotary = [name for name in unknown if takes_rotary_module(name)]
+    if rotary == unknown:
+        names = " and ".join(rotary)
+        return f"Make {names} in __init__, from head_dim and theta, instead of taking what is made elsewhere."
+    return f"Give {' and '.join(unknown)} a default, or one of these names."
 
 
 def _class_name(parameter: Parameter) -> str | None:

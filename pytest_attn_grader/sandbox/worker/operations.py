@@ -156,11 +156,8 @@ class Caller:
             }
             for name, (parameter, owner) in named.items()
         ]
-        if not header.get("values"):
-            return {"parameters": listed, **_surroundings(self._target(header["target"]))}, {}
-        sent = {
-            name: serialization.to_plain_tensor(parameter, self._reply_bytes) for name, (parameter, _) in named.items()
-        }
+        values = named.items() if header.get("values") else ()
+        sent = {name: serialization.to_plain_tensor(parameter, self._reply_bytes) for name, (parameter, _) in values}
         serialization.check_total(sent, self._reply_bytes)
         return {"parameters": listed, **_surroundings(self._target(header["target"]))}, sent
 
@@ -196,6 +193,8 @@ class Caller:
     def _constructor_argument(self, item: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Any:
         if "config" in item:
             return make_config(item["config"], self._submission.find_class(item.get("class")))
+        if "module" in item:
+            return self._submission.resolve(item["module"])(**item["keywords"])
         return _argument(item, tensors)
 
     def _target(self, target: str | int) -> Any:
