@@ -49,7 +49,7 @@ def _reason_without_cache(attention: ModuleAttention) -> str | None:
     has_cache = any(True for _ in cache_styles(attention.contract.candidate))
     if has_cache or not attention.oracle.steps.is_causal:
         return None
-    if attention.contract.mask_convention == "none":
+    if not {"mask", "valid_lens"} & attention.contract.roles:
         return _NO_CACHE.format(what="hides the future")
     return _NO_CACHE.format(what="counts positions") if attention.oracle.conventions.rotation is not None else None
 

@@ -65,8 +65,15 @@ def test_a_switch_is_on_where_the_mask_is_not_enough(kind: str, workshop: Worksh
     assert "one-text" not in {each.name for each in attention.adaptations}
 
 
-def test_a_module_that_hides_the_future_and_has_no_cache_sees_whole_texts(workshop: Workshop) -> None:
-    attention = fitted(workshop, source_of(HIDDEN, switch="", mask=""))
+@pytest.mark.parametrize(
+    "source",
+    [
+        source_of(HIDDEN, switch="", mask=""),
+        source_of("mask = key_padding_mask", PADDED, HIDDEN, switch="", mask="key_padding_mask=None"),
+    ],
+)
+def test_a_module_that_hides_the_future_and_has_no_cache_sees_whole_texts(source: str, workshop: Workshop) -> None:
+    attention = fitted(workshop, source)
     assert {each.name: each.why for each in attention.adaptations}["one-text"] == (
         "it has no cache, and hides the future for whole texts: queries and keys are always of one text"
     )
