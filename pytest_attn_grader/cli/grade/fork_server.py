@@ -15,6 +15,7 @@ import gc
 import importlib
 import json
 import os
+import signal
 import sys
 import tempfile
 import traceback
@@ -96,10 +97,13 @@ class WaitingRun:
 def fork_run(job: dict[str, Any]) -> WaitingRun:
     """Fork a process that runs a job once it is started, and ends when it will never be."""
     its_gate, gate = os.pipe()
+    # Ctrl-C waits until the fork is done: in the middle of it, Python's own hooks would print it and go on.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     pid = os.fork()
     if pid == 0:
         os.close(gate)
         run(job, its_gate)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     os.close(its_gate)
     return WaitingRun(job, pid, gate)
 
@@ -189,6 +193,7 @@ def run(job: dict[str, Any], gate: int) -> None:
         _die_with_parent()
         os.setsid()
         _redirect(f"{job['log']}.next")
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         os.chdir(job["folder"])
         sys.argv = ["pytest", *job["args"]]
         import pytest
