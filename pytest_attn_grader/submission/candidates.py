@@ -94,16 +94,13 @@ def choice_note(chosen: Candidate, candidates: Sequence[Candidate]) -> Notes:
     others = [each for each in _fitting(candidates) if each.name != chosen.name]
     modules = [each.name for each in others if each.is_module and looks_like_attention(each.name)]
     functions = [each.name for each in others if not each.is_module]
-    if chosen.is_module:
-        why, names = "because it uses the others", modules
-    elif chosen.name == CONTRACT_NAME:
-        why, names = "by its name", functions + modules
-    elif functions:
-        why, names = "because it uses the others", functions + modules
-    else:
-        why, names = "because functions come before modules", modules
+    names = modules if chosen.is_module else functions + modules
     if not names:
         return ()
+    if chosen.is_module or (functions and chosen.name != CONTRACT_NAME):
+        why = "because it uses the others"
+    else:
+        why = "by its name" if chosen.name == CONTRACT_NAME else "because functions come before modules"
     return (("chosen", f"{chosen.name} is graded, {why}; {' and '.join(names)} could be chosen with :NAME"),)
 
 

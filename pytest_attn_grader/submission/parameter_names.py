@@ -68,16 +68,16 @@ PROJECTION_BIASES: dict[str, frozenset[str]] = {
 # Only of functions: a module knows its own sizes. Names that are those of hidden states as often are left out.
 _STATES_OR_SIZES = {"h", "emb", "features", "in_features", "hidden", "t"}
 SIZES: dict[str, frozenset[str]] = {
-    # Of keys and values too: the weights that are passed have as many heads of them as of queries.
-    "num_heads": frozenset(
-        {*SIZE_NAMES["heads"], *(name for name in SIZE_NAMES["key_value_heads"] if re.search("kv|key_value", name))}
-    ),
-    "head_dim": frozenset(SIZE_NAMES["head_dim"]),
-    "width": frozenset(SIZE_NAMES["width"]),
-    "context": frozenset(SIZE_NAMES["context"]),
-    "rotary_base": frozenset(SIZE_NAMES["rotary_base"]),
+    role: frozenset(names) - _STATES_OR_SIZES
+    for role, names in {
+        # Of keys and values too: the weights that are passed have as many heads of them as of queries.
+        "num_heads": (
+            *SIZE_NAMES["heads"],
+            *(name for name in SIZE_NAMES["key_value_heads"] if re.search("kv|key_value", name)),
+        ),
+        **{role: SIZE_NAMES[role] for role in ("head_dim", "width", "context", "rotary_base")},
+    }.items()
 }
-SIZES = {role: names - _STATES_OR_SIZES for role, names in SIZES.items()}
 
 KEY_PADDING_MASKS = frozenset(
     {
