@@ -21,7 +21,7 @@ from pytest_attn_grader.attention.probes import real_rows
 from pytest_attn_grader.misconceptions.catalogue.registry import MISCONCEPTIONS, find_misconception
 from pytest_attn_grader.misconceptions.explanation import Explanation, ExplanationRanker
 from pytest_attn_grader.misconceptions.hypotheses import CORRECT, Hypothesis, has_earlier_look_alike, single_hypotheses
-from pytest_attn_grader.misconceptions.mismatches import MismatchFinder, PredictionCache
+from pytest_attn_grader.misconceptions.mismatches import Fault, MismatchFinder, PredictionCache
 from pytest_attn_grader.misconceptions.observations import Recognition, SubmissionObservations
 from pytest_attn_grader.misconceptions.rough_match import ROUGH_TOLERANCE, RoughMatcher
 
@@ -30,6 +30,8 @@ MIN_SECONDS = 2.0
 MAX_SECONDS = 10.0
 # Share and factor of real dropout differ by chance: a few hundred weights, fewer when heads share their random numbers.
 _SURPRISING = 0.15
+# An exception on one side only is as far off as an answer that is wrong in every aspect.
+_ASPECTS_OF_AN_ANSWER = 5
 
 T = TypeVar("T")
 
@@ -158,12 +160,16 @@ class Search:
 
         Single mistakes are tried whatever the time: the search for pairs may have used it up.
         """
-        before = len(self._finder.faults(CORRECT))
+        before = _cost(self._finder.faults(CORRECT))
         best = min(
             chain([CORRECT, *near], self._in_time(pairs)),
-            key=lambda each: (len(self._finder.unexplained(self._finder.faults(each))), len(each.mistakes)),
+            key=lambda each: (_cost(self._finder.unexplained(self._finder.faults(each))), len(each.mistakes)),
         )
         left = self._finder.unexplained(self._finder.faults(best))
-        if len(left) * 2 > before:
+        if _cost(left) * 2 > before:
             best, left = CORRECT, self._finder.unexplained(self._finder.faults(CORRECT))
         return replace(self._judge.explanation(best, left), is_exhaustive=self._is_exhaustive)
+
+
+def _cost(faults: Iterable[Fault]) -> int:
+    return sum(_ASPECTS_OF_AN_ANSWER if aspect == "answer" else 1 for _, aspect in faults)

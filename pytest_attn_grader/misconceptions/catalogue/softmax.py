@@ -10,7 +10,24 @@ from pytest_attn_grader.misconceptions.observations import SubmissionObservation
 from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride
 
 
-@misconception("AG201", "softmax-query-axis", replaces="normalise", family="softmax", fill_matters=True)
+def _sum_over(axis: int | None) -> StageOverride:
+    """By hand, below each row's maximum, and divided by the sum over another axis; None for the sum of all."""
+
+    def normalise(attn_scores: Tensor, _: Inputs) -> Tensor:
+        exponentials = (attn_scores - attn_scores.amax(dim=-1, keepdim=True)).exp()
+        return exponentials / (exponentials.sum() if axis is None else exponentials.sum(dim=axis, keepdim=True))
+
+    return StageOverride({"normalise": normalise}, "below each row's maximum")
+
+
+@misconception(
+    "AG201",
+    "softmax-query-axis",
+    replaces="normalise",
+    family="softmax",
+    fill_matters=True,
+    variants=(_sum_over(-2),),
+)
 def softmax_query_axis(attn_scores: Tensor, _: Inputs) -> Tensor:
     """takes the softmax over the queries instead of the keys.
 
@@ -30,7 +47,14 @@ def softmax_query_axis(attn_scores: Tensor, _: Inputs) -> Tensor:
     return attn_scores.softmax(dim=-2)
 
 
-@misconception("AG202", "softmax-head-axis", replaces="normalise", family="softmax", fill_matters=True)
+@misconception(
+    "AG202",
+    "softmax-head-axis",
+    replaces="normalise",
+    family="softmax",
+    fill_matters=True,
+    variants=(_sum_over(1),),
+)
 def softmax_head_axis(attn_scores: Tensor, _: Inputs) -> Tensor:
     """takes the softmax over the heads instead of the keys.
 
@@ -81,7 +105,7 @@ def _softmax_from(first_axis: int) -> StageOverride:
     "softmax-flat",
     replaces="normalise",
     family="softmax",
-    variants=(_softmax_from(1), _softmax_from(0)),
+    variants=(_softmax_from(1), _softmax_from(0), _sum_over(None)),
 )
 def softmax_flat(attn_scores: Tensor, _: Inputs) -> Tensor:
     """takes one softmax over the whole matrix of queries and keys.

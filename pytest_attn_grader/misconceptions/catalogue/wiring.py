@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import torch
 from torch import Tensor
 
 from pytest_attn_grader.misconceptions.base import misconception
@@ -156,6 +157,40 @@ def elementwise_qk(inputs: Inputs) -> Tensor:
     Fix: Use @ or torch.matmul.
     """
     return inputs.query * inputs.key.transpose(-2, -1)
+
+
+@misconception(
+    "AG409",
+    "qk-not-transposed",
+    replaces="score",
+    family="wiring",
+    probe="square",
+    variants=(
+        StageOverride({"score": lambda inputs: inputs.query.transpose(-2, -1) @ inputs.key}, "the query is transposed"),
+        StageOverride({"score": lambda inputs: inputs.key.transpose(-2, -1) @ inputs.query}, "key^T @ query"),
+        StageOverride(
+            {"score": lambda inputs: torch.einsum("bhtd,bhte->bhde", inputs.query, inputs.key)},
+            "summed over the tokens",
+        ),
+    ),
+)
+def qk_not_transposed(inputs: Inputs) -> Tensor:
+    """multiplies query and key without transposing the key, or transposes the query instead.
+
+    A matrix product sums over the last axis of the first factor and the last but one of the second. Query and key have
+    the shape (..., tokens, head_dim), and a score sums over head_dim: so the key's two axes are swapped. With the
+    query's swapped instead, the product sums over the tokens and compares dimensions.
+
+    Bad:
+        attn_scores = query.transpose(-2, -1) @ key
+    Good:
+        attn_scores = query @ key.transpose(-2, -1)
+
+    Effect: An exception about sizes, unless there are exactly as many tokens as head dimensions.
+    Nudge: Write down the shapes of both factors. Over which axis does the product sum?
+    Fix: Write query @ key.transpose(-2, -1).
+    """
+    return inputs.query @ inputs.key
 
 
 @misconception("AG406", "weights-transposed", replaces="combine", family="wiring")

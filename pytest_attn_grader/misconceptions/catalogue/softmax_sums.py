@@ -1,0 +1,40 @@
+"""Weights that do not sum to 1, although a softmax was meant."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pytest_attn_grader.misconceptions.base import misconception
+from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride
+
+
+def _one_below_the_maximum(attn_scores: Tensor, _: Inputs) -> Tensor:
+    exponentials = (attn_scores - attn_scores.amax(dim=-1, keepdim=True)).exp()
+    return exponentials / (1 + exponentials.sum(dim=-1, keepdim=True))
+
+
+@misconception(
+    "AG218",
+    "softmax-plus-one",
+    replaces="normalise",
+    family="softmax",
+    variants=(StageOverride({"normalise": _one_below_the_maximum}, "below each row's maximum"),),
+)
+def softmax_plus_one(attn_scores: Tensor, _: Inputs) -> Tensor:
+    """adds 1 to the sum that softmax divides by (or a key with the score 0, which is then left out).
+
+    With 1 more in the divisor a row sums to less than 1, so that a head can attend to nothing. It is called
+    softmax-one or an attention sink, and models that are trained with it need it. This model was trained without.
+
+    Bad:
+        attn_weights = exponentials / (1 + exponentials.sum(-1, keepdim=True))
+    Good:
+        attn_weights = exponentials / exponentials.sum(-1, keepdim=True)
+
+    Effect: Outputs are too small, most of all where no score is high.
+    Nudge: What do your rows sum to, and what is in the divisor beside the exponentials of the scores?
+    Fix: Divide by the sum of the exponentials alone, or use torch.softmax.
+    """
+    sink = torch.zeros_like(attn_scores[..., :1])
+    return torch.cat([attn_scores, sink], dim=-1).softmax(dim=-1)[..., :-1]
