@@ -170,7 +170,7 @@ def elementwise_qk(inputs: Inputs) -> Tensor:
         StageOverride({"score": lambda inputs: inputs.key.transpose(-2, -1) @ inputs.query}, "key^T @ query"),
         StageOverride(
             {"score": lambda inputs: torch.einsum("bhtd,bhte->bhde", inputs.query, inputs.key)},
-            "summed over the tokens",
+            "summed over tokens",
         ),
     ),
 )
