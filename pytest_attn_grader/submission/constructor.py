@@ -18,9 +18,11 @@ from pytest_attn_grader.submission.size_names import (
     is_flag,
     other_value,
     role_of_size,
+    roles_by_name,
 )
 
 _CONFIG_ENDINGS = ("config", "cfg", "args", "params", "options", "settings")
+_OF_PROJECTION = re.compile(r"(?:^|_)(q|k|v|qk|query|key|value|queries|keys|values)(?:_|$)")
 _GROUP_ROLES = frozenset({"key_value_heads", "group_size"})
 # The base of the paper and of most code.
 _ROTARY_BASE = 10_000.0
@@ -120,7 +122,7 @@ def _assign(candidate: Candidate, steps: frozenset[str] = frozenset()) -> list[t
         steps: the sizes of steps that the model's layer takes, so that the module takes them too: they are filled even
             where there is a default. With the base of a rotation goes the longest text.
     """
-    named = {each.name: role_of_size(each.name) for each in candidate.parameters}
+    named = roles_by_name([each.name for each in candidate.parameters])
     has_width = "width" in named.values()
     if "rotary_base" in steps and "rotary_base" in named.values():
         steps |= {"context"}
@@ -136,6 +138,8 @@ def _assign(candidate: Candidate, steps: frozenset[str] = frozenset()) -> list[t
             continue
         if role is None and other_value(parameter.name) is None and not takes_rotary_module(parameter.name):
             role = _guess_role(parameter, is_only_one=len(required) == 1)
+            if role == "width" and has_width and _OF_PROJECTION.search(parameter.name.lower()):
+                role = "head_dim"  # what query, key or value are projected to
         found.append((parameter, role))
     return found
 
@@ -219,7 +223,8 @@ def arguments_for(candidate: Candidate, sizes: Sizes) -> Arguments:
             filled[parameter.name] = LiteralArgument(values[role])
     if sizes.num_key_value_heads is not None:
         # Also where the default is None, which stands for as many as there are query heads.
-        grouped = [each.name for each in candidate.parameters if role_of_size(each.name) == "key_value_heads"]
+        named = roles_by_name([each.name for each in candidate.parameters])
+        grouped = [name for name, role in named.items() if role == "key_value_heads"]
         filled |= {name: LiteralArgument(sizes.num_key_value_heads) for name in grouped}
     if unknown:
         raise SubmissionError(

@@ -86,6 +86,8 @@ KEY_PADDING_MASKS = frozenset(
         "src_padding_mask", "pad_masks", "padding_masks", "attn_padding_mask", "encoder_padding_mask",
     }
 )  # fmt: skip
+# Of padded queries, whose outputs nobody reads: a mask of the keys is what attention needs.
+QUERY_MASKS = frozenset({"query_mask", "q_mask", "query_padding_mask", "q_padding_mask", "queries_mask"})
 VALID_LENS = frozenset(
     {"valid_lens", "valid_len", "valid_length", "valid_lengths", "lengths", "seq_lens", "seq_lengths", "lens"}
 )
@@ -152,7 +154,7 @@ def hidden_states_role(name: str) -> str | None:
         if plain in names:
             return role
     found = role_of(name)
-    return "mask" if found is None and plain.endswith("mask") else found
+    return "mask" if found is None and plain.endswith("mask") and plain not in QUERY_MASKS else found
 
 
 def projection_role(name: str) -> str | None:

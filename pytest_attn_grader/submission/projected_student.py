@@ -144,7 +144,7 @@ class ProjectedStudent:
         reply = self.student.call(self._call.spec(shape, inputs, sent_as), tensors)
         lengths = (inputs.query_states.shape[1], inputs.key_states.shape[1])
         weights_shape = (inputs.key_states.shape[0], shape.num_heads, *lengths)
-        output, weights = parse_result(reply, (*inputs.query_states.shape[:-1], shape.out_features), weights_shape)
+        output, weights = parse_result(reply, self._output_shape(shape, inputs), weights_shape)
         return ProjectedOutputs(
             output=self._checked_output(shape, inputs, output),
             attn_weights=self._weights_among(shape, inputs, weights, reply),
@@ -168,21 +168,13 @@ class ProjectedStudent:
         if not answer.passed_on:
             raise SubmissionError("malformed-reply", NO_CACHE_RETURNED)
         outputs = [
-            self._checked_output(
-                shape, part, parse_result(reply, (*part.query_states.shape[:-1], shape.out_features))[0]
-            )
+            self._checked_output(shape, part, parse_result(reply, self._output_shape(shape, part))[0])
             for part, reply in zip(parts, answer.replies, strict=True)
         ]
         return ProjectedOutputs(output=torch.cat(outputs, dim=1), seconds=answer.seconds)
 
     def _checked_output(self, shape: InstanceSizes, inputs: ProjectedInputs, output: Tensor) -> Tensor:
-        batch_size, query_len, _ = inputs.query_states.shape
-        features = shape.out_features
-        wanted: tuple[int, ...] = (batch_size, query_len, features)
-        if self.conventions.one_at_a_time:
-            wanted = (query_len, features)
-        elif self.conventions.layout.sequence_first:
-            wanted = (query_len, batch_size, features)
+        wanted = self._output_shape(shape, inputs)
         if tuple(output.shape) != wanted:
             raise SubmissionError(
                 "malformed-reply",
@@ -199,6 +191,14 @@ class ProjectedStudent:
         if self.conventions.one_at_a_time:
             return output[None]
         return output.transpose(0, 1) if self.conventions.layout.sequence_first else output
+
+    def _output_shape(self, shape: InstanceSizes, inputs: ProjectedInputs) -> tuple[int, ...]:
+        batch_size, query_len, _ = inputs.query_states.shape
+        if self.conventions.one_at_a_time:
+            return query_len, shape.out_features
+        if self.conventions.layout.sequence_first:
+            return query_len, batch_size, shape.out_features
+        return batch_size, query_len, shape.out_features
 
     def _weights_among(
         self, shape: InstanceSizes, inputs: ProjectedInputs, returned: Tensor | None, reply: CallReply

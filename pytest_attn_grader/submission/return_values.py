@@ -37,13 +37,8 @@ def parse_result(
     parts = _parts(reply.structure)
     tensors = [None if part is None else reply.tensors[part] for part in parts]
     output = tensors[0] if tensors else None
-    shapes = [None if tensor is None else tuple(tensor.shape) for tensor in tensors[:2]]
-    if shapes == [weights_shape, output_shape] and output_shape != weights_shape:
-        raise wrong_result(
-            f"the order of the returned values is swapped: the first has the shape of the weights {weights_shape}, the "
-            f"second value that of the output {output_shape}",
-            SWAP_REMEDY,
-        )
+    if output_shape and weights_shape:
+        _require_order(tensors[:2], output_shape, weights_shape)
     if output is None:
         raise wrong_result(f"the function returned {_describe(reply.structure)}", f"Return {_WANTED}.")
     if not output.is_floating_point():
@@ -54,6 +49,17 @@ def parse_result(
     if weights is not None and not weights.is_floating_point():
         raise wrong_result(f"attn_weights is a tensor of {weights.dtype}", "Return the softmax of the scores.")
     return output, weights
+
+
+def _require_order(tensors: list[Tensor | None], output_shape: tuple[int, ...], weights_shape: tuple[int, ...]) -> None:
+    """Refuse weights, of all heads or without an axis of heads, that come before an output."""
+    first, second = ((() if tensor is None else tuple(tensor.shape)) for tensor in [*tensors, None, None][:2])
+    if second == output_shape != first and first[-2:] == weights_shape[-2:]:
+        raise wrong_result(
+            f"the order of the returned values is swapped: the first has the shape of the weights {first}, the second "
+            f"value that of the output {second}",
+            SWAP_REMEDY,
+        )
 
 
 def _weights_among(

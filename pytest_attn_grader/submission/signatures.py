@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
@@ -179,13 +179,27 @@ def assign_hidden_states_roles(candidate: Candidate, *, projected: bool) -> tupl
         if not parameter.has_default or (parameter.default == "None" and role in OPTIONAL_TABLES):
             named[parameter.name] = role
     notes: list[tuple[str, str]] = []
+    notes.extend(_by_initials(candidate, named))
     roles = set(named.values())
+    if {"hidden_states", "key", "value"} <= roles and "query" not in roles:
+        # forward(x, k, v): what stands before keys and values are the queries
+        named |= {name: "query" for name, role in named.items() if role == "hidden_states"}
+        roles = set(named.values())
     if "hidden_states" not in roles and not {"query", "key", "value"} <= roles:
         first = next((each.name for each in candidate.parameters if each.takes_position), None)
         if first is not None and named[first] in {None, "query"}:
             named[first] = "hidden_states"
             notes.append(("by-position", f"{first} was taken as the hidden states"))
     return _slots(candidate, named, notes)
+
+
+def _by_initials(candidate: Candidate, named: dict[str, str | None]) -> Iterator[tuple[str, str]]:
+    """Take the first three parameters for query, key and value if their names start with q, k and v."""
+    first = [each.name for each in candidate.parameters if each.takes_position][:3]
+    initials = "".join(name.lstrip("_")[:1].lower() for name in first)
+    if initials == "qkv" and not any(named[name] for name in first):
+        named.update(zip(first, ("query", "key", "value"), strict=True))
+        yield "by-position", f"{', '.join(first)} were taken as query, key, value"
 
 
 def unfilled(candidate: Candidate, slots: Sequence[Slot]) -> list[str]:

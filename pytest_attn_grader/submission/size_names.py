@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 SIZE_NAMES: dict[str, tuple[str, ...]] = {
     # Features of the hidden states.
@@ -152,6 +153,14 @@ def role_of_size(name: str) -> str | None:
     if is_dropout(plain):
         return "dropout"
     return next((role for role, names in SIZE_NAMES.items() if plain in names), None)
+
+
+def roles_by_name(names: Sequence[str]) -> dict[str, str | None]:
+    """Look up the sizes that parameters stand for: beside a number of key/value heads, groups are their size."""
+    roles = {name: role_of_size(name) for name in names}
+    shared = [name for name, role in roles.items() if role == "key_value_heads"]
+    groups = [name for name in shared if "group" in name.lower()]
+    return roles | dict.fromkeys(groups if len(groups) < len(shared) else (), "group_size")
 
 
 def guess_role_of_size(name: str) -> str | None:

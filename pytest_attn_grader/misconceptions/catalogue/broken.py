@@ -7,6 +7,7 @@ import sys
 from typing import NoReturn
 
 from pytest_attn_grader.misconceptions.base import misconception
+from pytest_attn_grader.misconceptions.catalogue.layers import is_about_a_layer
 from pytest_attn_grader.misconceptions.observations import Recognition, SubmissionObservations
 from pytest_attn_grader.misconceptions.stages import Inputs
 
@@ -163,12 +164,11 @@ def config_attribute(_: Inputs) -> NoReturn:
 
 
 def _name_unknown(case: SubmissionObservations) -> Recognition | None:
-    if _config_lacks(case) is not None:
+    if _config_lacks(case) is not None or is_about_a_layer(case):
         return None
     for kind in ("NameError", "UnboundLocalError", "AttributeError"):
         finding = case.raised(kind, _first_line(case))
-        # The name is there: a module that has not called super().__init__() takes no parameters.
-        if finding is not None and "before Module.__init__() call" not in finding.evidence:
+        if finding is not None:
             return finding
     return None
 

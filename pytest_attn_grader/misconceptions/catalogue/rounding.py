@@ -21,8 +21,11 @@ def _rounds(case: SubmissionObservations) -> Recognition | None:
     first = next(iter(case.eval_probes()), None)
     if first is None:
         return None
-    for what, tensor in (("output", case.attempts[first].attn_output), ("weights", case.kept_weights(first))):
-        decimals = None if tensor is None else _decimals(tensor, case.probes[first])
+    probe, output = case.probes[first], case.attempts[first].attn_output
+    if output is None or output.shape != probe.query.shape:
+        return None
+    for what, tensor in (("output", output), ("weights", case.kept_weights(first))):
+        decimals = None if tensor is None else _decimals(tensor, probe)
         # Weights of 0 and 1 only have other causes.
         if decimals is None or (what == "weights" and decimals == 0):
             continue
@@ -48,15 +51,14 @@ def _is_rounded(case: SubmissionObservations, name: str, decimals: int) -> bool:
     probe, record, reference = case.probes[name], case.attempts[name], case.references[name]
     tolerance, half = case.tolerances[name].tolerance, 0.5 * 10.0**-decimals
     weights, output, right = case.kept_weights(name), record.attn_output, [reference.attn_output]
+    if output is None or output.shape != probe.query.shape:
+        return False
     if weights is not None and reference.attn_weights is not None:
         if max_abs_error(weights, reference.attn_weights, probe) > half + tolerance["attn_weights"]:
             return False
         right.append(weights.double() @ probe.value.double())
-    return output is not None and any(
-        each is not None
-        and each.shape == output.shape
-        and max_abs_error(output, each, probe) <= half + tolerance["attn_output"]
-        for each in right
+    return any(
+        each is not None and max_abs_error(output, each, probe) <= half + tolerance["attn_output"] for each in right
     )
 
 

@@ -87,13 +87,34 @@ def make_config(values: dict[str, Any], own_class: object) -> Config:
         parameters = inspect.signature(own_class).parameters
     except (TypeError, ValueError):
         return Config(values)
-    instance = own_class(**{name: values[name] for name in parameters if name in values})
+    given = {name: values[name] for name in parameters if name in values}
+    instance = own_class(**given)
+    derived = _derived_names(own_class, given, instance)
     for name, value in values.items():
-        if hasattr(instance, name):
+        if hasattr(instance, name) and name not in derived:
             # A property, or a frozen dataclass: it has been given its values already.
             with contextlib.suppress(AttributeError, TypeError):
                 setattr(instance, name, value)
     return Config(values, instance)
+
+
+def _derived_names(own_class: type, given: dict[str, Any], instance: object) -> set[str]:
+    """Return the attributes that the class works out of its arguments: those that change with one of them."""
+    own = vars(instance) if hasattr(instance, "__dict__") else {}
+    derived = set()
+    for name, value in given.items():
+        if type(value) is not int:
+            continue
+        try:
+            other = vars(own_class(**{**given, name: 2 * value}))
+        except Exception:  # noqa: BLE001 - sizes that do not go together may be refused in any way
+            continue
+        derived |= {each for each in own.keys() - given.keys() if each in other and _differ(own[each], other[each])}
+    return derived
+
+
+def _differ(one: object, other: object) -> bool:
+    return isinstance(one, (bool, int, float)) and one != other
 
 
 def read_keys(config: Config, made: object) -> dict[str, Any]:

@@ -265,10 +265,20 @@ def _remedy_for_attribute(error: AttributeError) -> str:
     owner = _own_object(error.__traceback__, missing[1])
     if owner is None:
         return ""
+    if type(owner).__module__.startswith("torch."):
+        return _remedy_for_layer(missing[1], missing[2])
     there = {**vars(owner), **vars(owner).get("_modules", {}), **vars(owner).get("_parameters", {})}
     close = difflib.get_close_matches(missing[2], [name for name in there if not name.startswith("_")], n=1)
     meant = f" Did you mean self.{close[0]}?" if close else ""
     return f"Set self.{missing[2]} in __init__, or correct the name.{meant}"
+
+
+def _remedy_for_layer(class_name: str, attribute: str) -> str:
+    """Of a layer of PyTorch's: whether its result has what it lacks itself."""
+    import torch  # it has been imported, with the layer
+
+    is_of_result = hasattr(torch.Tensor, attribute)
+    return f"Call the layer: {class_name} is the layer itself, and its result is a tensor." if is_of_result else ""
 
 
 def _own_object(step: TracebackType | None, class_name: str) -> object | None:

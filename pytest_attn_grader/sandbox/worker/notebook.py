@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import builtins
 import importlib.abc
 import importlib.util
 import inspect
 import json
 import linecache
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import CodeType, ModuleType
@@ -30,8 +31,9 @@ def load_notebook(
 ) -> tuple[ModuleType, str | None]:
     """Run the code cells in order and return what they define as a module, and what was left out, in words.
 
-    Cells after the last one that defines what is graded are not run: they train, plot and measure. What fails before
-    it is left out where what is graded does not need it.
+    Cells after the last one that defines what is graded are not run, because they train, plot and measure, except those
+    that set a name which a definition before them uses. What fails before it is left out where what is graded does not
+    need it.
 
     Args:
         target: what is graded, where it was named.
@@ -49,7 +51,10 @@ def load_notebook(
     written = WrittenModules(name)
     sys.meta_path.append(written)
     try:
-        left_out = _run_cells(cells[: _count_needed(cells, target)], file, module, written, target, definitions_only)
+        needed = _select_needed(cells, target)
+        left_out = _run_cells(
+            {number: cells[number - 1] for number in needed}, file, module, written, target, definitions_only
+        )
     except BaseException:
         # As the import system does: half a module must not be found by the next import.
         sys.modules.pop(name, None)
@@ -58,7 +63,7 @@ def load_notebook(
 
 
 def _run_cells(
-    cells: Sequence[NotebookCell],
+    cells: Mapping[int, NotebookCell],
     file: Path,
     module: ModuleType,
     written: WrittenModules,
@@ -67,7 +72,7 @@ def _run_cells(
 ) -> str | None:
     rest, whole = Rest(), ast.Module([], [])
     first: tuple[int, BaseException] | None = None
-    for number, cell in enumerate(cells, start=1):
+    for number, cell in cells.items():
         place = f"{file}[cell {number}]"
         if cell.written_file is not None:
             written.add(cell, place)
@@ -107,8 +112,11 @@ def _code_cells(file: Path) -> list[str]:
         ) from None
 
 
-def _count_needed(cells: Sequence[NotebookCell], target: str | None) -> int:
-    """Number of cells to run: up to the last that defines or changes what is graded; all where none does."""
+def _select_needed(cells: Sequence[NotebookCell], target: str | None) -> list[int]:
+    """Numbers of the cells to run: up to the last that defines or changes what is graded; all where none does.
+
+    A definition may use an import or a helper of a later cell, which is there when it is called.
+    """
     names = [_names_set_by(cell) for cell in cells]
     defined = [{name for name, is_definition in each.items() if is_definition} for each in names]
     if target is not None:
@@ -117,9 +125,32 @@ def _count_needed(cells: Sequence[NotebookCell], target: str | None) -> int:
         everything = set[str]().union(*defined)
         wanted = {name for name in everything if any(word in name.lower() for word in _ATTENTION)} or everything
     if not any(wanted & each.keys() for each in names):
-        return len(cells)
-    needed = [index for index, each in enumerate(names) if (wanted | _DECLARATIONS) & each.keys()]
-    return needed[-1] + 1
+        return [*range(1, len(cells) + 1)]
+    last = max(index for index, each in enumerate(names) if (wanted | _DECLARATIONS) & each.keys())
+    needed = [*range(last + 1)]
+    used, known = set(dir(builtins)), set(dir(builtins))
+    for index in needed:
+        used |= _names_used_in_definitions(cells[index])
+        known |= names[index].keys()
+    for index in range(last + 1, len(cells)):
+        if names[index].keys() & used - known:
+            needed.append(index)
+            used |= _names_used_in_definitions(cells[index])
+            known |= names[index].keys()
+    return [index + 1 for index in needed]
+
+
+def _names_used_in_definitions(cell: NotebookCell) -> set[str]:
+    """Names that functions and classes of a cell read, and do not set themselves."""
+    used: set[str] = set()
+    for statement in _parse(cell.source).body:
+        if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            nodes = [*ast.walk(statement)]
+            names = [node for node in nodes if isinstance(node, ast.Name)]
+            own = {node.id for node in names if not isinstance(node.ctx, ast.Load)}
+            own |= {node.arg for node in nodes if isinstance(node, ast.arg)}
+            used |= {node.id for node in names} - own
+    return used
 
 
 def _names_set_by(cell: NotebookCell) -> dict[str, bool]:

@@ -41,8 +41,17 @@ def test_each_reason_has_its_name(message: str, source: str, slug: str, word: st
     assert word in text
 
 
-def test_a_module_that_calls_no_super_init_has_its_names() -> None:
-    assert named("AttributeError: cannot assign module before Module.__init__() call") == ((), "")
+@pytest.mark.parametrize(
+    "message",
+    [
+        "AttributeError: cannot assign module before Module.__init__() call",
+        "AttributeError: cannot assign parameters before Module.__init__() call",
+        "TypeError: descriptor '__init__' of 'super' object needs an argument",
+        "AttributeError: 'Attention' object has no attribute '_backward_hooks'",
+    ],
+)
+def test_a_module_that_calls_no_super_init(message: str) -> None:
+    assert named(message)[0] == ("missing-super-init",)
 
 
 @pytest.mark.skipif(sys.version_info >= (3, 12), reason="here it is valid")
