@@ -67,6 +67,13 @@ def test_equal(attn_session: GradingSession, attn_observe: Observe, attn_evidenc
             _check_gradient(observation, tensor, attn_evidence)
 
 
+CUT_OFF_HINT = "the output is right, so a part of the computation is cut off from the graph (detach, data, no_grad)"
+LOST_HINT = (
+    "softmax over a row of -inf, 0 / 0 or log(0): the output hides it (by * 0, where or nan_to_num), the gradient does "
+    "not. Fill blocked scores with torch.finfo(dtype).min, so that no row is without a key"
+)
+
+
 def _check_gradient(observation: Observation, tensor: str, evidence: Evidence) -> None:
     """Example by example: a part of a batch may be cut off from the graph, or scaled."""
     evidence.require_answer(observation.student.gradient_failure, expected="a backward pass through your attention")
@@ -79,13 +86,18 @@ def _check_gradient(observation: Observation, tensor: str, evidence: Evidence) -
     evidence.record(
         probe=observation.probe.name, max_abs_error=error, tolerance=tolerance, error_by_example=by_example.tolist()
     )
+    numbers_lost = 0 if gradient is None else int((~gradient.isfinite()).sum())
     others_right = len(by_example) > 1 and int((by_example > tolerance).sum()) < len(by_example)
     evidence.check(
         error <= tolerance,
         expected=f"the gradient of {tensor} that the formula has, for {observation.probe.title}",
-        actual=f"it differs by up to {format_number(error)} (allowed: {tolerance:.1g})"
+        actual=(
+            f"{numbers_lost} of its {reference.numel()} numbers are NaN or infinite"
+            if numbers_lost
+            else f"it differs by up to {format_number(error)} (allowed: {tolerance:.1g})"
+        )
         + (f", in example {example} but not in every one" if others_right else ""),
-        hint="the output is right, so a part of the computation is cut off from the graph (detach, data, no_grad)",
+        hint=LOST_HINT if numbers_lost else CUT_OFF_HINT,
     )
 
 

@@ -270,10 +270,10 @@ class GradingSession:
             source, failure = read_source_text(submission.target), submission.call_failure
             attention = unfitted_attention(submission, self.layer_steps()) if failure else submission.attention
             is_refused = failure is not None and (attention is None or attention.contract.kind != "function")
-            named = diagnose_failure(failure, hints=hints, source=source) if failure and is_refused else None
-            if attention is None or named is not None:
+            named = diagnose_failure(failure, hints=hints, source=source) if failure else None
+            if attention is None or (is_refused and named is not None):
                 return named
-            return run_diagnosis(
+            found = run_diagnosis(
                 attention,
                 seed=self.settings.seed,
                 max_len=self._context_limit,
@@ -286,6 +286,7 @@ class GradingSession:
                 source=source,
                 only_named=is_refused,
             )
+            return named if named and not (found and found.slugs) else found  # where later calls were refused earlier
 
     def close(self) -> None:
         """End the worker and release the model's memory; safe to call twice."""

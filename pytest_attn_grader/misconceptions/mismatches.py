@@ -109,6 +109,13 @@ class MismatchFinder:
         far = self._far_at_first(hypotheses)
         return [hypothesis for hypothesis in hypotheses if hypothesis not in far and self._fits_first(hypothesis)]
 
+    def fits_first_weights(self, hypothesis: Hypothesis) -> bool:
+        """Whether the weights of the first probe fit too, where they are returned."""
+        if self.first is None:
+            return False
+        mismatched = self._compare(hypothesis, self.first, only=("weights",)).mismatched
+        return not self.unexplained((self.first, aspect) for aspect in mismatched)
+
     def _fits_first(self, hypothesis: Hypothesis) -> bool:
         if self.first is None:
             return False

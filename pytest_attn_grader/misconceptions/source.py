@@ -148,6 +148,21 @@ class SubmissionSource:
                     return node
         return None
 
+    def helper_without_return(self) -> str | None:
+        """The name of a function or method that returns no value although its result is used."""
+        used = {_name_of(node.func) for node in self._calls()} - {
+            _name_of(node.value.func)
+            for node in self._nodes
+            if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
+        }
+        for node in self._nodes:
+            if isinstance(node, ast.FunctionDef) and node.name in used and not node.name.startswith("__"):
+                inside = [*ast.walk(node)]
+                gives = any(isinstance(each, (ast.Yield, ast.YieldFrom)) for each in inside)
+                if not gives and all(each.value is None for each in inside if isinstance(each, ast.Return)):
+                    return node.name
+        return None
+
     def compares_mask_with_zero(self) -> bool:
         return any(
             isinstance(node, ast.Compare)

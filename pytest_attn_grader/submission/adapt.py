@@ -123,11 +123,9 @@ def _fit(student: Student, contract: Contract, steps: LayerSteps, *, seed: int) 
         return replace(fit_length_function(student, contract), in_causal_model=steps.is_causal)
     if contract.kind == "function":
         return fit_function(student, contract, seed=seed, in_causal_model=steps.is_causal)
-    if contract.kind == "module" and {"query", "key", "value"} <= contract.roles:
-        target = _has_no_parameters(student, contract)
-        if target:
-            called = replace(contract, kind="function")
-            return fit_function(student, called, seed=seed, in_causal_model=steps.is_causal)
+    takes_all_three = contract.kind == "module" and {"query", "key", "value"} <= contract.roles
+    if takes_all_three and _has_no_parameters(student, contract):
+        return _fit(student, replace(contract, kind="function"), steps, seed=seed)
     attention = fit_hidden_states(student, contract, steps, seed=seed)
     rotation = attention.oracle.conventions.rotation
     if rotation is not None and steps.rotary_base is None:

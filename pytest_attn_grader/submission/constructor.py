@@ -148,6 +148,7 @@ def _steps(sizes: Sizes) -> frozenset[str]:
     """The sizes of the steps that the model's layer takes beside the formula."""
     taken = {
         "rotary_base": sizes.rotary_base is not None,
+        "rotary": sizes.rotary_base is not None,
         "query_key_norm": sizes.has_norms,
         "sliding_window": sizes.sliding_window is not None,
     }
@@ -157,8 +158,8 @@ def _steps(sizes: Sizes) -> frozenset[str]:
 def _keeps_default(parameter: Parameter, role: str | None) -> bool:
     """An argument keeps its default unless a size, a dropout or a switch of the attention is settled by it.
 
-    None means "work it out" or "without it", and a temperature is 1 where nothing is to be changed. Norms that are on
-    are switched off, where the model has none.
+    None means "work it out" or "without it", and a temperature is 1 where nothing is to be changed. Norms and rotations
+    that are on are switched off, where the model has none.
     """
     kept = {
         None,
@@ -172,7 +173,7 @@ def _keeps_default(parameter: Parameter, role: str | None) -> bool:
     }
     if role in kept or parameter.default == "None":
         return True
-    if role == "query_key_norm":
+    if role in {"query_key_norm", "rotary"}:
         return parameter.default != "True"
     return role == "causal" and parameter.default not in {"True", "False"}
 
@@ -268,6 +269,7 @@ def _plain_values(sizes: Sizes) -> dict[str, float | bool]:
         "batch_first": True,
         "layer": 0,
         "query_key_norm": sizes.has_norms,
+        "rotary": sizes.rotary_base is not None,
         "sliding_window": sizes.sliding_window or sizes.context_tokens,
     }
 

@@ -174,7 +174,7 @@ def smallest_change(candidate: Candidate) -> str:
     if left_over and not _missing_roles(candidate):
         where = "in its forward" if candidate.is_module else "in its signature"
         defaults = ", ".join(f"{name}=None" for name in left_over)
-        return f"Write {defaults} {where}, and work it out inside where nothing is passed."
+        return f"Write {defaults} {where}: the attention has to work without what is not passed."
     return f"Give {'its forward' if candidate.is_module else 'it'} this signature: {_wanted_text(candidate)}"
 
 
@@ -210,6 +210,8 @@ def problem_of(candidate: Candidate) -> str | None:
     if candidate.kind == "class":
         return "it is a class"
     missing = _missing_roles(candidate)
+    if missing and candidate.is_module and [each.kind for each in candidate.called.parameters] == ["var-positional"]:
+        return "it has no forward"
     if missing:
         return f"{'its forward' if candidate.is_module else 'it'} has no parameter for {' and '.join(missing)}"
     left_over = _left_over(candidate)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -57,7 +58,8 @@ def fit_function(student: Student, contract: Contract, *, seed: int, in_causal_m
             if record.attn_output.shape == probe.query.shape:
                 used = with_used_mask(candidate, _with_other_masks(candidate, notes), seed)
                 return _with_weights_note(used, record if used is candidate else used.run_probe(probe))
-        first_failure = first_failure or record.failure
+        if first_failure is None or (_refuses_its_rank(first_failure) and not _refuses_its_rank(record.failure)):
+            first_failure = record.failure
         if record.failure is not None and record.failure.remedy == SWAP_REMEDY:
             break
         if record.failure is not None and not another_call_may_answer(record.failure.name, record.failure.remedy):
@@ -69,6 +71,17 @@ def fit_function(student: Student, contract: Contract, *, seed: int, in_causal_m
     if first_failure is None:
         raise ValueError("a probe without output must carry a failure")
     raise _error_of(first_failure, is_four_dimensional=is_four_dimensional)
+
+
+_REFUSALS = re.compile(
+    r"AssertionError(:?$|.*(dim|shape|rank|\b\d-?D\b))|ValueError: (too many|not enough) values to unpack",
+    re.IGNORECASE,
+)
+
+
+def _refuses_its_rank(failure: Failure | None) -> bool:
+    """Whether the submission's own code refused the number of dimensions: what it raised at another says more."""
+    return failure is None or _REFUSALS.match(failure.message.partition("\n")[0]) is not None
 
 
 def _takes_square_masks(student: Student, contract: Contract, probe: Probe) -> bool:

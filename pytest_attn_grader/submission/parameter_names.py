@@ -86,7 +86,7 @@ KEY_PADDING_MASKS = frozenset(
         "src_padding_mask", "pad_masks", "padding_masks", "attn_padding_mask", "encoder_padding_mask",
     }
 )  # fmt: skip
-# Of padded queries, whose outputs nobody reads: a mask of the keys is what attention needs.
+# Of padded queries, whose outputs are not read; attention needs a mask of the keys.
 QUERY_MASKS = frozenset({"query_mask", "q_mask", "query_padding_mask", "q_padding_mask", "queries_mask"})
 VALID_LENS = frozenset(
     {"valid_lens", "valid_len", "valid_length", "valid_lengths", "lengths", "seq_lens", "seq_lengths", "lens"}

@@ -90,6 +90,12 @@ SIZE_NAMES: dict[str, tuple[str, ...]] = {
         "qk_norm", "use_qk_norm", "qknorm", "qk_layernorm", "use_qk_layernorm", "qk_rmsnorm", "use_qknorm",
         "normalize_qk", "norm_qk", "qk_normalization", "query_key_norm", "with_qk_norm", "apply_qk_norm",
     ),
+    # A switch for rotary positions.
+    "rotary": (
+        "use_rope", "use_rotary", "with_rope", "apply_rope", "use_rotary_emb", "use_rotary_embeddings", "enable_rope",
+        "use_rotary_embedding", "is_rope", "has_rope", "use_rotary_pos_emb", "use_rotary_positions", "rope_enabled",
+        "use_rotary_position_embeddings", "with_rotary", "is_rotary", "apply_rotary",
+    ),
     "layer": ("layer_idx", "layer_id", "layer", "layer_index", "layer_number", "layer_num", "block_idx", "idx"),
     # What scores are divided by.
     "temperature": ("temperature", "temp", "sqrt_d_k"),

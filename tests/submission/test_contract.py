@@ -160,7 +160,7 @@ def test_does_not_fit(signature: str, problem: str) -> None:
     remedy = f"Give it this signature: {CONTRACT_TEXT}"
     if problem.startswith("the grader has nothing to pass for"):
         defaults = ", ".join(f"{name}=None" for name in re.findall(r"'(\w+)'", problem))
-        remedy = f"Write {defaults} in its signature, and work it out inside where nothing is passed."
+        remedy = f"Write {defaults} in its signature: the attention has to work without what is not passed."
     assert (caught.value.remedy, caught.value.where) == (remedy, "student.py:7")
     with pytest.raises(SubmissionError) as caught:
         choose_candidate([only], None, "mine")

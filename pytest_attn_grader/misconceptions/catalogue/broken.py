@@ -233,8 +233,10 @@ def mask_truth_value(_: Inputs) -> NoReturn:
 
 
 def _gives_nothing(case: SubmissionObservations) -> Recognition | None:
+    helper = case.source.helper_without_return()
     return (
-        case.raised("called without a mask, the", "called without a mask, the function returned None")
+        (case.raised("NoneType", f"the function {helper} returns None") if helper else None)
+        or case.raised("called without a mask, the", "called without a mask, the function returned None")
         or case.raised("returned None", "the function returned None")
         or case.raised("exceptions must derive from BaseException", "the result is raised instead of returned")
         or case.raised("NotImplementedError", "a part of the scaffold is still to be written")

@@ -180,12 +180,19 @@ def half_precision_inside(inputs: Inputs) -> Tensor:
     return _half_scores(inputs).to(inputs.query.dtype)
 
 
+_NO_ACCELERATOR = (
+    "Torch not compiled with CUDA enabled",
+    "Found no NVIDIA driver",
+    "No CUDA GPUs are available",
+    "not linked with support for mps devices",
+    "The MPS backend is supported on",
+    "not linked with support for xpu devices",
+)
+
+
 def _has_no_cuda(case: SubmissionObservations) -> Recognition | None:
-    return (
-        case.raised("Torch not compiled with CUDA enabled", "it asks for a GPU, and there is none here")
-        or case.raised("Found no NVIDIA driver", "it asks for a GPU, and there is none here")
-        or case.raised("No CUDA GPUs are available", "it asks for a GPU, and there is none here")
-    )
+    found = (case.raised(words, "it asks for a GPU, and there is none here") for words in _NO_ACCELERATOR)
+    return next((finding for finding in found if finding is not None), None)
 
 
 @misconception("AG913", "cuda-hard", replaces="mask", family="dtype", by_numbers=False, recognise=_has_no_cuda)

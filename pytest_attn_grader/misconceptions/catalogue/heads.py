@@ -82,6 +82,12 @@ def _merge_then_read_as_split(attn_output: Tensor, _: Inputs) -> Tensor:
     return attn_output.transpose(1, 2).reshape(attn_output.shape)
 
 
+def _merge_after_last_axes_swapped(attn_output: Tensor, _: Inputs) -> Tensor:
+    batch_size, num_heads, query_len, head_dim = attn_output.shape
+    merged = attn_output.transpose(-2, -1).reshape(batch_size, query_len, num_heads, head_dim)
+    return merged.transpose(1, 2)
+
+
 @misconception(
     "AG503",
     "merge-view",
@@ -90,10 +96,11 @@ def _merge_then_read_as_split(attn_output: Tensor, _: Inputs) -> Tensor:
     variants=(
         StageOverride({"finish": _merge_then_read_as_split}, "the other way round"),
         StageOverride({"finish": _as_wide_tokens}, "shape (batch, seq, width)"),
+        StageOverride({"finish": _merge_after_last_axes_swapped}, "after transpose(-2, -1)"),
     ),
 )
 def merge_view(attn_output: Tensor, _: Inputs) -> Tensor:
-    """merges the heads with a view or reshape, without transposing back first.
+    """merges the heads with a view or reshape, without swapping heads and tokens back first.
 
     After the attention the axes are (batch, heads, seq, head_dim). Read off as (batch, seq, width) without a transpose,
     one "token" is made of pieces of one head's several tokens.

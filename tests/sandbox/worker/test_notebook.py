@@ -7,6 +7,7 @@ import pytest
 
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.submission.adapt import fit
+from pytest_attn_grader.submission.trials import is_right
 from tests.support.students import REFERENCE
 
 if TYPE_CHECKING:
@@ -102,6 +103,24 @@ def test_cells_after_the_definition_are_not_run(workshop: Workshop) -> None:
 def test_a_later_cell_that_changes_the_definition_is_run(workshop: Workshop) -> None:
     cells = (REFERENCE, "x = 1", "attention.note = 1\nATTN_MASK = 'additive'", "raise ValueError")
     assert workshop.student(notebook(*cells), suffix=".ipynb").description.mask_convention == "additive"
+
+
+@pytest.mark.parametrize(
+    "later",
+    ["import torch\nimport math", "def softmax(scores):\n    return scores.softmax(-1)", "scale = 0.125"],
+    ids=["import", "helper", "constant"],
+)
+def test_a_later_cell_that_the_definition_uses_is_run(workshop: Workshop, later: str) -> None:
+    definition = (
+        "def attention(query, key, value, mask=None):\n"
+        "    scores = query @ key.transpose(-2, -1) / math.sqrt(query.size(-1))\n"
+        "    weights = softmax(scores.masked_fill(~mask, torch.finfo(scores.dtype).min)) * (scale / scale)\n"
+        "    return weights @ value, weights"
+    )
+    others = ("import torch\nimport math", "def softmax(scores):\n    return scores.softmax(-1)", "scale = 0.125")
+    before = [cell for cell in others if cell != later]
+    student = workshop.student(notebook(*before, definition, "weights = 1 / 0", later), suffix=".ipynb")
+    assert is_right(fit(student, student.contract, seed=0), 0)
 
 
 def test_what_ipython_offers_is_there(workshop: Workshop) -> None:
