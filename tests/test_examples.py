@@ -121,6 +121,7 @@ def test_the_report_of_the_reference_is_complete(graded_example: Callable[[str],
     assert {test["outcome"] for test in run.document["tests"]} == {"passed", "skipped"}
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("name", WRONG)
 def test_a_wrong_example_fails_for_its_own_reason(name: str, graded_example: Callable[[str], Run]) -> None:
     run = graded_example(name)

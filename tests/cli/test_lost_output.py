@@ -56,6 +56,7 @@ def run(folder: Path, arguments: str, **environment: str) -> tuple[int, bytes, s
     return done.returncode, done.stdout, errors
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("lost", LOST)
 @pytest.mark.parametrize(
     "arguments",
@@ -74,6 +75,7 @@ def test_a_command_whose_result_is_lost_says_so(arguments: str, lost: str, folde
         assert errors.count("\n") == 1
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("lost", LOST)
 @pytest.mark.parametrize(
     ("arguments", "code", "written"),
@@ -107,6 +109,7 @@ def test_a_watch_whose_reader_left_ends(folder: Path) -> None:
     assert (code, printed, errors) == (1, b"watching attention.py with mini; Ctrl-C ends\n", "")
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_no_encoding_loses_anything(encoding: str, folder: Path) -> None:
     environment = ENCODINGS[encoding]

@@ -130,6 +130,7 @@ def source_of(name: str) -> str:
     return (ACCEPTED / f"{name}.py").read_text(encoding="utf-8")
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", CONFIGS)
 @pytest.mark.parametrize("submission", SUBMISSIONS)
 def test_a_right_submission_in_every_layer_at_once(
@@ -185,6 +186,7 @@ BOTH_DIRECTIONS = "no token attends to a later one, but this model reads in both
 PADDING_IGNORED = "ignores the padding: real tokens attend to filler tokens"
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("name", "masked", "message"),
     [

@@ -79,6 +79,7 @@ RIGHT: dict[str, tuple[str, str, dict[str, Any]]] = {
 }
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("what", RIGHT)
 def test_a_right_submission(workshop: Workshop, model_of: Callable[[str], LoadedModel], what: str) -> None:
     family, source, settings = RIGHT[what]
@@ -134,6 +135,7 @@ NAMED = {
 }
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("slug", NAMED)
 def test_a_wrong_norm_fails_and_is_named(workshop: Workshop, model_of: Callable[[str], LoadedModel], slug: str) -> None:
     family, source = NAMED[slug]

@@ -92,6 +92,7 @@ def test_the_window_of_every_layer_is_known(model_of: Callable[[str], LoadedMode
     assert architecture.layer_steps(0, all_layers=True).sliding_window == (WINDOWS[family][0] if same else None)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("family", "source", "settings"),
     [
@@ -115,6 +116,7 @@ def test_a_right_submission(
     assert failures(workshop, model_of(family), source, **settings) == {}
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("source", "slug"),
     [

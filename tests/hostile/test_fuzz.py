@@ -23,7 +23,8 @@ from pytest_attn_grader.sandbox.exit_reasons import student_failure
 from pytest_attn_grader.sandbox.messages import TensorMeta
 from pytest_attn_grader.sandbox.worker import protocol
 
-FRAMES = 10_000
+# `python -m tests.benchmarks.leaks` reads ten thousand.
+FRAMES = 2_000
 MOST_GROWTH_BYTES = 300 << 20
 TENSORS = {"result.0": torch.ones(2, 3), "input.query": torch.zeros(2), "attribute.w": torch.ones(1)}
 CALL: dict[str, Any] = {
@@ -168,7 +169,7 @@ def test_what_is_as_it_should_be_is_read(good: dict[str, Any]) -> None:
 
 
 @pytest.mark.slow
-def test_ten_thousand_frames() -> None:
+def test_thousands_of_frames() -> None:
     seen: dict[str, int] = {}
 
     @settings(

@@ -24,8 +24,9 @@ from tests.hostile.grading import CORPUS
 from tests.support.sandboxes import left_in
 from tests.support.students import REFERENCE, Workshop
 
-GRADINGS = 500
-WARM_UP = 100
+# `python -m tests.benchmarks.leaks` does five hundred.
+GRADINGS = 150
+WARM_UP = 50
 MOST_GROWTH_BYTES = 60 << 20
 WRONG = REFERENCE.replace("/ math.sqrt(query.size(-1))", "")
 # One in five is hostile; those that wait for their time limit would make this an hour.
@@ -66,7 +67,7 @@ def held() -> tuple[int, int, int]:
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counts what Linux counts")
-def test_five_hundred_gradings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_gradings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     temporary = tmp_path / "tmp"
     temporary.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))

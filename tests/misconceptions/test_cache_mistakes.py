@@ -103,6 +103,7 @@ def diagnosis_of(workshop: Workshop, source: str, base: float = BASE) -> Diagnos
     )
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(("slug", "style"), WRONG)
 def test_the_mistake_is_named(workshop: Workshop, slug: str, style: str) -> None:
     diagnosis = diagnosis_of(workshop, WRONG[slug, style])

@@ -29,6 +29,7 @@ from pytest_attn_grader.results.submission import Failure
 BY_NUMBERS = [known for known in MISCONCEPTIONS if known.by_numbers and known.counted and not known.rotary]
 
 
+@pytest.mark.sampled(25)
 @pytest.mark.parametrize("known", BY_NUMBERS, ids=lambda known: known.slug)
 def test_every_mistake_is_told_from_every_other(known, diagnose_attention):
     convention = "additive" if known.slug == "additive-as-bool" else "keep"
@@ -40,6 +41,7 @@ def test_every_mistake_is_told_from_every_other(known, diagnose_attention):
     assert found <= {known.slug, *known.look_alikes}, diagnosis.message
 
 
+@pytest.mark.sampled(25)
 @pytest.mark.parametrize("known", BY_NUMBERS, ids=lambda known: known.slug)
 def test_every_form_of_a_mistake_is_wrong_somewhere(known, case_of):
     for change in known.changes:

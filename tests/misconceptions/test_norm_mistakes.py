@@ -170,6 +170,7 @@ def diagnosis_of(workshop: Workshop, source: str, over: NormAxis) -> Diagnosis |
     return diagnose(attempts, probes, rotary_base=attention.rotary_base, predictions=PREDICTIONS, source=source)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(("slug", "style"), WRONG)
 def test_the_mistake_is_named(workshop: Workshop, slug: str, style: str) -> None:
     diagnosis = diagnosis_of(workshop, *WRONG[slug, style])

@@ -143,6 +143,7 @@ def diagnosis_of(workshop: Workshop, source: str, base: float = BASE) -> Diagnos
     )
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(("slug", "style"), WRONG)
 def test_the_mistake_is_named(workshop: Workshop, slug: str, style: str) -> None:
     diagnosis = diagnosis_of(workshop, WRONG[slug, style])
@@ -167,6 +168,7 @@ IN_ANOTHER_MODEL = [
 ]
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(("slug", "style"), IN_ANOTHER_MODEL)
 def test_the_mistake_is_named_in_a_model_with_another_base(workshop: Workshop, slug: str, style: str) -> None:
     source = WRONG[slug, style].replace("theta=10000.0", "theta=500000.0")

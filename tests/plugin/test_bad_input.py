@@ -80,6 +80,7 @@ def check(case: Case, run: Run) -> None:
     assert len(flat(run.text)) < 3000
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", AT_ONCE)
 def test_it_ends_at_once(name: str, warm: Warm) -> None:
     run = typed(AT_ONCE[name], warm)

@@ -46,6 +46,7 @@ def test_a_mark_is_read_with_its_defaults_and_its_parameters(pytester: pytest.Py
     ]
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("marker", ["'own.id', title='t'", "id='own.id'", "title='t'", "id='a', title='t', point=3"])
 def test_a_mark_that_is_not_complete(marker: str, pytester: pytest.Pytester) -> None:
     item = item_with(pytester, marker)

@@ -109,6 +109,7 @@ def test_without_a_student_they_are_skipped_with_the_reason(warm: Warm) -> None:
     assert "attention grader" not in run.stdout
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("marker", "words"),
     [

@@ -228,6 +228,7 @@ def test_an_exception_leaves_the_worker_alive(remote: SandboxClient, target: str
     assert remote.replacements == before
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize(
     ("target", "name", "words"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import faulthandler
+import gc
 import os
 import socket
 import sys
@@ -15,6 +16,8 @@ from types import ModuleType
 from typing import Any
 
 started = time.perf_counter()
+# The collector would walk many times over the objects that torch brings, which stay.
+gc.disable()
 
 import safetensors.torch  # noqa: E402, F401 - loaded now, so that no student's file of that name can be found first
 import torch  # noqa: E402
@@ -22,6 +25,9 @@ import torch  # noqa: E402
 from . import echo, failures, library_calls, limits, protocol  # noqa: E402
 from .operations import Caller  # noqa: E402
 from .submission import Submission  # noqa: E402
+
+gc.freeze()
+gc.enable()
 
 FORBIDDEN_PACKAGE = "pytest_attn_grader"
 

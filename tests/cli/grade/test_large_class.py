@@ -1,4 +1,4 @@
-"""Two hundred submissions in one command, killed and interrupted in the middle: every row of the gradebook is right."""
+"""A large class in one command, killed and interrupted in the middle: every row of the gradebook is right."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 from tests.support.classes import Expected, write_class
 from tests.support.processes import command_line, wait_until_ended
 
-SIZE = 200
+SIZE = 90
 SEED = 8
 COMMAND = [sys.executable, "-m", "pytest_attn_grader.cli.app", "grade"]
 OPTIONS = ["--model", "mini", "--seed", str(SEED), "--quiet", "--option=--attn-timeout=5"]
@@ -64,7 +64,7 @@ class Watched:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-def test_two_hundred_killed_interrupted_and_resumed(tmp_path: Path) -> None:
+def test_a_class_killed_interrupted_and_resumed(tmp_path: Path) -> None:
     folder, out = tmp_path / "class", tmp_path / "graded"
     expected = write_class(folder, SIZE)
 

@@ -80,6 +80,7 @@ def test_an_annotation_may_name_what_a_cell_could_not_import(workshop: Workshop)
         _ = used.contract
 
 
+@pytest.mark.slow
 def test_an_endless_cell_before_the_definition_is_left_out(workshop: Workshop) -> None:
     cells = ("import torch", "while True:\n    pass", REFERENCE)
     student = workshop.student(notebook(*cells), suffix=".ipynb")
