@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -25,7 +24,6 @@ from pytest_attn_grader.misconceptions.mismatches import PredictionCache
 from pytest_attn_grader.submission.adapt import unfitted_module
 from pytest_attn_grader.submission.function_attention import RANKS, FunctionAttention
 from pytest_attn_grader.submission.return_values import SWAP_REMEDY
-from pytest_attn_grader.submission.target import read_sources
 
 if TYPE_CHECKING:
     import torch
@@ -35,7 +33,6 @@ if TYPE_CHECKING:
     from pytest_attn_grader.models.architectures import LayerSteps
     from pytest_attn_grader.results.report import Diagnosis
     from pytest_attn_grader.submission.student_attention import StudentAttention
-    from pytest_attn_grader.submission.target import Target
 
 # After one of these failures the next probe would only reach its time limit too.
 _FATAL_FAILURES = frozenset({"timeout", "out-of-memory", "crashed", "exited", "output-flood"})
@@ -63,20 +60,6 @@ def unfitted_attention(submission: StudentUnderTest, steps: LayerSteps) -> Stude
     if contract.kind == "function":
         return FunctionAttention(student, contract, RANKS[0], in_causal_model=steps.is_causal)
     return unfitted_module(student, contract, steps)
-
-
-def read_source_text(target: Target) -> str:
-    """The text of the target's file, of a notebook the code without magics; empty where it cannot be read."""
-    path = target.path
-    text = read_sources(target).get(path, b"").decode("utf-8", "replace")
-    if path.suffix != ".ipynb":
-        return text
-    try:
-        cells = [cell for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
-        lines = [line for cell in cells for line in "".join(cell["source"]).splitlines()]
-    except (ValueError, KeyError, TypeError):
-        return ""
-    return "\n".join(line for line in lines if not line.lstrip().startswith(("%", "!")))
 
 
 def run_diagnosis(

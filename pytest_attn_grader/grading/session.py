@@ -19,6 +19,7 @@ from pytest_attn_grader.grading.timing import PhaseClock
 from pytest_attn_grader.results.comparison import Comparison
 from pytest_attn_grader.results.report import Diagnosis
 from pytest_attn_grader.settings.settings import Settings
+from pytest_attn_grader.submission.target import Target, read_source_text
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from pytest_attn_grader.models.prompt import Prompt
     from pytest_attn_grader.models.types import LoadedModel
     from pytest_attn_grader.submission.student import Student
-    from pytest_attn_grader.submission.target import Target
 
 MAX_LIMIT_TOKENS = 1024
 # Of the budget, for everything that comes after the diagnosis.
@@ -262,7 +262,7 @@ class GradingSession:
 
     def diagnose(self, predictions: PredictionCache | None = None) -> Diagnosis | None:
         """Name the known mistake that the submission makes; None when no answer is wrong, or hints are off."""
-        from pytest_attn_grader.grading.diagnosis import read_source_text, run_diagnosis, unfitted_attention
+        from pytest_attn_grader.grading.diagnosis import run_diagnosis, unfitted_attention
         from pytest_attn_grader.misconceptions.diagnose import diagnose_failure
 
         submission, hints = self.submission, self.settings.hints

@@ -35,7 +35,7 @@ from pytest_attn_grader.submission.projections.layouts import layouts_for
 from pytest_attn_grader.submission.rotary import Attend, find_rotation
 from pytest_attn_grader.submission.rotary_arguments import TableStyle, table_styles
 from pytest_attn_grader.submission.student_attention import StudentAttention
-from pytest_attn_grader.submission.target import read_python_source
+from pytest_attn_grader.submission.target import read_source_text
 from pytest_attn_grader.submission.texts_of_keys import with_texts_settled
 from pytest_attn_grader.submission.trials import (
     TRIAL_HEAD_DIM,
@@ -156,7 +156,7 @@ def fit_hidden_states(student: Student, contract: Contract, steps: LayerSteps, *
     returns_value: ModuleAttention | None = None
     settled: ModuleAttention | None = None
     tables = table_styles(contract.roles, steps.rotary_base)
-    is_batch_first = documents_batch_first(read_python_source(student.target), contract.candidate.name)
+    is_batch_first = documents_batch_first(read_source_text(student.target), contract.candidate.name)
     for conventions in _conventions(contract, shape, tables):
         if is_batch_first and (conventions.layout.sequence_first or conventions.one_at_a_time):
             continue

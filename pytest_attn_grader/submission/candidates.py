@@ -97,11 +97,11 @@ def choice_note(chosen: Candidate, candidates: Sequence[Candidate]) -> Notes:
     names = modules if chosen.is_module else functions + modules
     if not names:
         return ()
-    if chosen.is_module or (functions and chosen.name != CONTRACT_NAME):
-        why = "because it uses the others"
-    else:
-        why = "by its name" if chosen.name == CONTRACT_NAME else "because functions come before modules"
-    return (("chosen", f"{chosen.name} is graded, {why}; {' and '.join(names)} could be chosen with :NAME"),)
+    others_words = f"{' and '.join(names)} could be chosen with :NAME"
+    if modules and not chosen.is_module:
+        return (("function-first", f"{chosen.name} is graded, a function before modules; {others_words}"),)
+    why = "by its name" if chosen.name == CONTRACT_NAME and not chosen.is_module else "because it uses the others"
+    return (("chosen", f"{chosen.name} is graded, {why}; {others_words}"),)
 
 
 def _require_gradable(candidate: Candidate) -> Candidate:

@@ -21,7 +21,7 @@ from pytest_attn_grader.submission.mask_trials import with_used_mask
 from pytest_attn_grader.submission.masks import PADDING, PER_EXAMPLE, PER_HEAD, SQUARE
 from pytest_attn_grader.submission.return_values import SWAP_REMEDY
 from pytest_attn_grader.submission.signatures import GROUP_NUMBERS
-from pytest_attn_grader.submission.target import read_python_source
+from pytest_attn_grader.submission.target import read_source_text
 
 _SAME = 1e-4
 
@@ -47,7 +47,7 @@ def fit_function(student: Student, contract: Contract, *, seed: int, in_causal_m
         if rank == RANKS[1] and mask_shape == PER_HEAD and first_failure is not None:
             if answered is None and _takes_square_masks(student, contract, probe):
                 return _with_square_masks(student, contract, notes, probe)
-            if documents_four_dimensions(read_python_source(student.target), contract.candidate.name):
+            if documents_four_dimensions(read_source_text(student.target), contract.candidate.name):
                 is_four_dimensional = True
                 break
         adaptations = notes + _rank_note(rank, first_failure) + _mask_note(mask_shape)

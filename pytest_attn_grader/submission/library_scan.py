@@ -7,13 +7,12 @@ name alone proves no call: an honest file may compare itself with the library.
 from __future__ import annotations
 
 import ast
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_attn_grader.sandbox.worker.ipython_syntax import translate_cell
 from pytest_attn_grader.sandbox.worker.library_calls import READY_MADE_MODULES, library_name
+from pytest_attn_grader.submission.target import python_parts
 
 _MODULES = {kind.__name__: f"torch.nn.{kind.__name__}" for kind in READY_MADE_MODULES}
 # By these a call is made where the count does not look: without overrides, in compiled code, in another process, in a
@@ -48,7 +47,7 @@ def scan_sources(sources: Mapping[Path, bytes]) -> LibraryScan:
     named: set[str] = set()
     hidden_by: dict[str, str] = {}
     for file, content in sources.items():
-        for text in _texts(file, content.decode(errors="replace")):
+        for text in python_parts(file, content.decode(errors="replace")):
             for name, line in _names(text):
                 known = _MODULES.get(name) or library_name(name)
                 if known is not None:
@@ -56,19 +55,6 @@ def scan_sources(sources: Mapping[Path, bytes]) -> LibraryScan:
                 elif name in _HIDING or name in {f"jit.{each}" for each in _COMPILERS}:
                     hidden_by.setdefault(name, f"{name} (line {line})")
     return LibraryScan(frozenset(named), tuple(hidden_by.values()))
-
-
-def _texts(file: Path, text: str) -> list[str]:
-    """The Python of a file: of a notebook each cell, and what a cell writes to a file."""
-    if file.suffix != ".ipynb":
-        return [text]
-    try:
-        cells = [
-            translate_cell("".join(cell["source"])) for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"
-        ]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return []
-    return [part for cell in cells for part in (cell.source, cell.written_text)]
 
 
 def _names(text: str) -> Iterator[tuple[str, int]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import hashlib
+import json
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 
 from pytest_attn_grader.errors import UsageError
+from pytest_attn_grader.sandbox.worker.ipython_syntax import is_python, translate_cell
 
 _MAX_SOURCE_BYTES = 5_000_000
 SOURCE_SUFFIXES = (".py", ".ipynb")
@@ -190,11 +192,22 @@ def read_sources(target: Target, reported_files: Iterable[str] = ()) -> dict[Pat
     return contents
 
 
-def read_python_source(target: Target) -> str:
-    """The text of the target's file; empty for a notebook."""
-    if target.path.suffix != ".py":
-        return ""
-    return read_sources(target)[target.path].decode(errors="replace")
+def read_source_text(target: Target) -> str:
+    """The Python of the target's file; of a notebook, of the cells that Python can read."""
+    parts = python_parts(target.path, read_sources(target)[target.path].decode(errors="replace"))
+    return parts[0] if len(parts) == 1 else "\n".join(part for part in parts if is_python(part))
+
+
+def python_parts(file: Path, text: str) -> list[str]:
+    """The Python of a file: of a notebook each cell, and what a cell writes to a file."""
+    if file.suffix != ".ipynb":
+        return [text]
+    try:
+        cells = [cell["source"] for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
+        translated = [translate_cell("".join(source)) for source in cells]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return []
+    return [part for cell in translated for part in (cell.source, cell.written_text)]
 
 
 def hash_sources(target: Target, reported_files: Iterable[str] = ()) -> str:

@@ -29,7 +29,7 @@ from pytest_attn_grader.submission.module_attention import ModuleAttention
 from pytest_attn_grader.submission.projections.norms import NormStyle
 from pytest_attn_grader.submission.signatures import GROUP_NUMBERS
 from pytest_attn_grader.submission.student_attention import StudentAttention
-from pytest_attn_grader.submission.target import read_python_source
+from pytest_attn_grader.submission.target import read_source_text
 
 if TYPE_CHECKING:
     from pytest_attn_grader.submission.student import Student
@@ -208,4 +208,4 @@ def with_norm(attention: ModuleAttention, over: NormAxis, seed: int) -> ModuleAt
 def source_adds_mask(student: Student, contract: Contract) -> bool:
     """Whether its source adds the mask to the scores, so that an additive mask is what it is written for."""
     names = [slot.parameter for slot in contract.slots if slot.role == "mask"]
-    return bool(names) and SubmissionSource(read_python_source(student.target)).adds_mask(names[0])
+    return bool(names) and SubmissionSource(read_source_text(student.target)).adds_mask(names[0])

@@ -77,7 +77,7 @@ def test_what_was_not_chosen_is_noted() -> None:
         "outer is graded, because it uses the others; attend could be chosen with :NAME"
     )
     assert note_on(function, whole, instance, block) == (
-        "attend is graded, because functions come before modules; MultiHeadAttention could be chosen with :NAME"
+        "attend is graded, a function before modules; MultiHeadAttention could be chosen with :NAME"
     )
     assert note_on(replace(whole, uses=frozenset({"AttentionHead"})), head) == (
         "MultiHeadAttention is graded, because it uses the others; AttentionHead could be chosen with :NAME"

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import ast
 import hashlib
 import itertools
+import json
 import re
 import sys
 from pathlib import Path
@@ -12,7 +14,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from pytest_attn_grader.errors import UsageError
-from pytest_attn_grader.submission.target import Target, find_target, hash_sources
+from pytest_attn_grader.submission.target import Target, find_target, hash_sources, read_source_text
 
 # Nothing here may run: finding a submission is not importing it.
 HERE = Path(__file__).parent
@@ -311,3 +313,26 @@ def test_a_submission_that_deletes_itself_still_has_a_hash(write) -> None:
     file.unlink()
     assert re.fullmatch("[0-9a-f]{64}", hash_sources(target))
     assert hash_sources(target) != before
+
+
+def test_the_source_of_a_notebook_is_that_of_its_cells(tmp_path: Path) -> None:
+    cells = [
+        "%matplotlib inline\nimport torch",
+        "this is no Python",
+        "%%writefile helper.py\nx = 1",
+        "y = 2  # the end?",
+    ]
+    code = [{"cell_type": "code", "source": cell.splitlines(keepends=True), "outputs": []} for cell in cells]
+    text = [{"cell_type": "markdown", "source": ["z = 3"]}]
+    file = tmp_path / "week3.ipynb"
+    file.write_text(json.dumps({"cells": text + code, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
+    source = read_source_text(find_target(str(file), tmp_path))
+    assert [word for word in ("import torch", "x = 1", "y = 2") if word in source] == ["import torch", "x = 1", "y = 2"]
+    ast.parse(source)
+    assert "z" not in source
+
+
+def test_a_notebook_that_cannot_be_read_has_no_source(tmp_path: Path) -> None:
+    file = tmp_path / "week3.ipynb"
+    file.write_text("no notebook")
+    assert read_source_text(find_target(str(file), tmp_path)) == ""
