@@ -108,6 +108,10 @@ class SubmissionSource:
             for call in self._calls()
         )
 
+    def makes_tables(self) -> bool:
+        """Whether sines and cosines are computed, as of rotary positions."""
+        return self.calls("cos") and self.calls("sin")
+
     def imports(self, name: str) -> bool:
         """Whether a package of this name is imported."""
         return any(
@@ -235,8 +239,9 @@ def _name_of(node: ast.AST) -> str:
 
 
 def _is_made_here(node: ast.AST) -> bool:
-    """Whether an expression is a mask or a new tensor, and no input in another dtype."""
-    return (isinstance(node, ast.Call) and _name_of(node.func) in _FACTORIES) or _mentions(node, ("mask", "keep"))
+    """Whether an expression is a mask, positions, frequencies or a new tensor, and no input in another dtype."""
+    words = ("mask", "keep", "pos", "freq")
+    return (isinstance(node, ast.Call) and _name_of(node.func) in _FACTORIES) or _mentions(node, words)
 
 
 def _mentions(node: ast.AST, words: tuple[str, ...]) -> bool:

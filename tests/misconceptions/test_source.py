@@ -81,3 +81,23 @@ def test_imports() -> None:
     assert source.imports("numpy")
     assert source.imports("torch")
     assert not source.imports("functional")
+
+
+def test_tables_of_positions() -> None:
+    assert SubmissionSource("a = freqs.cos(), torch.sin(freqs)").makes_tables()
+    assert not SubmissionSource("a = torch.sin(freqs)").makes_tables()
+    assert not SubmissionSource("a = positions.float() * inv_freq.float()").casts_up()
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("def mix(w, v):\n    out = w @ v\ny = mix(w, v)", "mix"),
+        ("def mix(w, v):\n    return w @ v\ny = mix(w, v)", None),
+        ("def show(w):\n    print(w)\nshow(w)", None),
+        ("def parts(w):\n    yield w\ny = [*parts(w)]", None),
+        ("class A:\n    def __init__(self):\n        self.x = 1\ny = A()", None),
+    ],
+)
+def test_a_helper_whose_result_is_lost(source: str, name: str | None) -> None:
+    assert SubmissionSource(source).helper_without_return() == name

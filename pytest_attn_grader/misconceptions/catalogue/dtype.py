@@ -23,6 +23,7 @@ def _mixes_devices(case: SubmissionObservations) -> Recognition | None:
     family="dtype",
     probe="bfloat16",
     look_alikes=("cpu-scale-tensor", "float-mask-promote", "upcast-not-back"),
+    shown_by=lambda source: source.makes_tables(),
 )
 def float32_mixed_in(attn_weights: Tensor, _: Inputs) -> Tensor:
     """mixes a float32 tensor with inputs of another dtype.
