@@ -6,13 +6,13 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from pytest_attn_grader._utils.python_command import module_command
 from pytest_attn_grader.cli.demo.step_result import StepResult
 from pytest_attn_grader.errors import UngradableError
 from pytest_attn_grader.reports.summary import points
@@ -107,7 +107,7 @@ def grade(out: Path, name: str, model: str) -> DemoRun:
     for leftover in ("report.json", *_expected_files(plotted=True)):
         (folder / leftover).unlink(missing_ok=True)
     shutil.copy(SUBMISSIONS / f"{name}.py", folder)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--attn-student={name}.py"]
+    command = module_command("pytest", "-q", "-p", "no:cacheprovider", f"--attn-student={name}.py")
     command += [f"--attn-model={model}", "--attn-report=report.json", "--attn-html=page.html", "--attn-plots=plots"]
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("ATTN_", "PYTEST_"))}
     try:

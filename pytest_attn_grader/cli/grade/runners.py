@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
 
+from pytest_attn_grader._utils.python_command import module_command
 from pytest_attn_grader.sandbox.signals import kill_group
 
 # A run ends when its budget is used up. One that does not has hung, and is ungradable.
@@ -94,7 +95,7 @@ class ForkServerRunner:
     """
 
     def __init__(self, model: str, device: str) -> None:
-        self._command = [sys.executable, "-m", "pytest_attn_grader.cli.grade.fork_server", model, device]
+        self._command = module_command("pytest_attn_grader.cli.grade.fork_server", model, device)
         self._process: subprocess.Popen[str] | None = None
         self._run_pid: int | None = None
 
@@ -177,7 +178,7 @@ class SubprocessRunner:
         with (
             Path(job.log).open("wb") as log,
             subprocess.Popen(
-                [sys.executable, "-m", "pytest", *job.args],
+                module_command("pytest", *job.args),
                 cwd=job.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
