@@ -94,12 +94,6 @@ class GradedRun:
     def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:
         return xdist.make_scheduler(config, log)
 
-    @pytest.hookimpl(trylast=True)
-    def pytest_sessionstart(self) -> None:
-        """Count the run's time from here where it is one of many: its process may have waited for it, all prepared."""
-        if self.session is not None and fork_cache.is_enabled():
-            self.session.clock.restart()
-
     # --- before the checks --------------------------------------------------------------------------------------------
 
     def pytest_report_header(self) -> list[str]:
@@ -155,6 +149,9 @@ class GradedRun:
             reject_forked_tests(self.config)
             if self.session is None:
                 return None  # xdist distributes the tests
+            if fork_cache.is_enabled():
+                # One run of many: its process may have waited for it, all prepared.
+                self.session.clock.restart()
             with default_warnings(), collection.capture_disabled(self.config):
                 self._prepare(self.session)
         except UsageError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import queue
 import sys
 import threading
@@ -153,4 +154,5 @@ def test_the_time_between_two_saves_is_no_part_of_a_run(tmp_path: Path) -> None:
     assert wrong.diagnosis is not None
     assert wrong.diagnosis.slugs == ("no-scale",)
     assert sum(phase.seconds for phase in wrong.timing) < budget
+    assert json.loads((tmp_path / "run" / "report.json").read_text())["duration"] < budget
     assert wrong.speed is not None
