@@ -143,6 +143,7 @@ def test_a_wrong_example_fails_for_its_own_reason(name: str, graded_example: Cal
             assert check[line] in run.stdout
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("name", WRONG)
 def test_what_needs_a_failed_check_says_so(name: str, graded_example: Callable[[str], Run]) -> None:
     run = graded_example(name)

@@ -109,7 +109,7 @@ def test_a_watch_whose_reader_left_ends(folder: Path) -> None:
     assert (code, printed, errors) == (1, b"watching attention.py with mini; Ctrl-C ends\n", "")
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_no_encoding_loses_anything(encoding: str, folder: Path) -> None:
     environment = ENCODINGS[encoding]

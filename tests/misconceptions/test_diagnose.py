@@ -60,6 +60,7 @@ def test_a_fill_that_float16_cannot_hold_is_no_fault(diagnose_attention):
     assert diagnose_attention(find_misconception("fp16-1e9").attention) is None
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("first", "second"),
     [
@@ -90,6 +91,7 @@ def test_a_wrong_forward_pass_and_missing_dropout_are_both_named(diagnose_attent
     assert "the answer in training equals the one outside of it" in diagnosis.message
 
 
+@pytest.mark.slow
 def test_a_rest_that_the_named_mistake_does_not_explain_is_listed(diagnose_attention):
     attention = StageOverride(
         {"reweigh": lambda weights, _: weights * 0.3, "drop": lambda weights, _: weights}
@@ -103,6 +105,7 @@ def test_a_rest_that_the_named_mistake_does_not_explain_is_listed(diagnose_atten
     assert diagnose_attention(find_misconception("no-scale").attention).unexplained == ""
 
 
+@pytest.mark.slow
 def test_no_known_mistake_is_said_plainly(diagnose_attention):
     change = StageOverride({"reweigh": lambda weights, _: weights / 8})
     diagnosis = diagnose_attention(StageOverride({"reweigh": lambda weights, _: weights * 0.3}).pipeline())
@@ -254,6 +257,7 @@ def test_nothing_a_student_returns_breaks_the_diagnosis(output, weights, special
     assert diagnosis.message
 
 
+@pytest.mark.slow
 def test_answers_of_the_right_shape_may_be_anything_too(probes):
     for special in (0.0, float("nan"), float("inf")):
         right = run_probe(StagedAttention(), probes["basic"])

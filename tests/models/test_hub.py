@@ -150,6 +150,7 @@ def test_importing_costs_nothing() -> None:
         assert json.loads(said.stdout) == expected
 
 
+@pytest.mark.slow
 def test_two_processes_share_an_empty_cache(hub: Hub, server: HubServer, pin: PinnedModel) -> None:
     server.faults.pause_seconds = 0.3
     script = (

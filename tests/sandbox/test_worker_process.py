@@ -300,6 +300,7 @@ def works_on_and_on(query):
 """
 
 
+@pytest.mark.sampled(1)
 @linux_only
 def test_a_limit_that_is_reached_has_a_name(remote_over: MakeRemote, tmp_path: Path) -> None:
     remote = remote_over(

@@ -18,6 +18,7 @@ def runners() -> list[Runner]:
     return [SubprocessRunner(), *([ForkServerRunner("mini", "cpu")] if can_fork() else [])]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("runner", runners(), ids=lambda runner: type(runner).__name__)
 def test_files_beside_a_submission_are_not_run_by_the_grader(
     runner: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -167,6 +167,7 @@ def test_a_missing_name_is_met_with_what_is_there(shared: Shared) -> None:
     assert shared.remote.replacements == before
 
 
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize(
     ("source", "name", "words", "line"),
     [
