@@ -13,6 +13,7 @@ from pytest_attn_grader.sandbox.arguments import TensorRef
 from pytest_attn_grader.sandbox.client import SandboxClient
 from pytest_attn_grader.sandbox.messages import CallSpec, Description
 from tests.sandbox.conftest import MakeRemote, make_worker
+from tests.support.students import Workshop
 
 SOURCE = '''
 """A submission with a bit of everything."""
@@ -264,3 +265,13 @@ def test_an_import_of_transformers_is_reported_and_no_bytecode_left(remote_over:
     remote = remote_over("import helper, transformers\ndef attention(q): return q\n")
     assert remote.describe(path=str(tmp_path / "student.py")).transformers_imported
     assert sorted(each.name for each in tmp_path.iterdir()) == ["helper.py", "student.py"]
+
+
+def test_layers_that_a_file_makes_are_no_submission(workshop: Workshop) -> None:
+    source = (
+        "from torch import nn\n"
+        "embedding, layer = nn.Embedding(10, 8), nn.Linear(8, 8)\n"
+        "attention = nn.MultiheadAttention(8, 2, batch_first=True)\n"
+    )
+    student = workshop.student(source)
+    assert [each.name for each in student.description.candidates] == ["attention"]
