@@ -107,7 +107,7 @@ def _document(report: GradeReport, collected: dict[str, Any] | None) -> dict[str
         "collectors": [],
         "tests": [],
     }
-    if report.timing:
+    if report.timing and isinstance(base.get("duration"), (int, float)):
         # A run's process may have waited, all prepared, for the file to be saved.
         base = {**base, "duration": min(base["duration"], sum(phase.seconds for phase in report.timing))}
     # Other plugins and the instructor's tests can put any value into their part.
