@@ -140,6 +140,10 @@ class SubmissionObservations:
             None if only_aspects is None else frozenset(only_aspects),
         )
 
+    def raised_any(self, texts: Sequence[str], evidence: str) -> Recognition | None:
+        """A finding for the first of several texts that an exception contains; see `raised`."""
+        return next((found for text in texts if (found := self.raised(text, evidence)) is not None), None)
+
     def sizes(self, name: str) -> frozenset[int]:
         """Every number that an honest complaint about this probe's shapes may contain: its sizes, and their products.
 

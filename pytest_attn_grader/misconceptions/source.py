@@ -154,17 +154,11 @@ class SubmissionSource:
 
     def helper_without_return(self) -> str | None:
         """The name of a function or method that returns no value although its result is used."""
-        used = {_name_of(node.func) for node in self._calls()} - {
-            _name_of(node.value.func)
-            for node in self._nodes
-            if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
-        }
-        for node in self._nodes:
-            if isinstance(node, ast.FunctionDef) and node.name in used and not node.name.startswith("__"):
-                inside = [*ast.walk(node)]
-                gives = any(isinstance(each, (ast.Yield, ast.YieldFrom)) for each in inside)
-                if not gives and all(each.value is None for each in inside if isinstance(each, ast.Return)):
-                    return node.name
+        helpers = (node for node in self._nodes if isinstance(node, ast.FunctionDef) and node.name[:2] != "__")
+        for node in helpers:
+            is_used = self.calls(node.name) and not self.discards_result_of(node.name)
+            if is_used and not any(_gives_a_value(each) for each in ast.walk(node)):
+                return node.name
         return None
 
     def compares_mask_with_zero(self) -> bool:
@@ -201,6 +195,10 @@ class SubmissionSource:
                     continue
                 if isinstance(number, (int, float)) and not isinstance(number, bool):
                     yield float(number)
+
+
+def _gives_a_value(node: ast.AST) -> bool:
+    return isinstance(node, (ast.Yield, ast.YieldFrom)) or (isinstance(node, ast.Return) and node.value is not None)
 
 
 def _is_arithmetic(node: ast.AST) -> bool:

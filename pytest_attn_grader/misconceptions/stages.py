@@ -92,6 +92,11 @@ def softmax_over_keys(attn_scores: Tensor, _: Inputs) -> Tensor:
     return attn_scores.softmax(dim=-1)
 
 
+def exponentials(attn_scores: Tensor) -> Tensor:
+    """exp of the scores below the maximum of their row: what softmax divides by its sum."""
+    return (attn_scores - attn_scores.amax(dim=-1, keepdim=True)).exp()
+
+
 def drop_weights(attn_weights: Tensor, inputs: Inputs) -> Tensor:
     return F.dropout(attn_weights, inputs.dropout_p, inputs.training)
 

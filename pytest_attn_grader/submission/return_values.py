@@ -37,8 +37,9 @@ def parse_result(
     parts = _parts(reply.structure)
     tensors = [None if part is None else reply.tensors[part] for part in parts]
     output = tensors[0] if tensors else None
-    if output_shape and weights_shape:
-        _require_order(tensors[:2], output_shape, weights_shape)
+    shapes = [() if tensor is None else tuple(tensor.shape) for tensor in tensors[:2]]
+    if len(shapes) == 2 and output_shape and weights_shape:
+        _require_order(shapes[0], shapes[1], output_shape, weights_shape)
     if output is None:
         raise wrong_result(f"the function returned {_describe(reply.structure)}", f"Return {_WANTED}.")
     if not output.is_floating_point():
@@ -51,9 +52,10 @@ def parse_result(
     return output, weights
 
 
-def _require_order(tensors: list[Tensor | None], output_shape: tuple[int, ...], weights_shape: tuple[int, ...]) -> None:
+def _require_order(
+    first: tuple[int, ...], second: tuple[int, ...], output_shape: tuple[int, ...], weights_shape: tuple[int, ...]
+) -> None:
     """Refuse weights, of all heads or without an axis of heads, that come before an output."""
-    first, second = ((() if tensor is None else tuple(tensor.shape)) for tensor in [*tensors, None, None][:2])
     if second == output_shape != first and first[-2:] == weights_shape[-2:]:
         raise wrong_result(
             f"the order of the returned values is swapped: the first has the shape of the weights {first}, the second "

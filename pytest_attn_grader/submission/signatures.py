@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
@@ -178,8 +178,7 @@ def assign_hidden_states_roles(candidate: Candidate, *, projected: bool) -> tupl
             role = "num_heads"  # of two that could be the hidden states, the first is
         if not parameter.has_default or (parameter.default == "None" and role in OPTIONAL_TABLES):
             named[parameter.name] = role
-    notes: list[tuple[str, str]] = []
-    notes.extend(_by_initials(candidate, named))
+    notes = [*_by_initials(candidate, named)]
     roles = set(named.values())
     if {"hidden_states", "key", "value"} <= roles and "query" not in roles:
         # forward(x, k, v): what stands before keys and values are the queries
@@ -193,13 +192,14 @@ def assign_hidden_states_roles(candidate: Candidate, *, projected: bool) -> tupl
     return _slots(candidate, named, notes)
 
 
-def _by_initials(candidate: Candidate, named: dict[str, str | None]) -> Iterator[tuple[str, str]]:
+def _by_initials(candidate: Candidate, named: dict[str, str | None]) -> Notes:
     """Take the first three parameters for query, key and value if their names start with q, k and v."""
     first = [each.name for each in candidate.parameters if each.takes_position][:3]
     initials = "".join(name.lstrip("_")[:1].lower() for name in first)
-    if initials == "qkv" and not any(named[name] for name in first):
-        named.update(zip(first, ("query", "key", "value"), strict=True))
-        yield "by-position", f"{', '.join(first)} were taken as query, key, value"
+    if initials != "qkv" or any(named[name] for name in first):
+        return ()
+    named.update(zip(first, ("query", "key", "value"), strict=True))
+    return (("by-position", f"{', '.join(first)} were taken as query, key, value"),)
 
 
 def unfilled(candidate: Candidate, slots: Sequence[Slot]) -> list[str]:

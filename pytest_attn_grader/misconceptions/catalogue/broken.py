@@ -166,11 +166,7 @@ def config_attribute(_: Inputs) -> NoReturn:
 def _name_unknown(case: SubmissionObservations) -> Recognition | None:
     if _config_lacks(case) is not None or is_about_a_layer(case):
         return None
-    for kind in ("NameError", "UnboundLocalError", "AttributeError"):
-        finding = case.raised(kind, _first_line(case))
-        if finding is not None:
-            return finding
-    return None
+    return case.raised_any(("NameError", "UnboundLocalError", "AttributeError"), _first_line(case))
 
 
 @misconception(

@@ -192,8 +192,7 @@ _NO_ACCELERATOR = (
 
 
 def _has_no_cuda(case: SubmissionObservations) -> Recognition | None:
-    found = (case.raised(words, "it asks for a GPU, and there is none here") for words in _NO_ACCELERATOR)
-    return next((finding for finding in found if finding is not None), None)
+    return case.raised_any(_NO_ACCELERATOR, "it asks for a GPU, and there is none here")
 
 
 @misconception("AG913", "cuda-hard", replaces="mask", family="dtype", by_numbers=False, recognise=_has_no_cuda)

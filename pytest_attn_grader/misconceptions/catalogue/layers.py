@@ -22,8 +22,7 @@ _WORDS = (
 
 
 def _misses_super_init(case: SubmissionObservations) -> Recognition | None:
-    found = (case.raised(words, "nn.Module was not initialised") for words in _WORDS)
-    return next((finding for finding in found if finding is not None), None)
+    return case.raised_any(_WORDS, "nn.Module was not initialised")
 
 
 @misconception(

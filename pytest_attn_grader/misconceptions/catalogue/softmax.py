@@ -7,15 +7,15 @@ from torch import Tensor
 
 from pytest_attn_grader.misconceptions.base import misconception
 from pytest_attn_grader.misconceptions.observations import SubmissionObservations
-from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride
+from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride, exponentials
 
 
 def _sum_over(axis: int | None) -> StageOverride:
     """By hand, below each row's maximum, and divided by the sum over another axis; None for the sum of all."""
 
     def normalise(attn_scores: Tensor, _: Inputs) -> Tensor:
-        exponentials = (attn_scores - attn_scores.amax(dim=-1, keepdim=True)).exp()
-        return exponentials / (exponentials.sum() if axis is None else exponentials.sum(dim=axis, keepdim=True))
+        numerators = exponentials(attn_scores)
+        return numerators / (numerators.sum() if axis is None else numerators.sum(dim=axis, keepdim=True))
 
     return StageOverride({"normalise": normalise}, "below each row's maximum")
 

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 
 from pytest_attn_grader.misconceptions.base import misconception
-from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride
+from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride, exponentials
 
 
 def _one_below_the_maximum(attn_scores: Tensor, _: Inputs) -> Tensor:
-    exponentials = (attn_scores - attn_scores.amax(dim=-1, keepdim=True)).exp()
-    return exponentials / (1 + exponentials.sum(dim=-1, keepdim=True))
+    numerators = exponentials(attn_scores)
+    return numerators / (1 + numerators.sum(dim=-1, keepdim=True))
 
 
 @misconception(

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pytest_attn_grader.misconceptions.base import misconception
-from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride, unchanged
+from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride, exponentials, unchanged
 
 
 def _masked_in_between(attn_scores: Tensor, inputs: Inputs) -> Tensor:
@@ -158,8 +158,8 @@ def missing_keepdim(attn_scores: Tensor, _: Inputs) -> Tensor:
     Nudge: Print the shape of the sum. Which axis of the exponentials does it line up with?
     Fix: Add keepdim=True to the sum and to the maximum.
     """
-    exponentials = (attn_scores - attn_scores.amax(-1, keepdim=True)).exp()
-    return exponentials / exponentials.sum(-1)[..., None, :]
+    numerators = exponentials(attn_scores)
+    return numerators / numerators.sum(-1)[..., None, :]
 
 
 def _renormalised(attn_scores: Tensor, inputs: Inputs, eps: float = 0.0, *, is_bound: bool = False) -> Tensor:

@@ -127,17 +127,13 @@ def _select_needed(cells: Sequence[NotebookCell], target: str | None) -> list[in
     if not any(wanted & each.keys() for each in names):
         return [*range(1, len(cells) + 1)]
     last = max(index for index, each in enumerate(names) if (wanted | _DECLARATIONS) & each.keys())
-    needed = [*range(last + 1)]
-    used, known = set(dir(builtins)), set(dir(builtins))
-    for index in needed:
-        used |= _names_used_in_definitions(cells[index])
-        known |= names[index].keys()
-    for index in range(last + 1, len(cells)):
-        if names[index].keys() & used - known:
-            needed.append(index)
+    needed, used, known = list[int](), set[str](), set(dir(builtins))
+    for index, each in enumerate(names):
+        if index <= last or each.keys() & (used - known):
+            needed.append(index + 1)
             used |= _names_used_in_definitions(cells[index])
-            known |= names[index].keys()
-    return [index + 1 for index in needed]
+            known |= each.keys()
+    return needed
 
 
 def _names_used_in_definitions(cell: NotebookCell) -> set[str]:
