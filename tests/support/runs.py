@@ -189,7 +189,8 @@ def graded(target: str, report: str | Path = REPORT) -> tuple[str, ...]:
 
 def clean_environment() -> dict[str, str]:
     """This process's environment without what another pytest, a CI service, or the person who runs it has put there."""
-    foreign = ("ATTN_", "PYTEST_", "COLUMNS", "CI", "BUILD_NUMBER", "GITHUB_", "GITLAB_")
+    # Without compiled modules every run would compile the plugin.
+    foreign = ("ATTN_", "PYTEST_", "COLUMNS", "CI", "BUILD_NUMBER", "GITHUB_", "GITLAB_", "PYTHONDONTWRITEBYTECODE")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     # One thread: the model is small, and threads that wait for each other's cores are what makes a busy machine slow.
     return {**kept, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}

@@ -1,26 +1,23 @@
-"""A process that has imported torch and transformers and forks for every run: a run then costs what it does itself.
+"""A process that is prepared as a class's runs are and forks for every run: a run then costs what it does itself.
 
-Started by `runs.py`. Reads one job a line and answers two lines: the process id, then the exit code. Imports nothing of
-this package, so that every run still loads, and rewrites, the plugin by itself.
+Started by `runs.py`. Reads one job a line and answers two lines: the process id, then the exit code. Every run loads its
+model by itself.
 """
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import sys
 import traceback
 from typing import Any
 
-PRELOADED = ("numpy", "scipy.stats", "pydantic", "torch", "transformers", "transformers.models.gpt2.modeling_gpt2")
+from pytest_attn_grader.cli.grade.fork_server import prepare
 
 
 def main() -> None:
     answers = os.fdopen(os.dup(1), "w")
-    for name in PRELOADED:
-        importlib.import_module(name)
-    tell_pytest_to_leave_alone("anyio")
+    prepare(None, "cpu")
     for line in sys.stdin:
         pid = os.fork()
         if pid == 0:
@@ -29,12 +26,6 @@ def main() -> None:
         print(pid, file=answers, flush=True)
         _, status = os.waitpid(pid, 0)
         print(os.waitstatus_to_exitcode(status), file=answers, flush=True)
-
-
-def tell_pytest_to_leave_alone(name: str) -> None:
-    """transformers imports a pytest plugin on its way; pytest would warn that it came too late to rewrite it."""
-    if name in sys.modules:
-        sys.modules[name].__doc__ = "PYTEST_DONT_REWRITE"
 
 
 def run(job: dict[str, Any]) -> None:

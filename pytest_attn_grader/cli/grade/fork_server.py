@@ -142,8 +142,12 @@ def replace_run(waiting: WaitingRun | None, job: dict[str, Any]) -> WaitingRun:
     return fork_run(job)
 
 
-def prepare(model: str, device: str) -> None:
-    """Import the modules and load the model that every run needs."""
+def prepare(model: str | None, device: str) -> None:
+    """Import the modules and load the model that every run needs.
+
+    Args:
+        model: None for runs that load their own.
+    """
     # First, because it imports torch in parallel.
     sandbox = _start_sandbox_fork_server()
     for name in PRELOADED:
@@ -156,7 +160,8 @@ def prepare(model: str, device: str) -> None:
     from pytest_attn_grader.models.preloaded import cache_model
 
     try:
-        cache_model(load_model(model, device=device, progress=True), request=model, device=device)
+        if model is not None:
+            cache_model(load_model(model, device=device, progress=True), request=model, device=device)
     except UngradableError as error:
         # Every run reports it too.
         print(error, file=sys.stderr)
