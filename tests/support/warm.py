@@ -1,7 +1,7 @@
 """A process that is prepared as a class's runs are and forks for every run: a run then costs what it does itself.
 
-Started by `runs.py`. Reads one job a line and answers two lines: the process id, then the exit code. Every run loads its
-model by itself.
+Started by `runs.py`. Reads one job a line and answers two lines: the process id, then the exit code. Every run loads
+its model by itself.
 """
 
 from __future__ import annotations
