@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 OTHER_PROBES = ["single", "one-token", "square", "long", "narrow", "large-scores", "bfloat16"]
 GROUPED_PROBES = ["groups", "multi-query"]
 CACHE_PROBES = ["cache-tokens", "cache-chunks"]
+CALL_OPTIONS = ["training", "no-weights", "no-mask"]
 LENGTHS = ["between-1", "between-2", "limit", "blocks"]
 
 
@@ -72,6 +73,37 @@ def test_cache(attn_observe: Observe, attn_evidence: Evidence, probe: str) -> No
         actual=f"the output is off by {format_number(error)} (allowed: {tolerance:.1g})",
         hint="which keys a new token sees: those of the cache and its own; and at which positions they stand",
     )
+
+
+@pytest.mark.parametrize("option", CALL_OPTIONS)
+@pytest.mark.attn_check(
+    id="equivalence.option",
+    title="gives the same in every way to call it: {option}",
+    category="equivalence",
+    needs=("equivalence.basic",),
+)
+def test_call_options(attn_session: GradingSession, attn_evidence: Evidence, option: str) -> None:
+    from pytest_attn_grader.grading.call_options import CALL_OPTIONS as WORDS
+    from pytest_attn_grader.grading.call_options import observe_call_option
+
+    observation, words = observe_call_option(attn_session, option), WORDS[option]
+    attn_evidence.require_answer(observation.student.failure, expected=f"an answer {words} as well")
+    error, tolerance = observation.output_error, observation.tolerance.tolerance["attn_output"]
+    attn_evidence.record(output_error=error, output_tolerance=tolerance)
+    without_mask = "for all tokens, or for those up to each query" if option == "no-mask" else "as in other calls"
+    attn_evidence.check(
+        error <= tolerance,
+        expected=f"{words} softmax(query @ key.T / sqrt(head_dim)) @ value, {without_mask}",
+        actual=f"{words} the output is off by {format_number(error)} (allowed: {tolerance:.1g})",
+        hint=OPTION_HINTS[option],
+    )
+
+
+OPTION_HINTS = {
+    "training": "what stands under `if self.training`: only dropout belongs there",
+    "no-weights": "what stands under the parameter that asks for the weights: it changes what is returned only",
+    "no-mask": "what stands under `if mask is not None`: only the masking belongs there",
+}
 
 
 @pytest.mark.parametrize("probe", LENGTHS)

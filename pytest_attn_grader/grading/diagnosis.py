@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pytest_attn_grader._utils.fork_cache import cached, is_enabled
@@ -18,7 +19,7 @@ from pytest_attn_grader.attention.probes import (
     max_abs_error,
 )
 from pytest_attn_grader.errors import SubmissionError
-from pytest_attn_grader.grading.maskless import failure_without_mask
+from pytest_attn_grader.grading.call_options import CALL_OPTIONS, failure_without_mask, is_right
 from pytest_attn_grader.misconceptions.diagnose import diagnose, diagnose_failure, predict_first
 from pytest_attn_grader.misconceptions.mismatches import PredictionCache
 from pytest_attn_grader.submission.adapt import unfitted_module
@@ -151,9 +152,33 @@ def run_diagnosis(
             diagnosis = explain(long_texts | wrong)
         for each in ending:
             each.result()
+    for option in CALL_OPTIONS if diagnosis is None else ():
+        if observed and option in observed and not is_right(observed[option]):
+            return _diagnose_call_option(
+                option, observed[option], hints, source, mask_convention=convention, rotary_base=rotary_base
+            )
     if diagnosis is None and (failure := failure_without_mask(attention, seed)) is not None:
         return diagnose_failure(failure, hints=hints, source=source)
     return None if only_named and diagnosis is not None and not diagnosis.slugs else diagnosis
+
+
+def _diagnose_call_option(
+    option: str, observation: Observation, hints: str, source: str, *, mask_convention: str, rotary_base: float | None
+) -> Diagnosis | None:
+    """Name the mistake of a submission that is right as it is called usually, and wrong in this way."""
+    probe = replace(observation.probe, name=observation.probe.name.removesuffix("-train"), training=False)
+    found = diagnose(
+        {probe.name: observation.student},
+        {probe.name: probe},
+        mask_convention=mask_convention,
+        hints=hints,
+        source=source,
+        rotary_base=rotary_base,
+    )
+    if found is None:
+        return None
+    words, message = CALL_OPTIONS[option], found.message
+    return found.model_copy(update={"message": f"{words[0].upper()}{words[1:]}: {message[0].lower()}{message[1:]}"})
 
 
 def _failed_on_long_texts(observed: Mapping[str, Observation], asked: Collection[str]) -> dict[str, Observation]:

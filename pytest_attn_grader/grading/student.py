@@ -108,7 +108,7 @@ class StudentUnderTest:
     @cached_property
     def maskless_failure(self) -> Failure | None:
         """The failure of a call without its optional mask, where that returns None."""
-        from pytest_attn_grader.grading.maskless import failure_without_mask
+        from pytest_attn_grader.grading.call_options import failure_without_mask
 
         with self._clock.phase("first call"):
             return failure_without_mask(self.attention, self._settings.seed)

@@ -147,7 +147,8 @@ def _worded(explanation: Explanation, case: SubmissionObservations, hints: str) 
 
 def _message(explanation: Explanation) -> str:
     close = f"largest difference {explanation.distance:.1g}" if explanation.distance else "to the last digit"
-    agreement = f"{close}, on {explanation.num_probes} probes"
+    number = explanation.num_probes
+    agreement = f"{close}, on {number} probe{'s' if number > 1 else ''}"
     if len(explanation.mistakes) == 1:
         (mistake,) = explanation.mistakes
         finding = explanation.findings.get(mistake.slug)

@@ -1,0 +1,118 @@
+"""Other ways to call the same attention: in training, without its weights, without its optional mask."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+
+from pytest_attn_grader.attention.probes import SPEC_BY_NAME, Probe, build_probe, in_train_mode, without_gradients
+from pytest_attn_grader.attention.reference import causal_keep_mask
+from pytest_attn_grader.grading.evidence import NotApplicable
+from pytest_attn_grader.grading.observation import Observation
+from pytest_attn_grader.results.submission import Failure
+from pytest_attn_grader.submission.contract import Contract
+from pytest_attn_grader.submission.student_attention import StudentAttention
+
+if TYPE_CHECKING:
+    from pytest_attn_grader.grading.session import GradingSession
+
+CALL_OPTIONS: Mapping[str, str] = {
+    "training": "in training, with dropout 0",
+    "no-weights": "where its weights are not asked for",
+    "no-mask": "without a mask",
+}
+_NOTHING = "the function returned None"
+
+
+def observe_call_option(session: GradingSession, option: str) -> Observation:
+    """Put a probe to the submission, called in another way than usual; the same one only once.
+
+    Args:
+        option: a key of `CALL_OPTIONS`.
+
+    Raises:
+        NotApplicable: the submission has no such way; the message says why.
+    """
+    if option not in session.observations:
+        attention = session.submission.attention
+        is_unpadded = option == "no-mask" or attention.contract.mask_convention == "none"
+        # Padding on the left shows in a causal model; that the usual call is wrong there is judged by `masking.padding`.
+        names = ["unpadded"] if is_unpadded else ["left-padding", "basic"]
+        usual = [session.run_probe(name) for name in names]
+        probe = next((each for each in usual if is_right(each)), usual[-1]).probe
+        with session.clock.phase("probes"):
+            session.observations[option] = _RUN[option](attention, without_gradients(probe))
+    return session.observations[option]
+
+
+def failure_without_mask(attention: StudentAttention, seed: int) -> Failure | None:
+    """The failure of a call that leaves an optional mask out and gets None back; None where it gets anything else."""
+    contract = attention.contract
+    if not _has_optional_mask(contract):
+        return None
+    probe = without_gradients(build_probe(SPEC_BY_NAME["unpadded"], seed=seed))
+    failure = attention.with_contract(contract.without_role("mask")).run_probe(attention.prepare(probe)).failure
+    if failure is None or _NOTHING not in failure.message:
+        return None
+    return failure.model_copy(update={"message": f"called without a mask, {failure.message}"})
+
+
+def _has_optional_mask(contract: Contract) -> bool:
+    """Whether its mask has a default, so that a caller may leave it out."""
+    needed = {each.name for each in contract.candidate.called.parameters if not each.has_default}
+    masks = [slot for slot in contract.slots if slot.role == "mask"]
+    return contract.mask_convention != "none" and bool(masks) and masks[0].parameter not in needed
+
+
+def _run_training(attention: StudentAttention, probe: Probe) -> Observation:
+    if not attention.contract.has_training_switch:
+        raise NotApplicable("it has no training mode")
+    probe = in_train_mode(probe, 0.0)
+    observation = Observation(probe, attention.run_probe(probe))
+    if observation.student.failure is None and not is_right(observation):
+        again = attention.run_probe(replace(probe, seed=probe.seed + 1)).attn_output
+        if again is None or observation.error_between(again, observation.attn_output) > 0:
+            raise NotApplicable("it drops at random also where the probability of dropout is 0")
+    return observation
+
+
+def _run_without_weights(attention: StudentAttention, probe: Probe) -> Observation:
+    contract = attention.contract
+    if "return_weights" not in contract.roles:
+        raise NotApplicable("it has no parameter that asks for its weights")
+    slots = tuple(replace(slot, role="off") if slot.role == "return_weights" else slot for slot in contract.slots)
+    return Observation(probe, attention.with_contract(replace(contract, slots=slots)).run_probe(probe))
+
+
+def _run_without_mask(attention: StudentAttention, probe: Probe) -> Observation:
+    """Without a mask an attention may hide the future or nothing: the reference is the one that it is meant to be."""
+    if not _has_optional_mask(attention.contract):
+        raise NotApplicable("it has no optional mask")
+    result = attention.with_contract(attention.contract.without_role("mask")).run_probe(probe)
+    if result.failure is not None:
+        raise NotApplicable(f"without its mask it gives no answer: {result.failure.message}")
+    everything = replace(probe, keep_mask=torch.ones_like(probe.keep_mask), full_keep_mask=None, sliding_window=None)
+    causal = causal_keep_mask(*probe.keep_mask.shape[-2:], device=probe.keep_mask.device)
+    past = replace(everything, keep_mask=causal.expand_as(probe.keep_mask).clone())
+    meanings = [Observation(each, result) for each in (probe, past, everything)]
+    right = [each for each in meanings if is_right(each)]
+    if right:
+        return right[0]
+    # The first query of an attention that hides the future has one key.
+    first, value = meanings[0].attn_output[:, :, 0], probe.value[:, :, 0]
+    hides_future = first.shape == value.shape and torch.allclose(first, value, atol=1e-3)
+    return meanings[1 if hides_future else 2]
+
+
+def is_right(observation: Observation) -> bool:
+    """Whether the output is the reference's."""
+    output, reference = observation.student.attn_output, observation.reference.attn_output
+    if output is None or reference is None or output.shape != reference.shape:
+        return False
+    return observation.output_error <= observation.tolerance.tolerance["attn_output"]
+
+
+_RUN = {"training": _run_training, "no-weights": _run_without_weights, "no-mask": _run_without_mask}

@@ -1,0 +1,116 @@
+"""A submission that is right as it is called usually, and wrong in another way to call it."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_attn_grader.grading.call_options import CALL_OPTIONS, observe_call_option
+from pytest_attn_grader.grading.evidence import NotApplicable
+from tests.support.checks import session_over
+
+FUNCTION = """
+import torch
+
+def attention(query, key, value, mask=None, dropout_p=0.0, training=False, need_weights=False):
+    scale = query.shape[-1] ** -0.5
+    FIRST
+    scores = query @ key.mT * scale
+    if mask is not None:
+        scores = scores.masked_fill(~mask, float("-inf"))
+    weights = torch.dropout(scores.softmax(-1), dropout_p, training)
+    LAST
+    return (weights @ value, weights) if need_weights else weights @ value
+"""
+MODULE = """
+import torch
+from torch.nn.functional import scaled_dot_product_attention
+
+class Attention(torch.nn.Module):
+    def __init__(self, dim, heads, dropout=0.0):
+        super().__init__()
+        self.heads, self.dropout = heads, dropout
+        self.qkv, self.out = torch.nn.Linear(dim, 3 * dim), torch.nn.Linear(dim, dim)
+
+    def forward(self, x, mask=None, output_attentions=False):
+        batch, length, dim = x.shape
+        query, key, value = self.qkv(x).view(batch, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        FIRST
+        if mask is None:
+            mask = torch.ones(length, length, dtype=torch.bool).tril()
+        scores = (query @ key.mT / query.shape[-1] ** 0.5).masked_fill(~mask, float("-inf"))
+        weights = torch.dropout(scores.softmax(-1), RATE, self.training)
+        output = self.out((weights @ value).transpose(1, 2).reshape(batch, length, dim))
+        return (output, weights) if output_attentions else output
+"""
+FUSED = "return self.out(scaled_dot_product_attention(query, key, value, ARGUMENTS).transpose(1, 2).flatten(2))"
+
+
+def function(first: str = "pass", last: str = "pass") -> str:
+    return FUNCTION.replace("FIRST", first).replace("LAST", last)
+
+
+def module(first: str = "pass", rate: str = "self.dropout") -> str:
+    return MODULE.replace("FIRST", first).replace("RATE", rate)
+
+
+@pytest.mark.parametrize("option", CALL_OPTIONS)
+@pytest.mark.parametrize("source", [function(), module()], ids=["function", "module"])
+def test_a_right_one_is_right_in_every_way(workshop, mini, source: str, option: str) -> None:
+    observation = observe_call_option(session_over(workshop.student(source), mini), option)
+    assert observation.output_error <= observation.tolerance.tolerance["attn_output"]
+
+
+@pytest.mark.parametrize(
+    ("source", "option", "slug", "words"),
+    [
+        (function("scale = 1.0 if training else scale"), "training", "no-scale", "In training, with dropout 0: your"),
+        (function("scale = scale if need_weights else 1.0"), "no-weights", "no-scale", "Where its weights are not"),
+        (function("scale = 1.0 if mask is None else scale"), "no-mask", "no-scale", "Without a mask: your attention"),
+        (
+            module(f"if self.training: {FUSED.replace('ARGUMENTS', 'is_causal=True, dropout_p=self.dropout')}"),
+            "training",
+            "pad-ignored",
+            "In training",
+        ),
+        (
+            module(f"if not output_attentions: {FUSED.replace('ARGUMENTS', '')}"),
+            "no-weights",
+            "no-causal-mask",
+            "Where its",
+        ),
+        (
+            module("query = query if mask is not None else query * query.shape[-1] ** 0.5"),
+            "no-mask",
+            "no-scale",
+            "Without a mask",
+        ),
+        (function(last="weights = weights if need_weights else 2 * weights"), "no-weights", None, "Where its weights"),
+        (function("assert not training"), "training", None, ""),
+    ],
+)
+def test_a_wrong_way_is_found_and_named(workshop, mini, source: str, option: str, slug: str | None, words: str) -> None:
+    session = session_over(workshop.student(source), mini)
+    usual = session.run_probe("basic")
+    assert usual.output_error <= usual.tolerance.tolerance["attn_output"]
+    observation = observe_call_option(session, option)
+    if observation.student.failure is None:
+        assert observation.output_error > 0.1
+    diagnosis = session.diagnose()
+    assert diagnosis is not None
+    assert (slug in diagnosis.slugs) if slug else not diagnosis.slugs, diagnosis
+    assert diagnosis.message.startswith(words)
+
+
+@pytest.mark.parametrize(
+    ("source", "option", "reason"),
+    [
+        ("def attention(query, key, value, mask): return query", "training", "no training mode"),
+        ("def attention(query, key, value, mask): return query", "no-weights", "no parameter that asks"),
+        ("def attention(query, key, value, mask): return query", "no-mask", "no optional mask"),
+        (function("mask = mask.bool()"), "no-mask", "without its mask it gives no answer"),
+        (module(rate="0.5"), "training", "drops at random"),
+    ],
+)
+def test_a_way_that_there_is_not(workshop, mini, source: str, option: str, reason: str) -> None:
+    with pytest.raises(NotApplicable, match=reason):
+        observe_call_option(session_over(workshop.student(source), mini), option)
