@@ -39,7 +39,7 @@ def observe_call_option(session: GradingSession, option: str) -> Observation:
     if option not in session.observations:
         attention = session.submission.attention
         is_unpadded = option == "no-mask" or attention.contract.mask_convention == "none"
-        # Padding on the left shows in a causal model; that the usual call is wrong there is judged by `masking.padding`.
+        # Padding on the left shows in a causal model; a usual call that is wrong there is judged by `masking.padding`.
         names = ["unpadded"] if is_unpadded else ["left-padding", "basic"]
         usual = [session.run_probe(name) for name in names]
         probe = next((each for each in usual if is_right(each)), usual[-1]).probe

@@ -6,17 +6,19 @@ from collections.abc import Sequence
 
 from pytest_attn_grader.errors import SubmissionError, UngradableError, UsageError
 from pytest_attn_grader.sandbox.messages import Candidate
+from pytest_attn_grader.submission.constructor import splits_heads
 from pytest_attn_grader.submission.contract import (
     CONTRACT_TEXT,
     MODULE_TEXT,
     PROJECTED_TEXT,
+    kind_of,
     place_of,
     problem_of,
     smallest_change,
 )
 from pytest_attn_grader.submission.parameter_names import looks_like_attention
 from pytest_attn_grader.submission.rotary_modules import with_rotary_module
-from pytest_attn_grader.submission.signatures import Notes
+from pytest_attn_grader.submission.signatures import Notes, assign_roles
 
 # With helpers beside it, the name that the contract gives decides.
 CONTRACT_NAME = "attention"
@@ -40,7 +42,7 @@ def choose_candidate(candidates: Sequence[Candidate], wanted: str | None, typed:
         what = "modules" if ranked[0].is_module else "functions"
         raise UsageError(
             f"--attn-student={typed}: {len(ranked)} {what} could be graded: {names}. "
-            f"Choose one: --attn-student={typed}:{ranked[0].name}"
+            f"Choose one: --attn-student={typed}:{ranked[-1].name}"
         )
     if candidates and all(candidate.kind == "class" for candidate in candidates):
         return _require_gradable(candidates[0])
@@ -61,12 +63,16 @@ def _named_candidate(candidates: Sequence[Candidate], wanted: str, typed: str) -
 def _rank(candidates: Sequence[Candidate]) -> list[Candidate]:
     """The candidates that fit best: functions before modules, then by name, then those that no other one uses."""
     fitting = _fitting(candidates)
+    modules = [candidate for candidate in fitting if candidate.is_module]
     functions = [candidate for candidate in fitting if not candidate.is_module]
+    if any(looks_like_attention(each.name) for each in modules):
+        functions = [each for each in functions if not _is_by_position(each) or looks_like_attention(each.name)]
     if not functions:
         # Files hold feed-forward layers and whole models beside the attention, and all of them take hidden states.
-        modules = [candidate for candidate in fitting if candidate.is_module]
         layers = [each for each in modules if not _is_whole_model(each)] or modules
-        return _outermost([each for each in layers if looks_like_attention(each.name)] or layers)
+        named = _outermost([each for each in layers if looks_like_attention(each.name)] or layers)
+        # A chapter's file goes from one head to several, and the graded model has several.
+        return [each for each in named if splits_heads(each)] or named
     named = [candidate for candidate in functions if candidate.name == CONTRACT_NAME]
     return named or _outermost(functions)
 
@@ -76,6 +82,11 @@ def _fitting(candidates: Sequence[Candidate]) -> list[Candidate]:
     classes = {candidate.name for candidate in fitting if candidate.kind == "module-class"}
     # Without an instance that the file makes of one of these classes, to try it out.
     return [candidate for candidate in fitting if candidate.class_name not in classes]
+
+
+def _is_by_position(candidate: Candidate) -> bool:
+    """Whether only their places say that a function's arguments are query, key and value: helpers take three, too."""
+    return kind_of(candidate) == "function" and any(name == "by-position" for name, _ in assign_roles(candidate)[1])
 
 
 def _is_whole_model(candidate: Candidate) -> bool:
@@ -100,7 +111,16 @@ def choice_note(chosen: Candidate, candidates: Sequence[Candidate]) -> Notes:
     others_words = f"{' and '.join(names)} could be chosen with :NAME"
     if modules and not chosen.is_module:
         return (("function-first", f"{chosen.name} is graded, a function before modules; {others_words}"),)
-    why = "by its name" if chosen.name == CONTRACT_NAME and not chosen.is_module else "because it uses the others"
+    if chosen.name == CONTRACT_NAME and not chosen.is_module:
+        why = "by its name"
+    elif (
+        chosen.is_module
+        and splits_heads(chosen)
+        and set(names) & {each.name for each in _outermost(_fitting(candidates))}
+    ):
+        why = "because it takes a number of heads"
+    else:
+        why = "because it uses the others"
     return (("chosen", f"{chosen.name} is graded, {why}; {others_words}"),)
 
 

@@ -141,7 +141,24 @@ def _assign(candidate: Candidate, steps: frozenset[str] = frozenset()) -> list[t
             if role == "width" and has_width and _OF_PROJECTION.search(parameter.name.lower()):
                 role = "head_dim"  # what query, key or value are projected to
         found.append((parameter, role))
-    return found
+    return _with_missing_size(found)
+
+
+def _with_missing_size(found: list[tuple[Parameter, str | None]]) -> list[tuple[Parameter, str | None]]:
+    """Take the one parameter with an unknown name for the one size that is missing: the width or the heads."""
+    unknown = [
+        parameter
+        for parameter, role in found
+        if role is None
+        and other_value(parameter.name) is None
+        and (parameter.annotation or "int") == "int"
+        and not takes_rotary_module(parameter.name)
+    ]
+    roles = {role for _, role in found}
+    missing = {"width", "heads"} - roles
+    if len(unknown) != 1 or len(missing) != 1 or roles & {"config", "head_dim"}:
+        return found
+    return [(parameter, missing.copy().pop() if parameter in unknown else role) for parameter, role in found]
 
 
 def _steps(sizes: Sizes) -> frozenset[str]:

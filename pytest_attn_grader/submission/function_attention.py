@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 RANKS = (4, 3, 2)
 # A head of an example at a time, with all four dimensions and a mask of two.
 SINGLE_RANK = 1
+# Of a function that works block by block: short, so that most probes have several blocks and a part of one.
+BLOCK_TOKENS = 4
 SWITCHES = {"causal": LiteralArgument(True), "off": LiteralArgument(False), "none": LiteralArgument(None)}
 
 
@@ -173,6 +175,7 @@ class FunctionAttention(StudentAttention):
             "dropout_p": LiteralArgument(dropout_p),
             "training": LiteralArgument(training),
             "head_dim": LiteralArgument(head_dim),
+            "block_size": LiteralArgument(BLOCK_TOKENS),
             "heads": LiteralArgument(num_heads),
             "key_value_heads": LiteralArgument(key_value_heads),
             "group_size": LiteralArgument(num_heads // key_value_heads),

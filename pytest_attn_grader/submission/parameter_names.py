@@ -101,6 +101,17 @@ RETURN_WEIGHTS = frozenset(
 # Of a function's switch that says that keys and values have fewer heads than queries.
 GROUP_FLAGS = frozenset({"enable_gqa", "use_gqa", "gqa", "is_gqa", "grouped", "grouped_query", "is_grouped"})
 _MORE_MASKS = frozenset({"padding_mask_4d", "attn_bias", "bias_mask"})
+# How many queries or keys a function works on at a time.
+BLOCK_SIZES = frozenset(
+    {
+        "block_size", "chunk_size", "tile_size", "block", "chunk", "tile", "n_blocks", "num_blocks", "n_chunks",
+        "br", "bc", "num_chunks", "block_q", "block_k", "block_kv", "block_m", "block_n", "q_block", "k_block",
+        "kv_block", "b_r", "b_c", "q_block_size", "k_block_size", "kv_block_size", "q_chunk_size", "kv_chunk_size",
+        "key_chunk_size", "query_chunk_size", "block_size_q", "block_size_k", "block_size_kv", "q_tile", "k_tile",
+        "tile_q", "tile_k", "bq", "bk", "block_rows", "block_cols", "q_chunk", "k_chunk", "kv_chunk", "q_tile_size",
+        "k_tile_size",
+    }
+)  # fmt: skip
 # Tensors of rotary positions: for them a model with rotary positions is needed.
 ROTARY = frozenset(
     {

@@ -9,6 +9,7 @@ from itertools import takewhile
 
 from pytest_attn_grader.sandbox.messages import Candidate, Parameter
 from pytest_attn_grader.submission.parameter_names import (
+    BLOCK_SIZES,
     CACHES,
     CAUSAL_FLAGS,
     GROUP_FLAGS,
@@ -35,10 +36,10 @@ _NUMBER = re.compile(r"-?\d+(\.\d*)?(e-?\d+)?|-?inf", re.IGNORECASE)
 class Slot:
     """One parameter and the role of the value that is passed for it.
 
-    `role` is query, key, value, mask, key_padding_mask, valid_lens, dropout_p or training; head_dim; heads and one of
-    `GROUP_ROLES`; with hidden states also hidden_states and return_weights, with projections also w_q, b_q, …, w_o,
-    num_heads, width, context and rotary_base. A switch is causal (on) or off, and what is needed but stands for nothing
-    is none.
+    `role` is query, key, value, mask, key_padding_mask, valid_lens, dropout_p or training; head_dim; block_size; heads
+    and one of `GROUP_ROLES`; with hidden states also hidden_states and return_weights, with projections also w_q, b_q,
+    …, w_o, num_heads, width, context and rotary_base. A switch is causal (on) or off, and what is needed but stands for
+    nothing is none.
     """
 
     role: str
@@ -62,7 +63,8 @@ def assign_roles(candidate: Candidate) -> tuple[tuple[Slot, ...], Notes]:
         ]
         # a helper that rotates takes tables, and is not an attention whatever its arguments are called
         rotates = any(rotary_role(parameter.name) for parameter in candidate.parameters)
-        if len(nameless) >= 3 and not rotates and not any(named[name] for name in nameless[:3]):
+        sized = _takes_sizes([each for each in candidate.parameters if each.name in nameless[:3]])
+        if len(nameless) >= 3 and not rotates and not sized and not any(named[name] for name in nameless[:3]):
             named.update(zip(nameless, ("query", "key", "value"), strict=False))
             notes.append(("by-position", f"{', '.join(nameless[:3])} were taken as query, key, value"))
     if not MASK_ROLES & set(named.values()):
@@ -71,7 +73,7 @@ def assign_roles(candidate: Candidate) -> tuple[tuple[Slot, ...], Notes]:
             for parameter in candidate.parameters
             if named[parameter.name] is None
             and parameter.takes_position
-            and parameter.name.lower() not in NEVER_A_MASK
+            and not _is_number(parameter)
             and (not parameter.has_default or parameter.default == "None")
         ]
         if len(after) == 1:
@@ -94,6 +96,18 @@ def _named_roles(candidate: Candidate, role_in: Callable[[str], str | None]) -> 
             role = None
         named[parameter.name] = role
     return named
+
+
+def _takes_sizes(first: Sequence[Parameter]) -> bool:
+    """Whether a function's first parameters are numbers, as those of a helper that makes a table or splits heads."""
+    sizes = [each for each in first if len(each.name) > 2 and role_of_size(each.name) is not None]
+    return len(sizes) > 1 or any(_is_plain(each) for each in first)
+
+
+def _is_number(parameter: Parameter) -> bool:
+    """Whether a parameter is a number or a switch, so that it is no mask wherever it stands."""
+    size = role_of_size(parameter.name) if len(parameter.name) > 2 else None
+    return parameter.name.lower() in NEVER_A_MASK or size not in {None, "causal"} or _is_plain(parameter)
 
 
 def _is_plain(parameter: Parameter) -> bool:
@@ -217,12 +231,14 @@ def _role_in_function(name: str) -> str | None:
     if role in {"key_padding_mask", "valid_lens"}:
         return role
     plain = name.lower().strip("_")
-    if plain in RETURN_WEIGHTS:
-        return "return_weights"
-    if plain in SIZES["head_dim"]:
-        return "head_dim"
-    if plain in GROUP_FLAGS:
-        return "is_grouped"
+    for meaning, names in (
+        ("return_weights", RETURN_WEIGHTS),
+        ("head_dim", SIZES["head_dim"]),
+        ("block_size", BLOCK_SIZES),
+        ("is_grouped", GROUP_FLAGS),
+    ):
+        if plain in names:
+            return meaning
     size = role_of_size(name.replace("key_value_groups", "rep"))  # transformers' num_key_value_groups is its n_rep
     if size in GROUP_ROLES:
         return size
@@ -234,7 +250,7 @@ def _fillable(parameter: Parameter, role: str) -> bool:
 
     A dropout that defaults to None is often a module: a number there would break a right submission.
     """
-    if role == "head_dim":
+    if role in {"head_dim", "block_size"}:
         return not parameter.has_default
     return role != "dropout_p" or not parameter.has_default or parameter.default != "None"
 

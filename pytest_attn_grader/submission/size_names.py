@@ -20,13 +20,14 @@ SIZE_NAMES: dict[str, tuple[str, ...]] = {
         "feature_size", "d_feature", "d_features", "n_state", "state_size", "token_dim", "token_size", "word_dim",
         "residual_dim", "input_dimension", "in_dimension", "dimension", "dimensions", "embeddings_dimension",
         "resid_dim", "d_resid", "n_dim", "ndim", "num_dim", "size", "qdim", "kdim", "vdim",
+        "n_feat", "n_feats", "num_feats", "feat_dim", "adim", "e_q", "e_k", "e_v", "e_dim",
     ),
     # Features of the output, or of the heads side by side.
     "out": (
         "d_out", "out_features", "out_dim", "output_dim", "dim_out", "output_size", "out_size", "d_output", "proj_dim",
         "output_dimension",
         "d_proj", "out_channels", "inner_dim", "all_head_size", "attn_dim", "attention_dim", "d_attn", "attention_size",
-        "projection_dim", "qkv_dim", "d_attention",
+        "projection_dim", "qkv_dim", "d_attention", "e_total", "total_dim", "e_out",
     ),
     "heads": (
         "num_heads", "n_head", "n_heads", "heads", "h", "nhead", "nheads", "num_attention_heads", "nb_heads",
