@@ -25,7 +25,7 @@ def test_of_several_none_is_guessed() -> None:
         choose_candidate(several, None, "my.py")
     assert str(caught.value) == (
         "--attn-student=my.py: 2 functions could be graded: first(q, k, v), second(a, b, c). "
-        "Choose one: --attn-student=my.py:first"
+        "Choose one: --attn-student=my.py:second"
     )
     assert choose_candidate(several, "second", "my.py:second") is several[2]
 

@@ -1,10 +1,13 @@
 """Two modules that could be graded."""
-# message: 2 modules could be graded: First.*Choose one: --attn-student=.*:First
+# message: 2 modules could be graded: First.*Choose one: --attn-student=.*:Second
 import torch
 from torch import nn
 
 
 class FirstAttention(nn.Module):
+    def __init__(self, d_model, num_heads):
+        super().__init__()
+
     def forward(self, x):
         return x
 
