@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from pytest_attn_grader.results.submission import Adaptation
 from pytest_attn_grader.submission.call_conventions import CallConventions
-from pytest_attn_grader.submission.constructor import Sizes, arguments_for, is_resizable
+from pytest_attn_grader.submission.constructor import Sizes, arguments_for
+from pytest_attn_grader.submission.constructor_roles import is_resizable
 from pytest_attn_grader.submission.masks import PER_HEAD
 from pytest_attn_grader.submission.module_attention import ModuleAttention
 from pytest_attn_grader.submission.projected import InstanceSizes

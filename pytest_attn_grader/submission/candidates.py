@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pytest_attn_grader.errors import SubmissionError, UngradableError, UsageError
 from pytest_attn_grader.sandbox.messages import Candidate
-from pytest_attn_grader.submission.constructor import splits_heads
+from pytest_attn_grader.submission.constructor_roles import splits_heads
 from pytest_attn_grader.submission.contract import (
     CONTRACT_TEXT,
     MODULE_TEXT,

@@ -9,26 +9,20 @@ from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.results.base import EvidenceValue
 from pytest_attn_grader.sandbox.arguments import ConfigObject, LiteralArgument, ModuleArgument
 from pytest_attn_grader.sandbox.messages import Candidate, Parameter
+from pytest_attn_grader.submission.constructor_roles import assign_sizes
 from pytest_attn_grader.submission.rotary_modules import make_rotary_module, takes_rotary_module
 from pytest_attn_grader.submission.size_names import (
     DROPOUT_NAMES,
     OTHER_VALUES,
     SIZE_NAMES,
-    guess_role_of_size,
-    is_flag,
     other_value,
-    role_of_size,
     roles_by_name,
 )
 
-_CONFIG_ENDINGS = ("config", "cfg", "args", "params", "options", "settings")
-_OF_PROJECTION = re.compile(r"(?:^|_)(q|k|v|qk|query|key|value|queries|keys|values)(?:_|$)")
-_GROUP_ROLES = frozenset({"key_value_heads", "group_size"})
 # The base of the paper and of most code.
 _ROTARY_BASE = 10_000.0
 # The longest text of a module that wants to know it.
 CONTEXT_TOKENS = 1024
-SIZE_ROLES = frozenset({"width", "out", "heads", "head_dim", "temperature", "config"})
 
 
 @dataclass(frozen=True)
@@ -90,77 +84,6 @@ def _shown(argument: LiteralArgument | ConfigObject | ModuleArgument) -> str:
     return "config" if isinstance(argument, ConfigObject) else repr(argument.value)
 
 
-def roles_of(candidate: Candidate) -> frozenset[str]:
-    """The sizes that a constructor lets its caller choose."""
-    return frozenset(role for _, role in _assign(candidate) if role is not None)
-
-
-def is_resizable(candidate: Candidate) -> bool:
-    """Whether a module of any size can be made; else it has the size that its constructor gives it."""
-    return candidate.kind == "module-class" and bool(roles_of(candidate) & SIZE_ROLES)
-
-
-def splits_heads(candidate: Candidate) -> bool:
-    """Whether the constructor takes a number of heads; else the module is taken for a single head."""
-    return bool(roles_of(candidate) & {"heads", "config"})
-
-
-def takes_groups(candidate: Candidate) -> bool:
-    """Whether the constructor lets its caller choose the number of key/value heads, a config object apart."""
-    return any(role_of_size(each.name) in _GROUP_ROLES for each in candidate.parameters)
-
-
-def takes_dropout(candidate: Candidate) -> bool:
-    """Whether the constructor takes a probability of dropout."""
-    return any(role == "dropout" for _, role in _assign(candidate))
-
-
-def _assign(candidate: Candidate, steps: frozenset[str] = frozenset()) -> list[tuple[Parameter, str | None]]:
-    """Every parameter that the grader fills, with the size that it gets; None where nothing is known of it.
-
-    Args:
-        steps: the sizes of steps that the model's layer takes, so that the module takes them too: they are filled even
-            where there is a default. With the base of a rotation goes the longest text.
-    """
-    named = roles_by_name([each.name for each in candidate.parameters])
-    has_width = "width" in named.values()
-    if "rotary_base" in steps and "rotary_base" in named.values():
-        steps |= {"context"}
-    required = [each for each in candidate.parameters if not each.has_default and not each.kind.startswith("var-")]
-    found: list[tuple[Parameter, str | None]] = []
-    for parameter in candidate.parameters:
-        role = named[parameter.name]
-        if role == "either":
-            role = "width" if has_width else "head_dim"
-        if parameter.kind.startswith("var-"):
-            continue
-        if parameter.has_default and role not in steps and _keeps_default(parameter, role):
-            continue
-        if role is None and other_value(parameter.name) is None and not takes_rotary_module(parameter.name):
-            role = _guess_role(parameter, is_only_one=len(required) == 1)
-            if role == "width" and has_width and _OF_PROJECTION.search(parameter.name.lower()):
-                role = "head_dim"  # what query, key or value are projected to
-        found.append((parameter, role))
-    return _with_missing_size(found)
-
-
-def _with_missing_size(found: list[tuple[Parameter, str | None]]) -> list[tuple[Parameter, str | None]]:
-    """Take the one parameter with an unknown name for the one size that is missing: the width or the heads."""
-    unknown = [
-        parameter
-        for parameter, role in found
-        if role is None
-        and other_value(parameter.name) is None
-        and (parameter.annotation or "int") == "int"
-        and not takes_rotary_module(parameter.name)
-    ]
-    roles = {role for _, role in found}
-    missing = {"width", "heads"} - roles
-    if len(unknown) != 1 or len(missing) != 1 or roles & {"config", "head_dim"}:
-        return found
-    return [(parameter, missing.copy().pop() if parameter in unknown else role) for parameter, role in found]
-
-
 def _steps(sizes: Sizes) -> frozenset[str]:
     """The sizes of the steps that the model's layer takes beside the formula."""
     taken = {
@@ -170,42 +93,6 @@ def _steps(sizes: Sizes) -> frozenset[str]:
         "sliding_window": sizes.sliding_window is not None,
     }
     return frozenset(role for role, is_taken in taken.items() if is_taken)
-
-
-def _keeps_default(parameter: Parameter, role: str | None) -> bool:
-    """An argument keeps its default unless a size, a dropout or a switch of the attention is settled by it.
-
-    None means "work it out" or "without it", and a temperature is 1 where nothing is to be changed. Norms and rotations
-    that are on are switched off, where the model has none.
-    """
-    kept = {
-        None,
-        "temperature",
-        "layer",
-        "device",
-        "dtype",
-        "rotary_base",
-        "group_size",
-        "sliding_window",
-    }
-    if role in kept or parameter.default == "None":
-        return True
-    if role in {"query_key_norm", "rotary"}:
-        return parameter.default != "True"
-    return role == "causal" and parameter.default not in {"True", "False"}
-
-
-def _guess_role(parameter: Parameter, *, is_only_one: bool) -> str | None:
-    """Guess the role of a required parameter with an unknown name from its annotation or the words in its name."""
-    annotation = parameter.annotation or ""
-    if annotation == "bool" or is_flag(parameter.name):
-        return "flag"
-    if annotation.rstrip("'\"").lower().endswith(_CONFIG_ENDINGS):
-        return "config"
-    guessed = guess_role_of_size(parameter.name)
-    if guessed is not None and annotation in {"", "int"}:
-        return guessed
-    return "config" if is_only_one and annotation not in {"int", "float", "str"} else None
 
 
 def arguments_for(candidate: Candidate, sizes: Sizes) -> Arguments:
@@ -225,7 +112,7 @@ def arguments_for(candidate: Candidate, sizes: Sizes) -> Arguments:
     filled: dict[str, LiteralArgument | ConfigObject | ModuleArgument] = {}
     unknown = []
     module = candidate.rotary_module
-    for parameter, role in _assign(candidate, _steps(sizes)):
+    for parameter, role in assign_sizes(candidate, _steps(sizes)):
         if role is None and (other := other_value(parameter.name)) is not None:
             filled[parameter.name] = LiteralArgument(other)
         elif role is None and module is not None and takes_rotary_module(parameter.name):

@@ -11,7 +11,7 @@ from typing import Literal
 
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.sandbox.messages import Candidate, Parameter
-from pytest_attn_grader.submission.constructor import takes_dropout
+from pytest_attn_grader.submission.constructor_roles import takes_dropout
 from pytest_attn_grader.submission.parameter_names import ROTARY, is_projected
 from pytest_attn_grader.submission.signatures import (
     MASK_ROLES,

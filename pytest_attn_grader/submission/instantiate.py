@@ -11,7 +11,8 @@ from torch import Tensor
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.sandbox.arguments import TensorRef
 from pytest_attn_grader.sandbox.messages import CallSpec
-from pytest_attn_grader.submission.constructor import Sizes, arguments_for, is_resizable, roles_of, splits_heads
+from pytest_attn_grader.submission.constructor import Sizes, arguments_for
+from pytest_attn_grader.submission.constructor_roles import is_resizable, roles_of, splits_heads
 from pytest_attn_grader.submission.contract import Contract
 from pytest_attn_grader.submission.projected import InstanceSizes
 from pytest_attn_grader.submission.projections.custom_loader_calls import discover_loader, sizes_from_attributes

@@ -14,7 +14,8 @@ from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.models.architectures import LayerSteps
 from pytest_attn_grader.submission.cached_calls import split_into_chunks, with_cache, with_prefix
 from pytest_attn_grader.submission.call_conventions import CallConventions, changed_inputs
-from pytest_attn_grader.submission.constructor import Sizes, arguments_for, takes_groups
+from pytest_attn_grader.submission.constructor import Sizes, arguments_for
+from pytest_attn_grader.submission.constructor_roles import takes_groups
 from pytest_attn_grader.submission.contract import Contract
 from pytest_attn_grader.submission.instantiate import shape_of_function, shape_of_module
 from pytest_attn_grader.submission.masks import SQUARE, as_lengths

@@ -9,7 +9,7 @@ import torch
 from pytest_attn_grader.attention.probes import SPEC_BY_NAME
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.submission.cache_arguments import cache_styles
-from pytest_attn_grader.submission.constructor import roles_of
+from pytest_attn_grader.submission.constructor_roles import roles_of
 from pytest_attn_grader.submission.head_adapter import CallStats
 from pytest_attn_grader.submission.module_attention import ModuleAttention
 from pytest_attn_grader.submission.trials import TRIAL_HEAD_DIM, TRIAL_HEADS, is_right, is_right_on

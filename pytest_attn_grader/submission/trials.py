@@ -21,7 +21,7 @@ from pytest_attn_grader.attention.reference import causal_keep_mask
 from pytest_attn_grader.attention.tolerances import derive_tolerance
 from pytest_attn_grader.misconceptions.source import SubmissionSource
 from pytest_attn_grader.results.submission import Adaptation
-from pytest_attn_grader.submission.constructor import is_resizable
+from pytest_attn_grader.submission.constructor_roles import is_resizable
 from pytest_attn_grader.submission.contract import Contract
 from pytest_attn_grader.submission.head_adapter import CallStats
 from pytest_attn_grader.submission.masks import BIASED, bias_of_keys
