@@ -8,6 +8,7 @@ whatever was returned as such; numbers of the output that were dropped after tha
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import torch
@@ -67,7 +68,7 @@ class Dropout:
         share: how many of the weights are 0 now.
         factor: what the others were multiplied with.
         output_share: how many numbers of the output were set to 0 after the product with value.
-        shared_by: "heads", "queries" or "examples" that all drop the same positions.
+        shared_by: "heads", "queries", "keys" or "examples" that all drop the same positions.
         count: the weights that were looked at.
     """
 
@@ -123,7 +124,16 @@ def estimate_dropout(attn_output: Tensor, attn_weights: Tensor | None, probe: Pr
     )
 
 
-_AXES = {"heads": 1, "queries": 2, "examples": 0}
+def describe_shared(shared_by: Collection[str]) -> str:
+    """Say in words which weights share one random number."""
+    if {"queries", "keys"} <= set(shared_by):
+        return "all weights of a head are dropped together"
+    if "keys" in shared_by:
+        return "all keys of a query are dropped together"
+    return f"all {' and all '.join(name for name in _AXES if name in shared_by)} drop the same positions"
+
+
+_AXES = {"heads": 1, "queries": 2, "keys": 3, "examples": 0}
 
 
 def _weights_behind(attn_output: Tensor, probe: Probe) -> tuple[Tensor, float, float]:

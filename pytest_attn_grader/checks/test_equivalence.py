@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 OTHER_PROBES = ["single", "one-token", "square", "long", "narrow", "large-scores", "bfloat16"]
 GROUPED_PROBES = ["groups", "multi-query"]
 CACHE_PROBES = ["cache-tokens", "cache-chunks"]
-CALL_OPTIONS = ["training", "no-weights", "no-mask"]
+CALL_OPTIONS = ["training", "no-weights", "no-mask", "causal"]
 LENGTHS = ["between-1", "between-2", "limit", "blocks"]
 
 
@@ -90,10 +90,10 @@ def test_call_options(attn_session: GradingSession, attn_evidence: Evidence, opt
     attn_evidence.require_answer(observation.student.failure, expected=f"an answer {words} as well")
     error, tolerance = observation.output_error, observation.tolerance.tolerance["attn_output"]
     attn_evidence.record(output_error=error, output_tolerance=tolerance)
-    without_mask = "for all tokens, or for those up to each query" if option == "no-mask" else "as in other calls"
+    meant = {"no-mask": "for all tokens, or for those up to each query", "causal": "for the tokens up to each query"}
     attn_evidence.check(
         error <= tolerance,
-        expected=f"{words} softmax(query @ key.T / sqrt(head_dim)) @ value, {without_mask}",
+        expected=f"{words} softmax(query @ key.T / sqrt(head_dim)) @ value, {meant.get(option, 'as in other calls')}",
         actual=f"{words} the output is off by {format_number(error)} (allowed: {tolerance:.1g})",
         hint=OPTION_HINTS[option],
     )
@@ -103,6 +103,7 @@ OPTION_HINTS = {
     "training": "what stands under `if self.training`: only dropout belongs there",
     "no-weights": "what stands under the parameter that asks for the weights: it changes what is returned only",
     "no-mask": "what stands under `if mask is not None`: only the masking belongs there",
+    "causal": "what stands under the switch: a position sees itself and what comes before it: tril, diagonal 0",
 }
 
 

@@ -173,12 +173,14 @@ def _check_dropped_weights(run: TrainingRun, dropout_p: float, evidence: Evidenc
     )
     if dropout is None:
         return
+    from pytest_attn_grader.attention.dropout import describe_shared
+
     evidence.record(dropped_share=dropout.share, factor=dropout.factor)
     # First: positions that are shared are few independent draws, whose share says little.
     evidence.check(
         not dropout.shared_by,
         expected="random numbers for every weight",
-        actual=f"all {' and all '.join(dropout.shared_by)} drop the same positions",
+        actual=describe_shared(dropout.shared_by),
         hint="the shape of the tensor that goes through dropout, or of the random mask that it is multiplied with",
     )
     evidence.check(

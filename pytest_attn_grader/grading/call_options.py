@@ -1,4 +1,4 @@
-"""Other ways to call the same attention: in training, without its weights, without its optional mask."""
+"""Other ways to call the same attention: in training, without its weights, without its mask, with `is_causal`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from pytest_attn_grader.attention.reference import causal_keep_mask
 from pytest_attn_grader.grading.evidence import NotApplicable
 from pytest_attn_grader.grading.observation import Observation
 from pytest_attn_grader.results.submission import Failure
-from pytest_attn_grader.submission.contract import Contract
+from pytest_attn_grader.submission.contract import Contract, Slot
+from pytest_attn_grader.submission.parameter_names import CAUSAL_FLAGS
 from pytest_attn_grader.submission.student_attention import StudentAttention
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ CALL_OPTIONS: Mapping[str, str] = {
     "training": "in training, with dropout 0",
     "no-weights": "where its weights are not asked for",
     "no-mask": "without a mask",
+    "causal": "without a mask and with its switch for the future on",
 }
 _NOTHING = "the function returned None"
 
@@ -38,7 +40,7 @@ def observe_call_option(session: GradingSession, option: str) -> Observation:
     """
     if option not in session.observations:
         attention = session.submission.attention
-        is_unpadded = option == "no-mask" or attention.contract.mask_convention == "none"
+        is_unpadded = option in {"no-mask", "causal"} or attention.contract.mask_convention == "none"
         # Padding on the left shows in a causal model; a usual call that is wrong there is judged by `masking.padding`.
         names = ["unpadded"] if is_unpadded else ["left-padding", "basic"]
         usual = [session.run_probe(name) for name in names]
@@ -95,9 +97,7 @@ def _run_without_mask(attention: StudentAttention, probe: Probe) -> Observation:
     if result.failure is not None:
         raise NotApplicable(f"without its mask it gives no answer: {result.failure.message}")
     everything = replace(probe, keep_mask=torch.ones_like(probe.keep_mask), full_keep_mask=None, sliding_window=None)
-    causal = causal_keep_mask(*probe.keep_mask.shape[-2:], device=probe.keep_mask.device)
-    past = replace(everything, keep_mask=causal.expand_as(probe.keep_mask).clone())
-    meanings = [Observation(each, result) for each in (probe, past, everything)]
+    meanings = [Observation(each, result) for each in (probe, _sees_the_past(probe), everything)]
     right = [each for each in meanings if is_right(each)]
     if right:
         return right[0]
@@ -105,6 +105,31 @@ def _run_without_mask(attention: StudentAttention, probe: Probe) -> Observation:
     first, value = meanings[0].attn_output[:, :, 0], probe.value[:, :, 0]
     hides_future = first.shape == value.shape and torch.allclose(first, value, atol=1e-3)
     return meanings[1 if hides_future else 2]
+
+
+def _run_causal(attention: StudentAttention, probe: Probe) -> Observation:
+    contract, called = attention.contract, attention.contract.candidate.called
+    taken = {slot.parameter for slot in contract.slots}
+    switches = [
+        each.name
+        for each in called.parameters
+        if each.name.lower() in CAUSAL_FLAGS and "causal" in each.name.lower() and each.default == "False"
+    ]
+    if not switches or switches[0] in taken or not _has_optional_mask(contract):
+        raise NotApplicable("it has no switch for the future beside an optional mask")
+    maskless = contract.without_role("mask")
+    switched = replace(maskless, slots=(*maskless.slots, Slot("causal", switches[0], by_position=False)))
+    past = _sees_the_past(probe)
+    result = attention.with_contract(switched).run_probe(past)
+    if result.failure is not None:
+        raise NotApplicable(f"it gives no answer with {switches[0]}=True: {result.failure.message}")
+    return Observation(past, result)
+
+
+def _sees_the_past(probe: Probe) -> Probe:
+    causal = causal_keep_mask(*probe.keep_mask.shape[-2:], device=probe.keep_mask.device)
+    keep_mask = causal.expand_as(probe.keep_mask).clone()
+    return replace(probe, keep_mask=keep_mask, full_keep_mask=None, sliding_window=None)
 
 
 def is_right(observation: Observation) -> bool:
@@ -115,4 +140,9 @@ def is_right(observation: Observation) -> bool:
     return observation.output_error <= observation.tolerance.tolerance["attn_output"]
 
 
-_RUN = {"training": _run_training, "no-weights": _run_without_weights, "no-mask": _run_without_mask}
+_RUN = {
+    "training": _run_training,
+    "no-weights": _run_without_weights,
+    "no-mask": _run_without_mask,
+    "causal": _run_causal,
+}

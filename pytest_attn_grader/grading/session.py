@@ -157,7 +157,13 @@ class GradingSession:
         from pytest_attn_grader.attention.probes import SPEC_BY_NAME, at_length, probe_length
 
         length = probe_length(name, self._context_limit)
-        spec = SPEC_BY_NAME[name] if length is None else at_length(SPEC_BY_NAME["single"], length)
+        spec = (
+            SPEC_BY_NAME[name]
+            if length is None
+            else at_length(
+                SPEC_BY_NAME["single"], length, for_hidden_states=self.submission.contract.kind != "function"
+            )
+        )
         seed, device = self.settings.seed, self.loaded.device
         probe = self.submission.attention.make_probe(spec, seed=seed, device=device)
         window = self.layer_steps().sliding_window

@@ -11,10 +11,12 @@ from tests.support.checks import session_over
 FUNCTION = """
 import torch
 
-def attention(query, key, value, mask=None, dropout_p=0.0, training=False, need_weights=False):
+def attention(query, key, value, mask=None, dropout_p=0.0, training=False, need_weights=False, is_causal=False):
     scale = query.shape[-1] ** -0.5
     FIRST
     scores = query @ key.mT * scale
+    if is_causal:
+        scores = scores.masked_fill(~torch.ones(scores.shape[-2:], dtype=torch.bool).tril(DIAGONAL), float("-inf"))
     if mask is not None:
         scores = scores.masked_fill(~mask, float("-inf"))
     weights = torch.dropout(scores.softmax(-1), dropout_p, training)
@@ -31,7 +33,7 @@ class Attention(torch.nn.Module):
         self.heads, self.dropout = heads, dropout
         self.qkv, self.out = torch.nn.Linear(dim, 3 * dim), torch.nn.Linear(dim, dim)
 
-    def forward(self, x, mask=None, output_attentions=False):
+    def forward(self, x, mask=None, output_attentions=False, causal=False):
         batch, length, dim = x.shape
         query, key, value = self.qkv(x).view(batch, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         FIRST
@@ -45,8 +47,8 @@ class Attention(torch.nn.Module):
 FUSED = "return self.out(scaled_dot_product_attention(query, key, value, ARGUMENTS).transpose(1, 2).flatten(2))"
 
 
-def function(first: str = "pass", last: str = "pass") -> str:
-    return FUNCTION.replace("FIRST", first).replace("LAST", last)
+def function(first: str = "pass", last: str = "pass", diagonal: str = "") -> str:
+    return FUNCTION.replace("FIRST", first).replace("LAST", last).replace("DIAGONAL", diagonal)
 
 
 def module(first: str = "pass", rate: str = "self.dropout") -> str:
@@ -86,6 +88,8 @@ def test_a_right_one_is_right_in_every_way(workshop, mini, source: str, option: 
         ),
         (function(last="weights = weights if need_weights else 2 * weights"), "no-weights", None, "Where its weights"),
         (function("assert not training"), "training", None, ""),
+        (function(diagonal="1"), "causal", "diag-off-loose", "Without a mask and with its switch for the future on"),
+        (function("is_causal = is_causal and mask is not None"), "causal", "no-causal-mask", "Without a mask and with"),
     ],
 )
 def test_a_wrong_way_is_found_and_named(workshop, mini, source: str, option: str, slug: str | None, words: str) -> None:
@@ -107,6 +111,11 @@ def test_a_wrong_way_is_found_and_named(workshop, mini, source: str, option: str
         ("def attention(query, key, value, mask): return query", "training", "no training mode"),
         ("def attention(query, key, value, mask): return query", "no-weights", "no parameter that asks"),
         ("def attention(query, key, value, mask): return query", "no-mask", "no optional mask"),
+        (
+            "def attention(query, key, value, mask=None, causal=True): return query",
+            "causal",
+            "no switch for the future",
+        ),
         (function("mask = mask.bool()"), "no-mask", "without its mask it gives no answer"),
         (module(rate="0.5"), "training", "drops at random"),
     ],

@@ -6,6 +6,7 @@ They are chosen so that no two formulas coincide: three examples with a padding 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -66,10 +67,10 @@ PROBE_SPECS: tuple[ProbeSpec, ...] = (
     ProbeSpec("multi-query", "one key/value head for all query heads", padding="none", group_size=5),
     ProbeSpec(
         "cache-tokens",
-        "three tokens, then three more one at a time, with the cache",
+        "three tokens, then three more one at a time, with the cache, padded left",
         query_len=6,
         key_len=6,
-        padding="none",
+        padding="left",
         chunks=(3, 1, 1, 1),
     ),
     ProbeSpec(
@@ -103,14 +104,20 @@ def probe_length(name: str, limit: int) -> int | None:
     return lengths.get(name)
 
 
-def at_length(spec: ProbeSpec, length: int) -> ProbeSpec:
-    """A forward-only spec of another length: one example, two heads, so that a long one stays affordable."""
+def at_length(spec: ProbeSpec, length: int, *, for_hidden_states: bool = False) -> ProbeSpec:
+    """A forward-only spec of another length: one example, two heads, so that a long one stays affordable.
+
+    Args:
+        for_hidden_states: with heads so large that a module of this width holds as many arbitrary tokens.
+    """
+    needed = 16 * math.ceil(length / (2 * 16))
     return replace(
         spec,
         name=f"length-{length}",
         title=f"{length} tokens",
         batch_size=1,
         num_heads=2,
+        head_dim=max(spec.head_dim, needed) if for_hidden_states else spec.head_dim,
         query_len=length,
         key_len=length,
         padding="none",

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pytest_attn_grader.attention.dropout import Dropout
+from pytest_attn_grader.attention.dropout import Dropout, describe_shared
 from pytest_attn_grader.misconceptions.base import misconception
 from pytest_attn_grader.misconceptions.observations import Recognition, SubmissionObservations
 from pytest_attn_grader.misconceptions.stages import Inputs
@@ -239,8 +239,7 @@ def _shares(case: SubmissionObservations) -> Recognition | None:
     shared = set.intersection(*(set(dropout.shared_by) for dropout in found.values()))
     if not shared:
         return None
-    listed = " and all ".join(name for name in ("heads", "queries", "examples") if name in shared)
-    return _in_training(case, f"in training all {listed} drop the same positions")
+    return _in_training(case, f"in training {describe_shared(shared)}")
 
 
 @misconception(
@@ -253,10 +252,11 @@ def _shares(case: SubmissionObservations) -> Recognition | None:
     recognise=_shares,
 )
 def dropout_shared(attn_weights: Tensor, inputs: Inputs) -> Tensor:
-    """draws one random mask for several heads, queries or examples instead of one for each.
+    """draws one random number for several weights: for all heads, queries, keys or examples together.
 
-    A random mask of the shape (query, key) is broadcast: every head of every example loses the same positions. Dropout
-    is meant to be independent for every single weight.
+    A random mask that is smaller than the weights is broadcast: of the shape (query, key) it takes the same positions
+    from every head of every example, of the shape (batch, heads, query, 1) all keys of a query at once. nn.Dropout2d
+    takes whole heads. Dropout is meant to be independent for every single weight.
 
     Bad:
         keep = torch.rand(query_len, key_len) >= dropout_p
