@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 OTHER_PROBES = ["single", "one-token", "square", "long", "narrow", "large-scores", "bfloat16"]
 GROUPED_PROBES = ["groups", "multi-query"]
-CACHE_PROBES = ["cache-tokens", "cache-chunks"]
+CACHE_PROBES = ["cache-tokens", "cache-chunks", "cache-padded"]
 CALL_OPTIONS = ["training", "no-weights", "no-mask", "causal"]
 LENGTHS = ["between-1", "between-2", "limit", "blocks"]
 
@@ -63,7 +63,9 @@ def test_grouped(attn_observe: Observe, attn_evidence: Evidence, probe: str) -> 
     category="equivalence",
     needs=("equivalence.basic",),
 )
-def test_cache(attn_observe: Observe, attn_evidence: Evidence, probe: str) -> None:
+def test_cache(attn_session: GradingSession, attn_observe: Observe, attn_evidence: Evidence, probe: str) -> None:
+    if probe == "cache-padded" and attn_session.submission.contract.mask_convention == "none":
+        attn_evidence.not_applicable("it takes no mask, so it cannot know what is padding")
     observation = attn_observe(probe)
     error, tolerance = observation.output_error, observation.tolerance.tolerance["attn_output"]
     attn_evidence.record(output_error=error, output_tolerance=tolerance)

@@ -154,16 +154,10 @@ class GradingSession:
         return min(MAX_LIMIT_TOKENS, int(self.loaded.model.config.max_position_embeddings))
 
     def _build_probe(self, name: str) -> Probe:
-        from pytest_attn_grader.attention.probes import SPEC_BY_NAME, at_length, probe_length
+        from pytest_attn_grader.attention.probes import spec_named
 
-        length = probe_length(name, self._context_limit)
-        spec = (
-            SPEC_BY_NAME[name]
-            if length is None
-            else at_length(
-                SPEC_BY_NAME["single"], length, for_hidden_states=self.submission.contract.kind != "function"
-            )
-        )
+        takes_hidden_states = self.submission.contract.kind != "function"
+        spec = spec_named(name, self._context_limit, for_hidden_states=takes_hidden_states)
         seed, device = self.settings.seed, self.loaded.device
         probe = self.submission.attention.make_probe(spec, seed=seed, device=device)
         window = self.layer_steps().sliding_window

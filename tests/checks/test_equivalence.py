@@ -86,3 +86,37 @@ def test_float32_returned_for_bfloat16(ask: Ask) -> None:
     line = {"output": "output = weights.float() @ value.float()"}
     assert ask(equivalence.test_equivalence, **line) is None
     assert ask(equivalence.test_other_probes, probe="bfloat16", **line) == "attn_output in torch.float32"
+
+
+LONG = """
+import torch
+
+class Attention(torch.nn.Module):
+    def __init__(self, d_model, num_heads):
+        super().__init__()
+        self.num_heads = num_heads
+        self.qkv, self.out = torch.nn.Linear(d_model, 3 * d_model), torch.nn.Linear(d_model, d_model)
+
+    def forward(self, x, mask=None):
+        batch, length, width = x.shape
+        query, key, value = self.qkv(x).view(batch, length, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
+        LINE
+        output = torch.nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        return self.out(output.transpose(1, 2).reshape(batch, length, width))
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "is_right"),
+    [
+        ("pass", True),
+        ("mask = mask & torch.ones(length, length, dtype=torch.bool).triu(-127)", False),
+        ("key = torch.cat([key[..., :128, :], 0 * key[..., 128:, :]], -2)", False),
+    ],
+)
+def test_a_module_on_long_texts(line: str, is_right: bool, ask: Ask) -> None:
+    source = LONG.replace("LINE", line)
+    assert ask(equivalence.test_equivalence, source=source) is None
+    for probe in ("between-1", "limit"):
+        said = ask(equivalence.test_lengths, probe=probe, source=source)
+        assert (said is None) if is_right else ("off by" in (said or "")), (probe, said)

@@ -73,7 +73,7 @@ def test_references_that_a_check_has_used_are_not_derived_again(
     monkeypatch.setattr(module, "derive_tolerance", derive)
     assert slugs(diagnosed(attention, observed, 60.0)) == ("no-scale",)
     # "basic-again" has the inputs of "basic", and this submission has neither groups of heads nor a cache.
-    left = {"basic-again", "groups", "multi-query", "cache-tokens", "cache-chunks"}
+    left = {"basic-again", "groups", "multi-query", "cache-tokens", "cache-chunks", "cache-padded"}
     assert sorted(derived) == sorted(set(observed) - used - left)
 
 

@@ -109,6 +109,19 @@ def test_the_same_as_the_reference_on_the_whole_text(workshop: Workshop, name: s
     assert max_abs_error(answer.attn_output, exact, asked) < 2e-5
 
 
+@pytest.mark.parametrize(
+    ("row", "is_right"), [("mask", True), ("(mask if t > 1 else torch.ones_like(mask))", False), ("mask[:1]", False)]
+)
+def test_padding_beside_a_cache(workshop: Workshop, row: str, is_right: bool) -> None:
+    source = changed(STARTS_AS_PAIR, ("masked_fill(~mask", f"masked_fill(~{row}"))
+    student = workshop.student(source, name="Attention")
+    asked = build_probe(SPEC_BY_NAME["cache-padded"], seed=SEED)
+    answer = fit(student, student.contract, seed=SEED).run_probe(asked)
+    exact, _ = reference_attention(asked.query.double(), asked.key.double(), asked.value.double(), asked.keep_mask)
+    assert answer.attn_output is not None, answer.failure
+    assert (max_abs_error(answer.attn_output, exact, asked) < 2e-5) is is_right
+
+
 @pytest.mark.parametrize("name", NOT_DRIVEN)
 def test_a_cache_that_is_not_understood_is_left_alone(workshop: Workshop, name: str) -> None:
     student = workshop.student(NOT_DRIVEN[name], name="Attention")

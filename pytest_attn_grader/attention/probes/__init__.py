@@ -8,7 +8,14 @@ from pytest_attn_grader.attention.probes.local import AttentionFunction, InProce
 from pytest_attn_grader.attention.probes.probe import INPUT_NAMES, Probe, build_probe
 from pytest_attn_grader.attention.probes.record import Attention, ProbeResult
 from pytest_attn_grader.attention.probes.rows import max_abs, max_abs_error, real_rows
-from pytest_attn_grader.attention.probes.specs import PROBE_SPECS, SPEC_BY_NAME, ProbeSpec, at_length, probe_length
+from pytest_attn_grader.attention.probes.specs import (
+    PROBE_SPECS,
+    SPEC_BY_NAME,
+    ProbeSpec,
+    at_length,
+    probe_length,
+    spec_named,
+)
 from pytest_attn_grader.attention.probes.variants import (
     LOW_DROPOUT_P,
     TRAIN_DROPOUT_P,
@@ -33,6 +40,7 @@ __all__ = [
     "ProbeSpec",
     "at_length",
     "probe_length",
+    "spec_named",
     "INPUT_NAMES",
     "Probe",
     "build_probe",

@@ -67,11 +67,19 @@ PROBE_SPECS: tuple[ProbeSpec, ...] = (
     ProbeSpec("multi-query", "one key/value head for all query heads", padding="none", group_size=5),
     ProbeSpec(
         "cache-tokens",
-        "three tokens, then three more one at a time, with the cache, padded left",
+        "three tokens, then three more one at a time, with the cache",
+        query_len=6,
+        key_len=6,
+        padding="none",
+        chunks=(3, 1, 1, 1),
+    ),
+    ProbeSpec(
+        "cache-padded",
+        "four tokens padded left, then two more one at a time, with the cache",
         query_len=6,
         key_len=6,
         padding="left",
-        chunks=(3, 1, 1, 1),
+        chunks=(4, 1, 1),
     ),
     ProbeSpec(
         "cache-chunks",
@@ -102,6 +110,14 @@ def probe_length(name: str, limit: int) -> int | None:
         "blocks": BLOCKS_LEN,
     }
     return lengths.get(name)
+
+
+def spec_named(name: str, limit: int, *, for_hidden_states: bool) -> ProbeSpec:
+    """The spec of a probe, also of one whose length depends on the model; see `probe_length` and `at_length`."""
+    length = probe_length(name, limit)
+    if length is None:
+        return SPEC_BY_NAME[name]
+    return at_length(SPEC_BY_NAME["single"], length, for_hidden_states=for_hidden_states)
 
 
 def at_length(spec: ProbeSpec, length: int, *, for_hidden_states: bool = False) -> ProbeSpec:

@@ -4,7 +4,14 @@ import math
 
 import pytest
 
-from pytest_attn_grader.attention.probes import PROBE_SPECS, SPEC_BY_NAME, at_length, build_probe, probe_length
+from pytest_attn_grader.attention.probes import (
+    PROBE_SPECS,
+    SPEC_BY_NAME,
+    at_length,
+    build_probe,
+    probe_length,
+    spec_named,
+)
 
 
 def test_names_are_unique_and_shapes_hide_no_coincidence() -> None:
@@ -41,3 +48,11 @@ def test_the_probe_for_blocks_ends_with_a_part_of_a_block() -> None:
     length = probe_length("blocks", 64)
     assert length is not None
     assert all(length > 2 * block and length % block for block in (64, 128, 256))
+
+
+@pytest.mark.parametrize("limit", [64, 256, 1024])
+def test_a_module_as_wide_as_the_model_holds_the_longest_text(limit: int) -> None:
+    spec = spec_named("limit", limit, for_hidden_states=True)
+    assert spec.num_heads * spec.head_dim >= spec.key_len == limit
+    assert spec_named("limit", limit, for_hidden_states=False).head_dim == SPEC_BY_NAME["single"].head_dim
+    assert spec_named("basic", limit, for_hidden_states=True) is SPEC_BY_NAME["basic"]
