@@ -51,9 +51,8 @@ FAILING = {
 QUICK = {"student.wrong_axis", "student.wrong_mask"}
 WRONG = [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow]) for name in sorted(FAILING)]
 EXPLAINING = {"similarity", "behaviour", "coherence"}
-# The examples take no fewer key/value heads than query heads, have no cache, no dropout and no switches.
+# The examples take no fewer key/value heads than query heads, have no cache and no switches.
 NOT_APPLICABLE = {
-    "equivalence.option[training]",
     "equivalence.option[no-weights]",
     "equivalence.option[causal]",
     "equivalence.grouped[groups]",
