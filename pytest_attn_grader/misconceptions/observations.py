@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import torch
 from torch import Tensor
@@ -16,7 +16,6 @@ from pytest_attn_grader.attention.probes import Probe, ProbeResult, ignore_paddi
 from pytest_attn_grader.attention.tolerances import ProbeTolerance
 from pytest_attn_grader.misconceptions.source import SubmissionSource
 
-_LINE = re.compile(r":(\d+)$")
 _SIZE = re.compile(r"\((\d+)\)|size (\d+)|\b(\d+)\b")
 
 
@@ -111,11 +110,12 @@ class SubmissionObservations:
         return "" if failure is None else f"{failure.message}\n{failure.traceback}"
 
     def failing_line(self, name: str) -> str:
-        """The line of the source at which a probe failed; empty where there is none."""
+        """The line of the submission at which a probe failed, from its traceback; empty where there is none."""
         failure = self.attempts[name].failure or self.attempts[name].gradient_failure
-        number = _LINE.search(failure.where or "") if failure is not None else None
-        lines = self.source.text.splitlines()
-        return lines[int(number[1]) - 1].strip() if number and 0 < int(number[1]) <= len(lines) else ""
+        if failure is None or failure.where is None:
+            return ""
+        frames = pairwise(failure.traceback.splitlines())
+        return next((line.strip() for frame, line in frames if frame.startswith(f"{failure.where} in ")), "")
 
     def failure_mentions(self, name: str, words: Sequence[str]) -> bool:
         message = self.failure_message(name).lower()

@@ -67,10 +67,14 @@ def test_ordinary_syntax_is_not_taken_for_newer(line: str) -> None:
     assert named("SyntaxError: invalid syntax", line + "\n)")[0] == ("syntax-error",)
 
 
+@pytest.mark.parametrize("where", ["student.py:2", "lab.ipynb[cell 4]:7", "helper.py:70"])
 @pytest.mark.parametrize(
     ("line", "expected"), [("if mask:", True), ("if not mask :", True), ("k = min(key, 4)", False)]
 )
-def test_a_mask_that_is_taken_for_a_flag(line: str, expected: bool) -> None:
+def test_a_mask_that_is_taken_for_a_flag(line: str, expected: bool, where: str) -> None:
+    """In whatever file: the line is that of the traceback, not of the submission's text with this number."""
     message = "RuntimeError: Boolean value of Tensor with more than one value is ambiguous"
-    slugs, _ = named(message, f"import torch\n{line}\n    pass\n", "student.py:2")
-    assert (slugs == ("mask-truth-value",)) is expected
+    traceback = f"student.py:9 in attention\n    inner(mask)\n{where} in inner\n    {line}\n{message}"
+    failure = Failure(name="raised", message=message, where=where, traceback=traceback)
+    diagnosis = diagnose_failure(failure, source="import torch\nif mask:\n    pass\n")
+    assert (diagnosis is not None and diagnosis.slugs == ("mask-truth-value",)) is expected
