@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator
 
 import torch
+from torch import Tensor
 
-from pytest_attn_grader.attention.probes import max_abs_error, real_rows
+from pytest_attn_grader.attention.probes import Probe, max_abs_error, real_rows
 from pytest_attn_grader.attention.reference import causal_keep_mask
 from pytest_attn_grader.misconceptions.observations import SubmissionObservations
 
@@ -29,8 +30,16 @@ def _sentences(case: SubmissionObservations) -> Iterator[str]:
     yield from _shapes(case, name)
     yield from _weights(case, name)
     yield from _parts(case, name)
+    yield from _random(case)
+    yield from _rotation(case)
     right = [other for other in case.eval_probes() if _right(case, other)]
-    if right:
+    if right == ["one-token"]:
+        yield (
+            "it is right with one token, whose weight is 1 whatever its score is, and "
+            f"wrong with {case.probes[name].title}{_by_how_much(case, name)}"
+        )
+    elif right:
+        right = [other for other in right if other != "one-token"]
         titles = ", ".join(case.probes[other].title for other in right[:2])
         yield f"it is right with {titles}, first wrong with {case.probes[name].title}{_by_how_much(case, name)}"
     else:
@@ -51,8 +60,37 @@ def _parts(case: SubmissionObservations, name: str) -> Iterator[str]:
         wrong = error.amax(axes) > tolerance
         if bool(wrong.any()) and not bool(wrong.all()):
             right = (~wrong).nonzero().flatten().tolist()
+            if part == "query" and all(_has_one_key(probe, query) for query in right):
+                # Its weight is 1 whatever the scores are.
+                continue
             noun = part if len(right) == 1 else {"query": "queries"}.get(part, f"{part}s")
             yield f"{noun} {_listed(right)} {'is' if len(right) == 1 else 'are'} right, the others are not"
+
+
+def _has_one_key(probe: Probe, query: int) -> bool:
+    """Whether a query may attend to a single key, in every example in which it is no padding."""
+    rows = probe.real_rows[:, query]
+    kept = probe.keep_mask.expand(-1, 1, probe.query.shape[-2], -1)[rows, 0, query]
+    return bool((kept.sum(-1) == 1).all())
+
+
+def _random(case: SubmissionObservations) -> Iterator[str]:
+    """Say that two equal calls differ."""
+    first, again = case.attempts.get("basic"), case.attempts.get("basic-again")
+    if first is None or again is None or first.failure is not None or again.failure is not None:
+        return
+    if not case.equal(first, again):
+        what = ", and the file draws random numbers" if case.source.draws_random_numbers() else ""
+        yield f"two equal calls outside of training give different answers{what}"
+
+
+def _rotation(case: SubmissionObservations) -> Iterator[str]:
+    """Name the rotation as a suspect, where the file rotates and later tokens are wrong."""
+    if case.is_rotary and case.source.rotates():
+        yield (
+            "the file rotates query and key by their positions, and the first token is not turned: look at the angles, "
+            "at the pairs of dimensions that they turn, and at the axis of the positions"
+        )
 
 
 def _listed(indices: list[int]) -> str:
@@ -163,6 +201,13 @@ def _weights(case: SubmissionObservations, name: str) -> Iterator[str]:
         yield f"the weights are those of scores that are {factor:.4g} times as large as they should be"
 
 
+def _common_factor(tensor: Tensor, exact: Tensor) -> float | None:
+    """The number that one tensor is a multiple of the other by; None when it is none."""
+    factor = float((tensor * exact).sum() / exact.square().sum())
+    error = float((tensor - factor * exact).abs().max())
+    return factor if error < 1e-3 * float(tensor.abs().max()) else None
+
+
 def _beside_the_output(case: SubmissionObservations) -> Iterator[str]:
     """Output and weights are right everywhere: gradients, inputs, training."""
     for name in case.eval_probes():
@@ -181,6 +226,9 @@ def _beside_the_output(case: SubmissionObservations) -> Iterator[str]:
             error = float((gradient.double() - exact.double()).abs().nan_to_num(float("inf")).max())
             if error > case.tolerances[name].tolerance.get(each, 0.0):
                 yield f"output and weights are right, but the gradient of {each} is off by up to {error:.3g}"
+                factor = _common_factor(gradient.double(), exact.double())
+                if factor is not None:
+                    yield f"it is {factor:.4g} times as large as it should be"
                 return
     if case.train_probes():
         yield "right in every probe outside of training; look at what happens in training"

@@ -57,13 +57,25 @@ class ExplanationRanker:
         fitting = [explanation for explanation in fitting if explanation.fitted == best.fitted]
         named = {mistake.slug for mistake in best.mistakes}
         twins = [
-            mistake.slug for explanation in fitting for mistake in explanation.mistakes if mistake.slug not in named
+            mistake.slug
+            for explanation in fitting
+            if not self._is_decided(best, explanation)
+            for mistake in explanation.mistakes
         ]
-        if len(best.mistakes) == 1 and self._is_shown(best.mistakes[0]) > 0:
-            # The source has decided.
-            twins = [slug for slug in twins if self._is_shown(find_misconception(slug)) > 0]
-        twins += [slug for mistake in best.mistakes if len(best.mistakes) > 1 for slug in self._twins(mistake)]
+        twins += [
+            twin.slug
+            for mistake in best.mistakes
+            if len(best.mistakes) > 1
+            for twin in self._twins(mistake)
+            if self.is_shown(mistake) <= 0 or self.is_shown(twin) > 0
+        ]
         return replace(best, look_alikes=tuple(dict.fromkeys(slug for slug in twins if slug not in named)))
+
+    def _is_decided(self, best: Explanation, other: Explanation) -> bool:
+        """Whether the source shows a mistake of `best`, and not what stands in its place in `other`."""
+        lost = [mistake for mistake in best.mistakes if mistake not in other.mistakes]
+        instead = [mistake for mistake in other.mistakes if mistake not in best.mistakes]
+        return any(self.is_shown(each) > 0 for each in lost) and not all(self.is_shown(each) > 0 for each in instead)
 
     def _rank(self, explanation: Explanation) -> tuple[object, ...]:
         """Most fundamental first; a mistake about additive masks only when the submission says that its masks are."""
@@ -72,7 +84,7 @@ class ExplanationRanker:
             for mistake in explanation.mistakes
             if mistake.slug in {"additive-as-bool", "mask-inverted"}
         ]
-        shown = sum(self._is_shown(mistake) for mistake in explanation.mistakes)
+        shown = sum(self.is_shown(mistake) for mistake in explanation.mistakes)
         return (
             explanation.fitted,
             sum(odd),
@@ -80,17 +92,25 @@ class ExplanationRanker:
             [MISCONCEPTIONS.index(mistake) for mistake in explanation.mistakes],
         )
 
-    def _is_shown(self, mistake: Misconception) -> int:
+    def is_shown(self, mistake: Misconception) -> int:
         """1 where the source shows the mistake, -1 where it could and does not, 0 where it says nothing."""
         if mistake.shown_by is None or not self._case.source.is_known:
             return 0
         return 1 if mistake.shown_by(self._case.source) else -1
 
-    def _twins(self, mistake: Misconception) -> Iterator[str]:
+    def _shown_twin(self, mistake: Misconception) -> Misconception:
+        """The mistake, or one with the same numbers that the source shows, where it does not show this one."""
+        if self.is_shown(mistake) > 0:
+            return mistake
+        shown = [find_misconception(slug) for slug in mistake.look_alikes]
+        shown = [known for known in shown if self.is_shown(known) > 0 and self._same_numbers(known, mistake)]
+        return shown[0] if shown else mistake
+
+    def _twins(self, mistake: Misconception) -> Iterator[Misconception]:
         """Look-alikes that were left out of the search for pairs, because their numbers are the same."""
         for known in MISCONCEPTIONS:
             if known.slug in mistake.look_alikes and self._same_numbers(known, mistake):
-                yield known.slug
+                yield known
 
     def _same_numbers(self, one: Misconception, other: Misconception) -> bool:
         if not (one.by_numbers and other.by_numbers):
@@ -113,7 +133,8 @@ class ExplanationRanker:
     def explanation(self, hypothesis: Hypothesis, unexplained: frozenset[Fault]) -> Explanation:
         faults = self._finder.faults(hypothesis)
         needed = self._needed_findings(faults, hypothesis)
-        mistakes = sorted({*hypothesis.mistakes, *(known for known, _ in needed)}, key=MISCONCEPTIONS.index)
+        decided = {self._shown_twin(mistake) for mistake in hypothesis.mistakes}
+        mistakes = sorted({*decided, *(known for known, _ in needed)}, key=MISCONCEPTIONS.index)
         return Explanation(
             mistakes=tuple(mistakes),
             findings={known.slug: finding for known, finding in needed},

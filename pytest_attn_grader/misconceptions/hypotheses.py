@@ -18,10 +18,11 @@ class Hypothesis:
     mistakes: tuple[Misconception, ...]
     change: StageOverride
     infinite_fill: bool = False
+    has_zero_rows: bool = False
 
     @property
     def pipeline(self) -> StagedAttention:
-        return self.change.pipeline(infinite_fill=self.infinite_fill)
+        return self.change.pipeline(infinite_fill=self.infinite_fill, has_zero_rows=self.has_zero_rows)
 
     @property
     def is_usual(self) -> bool:
@@ -42,12 +43,12 @@ class Hypothesis:
         if self.slugs & other.slugs:
             return
         both = tuple(sorted({*self.mistakes, *other.mistakes}, key=MISCONCEPTIONS.index))
-        infinite = self.infinite_fill or other.infinite_fill
+        fills = (self.infinite_fill or other.infinite_fill, self.has_zero_rows or other.has_zero_rows)
         forth, back = self.change.combine(other.change), other.change.combine(self.change)
         if forth is not None:
-            yield Hypothesis(both, forth, infinite)
+            yield Hypothesis(both, forth, *fills)
         if back is not None and self.change.stages.keys() & other.change.stages.keys():
-            yield Hypothesis(both, back, infinite)
+            yield Hypothesis(both, back, *fills)
 
 
 CORRECT = Hypothesis((), StageOverride())
@@ -80,6 +81,9 @@ def single_hypotheses(case: SubmissionObservations) -> Iterator[Hypothesis]:
             # Where everything is finite, no row was filled with infinity as a whole.
             if known.fill_matters and not case.is_finite:
                 yield Hypothesis((known,), change, infinite_fill=True)
+            # PyTorch's function makes such a row 0.
+            if known.fill_matters and case.source.calls("scaled_dot_product_attention"):
+                yield Hypothesis((known,), change, has_zero_rows=True)
 
 
 def has_earlier_look_alike(hypothesis: Hypothesis) -> bool:

@@ -176,6 +176,9 @@ def compare(
         return Match(frozenset(mismatched), max(distances))
     if has_gradients and (student.gradient_failure is None) != (candidate.gradient_failure is None):
         mismatched.add("backward")
+        if student.gradient_failure is None:
+            # A candidate without gradients explains none of the student's.
+            mismatched |= student.gradients.keys()
     for name in (*INPUT_NAMES, "keep_mask"):
         if _changed(student, probe, name) != _changed(candidate, own_probe, name):
             mismatched.add(f"{name} after")

@@ -28,14 +28,14 @@ class PredictionCache:
     """Cache of the catalogue's answers by probe; share one object among submissions."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[object, bool, str], CandidateResult] = {}
+        self._known: dict[tuple[object, bool, bool, str], CandidateResult] = {}
 
     def of(self, hypothesis: Hypothesis, name: str, case: SubmissionObservations) -> CandidateResult:
         """The prediction for one probe; what was put together for one submission alone is not kept."""
         probe = case.candidate_probes[name]
         if not hypothesis.is_catalogued:
             return CandidateResult(hypothesis.pipeline, probe)
-        key = (hypothesis.change, hypothesis.infinite_fill, probe.fingerprint)
+        key = (hypothesis.change, hypothesis.infinite_fill, hypothesis.has_zero_rows, probe.fingerprint)
         if key not in self._known:
             self._known[key] = CandidateResult(hypothesis.pipeline, probe)
         return self._known[key]
@@ -157,6 +157,22 @@ class MismatchFinder:
         if not bool(wrong.abs().max() > case.tolerances[self.first].tolerance["attn_output"]):
             return None
         return student, UNEXPLAINED_SHARE**2 * float(wrong.square().mean())
+
+    def is_refuted_by_gradients(self, hypothesis: Hypothesis) -> bool:
+        """Whether the student's gradients reach an input that the mistake does not use."""
+        for name in self.names:
+            student = self.case.attempts[name]
+            if not student.gradients or student.gradient_failure is not None or student.failure is not None:
+                continue
+            prediction = self.predictions.of(hypothesis, name, self.case).record
+            if prediction.failure is not None or prediction.gradient_failure is not None:
+                continue
+            for each, gradient in student.gradients.items():
+                predicted, limit = prediction.gradients.get(each), self.case.tolerances[name].tolerance.get(each, 0.0)
+                is_used = gradient is not None and float(gradient.nan_to_num().abs().max()) > limit
+                if is_used and (predicted is None or not bool((predicted != 0).any())):
+                    return True
+        return False
 
     def behaviours_in_training(self) -> list[tuple[Misconception, Recognition]]:
         """Behaviours recognised in training only, where numbers cannot be compared."""

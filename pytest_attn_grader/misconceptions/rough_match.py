@@ -73,7 +73,7 @@ class RoughMatcher:
                 self._scores[for_scores] = attention.scale(attention.score(inputs), inputs)
             scores = attention.mask(self._scores[for_scores].clone(), inputs)
             self._weights[for_weights] = attention.normalise(scores, inputs)
-        weights = attention.reweigh(self._weights[for_weights].clone(), inputs)
+        weights = attention.weigh(self._weights[for_weights].clone(), inputs)
         output = attention.combine(attention.drop(weights, inputs), inputs)
         for finish in attention.finish:
             output = finish(output, inputs)

@@ -70,13 +70,14 @@ class Search:
         if complete is not None:
             return complete
         hidden = [hypothesis for hypothesis in singles if self._is_hidden(hypothesis)]
-        complete = self._judge.complete(self._in_time(self._with_hidden(near, hidden)))
+        joined = self._with_hidden(near, hidden)
+        complete = self._judge.complete(self._in_time(joined))
         if complete is not None:
             return complete
         # Where one mistake gives the first output and weights, or none does, two that both show there do not.
         is_found = any(self._finder.fits_first_weights(hypothesis) for hypothesis in near)
         pairs = [] if is_found else [*self._visible_pairs(singles, hidden)]
-        return self._judge.complete(self._in_time(pairs)) or self._partial(near, pairs)
+        return self._judge.complete(self._in_time(pairs)) or self._partial(near, [*pairs, *joined])
 
     def _in_time(self, tried: Iterable[T]) -> Iterator[T]:
         """Yield while there is time."""
@@ -162,14 +163,21 @@ class Search:
         Single mistakes are tried whatever the time: the search for pairs may have used it up.
         """
         before = _cost(self._finder.faults(CORRECT))
+        near = [hypothesis for hypothesis in near if not self._is_refuted(hypothesis)]
         best = min(
-            chain([CORRECT, *near], self._in_time(pairs)),
+            chain([CORRECT, *near], (pair for pair in self._in_time(pairs) if not self._is_refuted(pair))),
             key=lambda each: (_cost(self._finder.unexplained(self._finder.faults(each))), len(each.mistakes)),
         )
         left = self._finder.unexplained(self._finder.faults(best))
         if _cost(left) * 2 > before:
             best, left = CORRECT, self._finder.unexplained(self._finder.faults(CORRECT))
         return replace(self._judge.explanation(best, left), is_exhaustive=self._is_exhaustive)
+
+    def _is_refuted(self, hypothesis: Hypothesis) -> bool:
+        """Whether source or gradients speak against a mistake that explains only a part of the faults."""
+        if any(self._judge.is_shown(mistake) < 0 for mistake in hypothesis.mistakes):
+            return True
+        return self._finder.is_refuted_by_gradients(hypothesis)
 
 
 def _cost(faults: Iterable[Fault]) -> int:

@@ -9,10 +9,24 @@ import ast
 from collections.abc import Iterator
 from functools import cached_property
 
+from pytest_attn_grader.misconceptions.syntax import (
+    FRESH,
+    MAKERS,
+    adds_last_axis,
+    assigned_names,
+    changes_lasting,
+    compared,
+    gives_a_value,
+    is_arithmetic,
+    is_made_here,
+    is_mask,
+    mentions,
+    mutable_defaults,
+    name_of,
+    sides,
+)
+
 _FILLS = frozenset({"masked_fill", "masked_fill_", "where", "full", "full_like"})
-_MAKERS = frozenset({"tensor", "Tensor", "FloatTensor"})
-_FRESH = frozenset({"zeros", "ones", "full", "Tensor", "FloatTensor"})
-_FACTORIES = _FRESH | _MAKERS | {"arange", "linspace", "tril", "triu", "eye"}
 _DOWNLOADS = frozenset(
     {"from_pretrained", "load_dataset", "hf_hub_download", "snapshot_download", "load_state_dict_from_url"}
     | {"urlopen", "urlretrieve", "download_url_to_file", "download_url"}
@@ -21,6 +35,12 @@ _HALVES = frozenset({"0.5", "-0.5", "1 / 2", "-1 / 2"})
 _WIDTHS = frozenset(
     {"C", "d_model", "n_embd", "embed_dim", "emb_dim", "embed_size", "emb_size", "embedding_dim", "hidden_size"}
     | {"hid_dim", "hidden_dim", "model_dim", "dim", "d_out", "d_in", "num_hiddens", "width"}
+)
+_SELECTIONS = frozenset({"topk", "kthvalue", "sort", "argsort", "msort", "quantile", "argmax", "max", "amax"})
+_UNWRITTEN = frozenset({"empty", "empty_like", "new_empty", "empty_strided"})
+_RANDOM = frozenset(
+    {"rand", "randn", "rand_like", "randn_like", "randint", "randperm", "normal", "normal_", "uniform_", "bernoulli"}
+    | {"multinomial", "gumbel_softmax", "dropout", "Dropout", "Linear", "Parameter"}
 )
 _CASTS = frozenset({"float", "double"})
 _CONVERSIONS = frozenset({"bool", "float", "long", "int", "to", "type", "type_as", "logical_not", "eq", "ne"})
@@ -49,12 +69,12 @@ class SubmissionSource:
 
     def calls(self, *names: str) -> bool:
         """Whether a function or method of one of these names is called."""
-        return any(_name_of(call.func) in names for call in self._calls())
+        return any(name_of(call.func) in names for call in self._calls())
 
     def discards_result_of(self, *names: str) -> bool:
         """Whether a statement is nothing but a call of one of these, so that its result is lost."""
         return any(
-            isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and _name_of(node.value.func) in names
+            isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and name_of(node.value.func) in names
             for node in self._nodes
         )
 
@@ -65,27 +85,27 @@ class SubmissionSource:
     def multiplies_by_mask(self) -> bool:
         """Whether something whose name holds "mask" or "keep" is multiplied with the scores."""
         products = [node for node in self._nodes if isinstance(node, (ast.BinOp, ast.AugAssign))]
-        sides = [
+        operands = [
             side
             for node in products
             if isinstance(node.op, ast.Mult)
             for side in ([node.value] if isinstance(node, ast.AugAssign) else [node.left, node.right])
         ]
-        return any(_mentions(side, ("mask", "keep", "tril")) for side in sides if not isinstance(side, ast.BinOp))
+        return any(mentions(side, ("mask", "keep", "tril")) for side in operands if not isinstance(side, ast.BinOp))
 
     def adds_mask(self, name: str) -> bool:
         """Whether a mask, of this name or with "mask" in it, is added to something and nothing else is done to it."""
         words = ("mask", name.lower())
         sums = [node for node in self._nodes if isinstance(getattr(node, "op", None), ast.Add)]
-        is_added = any(_is_mask(side, words) for node in sums for side in _sides(node))
+        is_added = any(is_mask(side, words) for node in sums for side in sides(node))
         other_uses = (
-            [side for node in self._nodes if isinstance(node, ast.Compare) for side in _compared(node)]
+            [side for node in self._nodes if isinstance(node, ast.Compare) for side in compared(node)]
             + [node.operand for node in self._nodes if isinstance(node, ast.UnaryOp)]
-            + [side for node in self._nodes if _is_arithmetic(node) and node not in sums for side in _sides(node)]
-            + [argument for call in self._calls() if _name_of(call.func) in _FILLS for argument in call.args]
-            + [call.func for call in self._calls() if _name_of(call.func) in _CONVERSIONS]
+            + [side for node in self._nodes if is_arithmetic(node) and node not in sums for side in sides(node)]
+            + [argument for call in self._calls() if name_of(call.func) in _FILLS for argument in call.args]
+            + [call.func for call in self._calls() if name_of(call.func) in _CONVERSIONS]
         )
-        return is_added and not any(_mentions(each, words) for each in other_uses)
+        return is_added and not any(mentions(each, words) for each in other_uses)
 
     def takes_root_of_width(self) -> bool:
         """Whether the root of something that is called as a model's width is taken: C**-0.5, sqrt(d_model)."""
@@ -93,20 +113,24 @@ class SubmissionSource:
             node.left
             for node in self._nodes
             if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow) and ast.unparse(node.right) in _HALVES
-        ] + [call.args[0] for call in self._calls() if _name_of(call.func) in {"sqrt", "rsqrt"} and call.args]
-        return any(_name_of(each) in _WIDTHS for root in roots for each in ast.walk(root))
+        ] + [call.args[0] for call in self._calls() if name_of(call.func) in {"sqrt", "rsqrt"} and call.args]
+        return any(name_of(each) in _WIDTHS for root in roots for each in ast.walk(root))
 
     def makes_scale_tensor(self) -> bool:
         """Whether torch.tensor(...) makes a tensor of a number that is then divided by or multiplied with."""
-        return any(_name_of(call.func) in _MAKERS for call in self._calls())
+        return any(name_of(call.func) in MAKERS for call in self._calls())
 
     def makes_float_mask(self) -> bool:
         """Whether a new tensor is made without saying its dtype, where something is added."""
         adds = any(isinstance(getattr(node, "op", None), ast.Add) for node in self._nodes)
         return adds and any(
-            _name_of(call.func) in _FRESH and not any(keyword.arg == "dtype" for keyword in call.keywords)
+            name_of(call.func) in FRESH and not any(keyword.arg == "dtype" for keyword in call.keywords)
             for call in self._calls()
         )
+
+    def rotates(self) -> bool:
+        """Whether it rotates query and key: by sines and cosines, in the file or of something called rotary or rope."""
+        return self.makes_tables() or any(word in self.text.lower() for word in ("rotary", "rope", "rotate", "freqs"))
 
     def makes_tables(self) -> bool:
         """Whether sines and cosines are computed, as of rotary positions."""
@@ -122,9 +146,9 @@ class SubmissionSource:
 
     def forgets_batch_first(self) -> bool:
         """Whether nn.MultiheadAttention is made or derived from, and batch_first is set nowhere."""
-        makes = any(_name_of(call.func) == "MultiheadAttention" for call in self._calls())
+        makes = any(name_of(call.func) == "MultiheadAttention" for call in self._calls())
         derives = any(
-            isinstance(node, ast.ClassDef) and any(_name_of(base) == "MultiheadAttention" for base in node.bases)
+            isinstance(node, ast.ClassDef) and any(name_of(base) == "MultiheadAttention" for base in node.bases)
             for node in self._nodes
         )
         return (makes or derives) and "batch_first" not in self.text
@@ -132,13 +156,13 @@ class SubmissionSource:
     def casts_up(self) -> bool:
         """Whether something is turned into float32 or float64: .float(), .to(torch.float32), dtype=torch.float32."""
         for call in self._calls():
-            if _name_of(call.func) in _CASTS and isinstance(call.func, ast.Attribute) and not call.args:
-                if not _is_made_here(call.func.value):
+            if name_of(call.func) in _CASTS and isinstance(call.func, ast.Attribute) and not call.args:
+                if not is_made_here(call.func.value):
                     return True
                 continue
             given = [*call.args, *(keyword.value for keyword in call.keywords)]
-            is_cast = _name_of(call.func) in {"to", "softmax", "type", "sum", "matmul"}
-            if is_cast and any(_name_of(each) in {"float32", "float64", "float"} for each in given):
+            is_cast = name_of(call.func) in {"to", "softmax", "type", "sum", "matmul"}
+            if is_cast and any(name_of(each) in {"float32", "float64", "float"} for each in given):
                 return True
         return False
 
@@ -148,7 +172,7 @@ class SubmissionSource:
             if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
                 continue
             for node in ast.walk(statement):
-                if isinstance(node, ast.Call) and _name_of(node.func) in _DOWNLOADS:
+                if isinstance(node, ast.Call) and name_of(node.func) in _DOWNLOADS:
                     return node
         return None
 
@@ -157,17 +181,76 @@ class SubmissionSource:
         helpers = (node for node in self._nodes if isinstance(node, ast.FunctionDef) and node.name[:2] != "__")
         for node in helpers:
             is_used = self.calls(node.name) and not self.discards_result_of(node.name)
-            if is_used and not any(_gives_a_value(each) for each in ast.walk(node)):
+            if is_used and not any(gives_a_value(each) for each in ast.walk(node)):
                 return node.name
         return None
 
     def compares_mask_with_zero(self) -> bool:
         return any(
             isinstance(node, ast.Compare)
-            and _mentions(node.left, ("mask",))
+            and mentions(node.left, ("mask",))
             and isinstance(node.ops[0], ast.Eq)
             and isinstance(node.comparators[0], ast.Constant)
             for node in self._nodes
+        )
+
+    def selects_scores(self) -> bool:
+        """Whether the largest of some numbers are looked for: topk, sort, max, ..."""
+        return self.calls(*_SELECTIONS)
+
+    def leaves_memory_unwritten(self) -> bool:
+        """Whether a tensor is made without numbers: torch.empty(...), torch.Tensor(2, 3)."""
+        return self.calls(*_UNWRITTEN) or any(
+            name_of(call.func) in {"Tensor", "FloatTensor"} and len(call.args) > 1 for call in self._calls()
+        )
+
+    def draws_random_numbers(self) -> bool:
+        """Whether random numbers are drawn outside of a constructor; a new layer draws its weights."""
+        return any(
+            isinstance(node, ast.Call) and name_of(node.func) in _RANDOM
+            for function in self._methods()
+            for node in ast.walk(function)
+        )
+
+    def keeps_state(self) -> bool:
+        """Whether a function changes what lives longer than its call: an attribute, a global, a default argument."""
+        lasting = assigned_names(self._tree.body)
+        for function in self._methods():
+            if any(name_of(getattr(each, "func", each)) in {"cache", "lru_cache"} for each in function.decorator_list):
+                return True
+            names = lasting | mutable_defaults(function)
+            if any(changes_lasting(node, names) for node in ast.walk(function)):
+                return True
+        return False
+
+    def blocks_query_axis(self) -> bool:
+        """Whether a mask gets a new last axis, so that it meets the queries: mask[:, None, :, None]."""
+        return any(adds_last_axis(node) for node in self._nodes)
+
+    def never_reads(self, *parameters: str) -> bool:
+        """Whether a function takes one of these parameters and does nothing with it."""
+        for function in self._methods():
+            given = {each.arg for each in (*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs)}
+            read = {each.id for each in ast.walk(function) if isinstance(each, ast.Name)}
+            if len(given) > 2 and (given & {*parameters}) - read:
+                return True
+        return False
+
+    def cuts_off_weights(self) -> bool:
+        """Whether a layer's weight or bias is read with .data or .detach(): F.linear(x, layer.weight.data)."""
+        return any(
+            isinstance(node, ast.Attribute)
+            and node.attr in {"data", "detach"}
+            and name_of(node.value).lower().startswith(("weight", "bias", "w_"))
+            for node in self._nodes
+        )
+
+    def _methods(self) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+        """Functions and methods but for constructors."""
+        return (
+            node
+            for node in self._nodes
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name != "__init__"
         )
 
     def _calls(self) -> Iterator[ast.Call]:
@@ -183,7 +266,7 @@ class SubmissionSource:
         }
         for node in self._nodes:
             candidates: list[ast.expr] = []
-            if isinstance(node, ast.Call) and _name_of(node.func) in _FILLS:
+            if isinstance(node, ast.Call) and name_of(node.func) in _FILLS:
                 candidates = [*node.args, *(keyword.value for keyword in node.keywords)]
             elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Subscript):
                 candidates = [node.value]
@@ -195,53 +278,3 @@ class SubmissionSource:
                     continue
                 if isinstance(number, (int, float)) and not isinstance(number, bool):
                     yield float(number)
-
-
-def _gives_a_value(node: ast.AST) -> bool:
-    return isinstance(node, (ast.Yield, ast.YieldFrom)) or (isinstance(node, ast.Return) and node.value is not None)
-
-
-def _is_arithmetic(node: ast.AST) -> bool:
-    return isinstance(node, (ast.BinOp, ast.AugAssign))
-
-
-def _sides(node: ast.AST) -> list[ast.expr]:
-    """The operands of a binary operation, or of one that is assigned (scores += mask)."""
-    if isinstance(node, ast.BinOp):
-        return [node.left, node.right]
-    return [node.value] if isinstance(node, ast.AugAssign) else []
-
-
-def _compared(node: ast.Compare) -> list[ast.expr]:
-    """Return the compared expressions; none where the question is whether something is None."""
-    return [] if isinstance(node.ops[0], (ast.Is, ast.IsNot)) else [node.left, *node.comparators]
-
-
-def _is_mask(node: ast.AST, words: tuple[str, ...]) -> bool:
-    """Whether an operand is a mask, or a part or view of one: mask, self.mask, mask[:, None], mask.unsqueeze(1)."""
-    while isinstance(node, (ast.Subscript, ast.Call)):
-        node = node.value if isinstance(node, ast.Subscript) else node.func
-        if isinstance(node, ast.Attribute) and not _mentions_word(node.attr, words):
-            node = node.value
-    return _mentions_word(_name_of(node), words)
-
-
-def _mentions_word(name: str, words: tuple[str, ...]) -> bool:
-    return any(word in name.lower() if word == "mask" else word == name.lower() for word in words)
-
-
-def _name_of(node: ast.AST) -> str:
-    if isinstance(node, ast.Attribute):
-        return node.attr
-    return node.id if isinstance(node, ast.Name) else ""
-
-
-def _is_made_here(node: ast.AST) -> bool:
-    """Whether an expression is a mask, positions, frequencies or a new tensor, and no input in another dtype."""
-    words = ("mask", "keep", "pos", "freq")
-    return (isinstance(node, ast.Call) and _name_of(node.func) in _FACTORIES) or _mentions(node, words)
-
-
-def _mentions(node: ast.AST, words: tuple[str, ...]) -> bool:
-    names = [each.id for each in ast.walk(node) if isinstance(each, ast.Name)]
-    return any(word in name.lower() for name in names for word in words)

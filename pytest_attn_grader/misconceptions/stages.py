@@ -120,6 +120,7 @@ class StagedAttention:
     combine: Step = weigh_values
     finish: tuple[Step, ...] = ()
     infinite_fill: bool = False
+    has_zero_rows: bool = False
     chunk_starts: tuple[int, ...] = ()
     sliding_window: int | None = None
     full_keep_mask: Tensor | None = None
@@ -144,11 +145,18 @@ class StagedAttention:
         for prepare in self.prepare:
             inputs = prepare(inputs)
         attn_scores = self.mask(self.scale(self.score(inputs), inputs), inputs)
-        attn_weights = self.reweigh(self.normalise(attn_scores, inputs), inputs)
+        attn_weights = self.weigh(self.normalise(attn_scores, inputs), inputs)
         attn_output = self.combine(self.drop(attn_weights, inputs), inputs)
         for finish in self.finish:
             attn_output = finish(attn_output, inputs)
         return attn_output, attn_weights
+
+    def weigh(self, attn_weights: Tensor, inputs: Inputs) -> Tensor:
+        """The weights after `reweigh`; where rows without a key are 0, as scaled_dot_product_attention's, those are."""
+        attn_weights = self.reweigh(attn_weights, inputs)
+        if self.has_zero_rows and attn_weights.shape[-2:] == inputs.keep_mask.shape[-2:]:
+            return attn_weights.masked_fill(~inputs.keep_mask.any(-1, keepdim=True), 0.0)
+        return attn_weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,9 +176,10 @@ class StageOverride:
             stages[name] = _both(name, self.stages[name], other.stages[name])
         return StageOverride(stages, "; ".join(filter(None, (self.note, other.note))))
 
-    def pipeline(self, *, infinite_fill: bool = False) -> StagedAttention:
+    def pipeline(self, *, infinite_fill: bool = False, has_zero_rows: bool = False) -> StagedAttention:
         stages = {name: (stage,) if name in _LISTS else stage for name, stage in self.stages.items()}
-        return replace(StagedAttention(), infinite_fill=infinite_fill, **stages)  # type: ignore[arg-type]
+        fills = {"infinite_fill": infinite_fill, "has_zero_rows": has_zero_rows}
+        return replace(StagedAttention(), **fills, **stages)  # type: ignore[arg-type]
 
 
 _LISTS = frozenset({"prepare", "finish"})

@@ -152,6 +152,78 @@ def test_an_odd_factor_is_read_off_the_weights(diagnose_attention):
     assert "scores are multiplied by 0.05" in diagnosis.message
 
 
+def test_a_number_typed_in_is_said_with_the_head_dims_it_fits(diagnose_attention):
+    diagnosis = diagnose_attention(StageOverride({"scale": lambda scores, _: scores / 8.0}).pipeline())
+    assert diagnosis.slugs == ("scale-other",)
+    assert "by 0.125, which is 1/sqrt(64), whatever head_dim is: right for 64, wrong for 48 and 16" in diagnosis.message
+
+
+def test_a_power_of_head_dim_is_read_off_the_weights(diagnose_attention):
+    def scale(scores, inputs):
+        return scores * 3 * inputs.query.shape[-1] ** -0.75
+
+    diagnosis = diagnose_attention(StageOverride({"scale": scale}).pipeline())
+    assert diagnosis.slugs == ("scale-other",)
+    assert "scores are multiplied by 3 * head_dim ** -0.75" in diagnosis.message
+    assert diagnosis.unexplained == ""
+
+
+def test_a_wrong_gradient_is_no_refused_backward_pass(diagnose_attention):
+    def attend(query, key, value, keep_mask, *, dropout_p, training):
+        turned = query * 3 - (query * 2).detach()
+        scores = turned @ key.mT / query.shape[-1] ** 0.5
+        weights = scores.masked_fill(~keep_mask, torch.finfo(query.dtype).min).softmax(-1)
+        return F.dropout(weights, dropout_p, training) @ value, weights
+
+    diagnosis = diagnose_attention(attend)
+    assert diagnosis.slugs == ()
+    assert "the gradient of query is off by up to" in diagnosis.message
+    assert "it is 3 times as large as it should be" in diagnosis.message
+
+
+def test_unwritten_memory_is_no_memory_of_earlier_calls(diagnose_attention):
+    def attend(query, key, value, keep_mask, *, dropout_p, training):
+        # What torch.empty brings differs from machine to machine.
+        scores = query @ key.mT / query.shape[-1] ** 0.5 + torch.randn(key.shape[-2])
+        weights = scores.masked_fill(~keep_mask, torch.finfo(query.dtype).min).softmax(-1)
+        return F.dropout(weights, dropout_p, training) @ value, weights
+
+    assert diagnose_attention(attend, source="s = torch.empty(3).baddbmm(q, k)").slugs == ("uninit-empty",)
+    drawn = diagnose_attention(attend, source="def f(q):\n    return q + torch.randn(3)")
+    assert drawn.slugs == ()
+    assert "two equal calls outside of training give different answers" in drawn.message
+
+
+def test_a_mistake_that_does_not_use_an_input_is_refuted_by_its_gradient(diagnose_attention):
+    def attend(query, key, value, keep_mask, **_):
+        scores = 1e-4 * torch.tanh(query @ key.mT)
+        weights = scores.masked_fill(~keep_mask, torch.finfo(query.dtype).min).softmax(-1)
+        return weights @ value, weights
+
+    assert "no-query-key" not in diagnose_attention(attend).slugs
+
+
+@pytest.mark.parametrize(
+    ("source", "slugs", "also"),
+    [
+        ("keep = pad[:, None, :, None] & causal", ("pad-wrong-axis",), ()),
+        ("keep = causal", ("pad-ignored",), ("pad-wrong-axis",)),
+    ],
+)
+def test_the_source_decides_on_which_axis_the_padding_is(source, slugs, also, diagnose_attention):
+    diagnosis = diagnose_attention(find_misconception("pad-ignored").attention, source=source)
+    assert diagnosis.slugs == slugs
+    assert diagnosis.look_alikes == also
+
+
+def test_the_source_decides_in_pairs_too(diagnose_attention):
+    tiny, unscaled = (find_misconception(slug) for slug in ("mask-fill-tiny", "no-scale"))
+    both = tiny.changes[0].combine(unscaled.changes[0])
+    diagnosis = diagnose_attention(both.pipeline(), source="s = s.masked_fill(mask == 0, -1e-9)")
+    assert diagnosis.slugs == ("no-scale", "mask-fill-tiny")
+    assert diagnosis.look_alikes == ()
+
+
 def test_an_odd_fill_is_read_off_the_weights(diagnose_attention):
     def fill(scores, inputs):
         return scores.masked_fill(~inputs.keep_mask, -7.5)

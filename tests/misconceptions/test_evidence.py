@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from pytest_attn_grader.attention.reference import reference_attention
 from pytest_attn_grader.misconceptions.evidence import describe_evidence
+from pytest_attn_grader.misconceptions.source import SubmissionSource
 
 
 def spoiled(part: tuple[slice | int, ...]) -> Callable[..., tuple[Tensor, Tensor]]:
@@ -43,3 +45,20 @@ def test_the_parts_that_are_right(part: tuple[slice | int, ...], sentence: str, 
 def test_weights_first_and_output_second(case_of: Callable[[Any], Any]) -> None:
     said = describe_evidence(case_of(lambda *args, **_: reference_attention(*args)[::-1]))
     assert any("return the output first" in sentence for sentence in said)
+
+
+def test_a_first_query_that_can_only_be_right_is_not_mentioned(case_of: Callable[[Any], Any]) -> None:
+    def attention(query: Tensor, key: Tensor, value: Tensor, keep_mask: Tensor, **_: Any) -> tuple[Tensor, Tensor]:
+        return reference_attention(query.sin(), key, value, keep_mask)
+
+    said = "; ".join(describe_evidence(case_of(attention)))
+    assert "query 0" not in said
+    assert "it is right with one token, whose weight is 1 whatever its score is" in said
+
+
+@pytest.mark.parametrize(("source", "expected"), [("a, b = x.cos(), x.sin()", True), ("w = s.softmax(-1)", False)])
+def test_the_rotation_is_a_suspect_where_the_file_rotates(
+    source: str, expected: bool, case_of: Callable[[Any], Any]
+) -> None:
+    case = replace(case_of(spoiled((ALL, ALL, slice(1, None)))), rotary_base=10_000.0, source=SubmissionSource(source))
+    assert any("the pairs of dimensions" in sentence for sentence in describe_evidence(case)) is expected

@@ -101,3 +101,67 @@ def test_tables_of_positions() -> None:
 )
 def test_a_helper_whose_result_is_lost(source: str, name: str | None) -> None:
     assert SubmissionSource(source).helper_without_return() == name
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("m = mask[:, None, :, None]", True),
+        ("m = padding_mask.unsqueeze(1).unsqueeze(3)", True),
+        ("m = keep.unsqueeze(-1)", True),
+        ("m = mask[:, None, None, :]", False),
+        ("m = mask.unsqueeze(1).unsqueeze(2)", False),
+        ("c = cos[..., None]", False),
+    ],
+)
+def test_a_mask_that_meets_the_queries(line: str, expected: bool) -> None:
+    assert SubmissionSource(line).blocks_query_axis() is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("CACHE = []\ndef f(k):\n    CACHE.append(k)", True),
+        ("def f(k, seen={}):\n    seen[0] = k", True),
+        ("class A:\n    def forward(self, x):\n        self.mask = x", True),
+        ("def f(k):\n    global n\n    n = 1", True),
+        ("@lru_cache(None)\ndef f(k):\n    return k", True),
+        ("class A:\n    def __init__(self):\n        self.n = 1", False),
+        ("SIZE = 3\ndef f(k):\n    parts = []\n    parts.append(k)\n    k[0] = SIZE", False),
+    ],
+)
+def test_state_that_outlives_a_call(text: str, expected: bool) -> None:
+    assert SubmissionSource(text).keeps_state() is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("out = torch.empty(2, 3)", True),
+        ("s = torch.Tensor(2, 3)", True),
+        ("s = torch.Tensor([2, 3])", False),
+        ("out = torch.zeros(2)", False),
+    ],
+)
+def test_memory_without_numbers(text: str, expected: bool) -> None:
+    assert SubmissionSource(text).leaves_memory_unwritten() is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("def forward(self, q, key, value):\n    return f(q, q, value)", True),
+        ("def forward(self, q, key, value):\n    return f(q, key, value)", False),
+        ("def f(q, key):\n    return q", False),
+    ],
+)
+def test_a_parameter_that_is_never_read(text: str, expected: bool) -> None:
+    assert SubmissionSource(text).never_reads("key", "value") is expected
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [("y = F.linear(x, w.weight.data)", True), ("y = x @ self.w_v.detach()", True), ("y = x.data", False)],
+)
+def test_weights_without_their_gradient(line: str, expected: bool) -> None:
+    assert SubmissionSource(line).cuts_off_weights() is expected

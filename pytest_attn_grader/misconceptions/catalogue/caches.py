@@ -144,7 +144,7 @@ def _keeping_calls(number: int) -> Callable[[Inputs], Inputs]:
     ),
 )
 def cache_forgotten(inputs: Inputs) -> Inputs:
-    """attends to the tokens of the present call alone, although it was given the cache of earlier ones.
+    """loses keys and values of earlier calls, which it was given or should have returned as the cache.
 
     New queries look at all keys so far. Those of earlier calls have to be put before the new ones, and what is
     returned as the cache has to hold both.
@@ -155,7 +155,7 @@ def cache_forgotten(inputs: Inputs) -> Inputs:
         key, value = torch.cat([past_key, key], dim=-2), torch.cat([past_value, value], dim=-2)
         return self.project(attend(query, key, value)), (key, value)
 
-    Effect: Whole texts are right. While a model writes, every new token knows nothing but itself.
+    Effect: Whole texts are right. While a model writes, every new token knows little or nothing of the text before it.
     Nudge: How many keys are there in the second call?
     Fix: Put the cached keys and values before the new ones, in every call, and return all of them.
     """

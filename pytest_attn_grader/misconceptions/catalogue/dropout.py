@@ -102,7 +102,8 @@ def dropout_missing(attn_weights: Tensor, _: Inputs) -> Tensor:
 
 def _drops_scores(case: SubmissionObservations) -> Recognition | None:
     names = [name for name in case.train_probes() if has_dropped_scores(case, name)]
-    if not names:
+    first, again = case.attempts.get("basic"), case.attempts.get("basic-again")
+    if not names or (first is not None and again is not None and not case.equal(first, again)):
         return None
     return Recognition(
         case.all_of(*case.train_probes()), "in training rows still sum to 1, with other weights at each call"
@@ -120,7 +121,7 @@ def _drops_scores(case: SubmissionObservations) -> Recognition | None:
     recognise=_drops_scores,
 )
 def dropout_before_softmax(attn_scores: Tensor, inputs: Inputs) -> Tensor:
-    """applies dropout to the scores instead of the weights.
+    """applies dropout before the softmax, to the scores or to query and key, instead of to the weights.
 
     Dropout sets what it drops to 0. A weight of 0 is a key that is left out; a *score* of 0 is an average key. A
     blocked score that is dropped comes back to life (or becomes NaN, since 0 times infinity is NaN).

@@ -70,7 +70,9 @@ def weights_detached(attn_weights: Tensor, inputs: Inputs) -> Tensor:
     return attn_weights.detach() @ inputs.value
 
 
-@misconception("AG603", "no-grad", replaces="finish", family="grad", look_alikes=("numpy-roundtrip",))
+@misconception(
+    "AG603", "no-grad", replaces="finish", family="grad", look_alikes=("numpy-roundtrip", "parameter-detached")
+)
 def no_grad(attn_output: Tensor, _: Inputs) -> Tensor:
     """computes everything without gradients (torch.no_grad, or .detach() on the result).
 
@@ -86,6 +88,36 @@ def no_grad(attn_output: Tensor, _: Inputs) -> Tensor:
     Effect: Results are right; no gradient passes this layer.
     Nudge: Does your output have a grad_fn?
     Fix: Remove torch.no_grad, inference_mode and .detach() from the attention; callers use them when they evaluate.
+    """
+    return attn_output.detach()
+
+
+@misconception(
+    "AG607",
+    "parameter-detached",
+    replaces="finish",
+    family="grad",
+    look_alikes=("no-grad",),
+    variants=(
+        *(_detached(name) for name in ("query", "key", "value")),
+        *(_detached(*names) for names in (("query", "key"), ("key", "value"), ("query", "value"))),
+    ),
+    shown_by=lambda source: source.cuts_off_weights(),
+)
+def parameter_detached(attn_output: Tensor, _: Inputs) -> Tensor:
+    """uses the weights of a layer without their gradient (weight.data, weight.detach()).
+
+    weight.data gives the numbers of a parameter without their history. The output is exact, and the gradient goes on
+    to the hidden states; the layer itself gets none and stays as it was initialised.
+
+    Bad:
+        query = F.linear(hidden_states, self.q_proj.weight.data)
+    Good:
+        query = self.q_proj(hidden_states)
+
+    Effect: Results are right; the optimiser never changes this layer.
+    Nudge: Which parameters have a .grad of None after the backward pass?
+    Fix: Call the layer itself, or pass self.q_proj.weight without .data.
     """
     return attn_output.detach()
 

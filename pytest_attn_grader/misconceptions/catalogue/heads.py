@@ -93,6 +93,7 @@ def _merge_after_last_axes_swapped(attn_output: Tensor, _: Inputs) -> Tensor:
     "merge-view",
     replaces="finish",
     family="heads",
+    fill_matters=True,
     variants=(
         StageOverride({"finish": _merge_then_read_as_split}, "the other way round"),
         StageOverride({"finish": _as_wide_tokens}, "shape (batch, seq, width)"),

@@ -8,6 +8,7 @@ from torch import Tensor
 from pytest_attn_grader.misconceptions.base import misconception
 from pytest_attn_grader.misconceptions.observations import Recognition, SubmissionObservations
 from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride
+from pytest_attn_grader.misconceptions.training import is_dropped_outside_of_training
 
 
 def _without_last_row(tensor: Tensor, _: Inputs) -> Tensor:
@@ -51,11 +52,17 @@ def last_token_loop(attn_weights: Tensor, inputs: Inputs) -> Tensor:
 def _is_unfilled(case: SubmissionObservations) -> Recognition | None:
     """No graph behind the output, and numbers that no attention makes: not reproducible, or absurdly large or small."""
     first, again = case.attempts.get("basic"), case.attempts.get("basic-again")
-    if first is None or first.attn_output is None or first.output_requires_grad is not False:
+    if first is None or first.attn_output is None:
         return None
     size = float(first.attn_output.double().abs().nan_to_num(nan=1e30, posinf=1e30, neginf=1e30).max())
     absurd = size > 1e6 or size < 1e-6
     differs = again is not None and again.attn_output is not None and not case.equal(first, again)
+    if first.output_requires_grad is not False:
+        is_made_of_it = case.source.leaves_memory_unwritten() and not case.source.keeps_state()
+        if not (is_made_of_it and (absurd or differs)) or is_dropped_outside_of_training(case, "basic"):
+            return None
+        what = "two equal calls give different answers" if differs else f"numbers of up to {size:.2g} come out"
+        return Recognition(case.everything(), f"{what}, and a tensor is made without writing to it (torch.empty)")
     if not (absurd or differs) or case.matches_reference("basic", "output"):
         return None
     what = "is 0 everywhere" if size == 0 else "is made of memory that nothing was written to"
@@ -68,11 +75,12 @@ def _zeros(attn_output: Tensor, _: Inputs) -> Tensor:
 
 @misconception("AG412", "uninit-empty", replaces="finish", family="wiring", recognise=_is_unfilled)
 def uninit_empty(attn_output: Tensor, inputs: Inputs) -> Tensor:
-    """returns the tensor that it started with, which was never filled.
+    """returns a tensor that was never filled, or computes with one.
 
     A scaffold often begins with torch.zeros or torch.empty, so that the file runs before anything is written. What is
     computed has to end up in what is returned. torch.empty reserves memory without even writing zeros to it: whatever
-    lay there before comes out, tiny numbers, huge ones or NaN, and something else in the next run.
+    lay there before comes out, tiny numbers, huge ones or NaN, and something else in the next run. The same happens
+    where something is added to such a tensor, with out + x or with torch.baddbmm, whose beta is 1.
 
     Bad:
         attn_output = torch.empty(batch, heads, seq, head_dim)
@@ -82,8 +90,8 @@ def uninit_empty(attn_output: Tensor, inputs: Inputs) -> Tensor:
         return attn_output
 
     Effect: Random numbers instead of an answer.
-    Nudge: Which line writes your result into the tensor that you return?
-    Fix: Return what you computed; do not create the output beforehand.
+    Nudge: Which numbers are in a tensor that you make, before you write to it?
+    Fix: Return what you computed; do not create the output beforehand. To add up, begin with torch.zeros.
     """
     return _zeros(attn_output, inputs)
 

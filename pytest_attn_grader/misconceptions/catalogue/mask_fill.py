@@ -174,6 +174,13 @@ def _added_before_scaling(attn_scores: Tensor, inputs: Inputs) -> Tensor:
     return ((attn_scores * root - 1e4) / root).masked_fill(~inputs.keep_mask, inputs.fill)
 
 
+def _moved_by(constant: float) -> StageOverride:
+    def mask(attn_scores: Tensor, inputs: Inputs) -> Tensor:
+        return (attn_scores + constant).masked_fill(~inputs.keep_mask, inputs.fill)
+
+    return StageOverride({"mask": mask}, f"{constant:+.0e} on the scores of kept keys")
+
+
 @misconception(
     "AG306",
     "mask-float-added-bias",
@@ -187,6 +194,7 @@ def _added_before_scaling(attn_scores: Tensor, inputs: Inputs) -> Tensor:
         StageOverride(
             {"mask": lambda scores, inputs: (scores + 1e4).masked_fill(~inputs.keep_mask, inputs.fill)}, "+1e4"
         ),
+        *(_moved_by(constant) for constant in (-1e9, 1e9)),
     ),
 )
 def mask_float_added_bias(attn_scores: Tensor, inputs: Inputs) -> Tensor:
@@ -195,12 +203,16 @@ def mask_float_added_bias(attn_scores: Tensor, inputs: Inputs) -> Tensor:
     Mathematically a constant added to a whole row cancels in the softmax. In float32 a number near 10,000 has a
     resolution of only 0.001, so the scores are rounded to three decimals before softmax sees them.
 
+    A constant of 1e9 leaves nothing of them: every kept key gets the same weight. It is what (1 - mask) * -1e9 adds
+    where the mask is 0 at kept keys.
+
     Bad:
         attn_scores = attn_scores + (-1e4)            # kept keys too
     Good:
         attn_scores = attn_scores.masked_fill(~mask, -1e4)   # blocked keys only
 
-    Effect: Errors of about 0.0002 in every weight: small, but a thousand times larger than rounding.
+    Effect: With 10,000 errors of about 0.0002 in every weight, a thousand times larger than rounding; with 1e9 an
+        average over all kept keys.
     Nudge: Which scores does your mask change? It should leave those of kept keys exactly as they are.
     Fix: Change blocked scores only: masked_fill(~mask, float("-inf")).
     """

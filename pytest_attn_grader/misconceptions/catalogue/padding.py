@@ -84,6 +84,10 @@ def _over_queries(inputs: Inputs) -> Tensor:
     return _real_keys(inputs)[..., -query_len:, None]
 
 
+def _filled_with_infinity(attn_scores: Tensor, inputs: Inputs) -> Tensor:
+    return attn_scores.masked_fill(~inputs.keep_mask, float("-inf"))
+
+
 @misconception(
     "AG332",
     "pad-wrong-axis",
@@ -92,6 +96,7 @@ def _over_queries(inputs: Inputs) -> Tensor:
     probe="left-padding",
     look_alikes=("pad-ignored",),
     fill_matters=True,
+    shown_by=lambda source: source.blocks_query_axis(),
 )
 def pad_wrong_axis(inputs: Inputs) -> Inputs:
     """applies the padding to the queries instead of the keys.
@@ -110,6 +115,33 @@ def pad_wrong_axis(inputs: Inputs) -> Inputs:
     Fix: Put the padding on the last axis: padding[:, None, None, :].
     """
     return replace(inputs, keep_mask=_over_queries(inputs) & _without_padding(inputs))
+
+
+@misconception(
+    "AG336",
+    "pad-both-axes",
+    replaces="prepare",
+    family="mask",
+    probe="left-padding",
+    together_with={"mask": _filled_with_infinity},
+)
+def pad_both_axes(inputs: Inputs) -> Inputs:
+    """blocks the rows of padding queries as well, so that they have no key left and become NaN.
+
+    Blocking the padding along the keys is right, and all that is needed: what a padding token itself looks at is never
+    read. With its whole row filled with minus infinity, softmax is 0 / 0 = NaN there. The outputs of real tokens stay
+    right; on the way back NaN times 0 is NaN, and it reaches every gradient.
+
+    Bad:
+        keep = padding[:, None, None, :] & padding[:, None, :, None] & causal
+    Good:
+        keep = padding[:, None, None, :] & causal
+
+    Effect: The forward pass looks right; the first training step with a padded batch makes all weights NaN.
+    Nudge: How many keys may a padding token look at?
+    Fix: Block the keys only, or fill with torch.finfo(attn_scores.dtype).min instead of minus infinity.
+    """
+    return replace(inputs, keep_mask=inputs.keep_mask & _over_queries(inputs))
 
 
 @misconception("AG333", "mask-batch-as-head", replaces="prepare", family="mask", probe="single")

@@ -136,6 +136,14 @@ def mask_mutated(attn_output: Tensor, inputs: Inputs) -> Tensor:
     return attn_output
 
 
+def _is_by_chance(case: SubmissionObservations) -> bool:
+    """Whether equal calls differ because of random numbers or unwritten memory, and not by what a call left behind."""
+    if any(is_dropped_outside_of_training(case, name) for name in ("basic", "basic-again")):
+        return True
+    draws = case.source.leaves_memory_unwritten() or case.source.draws_random_numbers()
+    return draws and not case.source.keeps_state()
+
+
 def _remembers(case: SubmissionObservations) -> Recognition | None:
     """The same call twice, and another answer: not by chance, because it does not look like dropped weights."""
     first, again = case.attempts.get("basic"), case.attempts.get("basic-again")
@@ -145,7 +153,7 @@ def _remembers(case: SubmissionObservations) -> Recognition | None:
         return None
     if again.failure is not None:
         return Recognition(case.everything(), "the first call works, the same call again fails")
-    if case.equal(first, again) or any(is_dropped_outside_of_training(case, name) for name in ("basic", "basic-again")):
+    if case.equal(first, again) or _is_by_chance(case):
         return None
     # A first call of its kind is right; where chance is at work, none is.
     if not any(

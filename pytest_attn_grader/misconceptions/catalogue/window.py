@@ -89,6 +89,7 @@ def _best(count: int) -> StageOverride:
     replaces="mask",
     family="mask",
     variants=tuple(_best(count) for count in (2, 3, 4, 5, 6, 8, 10, 16, 20, 32, 50, 64)),
+    shown_by=lambda source: source.selects_scores(),
 )
 def top_k(attn_scores: Tensor, inputs: Inputs) -> Tensor:
     """keeps the largest scores of every row only (top-k attention).

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from pytest_attn_grader.misconceptions.base import misconception
-from pytest_attn_grader.misconceptions.block_steps import sums_hidden_states
-from pytest_attn_grader.misconceptions.observations import Recognition, SubmissionObservations
+from pytest_attn_grader.misconceptions.observations import SubmissionObservations
 from pytest_attn_grader.misconceptions.stages import (
     Inputs,
     StageOverride,
@@ -38,38 +37,6 @@ def k_for_v(attn_weights: Tensor, inputs: Inputs) -> Tensor:
     Fix: Write attn_weights @ value.
     """
     return attn_weights @ inputs.key
-
-
-def _takes_hidden_states(case: SubmissionObservations) -> Recognition | None:
-    if not sums_hidden_states(case):
-        return None
-    return Recognition(case.everything(), "the output is the right weights times the hidden states")
-
-
-@misconception(
-    "AG408",
-    "states-for-v",
-    replaces="combine",
-    family="wiring",
-    by_numbers=False,
-    recognise=_takes_hidden_states,
-)
-def states_for_v(attn_weights: Tensor, inputs: Inputs) -> Tensor:
-    """multiplies the weights with the hidden states instead of the values.
-
-    The values are the hidden states after a separate projection, and only they have the size of a head. The
-    projection is made in __init__; its result has to be what the weights are multiplied with.
-
-    Bad:
-        attn_output = attn_weights @ x
-    Good:
-        attn_output = attn_weights @ self.v_proj(x)
-
-    Effect: The right weights, and an output that the value projection has no part in.
-    Nudge: Which tensor stands to the right of the last matrix product?
-    Fix: Multiply the weights with the values.
-    """
-    return attn_weights @ inputs.value.detach()
 
 
 @misconception("AG402", "kv-swapped", replaces="prepare", family="wiring")
@@ -193,7 +160,7 @@ def qk_not_transposed(inputs: Inputs) -> Tensor:
     return inputs.query @ inputs.key
 
 
-@misconception("AG406", "weights-transposed", replaces="combine", family="wiring")
+@misconception("AG406", "weights-transposed", replaces="combine", family="wiring", fill_matters=True)
 def weights_transposed(attn_weights: Tensor, inputs: Inputs) -> Tensor:
     """transposes the weights before the product with the values.
 

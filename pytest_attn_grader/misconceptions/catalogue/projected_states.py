@@ -1,0 +1,89 @@
+"""Mistakes in the states behind query, key and value: those of another tensor, or states that were not projected."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from torch import Tensor
+
+from pytest_attn_grader.misconceptions.base import misconception
+from pytest_attn_grader.misconceptions.block_steps import sums_hidden_states
+from pytest_attn_grader.misconceptions.observations import Recognition, SubmissionObservations
+from pytest_attn_grader.misconceptions.stages import Inputs
+
+
+def _takes_hidden_states(case: SubmissionObservations) -> Recognition | None:
+    if not sums_hidden_states(case):
+        return None
+    return Recognition(case.everything(), "the output is the right weights times the hidden states")
+
+
+@misconception(
+    "AG408",
+    "states-for-v",
+    replaces="combine",
+    family="wiring",
+    by_numbers=False,
+    recognise=_takes_hidden_states,
+)
+def states_for_v(attn_weights: Tensor, inputs: Inputs) -> Tensor:
+    """multiplies the weights with the hidden states instead of the values.
+
+    The values are the hidden states after a separate projection, and only they have the size of a head. The
+    projection is made in __init__; its result has to be what the weights are multiplied with.
+
+    Bad:
+        attn_output = attn_weights @ x
+    Good:
+        attn_output = attn_weights @ self.v_proj(x)
+
+    Effect: The right weights, and an output that the value projection has no part in.
+    Nudge: Which tensor stands to the right of the last matrix product?
+    Fix: Multiply the weights with the values.
+    """
+    return attn_weights @ inputs.value.detach()
+
+
+def _ignores_key(case: SubmissionObservations) -> Recognition | None:
+    """Wrong only where there are more keys than queries, in a file that takes key or value and never reads it."""
+    if not case.source.never_reads("key", "value", "keys", "values", "k", "v", "memory", "context"):
+        return None
+    fewer = [
+        name
+        for name in case.eval_probes()
+        if case.probes[name].query.shape[-2] < case.probes[name].key.shape[-2] or case.probes[name].chunks
+    ]
+    square = [name for name in case.eval_probes() if name not in fewer and case.attempts[name].failure is None]
+    if not fewer or not any(case.matches_reference(name, "output") for name in square):
+        return None
+    if all(case.attempts[name].failure is None and case.matches_reference(name, "output") for name in fewer):
+        return None
+    evidence = "it takes the states for key and value as arguments and never reads one of them"
+    return Recognition(frozenset(fewer), evidence, frozenset({"answer", "output", "weights", "backward"}))
+
+
+@misconception(
+    "AG410",
+    "keys-from-query",
+    replaces="prepare",
+    family="wiring",
+    probe="decode",
+    by_numbers=False,
+    recognise=_ignores_key,
+)
+def keys_from_query(inputs: Inputs) -> Inputs:
+    """makes key or value from the query's states, although it was given states for them.
+
+    A layer that takes query, key and value can attend to another text, or with a cache to more tokens than are asking.
+    In self-attention all three are the same tensor, so that it makes no difference which of them is projected.
+
+    Bad:
+        key, value = self.k_proj(query), self.v_proj(query)
+    Good:
+        key, value = self.k_proj(key), self.v_proj(value)
+
+    Effect: Self-attention is right. With a cache, or between two texts, the queries attend to themselves.
+    Nudge: Which of your arguments is used where?
+    Fix: Apply each projection to its argument: k_proj(key), v_proj(value).
+    """
+    return replace(inputs, key=inputs.query, value=inputs.query)

@@ -1,0 +1,121 @@
+"""Expressions of Python source: names, operands, and what looks like a mask."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Collection, Iterable
+
+# Calls that make a tensor of numbers.
+MAKERS = frozenset({"tensor", "Tensor", "FloatTensor"})
+FRESH = frozenset({"zeros", "ones", "full", "Tensor", "FloatTensor"})
+_FACTORIES = FRESH | MAKERS | {"arange", "linspace", "tril", "triu", "eye"}
+
+_CHANGES = frozenset(
+    {"append", "extend", "insert", "update", "setdefault", "add", "pop", "clear", "copy_", "add_", "register_buffer"}
+)
+
+
+def gives_a_value(node: ast.AST) -> bool:
+    return isinstance(node, (ast.Yield, ast.YieldFrom)) or (isinstance(node, ast.Return) and node.value is not None)
+
+
+def is_arithmetic(node: ast.AST) -> bool:
+    return isinstance(node, (ast.BinOp, ast.AugAssign))
+
+
+def sides(node: ast.AST) -> list[ast.expr]:
+    """The operands of a binary operation, or of one that is assigned (scores += mask)."""
+    if isinstance(node, ast.BinOp):
+        return [node.left, node.right]
+    return [node.value] if isinstance(node, ast.AugAssign) else []
+
+
+def compared(node: ast.Compare) -> list[ast.expr]:
+    """Return the compared expressions; none where the question is whether something is None."""
+    return [] if isinstance(node.ops[0], (ast.Is, ast.IsNot)) else [node.left, *node.comparators]
+
+
+def is_mask(node: ast.AST, words: tuple[str, ...]) -> bool:
+    """Whether an operand is a mask, or a part or view of one: mask, self.mask, mask[:, None], mask.unsqueeze(1)."""
+    while isinstance(node, (ast.Subscript, ast.Call)):
+        node = node.value if isinstance(node, ast.Subscript) else node.func
+        if isinstance(node, ast.Attribute) and not mentions_word(node.attr, words):
+            node = node.value
+    return mentions_word(name_of(node), words)
+
+
+def mentions_word(name: str, words: tuple[str, ...]) -> bool:
+    return any(word in name.lower() if word == "mask" else word == name.lower() for word in words)
+
+
+def name_of(node: ast.AST) -> str:
+    if isinstance(node, ast.Attribute):
+        return node.attr
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def is_made_here(node: ast.AST) -> bool:
+    """Whether an expression is a mask, positions, frequencies or a new tensor, and no input in another dtype."""
+    words = ("mask", "keep", "pos", "freq")
+    return (isinstance(node, ast.Call) and name_of(node.func) in _FACTORIES) or mentions(node, words)
+
+
+def mentions(node: ast.AST, words: tuple[str, ...]) -> bool:
+    names = [each.id for each in ast.walk(node) if isinstance(each, ast.Name)]
+    return any(word in name.lower() for name in names for word in words)
+
+
+def assigned_names(statements: Iterable[ast.stmt]) -> set[str]:
+    """The names that these statements themselves assign, not those inside of functions and classes."""
+    targets = [
+        target
+        for statement in statements
+        if isinstance(statement, (ast.Assign, ast.AnnAssign))
+        for target in (statement.targets if isinstance(statement, ast.Assign) else [statement.target])
+    ]
+    return {each.id for target in targets for each in ast.walk(target) if isinstance(each, ast.Name)}
+
+
+def mutable_defaults(function: ast.FunctionDef | ast.AsyncFunctionDef) -> set[str]:
+    """The parameters whose default is a list, a dict or the result of a call: it lives as long as the function."""
+    given = [*function.args.posonlyargs, *function.args.args]
+    pairs = [
+        *zip(given[len(given) - len(function.args.defaults) :], function.args.defaults, strict=True),
+        *zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True),
+    ]
+    return {name.arg for name, default in pairs if isinstance(default, (ast.List, ast.Dict, ast.Set, ast.Call))}
+
+
+def changes_lasting(node: ast.AST, names: Collection[str]) -> bool:
+    """Whether a statement declares a global, or changes an attribute or something that one of these names holds."""
+    if isinstance(node, ast.Global):
+        return True
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _CHANGES:
+        return _is_lasting(node.func.value, names)
+    if not isinstance(node, (ast.Assign, ast.AugAssign, ast.AnnAssign)):
+        return False
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+    parts = [part for target in targets for part in (target.elts if isinstance(target, ast.Tuple) else [target])]
+    return any(not isinstance(part, ast.Name) and _is_lasting(part, names) for part in parts)
+
+
+def _is_lasting(node: ast.AST, names: Collection[str]) -> bool:
+    while isinstance(node, ast.Subscript):
+        node = node.value
+    return isinstance(node, ast.Attribute) or (isinstance(node, ast.Name) and node.id in names)
+
+
+def adds_last_axis(node: ast.AST) -> bool:
+    """Whether a mask gets a new last axis: mask[:, None, :, None], mask[..., None], mask.unsqueeze(-1)."""
+    if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Tuple) and len(node.slice.elts) > 1:
+        last = node.slice.elts[-1]
+        return isinstance(last, ast.Constant) and last.value is None and _is_about_mask(node.value)
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "unsqueeze":
+        where = ast.unparse(node.args[0]) if node.args else ""
+        is_last = where in {"-1", "3"} or (where == "2" and not isinstance(node.func.value, ast.Call))
+        return is_last and _is_about_mask(node.func.value)
+    return False
+
+
+def _is_about_mask(node: ast.AST) -> bool:
+    return any(word in ast.unparse(node).lower() for word in ("mask", "pad", "keep", "valid"))
