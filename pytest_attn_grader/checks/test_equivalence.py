@@ -29,7 +29,8 @@ LENGTHS = ["between-1", "between-2", "limit", "blocks"]
     needs=("contract.call", "shape[basic]"),
 )
 def test_equivalence(attn_session: GradingSession, attn_observe: Observe, attn_evidence: Evidence) -> None:
-    _judge(_basic(attn_session, attn_observe), attn_evidence)
+    rotates = attn_session.submission.attention.rotary_base is not None
+    _judge(_basic(attn_session, attn_observe), attn_evidence, rotates=rotates)
 
 
 def _basic(session: GradingSession, observe: Observe) -> Observation:
@@ -145,7 +146,7 @@ def test_float16(attn_observe: Observe, attn_evidence: Evidence) -> None:
     )
 
 
-def _judge(observation: Observation, evidence: Evidence) -> None:
+def _judge(observation: Observation, evidence: Evidence, *, rotates: bool = False) -> None:
     output_tolerance = observation.tolerance.tolerance["attn_output"]
     weights_tolerance = observation.tolerance.tolerance["attn_weights"]
     output_error, weights_error = observation.output_error, observation.weights_error
@@ -173,11 +174,14 @@ def _judge(observation: Observation, evidence: Evidence) -> None:
         hint="tensors created without dtype=query.dtype, softmax(dtype=...), and .float() without .to(query.dtype)",
     )
     weights_right = weights_error <= weights_tolerance
+    steps = "the scores, their scaling by 1/sqrt(head_dim), the mask and the axis of softmax, in this order"
     evidence.check(
         right,
         expected=f"softmax(query @ key.T / sqrt(head_dim)) @ value, {observation.probe.title}",
         actual=" and ".join(off) + f", with {observation.probe.shape_text}",
         hint="the weights are right, so the product with value and what follows it"
         if weights_right
-        else "the scores, their scaling by 1/sqrt(head_dim), the mask and the axis of softmax, in this order",
+        else f"the rotation of query and key by their positions, {steps}"
+        if rotates
+        else steps,
     )

@@ -236,7 +236,9 @@ class SpeedBenchmark:
         return trips
 
     def _probe(self, tokens: int) -> Probe:
-        return build_probe(at_length(SPEC_BY_NAME["single"], tokens), seed=self._seed)
+        takes_hidden_states = self._attention.contract.kind != "function"
+        spec = at_length(SPEC_BY_NAME["single"], tokens, for_hidden_states=takes_hidden_states)
+        return build_probe(spec, seed=self._seed)
 
 
 def summarize(seconds: Sequence[float]) -> Timing:

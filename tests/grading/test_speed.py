@@ -72,6 +72,7 @@ class Clockwork:
 
     def __init__(self, *, seconds: float, echo: float, inside: float) -> None:
         self.student = SimpleNamespace(remote=self)
+        self.contract = SimpleNamespace(kind="function")
         self._trip = RoundTrip("call", {}, {}, seconds, inside)
         self._echo = echo
 
