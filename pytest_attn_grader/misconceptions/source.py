@@ -241,7 +241,8 @@ class SubmissionSource:
         return any(
             isinstance(node, ast.Attribute)
             and node.attr in {"data", "detach"}
-            and name_of(node.value).lower().startswith(("weight", "bias", "w_"))
+            and isinstance(node.value, ast.Attribute)
+            and (node.value.attr.endswith(("weight", "bias")) or node.value.attr.lower().startswith("w_"))
             for node in self._nodes
         )
 

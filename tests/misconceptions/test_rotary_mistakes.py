@@ -88,6 +88,55 @@ OTHERS = {
     ),
     ("groups-wrong-head", "backwards"): module_source(shared="z.flip(1).repeat_interleave(self.h // self.g, 1)"),
 }
+# Query and key, turned by hand: FORMULA gives what becomes of the pair (a, b).
+BY_HAND = """
+        def by_hand(x):
+            a, b = PARTS
+            p, r = FORMULA
+            return JOINED
+        q, k = by_hand(q), by_hand(k)"""
+PARTS = {
+    "halves": ("x.chunk(2, -1)", "torch.cat([p, r], -1)"),
+    "neighbours": ("x[..., ::2], x[..., 1::2]", "torch.stack([p, r], -1).flatten(-2)"),
+}
+
+
+def by_hand(formula: str, pairing: str = "halves") -> str:
+    parts, joined = PARTS[pairing]
+    return module_source(BY_HAND.replace("FORMULA", formula).replace("PARTS", parts).replace("JOINED", joined))
+
+
+FORMULAS = {
+    ("rotary-formula", "no minus"): by_hand("a * c + b * s, b * c + a * s"),
+    ("rotary-formula", "no minus, neighbours"): by_hand("a * c + b * s, b * c + a * s", "neighbours"),
+    ("rotary-formula", "the first half twice"): by_hand("a * c - b * s, a * c + a * s"),
+    ("rotary-formula", "two minus"): by_hand("a * c - b * s, b * c - a * s", "neighbours"),
+    ("rotary-layouts-mixed", "rotate_half"): module_source(
+        "c, s = c.repeat_interleave(2, -1), s.repeat_interleave(2, -1)\n"
+        "        q, k = (z * c + torch.cat([-z[..., self.d // 2 :], z[..., : self.d // 2]], -1) * s for z in (q, k))"
+    ),
+    ("rotary-layouts-mixed", "neighbours"): module_source(
+        "c, s = torch.cat([c, c], -1), torch.cat([s, s], -1)\n"
+        "        q, k = (z * c + torch.stack([-z[..., 1::2], z[..., ::2]], -1).flatten(-2) * s for z in (q, k))"
+    ),
+    ("rotary-partial", "a quarter"): module_source(
+        "n = self.d // 4; c, s = tables(t, n)\n"
+        "        q, k = (torch.cat([halves(z[..., :n], c, s), z[..., n:]], -1) for z in (q, k))"
+    ),
+    ("rotary-partial", "a half, by the angles of all"): module_source(
+        "n = self.d // 2; c, s = c[:, : n // 2], s[:, : n // 2]\n"
+        "        q, k = (torch.cat([neighbours(z[..., :n], c, s), z[..., n:]], -1) for z in (q, k))"
+    ),
+    ("rotary-over-heads", "halves"): module_source("q, k = (halves(z, *OVER_HEADS) for z in (q, k))"),
+    ("rotary-over-heads", "neighbours"): module_source("q, k = (neighbours(z, *OVER_HEADS) for z in (q, k))"),
+    ("rotary-twice", "halves"): module_source("q, k = (halves(halves(z, c, s), c, s) for z in (q, k))"),
+    ("rotary-twice", "positions doubled"): module_source("q, k = (neighbours(z, *DOUBLED) for z in (q, k))"),
+}
+OVER_HEADS = "(table[:, None] for table in tables(z.shape[1], self.d))"
+DOUBLED = "(table[::2] for table in tables(2 * t, self.d))"
+FORMULAS = {
+    style: source.replace("OVER_HEADS", OVER_HEADS).replace("DOUBLED", DOUBLED) for style, source in FORMULAS.items()
+}
 WHOLE_WIDTH = "q, k = (PAIRED(z, *tables(t, z.shape[-1])) for z in (q, k))"
 WRONG = {
     **{
@@ -100,6 +149,7 @@ WRONG = {
         for pairing in ("halves", "neighbours")
     },
     **OTHERS,
+    **FORMULAS,
 }
 # Each looks like one of the mistakes, and is right.
 NEAR_MISSES = {
@@ -108,6 +158,17 @@ NEAR_MISSES = {
         "k, v = (SHARED for z in (k, v)); q, k = PAIRED(q, c, s), PAIRED(k, c, s)".replace("SHARED", SIDE_BY_SIDE),
         pairing="neighbours",
         shared="z",
+    ),
+    "a half of the dimensions, each": module_source(
+        "q, k = (torch.cat([z[..., : self.d // 2] * c - z[..., self.d // 2 :] * s,"
+        " z[..., self.d // 2 :] * c + z[..., : self.d // 2] * s], -1) for z in (q, k))"
+    ),
+    "angles of both halves side by side": module_source(
+        "c, s = torch.cat([c, c], -1), torch.cat([s, s], -1)\n"
+        "        q, k = (z * c + torch.cat([-z[..., self.d // 2 :], z[..., : self.d // 2]], -1) * s for z in (q, k))"
+    ),
+    "heads behind the tokens": module_source(
+        "q, k = (PAIRED(z.transpose(1, 2).transpose(1, 2), c, s) for z in (q, k))", pairing="neighbours"
     ),
     "expanded groups": module_source(shared="z[:, :, None].expand(-1, -1, self.h // self.g, -1, -1).flatten(1, 2)"),
     "queries in groups, keys tiled over the other axis": module_source(
@@ -165,6 +226,10 @@ IN_ANOTHER_MODEL = [
     ("rotary-sign", "halves"),
     ("rotary-pairs-mixed", "key in halves"),
     ("rotary-model-width", "neighbours"),
+    ("rotary-layouts-mixed", "rotate_half"),
+    ("rotary-formula", "no minus"),
+    ("rotary-partial", "a quarter"),
+    ("rotary-twice", "halves"),
 ]
 
 

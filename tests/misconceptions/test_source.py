@@ -161,7 +161,12 @@ def test_a_parameter_that_is_never_read(text: str, expected: bool) -> None:
 
 @pytest.mark.parametrize(
     ("line", "expected"),
-    [("y = F.linear(x, w.weight.data)", True), ("y = x @ self.w_v.detach()", True), ("y = x.data", False)],
+    [
+        ("y = F.linear(x, w.weight.data)", True),
+        ("y = x @ self.w_v.detach()", True),
+        ("y = x.data", False),
+        ("y = weights.data @ v", False),
+    ],
 )
 def test_weights_without_their_gradient(line: str, expected: bool) -> None:
     assert SubmissionSource(line).cuts_off_weights() is expected

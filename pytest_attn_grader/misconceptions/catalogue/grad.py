@@ -7,6 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from pytest_attn_grader.attention.probes import INPUT_NAMES
 from pytest_attn_grader.misconceptions.base import misconception
 from pytest_attn_grader.misconceptions.observations import Recognition, SubmissionObservations
 from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride
@@ -70,9 +71,7 @@ def weights_detached(attn_weights: Tensor, inputs: Inputs) -> Tensor:
     return attn_weights.detach() @ inputs.value
 
 
-@misconception(
-    "AG603", "no-grad", replaces="finish", family="grad", look_alikes=("numpy-roundtrip", "parameter-detached")
-)
+@misconception("AG603", "no-grad", replaces="finish", family="grad", look_alikes=("numpy-roundtrip",))
 def no_grad(attn_output: Tensor, _: Inputs) -> Tensor:
     """computes everything without gradients (torch.no_grad, or .detach() on the result).
 
@@ -92,17 +91,28 @@ def no_grad(attn_output: Tensor, _: Inputs) -> Tensor:
     return attn_output.detach()
 
 
+def _cuts_off_weights(case: SubmissionObservations) -> Recognition | None:
+    """The source reads weights without their history, and an input, which comes out of them, gets no gradient."""
+    missing = {
+        (name, each)
+        for name in case.eval_probes()
+        for each, gradient in case.attempts[name].gradients.items()
+        if gradient is None and case.attempts[name].gradient_failure is None
+    }
+    if not missing or not case.source.cuts_off_weights():
+        return None
+    names = sorted({each for _, each in missing}, key=INPUT_NAMES.index)
+    evidence = f"no gradient reaches {' and '.join(names)}, and the file takes weights with .data or .detach()"
+    return Recognition(frozenset(name for name, _ in missing), evidence, frozenset(names))
+
+
 @misconception(
     "AG607",
     "parameter-detached",
     replaces="finish",
     family="grad",
-    look_alikes=("no-grad",),
-    variants=(
-        *(_detached(name) for name in ("query", "key", "value")),
-        *(_detached(*names) for names in (("query", "key"), ("key", "value"), ("query", "value"))),
-    ),
-    shown_by=lambda source: source.cuts_off_weights(),
+    by_numbers=False,
+    recognise=_cuts_off_weights,
 )
 def parameter_detached(attn_output: Tensor, _: Inputs) -> Tensor:
     """uses the weights of a layer without their gradient (weight.data, weight.detach()).

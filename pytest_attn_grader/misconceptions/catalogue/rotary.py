@@ -31,7 +31,7 @@ def rotated(tensor: Tensor, *, halves: bool, start: int = 0, base: float = BASE,
     return rotate(tensor, _rotation(halves, base), backwards=sign < 0, first_position=start)
 
 
-def _past(inputs: Inputs) -> int:
+def count_past(inputs: Inputs) -> int:
     return inputs.key.shape[-2] - inputs.query.shape[-2]
 
 
@@ -60,7 +60,7 @@ def with_base_of_model(make: Callable[[float], tuple[StageOverride, ...]]) -> Pa
     return fit
 
 
-def _rotary_mistake(code: str, slug: str, make: Forms) -> Callable[[Callable[..., Any]], Misconception]:
+def rotary_mistake(code: str, slug: str, make: Forms) -> Callable[[Callable[..., Any]], Misconception]:
     """Make a `misconception` of this family, in every form that `make` gives for a pairing."""
     fit = with_base_of_model(partial(_variants, make))
     variants = _variants(make)
@@ -73,7 +73,9 @@ def _turn_value(halves: bool, base: float = BASE) -> Turn:
 
 def _turn_query(halves: bool, base: float = BASE, *, sign: int = 1) -> Turn:
     def turn(inputs: Inputs) -> Inputs:
-        return replace(inputs, query=rotated(inputs.query, halves=halves, start=_past(inputs), base=base, sign=sign))
+        return replace(
+            inputs, query=rotated(inputs.query, halves=halves, start=count_past(inputs), base=base, sign=sign)
+        )
 
     return turn
 
@@ -83,7 +85,7 @@ def _turn_query_on(halves: bool, base: float = BASE, *, positions: int) -> Turn:
 
     def turn(inputs: Inputs) -> Inputs:
         back = _turn_query(halves, base, sign=-1)(inputs)
-        query = rotated(back.query, halves=halves, start=_past(inputs) + positions, base=base)
+        query = rotated(back.query, halves=halves, start=count_past(inputs) + positions, base=base)
         return replace(inputs, query=query)
 
     return turn
@@ -94,14 +96,14 @@ def _turn_query_otherwise(halves: bool, base: float = BASE) -> Turn:
 
     def turn(inputs: Inputs) -> Inputs:
         back = _turn_query(halves, base, sign=-1)(inputs)
-        return replace(inputs, query=rotated(back.query, halves=not halves, start=_past(inputs), base=base))
+        return replace(inputs, query=rotated(back.query, halves=not halves, start=count_past(inputs), base=base))
 
     return turn
 
 
-def _turn_both(halves: bool, *, base: float = BASE, sign: int = 1) -> Turn:
+def turn_both(halves: bool, *, base: float = BASE, sign: int = 1) -> Turn:
     def turn(inputs: Inputs) -> Inputs:
-        query = rotated(inputs.query, halves=halves, start=_past(inputs), base=base, sign=sign)
+        query = rotated(inputs.query, halves=halves, start=count_past(inputs), base=base, sign=sign)
         return replace(inputs, query=query, key=rotated(inputs.key, halves=halves, base=base, sign=sign))
 
     return turn
@@ -109,7 +111,7 @@ def _turn_both(halves: bool, *, base: float = BASE, sign: int = 1) -> Turn:
 
 def rotate_both(rotation: Rotation) -> Turn:
     """Rotate query and key by their positions."""
-    return _turn_both(rotation.pairing == "halves", base=rotation.base)
+    return turn_both(rotation.pairing == "halves", base=rotation.base)
 
 
 def _turn_width(halves: bool, base: float = BASE) -> Turn:
@@ -119,10 +121,10 @@ def _turn_width(halves: bool, base: float = BASE) -> Turn:
         turned = rotated(side_by_side, halves=halves, start=start, base=base)
         return turned.reshape(*turned.shape[:2], num_heads, head_dim).transpose(1, 2)
 
-    return lambda inputs: replace(inputs, query=whole(inputs.query, _past(inputs)), key=whole(inputs.key, 0))
+    return lambda inputs: replace(inputs, query=whole(inputs.query, count_past(inputs)), key=whole(inputs.key, 0))
 
 
-@_rotary_mistake("AG431", "rotary-value", lambda halves, base: [(f"base {base:g}", _turn_value(halves, base))])
+@rotary_mistake("AG431", "rotary-value", lambda halves, base: [(f"base {base:g}", _turn_value(halves, base))])
 def rotary_value(inputs: Inputs) -> Inputs:
     """rotates the value by its position as well.
 
@@ -141,7 +143,7 @@ def rotary_value(inputs: Inputs) -> Inputs:
     return _turn_value(halves=True)(inputs)
 
 
-@_rotary_mistake(
+@rotary_mistake(
     "AG432",
     "rotary-one-side",
     lambda halves, base: [
@@ -167,7 +169,7 @@ def rotary_one_side(inputs: Inputs) -> Inputs:
     return _turn_query(halves=True)(inputs)
 
 
-@_rotary_mistake(
+@rotary_mistake(
     "AG433",
     "rotary-offset",
     lambda halves, base: [
@@ -193,7 +195,7 @@ def rotary_offset(inputs: Inputs) -> Inputs:
     return _turn_query_on(halves=True, positions=1)(inputs)
 
 
-@_rotary_mistake("AG434", "rotary-sign", lambda halves, base: [("", _turn_both(halves, base=base, sign=-1))])
+@rotary_mistake("AG434", "rotary-sign", lambda halves, base: [("", turn_both(halves, base=base, sign=-1))])
 def rotary_sign(inputs: Inputs) -> Inputs:
     """rotates query and key by the negative angles: the sign of the sine is the other one.
 
@@ -209,10 +211,10 @@ def rotary_sign(inputs: Inputs) -> Inputs:
     Nudge: In which of the two lines is the minus?
     Fix: Put the minus before the sine in the first half of each pair.
     """
-    return _turn_both(halves=True, sign=-1)(inputs)
+    return turn_both(halves=True, sign=-1)(inputs)
 
 
-@_rotary_mistake(
+@rotary_mistake(
     "AG435",
     "rotary-pairs-mixed",
     lambda halves, base: [("of the key, the query is paired in the other way", _turn_query_otherwise(halves, base))],
@@ -235,7 +237,7 @@ def rotary_pairs_mixed(inputs: Inputs) -> Inputs:
     return _turn_query_otherwise(halves=True)(inputs)
 
 
-@_rotary_mistake("AG436", "rotary-model-width", lambda halves, base: [("", _turn_width(halves, base))])
+@rotary_mistake("AG436", "rotary-model-width", lambda halves, base: [("", _turn_width(halves, base))])
 def rotary_model_width(inputs: Inputs) -> Inputs:
     """rotates over the width of the model, before the heads are split.
 
@@ -256,11 +258,11 @@ def rotary_model_width(inputs: Inputs) -> Inputs:
     return _turn_width(halves=True)(inputs)
 
 
-@_rotary_mistake(
+@rotary_mistake(
     "AG437",
     "rotary-theta",
     lambda halves, model_base: [
-        (f"base {base:g}", _turn_both(halves, base=base)) for base in _OTHER_BASES if model_base == BASE
+        (f"base {base:g}", turn_both(halves, base=base)) for base in _OTHER_BASES if model_base == BASE
     ],
 )
 def rotary_theta(inputs: Inputs) -> Inputs:
@@ -278,4 +280,4 @@ def rotary_theta(inputs: Inputs) -> Inputs:
     Nudge: From which number do your angles come, and where does the model keep its own?
     Fix: Take theta as an argument of the constructor (theta, rope_theta), which gets the model's value.
     """
-    return _turn_both(halves=True, base=500_000.0)(inputs)
+    return turn_both(halves=True, base=500_000.0)(inputs)
