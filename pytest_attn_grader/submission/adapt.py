@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -67,6 +68,29 @@ def fit(
     steps: LayerSteps = USUAL_STEPS,
 ) -> StudentAttention:
     """The submission as an attention on query, key and value.
+
+    A padding mask that fails as (batch, key) is tried as a whole mask.
+
+    Args: as those of `_fit_contract`.
+
+    Raises:
+        SubmissionError: as `_fit_contract`, of the first trial.
+    """
+    try:
+        return _fit_contract(student, contract, seed=seed, steps=steps)
+    except SubmissionError as failure:
+        if contract.kind != "module" or not another_call_may_answer(failure.name, failure.remedy):
+            raise
+        whole = contract.with_whole_mask()
+        if whole is None:
+            raise
+        with contextlib.suppress(SubmissionError):
+            return _fit_contract(student, whole, seed=seed, steps=steps)
+        raise
+
+
+def _fit_contract(student: Student, contract: Contract, *, seed: int, steps: LayerSteps) -> StudentAttention:
+    """The same for one set of roles.
 
     Where neither the file nor an option settles the mask, and the boolean keep mask does not give the reference's
     numbers, a mask of ones and zeros and an additive one are tried: one of them is accepted when the numbers are right.

@@ -75,6 +75,15 @@ class Contract:
         masks = {slot.role for slot in slots} & MASK_ROLES
         return replace(self, slots=slots, mask_convention=self.mask_convention if masks else "none")
 
+    def with_whole_mask(self) -> Contract | None:
+        """The same with its only mask, of padding, taken for one of queries and keys; None where there is no such."""
+        if MASK_ROLES & self.roles != {"key_padding_mask"}:
+            return None
+        slots = tuple(replace(each, role="mask") if each.role == "key_padding_mask" else each for each in self.slots)
+        name = next(each.parameter for each in slots if each.role == "mask")
+        note = ("whole-mask", f"{name} is passed as (batch, 1, query, key)")
+        return replace(self, slots=slots, notes=(*self.notes, note))
+
     def without_causal_switch(self) -> Contract:
         """The same with its switch that hides the future off: in a model that hides nothing."""
         slots = tuple(replace(slot, role="off") if slot.role == "causal" else slot for slot in self.slots)

@@ -44,8 +44,8 @@ if TYPE_CHECKING:
 RANKS = (4, 3, 2)
 # A head of an example at a time, with all four dimensions and a mask of two.
 SINGLE_RANK = 1
-# Of a function that works block by block: short, so that most probes have several blocks and a part of one.
-BLOCK_TOKENS = 4
+# Of a function that works block by block: short enough that the longer probes have several blocks and a part of one.
+BLOCK_TOKENS = 16
 SWITCHES = {"causal": LiteralArgument(True), "off": LiteralArgument(False), "none": LiteralArgument(None)}
 
 

@@ -82,3 +82,26 @@ def test_what_was_not_chosen_is_noted() -> None:
     assert note_on(replace(whole, uses=frozenset({"AttentionHead"})), head) == (
         "MultiHeadAttention is graded, because it uses the others; AttentionHead could be chosen with :NAME"
     )
+
+
+def test_of_several_classes_the_one_with_heads_is_meant() -> None:
+    one = module("x", constructor="d_model", name="SelfAttention")
+    several = module("x", constructor="d_model, num_heads", name="MultiHeadAttention")
+    assert choose_candidate([one, several], None, "x") is several
+    ((name, why),) = choice_note(several, [one, several])
+    assert name == "chosen"
+    assert "takes a number of heads" in why
+    assert "SelfAttention" in why
+
+
+@pytest.mark.parametrize(
+    "arguments", ["dim, end, theta", "x, n_heads, d_head", "tokens, size, step", "q_len, k_len, device"]
+)
+def test_a_helper_is_no_attention_beside_a_class(arguments: str) -> None:
+    attention = module("x", constructor="d_model, num_heads", name="CausalSelfAttention")
+    assert choose_candidate([candidate(arguments, name="helper"), attention], None, "x") is attention
+
+
+def test_a_function_without_names_is_still_an_attention() -> None:
+    plain, model = candidate("a, b, c", name="mine"), module("x", name="Model")
+    assert choose_candidate([model, plain], None, "x") is plain

@@ -40,3 +40,22 @@ def test_what_has_no_value_is_named() -> None:
     with pytest.raises(SubmissionError, match="the grader has no value for rotator") as caught:
         arguments_for(module("x", constructor="d_model, num_heads, rotator"), Sizes(256, 4, 64))
     assert caught.value.remedy == "Give rotator a default, or one of these names."
+
+
+@pytest.mark.parametrize(
+    ("signature", "filled"),
+    [
+        ("d, n", {"d": 256, "n": 4}),
+        ("emb, k", {"emb": 256, "k": 4}),
+        ("nhead, adimension", {"nhead": 4, "adimension": 256}),
+        ("E_q, E_k, E_v, E_total, nheads", {"E_q": 256, "E_k": 256, "E_v": 256, "E_total": 256, "nheads": 4}),
+    ],
+)
+def test_one_unknown_name_is_the_size_that_is_missing(signature: str, filled: dict[str, int]) -> None:
+    assert arguments_for(module("x", constructor=signature), Sizes(256, 4, 64)).shown == filled
+
+
+@pytest.mark.parametrize("signature", ["d_model, alpha, beta", "alpha, beta", "num_heads, alpha, beta"])
+def test_two_unknown_names_are_not_guessed(signature: str) -> None:
+    with pytest.raises(SubmissionError, match="alpha and beta"):
+        arguments_for(module("x", constructor=signature), Sizes(256, 4, 64))
