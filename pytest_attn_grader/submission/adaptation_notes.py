@@ -38,6 +38,10 @@ def with_notes(attention: ModuleAttention, shape: InstanceSizes) -> ModuleAttent
         notes.append(Adaptation(name="query-key-norm", why=why))
     if shape.num_heads == 1:
         notes.append(Adaptation(name="one-head", why="it is a single head: called for every head in turn"))
+    if shape.found.heads_are_traced:
+        heads = f"{shape.num_heads} heads of {shape.head_dim} features"
+        why = f"it takes no number of heads: its outputs depend on queries and keys in {heads}"
+        notes.append(Adaptation(name="heads", why=why))
     if contract.kind == "module" and not shape.has_output:
         notes.append(
             Adaptation(

@@ -24,7 +24,13 @@ from pytest_attn_grader.submission.projections.matrices import (
     concatenated_projections,
     one_hot_projections,
 )
-from pytest_attn_grader.submission.projections.widths import fit_head_dim, fit_width, group_heads, reduce_head_dim
+from pytest_attn_grader.submission.projections.widths import (
+    fit_head_dim,
+    fit_width,
+    group_heads,
+    pad_head_dim,
+    reduce_head_dim,
+)
 
 # Larger than the number of seeds that are tried one after another.
 _SEED_STEP = 1_000_003
@@ -89,6 +95,8 @@ class HeadAdapter:
         if head_dim > shape.head_dim:
             query, key, lost = reduce_head_dim(query, key, shape.head_dim)
             stats.residual = max(stats.residual, lost)
+        elif self.rotation is not None:  # which pairs the dimensions of the oracle's own heads
+            query, key = pad_head_dim(query, key, shape.head_dim)
         outputs = []
         attn_weights: Tensor | None = None
         for columns in torch.split(value, shape.head_dim, dim=-1):

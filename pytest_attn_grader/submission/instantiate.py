@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -12,20 +13,23 @@ from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.sandbox.arguments import TensorRef
 from pytest_attn_grader.sandbox.messages import CallSpec
 from pytest_attn_grader.submission.constructor import Sizes, arguments_for
-from pytest_attn_grader.submission.constructor_roles import is_resizable, roles_of, splits_heads
+from pytest_attn_grader.submission.constructor_roles import SIZE_ROLES, is_resizable, roles_of, splits_heads
 from pytest_attn_grader.submission.contract import Contract
+from pytest_attn_grader.submission.parameter_traces import find_unused_parameters, trace_number_of_heads
 from pytest_attn_grader.submission.projected import InstanceSizes
 from pytest_attn_grader.submission.projections.custom_loader_calls import discover_loader, sizes_from_attributes
 from pytest_attn_grader.submission.projections.find import find_projections
 from pytest_attn_grader.submission.projections.from_arguments import found_in_arguments
 from pytest_attn_grader.submission.projections.projection_map import ProjectionMap
-from pytest_attn_grader.submission.return_values import parse_result
 from pytest_attn_grader.submission.size_names import role_of_size
 
+# The heads of most models share one of these.
+_WIDTHS_OF_MODELS = (256, 768, 640)
+_TRACE = "trace"
 _SIZES_IN_FEATURES = frozenset({"width", "out", "head_dim", "config"})
 
 if TYPE_CHECKING:
-    from pytest_attn_grader.sandbox.messages import RemoteModule
+    from pytest_attn_grader.sandbox.messages import Candidate, RemoteModule
     from pytest_attn_grader.submission.student import Student
 
 
@@ -53,7 +57,7 @@ def shape_of_module(student: Student, contract: Contract, sizes: Sizes, *, use: 
     num_heads: int | None = None
     if is_resizable(candidate):
         num_heads = sizes.num_heads if splits_heads(candidate) else 1
-        sizes = replace(sizes, num_heads=num_heads)
+        sizes = replace(_at_fitting_width(student, contract, sizes), num_heads=num_heads)
     if candidate.kind == "module-instance":
         target: str | int = candidate.name
     else:
@@ -72,6 +76,9 @@ def shape_of_module(student: Student, contract: Contract, sizes: Sizes, *, use: 
         num_key_value_heads=sizes.num_key_value_heads,
         find_unused=lambda: find_unused_parameters(student, contract, target, sizes.width),
     )
+    if found.num_heads == 1 and (num_heads is None or not splits_heads(candidate)):
+        is_one = _takes_only_a_width(candidate) and student.traces.widths[candidate.name] is None
+        found = found if is_one else found.with_heads(_trace_heads(student, contract, sizes, found) or 1)
     if found.width != sizes.width and roles_of(candidate) & _SIZES_IN_FEATURES == {"head_dim"} and num_heads:
         # (num_heads, head_size), and the width is a constant of the file: then the heads share it.
         narrow = replace(sizes, width=found.width, num_heads=2, head_dim=found.width // 2, num_key_value_heads=None)
@@ -88,6 +95,53 @@ def shape_of_module(student: Student, contract: Contract, sizes: Sizes, *, use: 
     return _shape_with(found, target)
 
 
+def _takes_only_a_width(candidate: Candidate) -> bool:
+    roles = roles_of(candidate) & SIZE_ROLES
+    return "width" in roles and not roles & {"heads", "head_dim", "config"}
+
+
+def _at_fitting_width(student: Student, contract: Contract, sizes: Sizes) -> Sizes:
+    """The sizes at a width that suits a module whose constructor takes a width and no heads, and which has several.
+
+    Its number of heads or their head_dim may be typed in. A multiple of a width at which it answers suits both.
+    """
+    name, widths = contract.candidate.name, student.traces.widths
+    if not _takes_only_a_width(contract.candidate):
+        return sizes
+    if name not in widths:
+        tried = ((width, _heads_at(student, contract, replace(sizes, width=width))) for width in _WIDTHS_OF_MODELS)
+        widths[name] = next(((width, num_heads) for width, num_heads in tried if num_heads is not None), None)
+    known = widths[name]
+    if known is None:
+        return sizes
+    width, num_heads = known
+    return replace(sizes, width=math.ceil(max(sizes.width, num_heads * sizes.head_dim) / width) * width)
+
+
+def _heads_at(student: Student, contract: Contract, sizes: Sizes) -> int | None:
+    sizes = replace(sizes, num_heads=1, dropout_p=0.0)
+    name = contract.candidate.name
+    try:
+        made = student.construct(name, arguments_for(contract.candidate, sizes), use=_TRACE)
+        found = find_projections(student.module(made.handle), name, num_heads=1)
+    except SubmissionError:  # another width may suit it; the checks meet the failure at the usual sizes
+        return None
+    return _trace_heads(student, contract, sizes, found) if found.num_heads == 1 else None
+
+
+def _trace_heads(student: Student, contract: Contract, sizes: Sizes, found: ProjectionMap) -> int | None:
+    """The number of heads that no argument and no attribute says, traced once for these arguments; None for one."""
+    candidate = contract.candidate
+    arguments = None if candidate.kind == "module-instance" else arguments_for(candidate, sizes)
+    key = candidate.name if arguments is None else f"{candidate.name}({arguments.key})"
+    if key not in student.traces.num_heads:
+        # Another instance: a module may keep tables, in the dtype of its first call, or a cache.
+        made = None if arguments is None else student.construct(candidate.name, arguments, use=_TRACE)
+        target = candidate.name if made is None else made.handle
+        student.traces.num_heads[key] = trace_number_of_heads(student, contract, target, found)
+    return student.traces.num_heads[key]
+
+
 def _require_own_matrix(found: ProjectionMap, name: str, sizes: Sizes) -> None:
     """Refuse one matrix for all heads: a model's layer has one for each, and there is no place for them."""
     if sizes.num_heads > 1 and found.width == sizes.head_dim == found.num_heads * found.head_dim:
@@ -97,39 +151,6 @@ def _require_own_matrix(found: ProjectionMap, name: str, sizes: Sizes) -> None:
             f"of {found.width} x {found.width}. In a transformer every head projects the whole hidden states.",
             remedy=f"Project first, here with nn.Linear({sizes.width}, {sizes.width}), and split into heads then.",
         )
-
-
-def find_unused_parameters(student: Student, contract: Contract, target: str | int, width: int) -> frozenset[str]:
-    """Names of the parameters that no output depends on, by the gradients of one call; none where it fails."""
-    key = (student.remote.generation, target)
-    if key not in student.unused_parameters:
-        student.unused_parameters[key] = _trace_unused_parameters(student, contract, target, width)
-    return student.unused_parameters[key]
-
-
-def _trace_unused_parameters(student: Student, contract: Contract, target: str | int, width: int) -> frozenset[str]:
-    values = student.remote.parameter_values(target)
-    leaves = {name: value.clone().requires_grad_() for name, value in values.items() if value.is_floating_point()}
-    sent_as = {name: f"parameter.{name}" for name in leaves}
-    states = torch.randn(2, 3, width, generator=torch.Generator().manual_seed(0))
-    tensors = {"hidden_states": states, "mask": torch.ones(2, 1, 3, 3, dtype=torch.bool)}
-    needed = {each.name for each in contract.candidate.called.parameters if not each.has_default}
-    given = {"hidden_states": "hidden_states", "query": "hidden_states", "key": "hidden_states"}
-    given |= {"value": "hidden_states", "mask": "mask"}
-    keywords = tuple(
-        (slot.parameter, TensorRef(given[slot.role]))
-        for slot in contract.slots
-        if slot.role in given and (slot.role != "mask" or slot.parameter in needed)
-    )
-    spec = CallSpec(target, keywords=keywords, parameters=sent_as, grad=True)
-    try:
-        with torch.enable_grad():
-            reply = student.call(spec, {**tensors, **{sent_as[name]: leaf for name, leaf in leaves.items()}})
-            output, _ = parse_result(reply)
-            gradients = torch.autograd.grad(output.sum(), tuple(leaves.values()), allow_unused=True)
-    except (SubmissionError, RuntimeError):  # RuntimeError: the output depends on none of them
-        return frozenset()
-    return frozenset(name for name, gradient in zip(leaves, gradients, strict=True) if gradient is None)
 
 
 def _shape_with_loader(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pytest_attn_grader.attention.probes import SPEC_BY_NAME, without_gradients
 from pytest_attn_grader.errors import SubmissionError
-from pytest_attn_grader.submission.instantiate import find_unused_parameters
 from pytest_attn_grader.submission.module_attention import ModuleAttention
+from pytest_attn_grader.submission.parameter_traces import find_unused_parameters
 from pytest_attn_grader.submission.student_attention import StudentAttention
 from pytest_attn_grader.submission.trials import TRIAL_SIZES, is_right_on
 

@@ -15,7 +15,7 @@ from pytest_attn_grader.models.architectures import LayerSteps
 from pytest_attn_grader.submission.cached_calls import split_into_chunks, with_cache, with_prefix
 from pytest_attn_grader.submission.call_conventions import CallConventions, changed_inputs
 from pytest_attn_grader.submission.constructor import Sizes, arguments_for
-from pytest_attn_grader.submission.constructor_roles import takes_groups
+from pytest_attn_grader.submission.constructor_roles import roles_of, takes_groups
 from pytest_attn_grader.submission.contract import Contract
 from pytest_attn_grader.submission.instantiate import shape_of_function, shape_of_module
 from pytest_attn_grader.submission.masks import SQUARE, as_lengths
@@ -68,6 +68,8 @@ class ProjectedStudent:
     def _config_read(self) -> Mapping[str, object]:
         """The names that the constructor reads from a config object, with their values."""
         candidate = self.contract.candidate
+        if "config" not in roles_of(candidate):
+            return {}
         return self.student.construct(candidate.name, arguments_for(candidate, self._sizes(256, 4, 64))).config_read
 
     def _sizes(self, width: int, num_heads: int, head_dim: int) -> Sizes:

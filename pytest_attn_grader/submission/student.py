@@ -23,6 +23,7 @@ from pytest_attn_grader.submission.candidates import choice_note, choose_candida
 from pytest_attn_grader.submission.constructor import Arguments, Sizes, arguments_for
 from pytest_attn_grader.submission.contract import AUTO_MASK, Contract, resolve_contract
 from pytest_attn_grader.submission.description import describe
+from pytest_attn_grader.submission.module_traces import ModuleTraces
 from pytest_attn_grader.submission.target import Target, hash_sources, read_sources
 
 if TYPE_CHECKING:
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     )
     from pytest_attn_grader.settings.settings import Settings
     from pytest_attn_grader.submission.library_scan import LibraryScan
-    from pytest_attn_grader.submission.projections.custom_loader import LoaderMap
 
 
 class Student:
@@ -79,8 +79,7 @@ class Student:
         self._constructed: dict[str, tuple[int, Constructed]] = {}
         self._constructions: dict[str, Construction] = {}
         self._modules: dict[tuple[int, str | int], RemoteModule] = {}
-        self.unused_parameters: dict[tuple[int, str | int], frozenset[str]] = {}
-        self.loaders: dict[tuple[int, str | int], LoaderMap] = {}
+        self.traces = ModuleTraces()
 
     @classmethod
     def for_run(cls, target: Target, settings: Settings) -> Student:

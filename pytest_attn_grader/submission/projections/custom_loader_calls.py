@@ -29,7 +29,7 @@ def discover_loader(
         SubmissionError: it raised, changes no parameter, or does something else than copying.
     """
     key = (student.remote.generation, target)
-    if key not in student.loaders:
+    if key not in student.traces.loaders:
         arguments = tuple((matrix, TensorRef(matrix)) for matrix in _MATRICES)
         biases = TupleArgument(tuple(TensorRef(bias) for bias in _BIASES))
         spec = CallSpec(target, method=METHOD, arguments=(*arguments, ("biases", biases)), dtype="float32")
@@ -43,8 +43,8 @@ def discover_loader(
             values = student.remote.parameter_values(target)
             return {parameter: value for parameter, value in values.items() if value.dtype == torch.float32}
 
-        student.loaders[key] = trace_loader(load, width=width, num_heads=num_heads, head_dim=head_dim, name=name)
-    return student.loaders[key]
+        student.traces.loaders[key] = trace_loader(load, width=width, num_heads=num_heads, head_dim=head_dim, name=name)
+    return student.traces.loaders[key]
 
 
 def _called_with(tensors: Mapping[str, Tensor]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pytest_attn_grader.submission.projections.norms import NormParameters
 
@@ -39,6 +39,7 @@ class ProjectionMap:
         by_order: names said nothing; the matrices were taken as query, key, value, output as they are defined.
         letters: the order of query, key and value in a fused matrix, when its name says so.
         num_key_value_heads: heads of keys and values; None for one for every query head.
+        heads_are_traced: the number of heads was found by what outputs depend on; no argument or attribute says it.
     """
 
     inputs: dict[str, tuple[ParameterRef, ...]]
@@ -52,6 +53,7 @@ class ProjectionMap:
     letters: str | None = None
     num_key_value_heads: int | None = None
     norms: NormParameters | None = None
+    heads_are_traced: bool = False
 
     @property
     def key_value_heads(self) -> int:
@@ -62,6 +64,11 @@ class ProjectionMap:
     def is_grouped(self) -> bool:
         """Whether several query heads share a key and a value."""
         return self.key_value_heads != self.num_heads
+
+    def with_heads(self, num_heads: int) -> ProjectionMap:
+        """The same matrices of one head, as those of several that share it."""
+        features = self.num_heads * self.head_dim
+        return replace(self, num_heads=num_heads, head_dim=features // num_heads, heads_are_traced=num_heads > 1)
 
     @property
     def is_fused(self) -> bool:

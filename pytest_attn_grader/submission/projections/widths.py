@@ -78,6 +78,13 @@ def fit_head_dim(projections: Projections, head_dim: int) -> Projections:
     return replace(projections, **padded)
 
 
+def pad_head_dim(query: Tensor, key: Tensor, head_dim: int) -> tuple[Tensor, Tensor]:
+    """Queries and keys of more dimensions, the added ones zero, with the same scores after scaling."""
+    missing = head_dim - query.shape[-1]
+    factor = (head_dim / query.shape[-1]) ** 0.5
+    return (F.pad(query * factor, (0, missing)), F.pad(key, (0, missing))) if missing else (query, key)
+
+
 def reduce_head_dim(query: Tensor, key: Tensor, head_dim: int) -> tuple[Tensor, Tensor, float]:
     """Queries and keys of fewer dimensions with the same scores after scaling by ``1 / sqrt(head_dim)``.
 
