@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from pytest_attn_grader.attention.dropout import (
+    MAX_FACTOR_ERROR,
     MAX_RESIDUAL,
+    MAX_ZERO,
+    MIN_WEIGHT,
     Dropout,
     effective_weights,
     estimate_dropout,
@@ -64,6 +68,26 @@ def has_dropped_scores(case: SubmissionObservations, name: str) -> bool:
         return False
     weights, rest = found
     return rest < MAX_RESIDUAL and float((weights.sum(-1) - 1).abs().max()) < 1e-3
+
+
+def has_renormalised_rows(case: SubmissionObservations, name: str) -> bool:
+    """Whether training sets weights to 0 and enlarges the others of each row so that they sum to 1 again."""
+    evaluated, output = case.attempts.get("basic"), case.attempts[name].attn_output
+    if evaluated is None or evaluated.attn_output is None or output is None:
+        return False
+    found = [output_weights(each, case.probes["basic"]) for each in (evaluated.attn_output, output)]
+    (before, rest), (after, other_rest) = [(None, 1.0) if each is None else each for each in found]
+    if before is None or after is None or max(rest, other_rest) >= MAX_RESIDUAL:
+        return False
+    usable = before > MIN_WEIGHT
+    zero = usable & (after.abs() < MAX_ZERO)
+    kept = usable & ~zero
+    ratio = torch.where(kept, after / before, torch.nan)
+    lowest, highest = ratio.nan_to_num(torch.inf).amin(-1), ratio.nan_to_num(-torch.inf).amax(-1)
+    several = kept.sum(-1) > 1
+    is_one_factor = (highest - lowest)[several] < MAX_FACTOR_ERROR * highest[several]
+    sums = after.sum(-1)[kept.any(-1)]
+    return bool(zero.any() and several.any() and is_one_factor.all()) and float((sums - 1).abs().max()) < MAX_ZERO
 
 
 def has_dropped_output(case: SubmissionObservations, name: str) -> bool:

@@ -86,6 +86,13 @@ OTHERS = {
     ("groups-wrong-head", "divided by the number of groups"): module_source(
         shared="z[:, (torch.arange(self.h) // self.g).clamp(max=self.g - 1)]"
     ),
+    ("groups-not-repeated", "product"): module_source(shared="z"),
+    ("groups-not-repeated", "values alone"): module_source(
+        "k = k.repeat_interleave(self.h // self.g, 1); " + RIGHT, shared="z"
+    ),
+    ("groups-not-repeated", "viewed as heads"): module_source(
+        pairing="neighbours", shared="z.transpose(1, 2).reshape(b, t, self.h, self.d).transpose(1, 2)"
+    ),
     ("groups-wrong-head", "backwards"): module_source(shared="z.flip(1).repeat_interleave(self.h // self.g, 1)"),
 }
 # Query and key, turned by hand: FORMULA gives what becomes of the pair (a, b).

@@ -21,6 +21,7 @@ AMOUNTS = [
     "dropout-no-rescale",
     "dropout-same-every-call",
     "dropout-shared",
+    "dropout-renormalised",
 ]
 
 

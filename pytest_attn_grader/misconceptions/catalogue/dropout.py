@@ -6,6 +6,7 @@ exactly 0, and what was kept is larger by 1 / (1 - p).
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -15,6 +16,7 @@ from pytest_attn_grader.misconceptions.stages import Inputs, drop_weights, uncha
 from pytest_attn_grader.misconceptions.training import (
     has_dropped_output,
     has_dropped_scores,
+    has_renormalised_rows,
     is_dropped_outside_of_training,
 )
 
@@ -103,6 +105,8 @@ def dropout_missing(attn_weights: Tensor, _: Inputs) -> Tensor:
 def _drops_scores(case: SubmissionObservations) -> Recognition | None:
     names = [name for name in case.train_probes() if has_dropped_scores(case, name)]
     first, again = case.attempts.get("basic"), case.attempts.get("basic-again")
+    if any(has_renormalised_rows(case, name) for name in names):
+        return None
     if not names or (first is not None and again is not None and not case.equal(first, again)):
         return None
     return Recognition(
@@ -172,3 +176,43 @@ def dropout_on_output(attn_output: Tensor, inputs: Inputs) -> Tensor:
     Fix: Drop the weights, after the softmax and before the product with value.
     """
     return drop_weights(attn_output, inputs)
+
+
+def _renormalises(case: SubmissionObservations) -> Recognition | None:
+    names = case.train_probes()
+    if not names or not all(has_renormalised_rows(case, name) for name in names):
+        return None
+    return Recognition(
+        case.all_of(*names), "in training some weights are 0, and the others of their row sum to 1 again"
+    )
+
+
+@misconception(
+    "AG811",
+    "dropout-renormalised",
+    replaces="drop",
+    family="dropout",
+    probe="basic-train",
+    by_numbers=False,
+    recognise=_renormalises,
+)
+def dropout_renormalised(attn_weights: Tensor, inputs: Inputs) -> Tensor:
+    """drops weights and divides every row by what is left of it, instead of all by 1 - dropout_p.
+
+    Dropout divides by 1 - dropout_p, so that a weight keeps its size on average. Divided by the rest of its row, a
+    weight depends on which others were dropped, and a row whose large weight is lost is filled up with its small ones.
+
+    Bad:
+        attn_weights = attn_weights * keep
+        attn_weights = attn_weights / attn_weights.sum(dim=-1, keepdim=True)
+    Good:
+        attn_weights = attn_weights * keep / (1 - dropout_p)
+
+    Effect: The model trains with another attention than the one it is used with, and a row without any weight is NaN.
+    Nudge: After dropout, by which number is a kept weight divided? Is it the same in every row?
+    Fix: Divide by 1 - dropout_p, or use F.dropout, and leave the rows as they are.
+    """
+    if not inputs.training:
+        return attn_weights
+    kept = attn_weights * (torch.rand_like(attn_weights) >= inputs.dropout_p)
+    return kept / kept.sum(dim=-1, keepdim=True).clamp_min(1e-9)

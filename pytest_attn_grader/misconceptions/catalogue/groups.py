@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from pytest_attn_grader.misconceptions.base import misconception
+from pytest_attn_grader.misconceptions.observations import Recognition, SubmissionObservations
 from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride
 
 
@@ -98,3 +99,60 @@ def groups_wrong_head(inputs: Inputs) -> Inputs:
     Fix: Divide by the size of a group, num_heads // num_kv_heads.
     """
     return _taking(_by_number_of_groups)(inputs)
+
+
+_SIZES_DIFFER = (
+    "must match the size of tensor",
+    "first two dimensions of batch2",
+    "is invalid for input of size",
+    "does not broadcast with previously seen size",
+    "must match the existing size",
+)
+
+
+def _meets_fewer_heads(case: SubmissionObservations) -> Recognition | None:
+    """Exceptions about sizes wherever there are fewer key/value heads than query heads, and only there."""
+    grouped = [name for name in ("groups", "multi-query") if name in case.attempts]
+    failed = [name for name in grouped if case.failure_mentions(name, _SIZES_DIFFER)]
+    others = [record for name, record in case.attempts.items() if name not in grouped]
+    if not failed or any(record.failure is not None for record in others):
+        return None
+    probe, failure = case.probes[failed[0]], case.attempts[failed[0]].failure
+    num_heads, shared = probe.query.shape[1], probe.query.shape[1] // group_size(probe.key)
+    line = case.failing_line(failed[0])
+    message = "" if failure is None else failure.message.partition("\n")[0]
+    evidence = f"with {num_heads} query heads and {shared} key/value heads: {message}" + (
+        f" at `{line}`" if line else ""
+    )
+    return Recognition(frozenset(failed), evidence)
+
+
+@misconception(
+    "AG445",
+    "groups-not-repeated",
+    replaces="prepare",
+    family="heads",
+    probe="groups",
+    by_numbers=False,
+    recognise=_meets_fewer_heads,
+)
+def groups_not_repeated(inputs: Inputs) -> Inputs:
+    """does not repeat the key/value heads for the query heads that share them.
+
+    With 6 query heads on 3 key/value heads, every key/value head serves a group of two query heads. A product of (6,
+    query, head_dim) with (3, head_dim, key) fits no batch, and a view of the keys as 6 heads has too few numbers.
+
+    Bad:
+        key = self.k_proj(x).view(batch, seq, num_kv_heads, head_dim).transpose(1, 2)
+        attn_scores = query @ key.transpose(-2, -1)
+    Good:
+        key = self.k_proj(x).view(batch, seq, num_kv_heads, head_dim).transpose(1, 2)
+        key = key.repeat_interleave(num_heads // num_kv_heads, dim=1)   # value too
+        attn_scores = query @ key.transpose(-2, -1)
+
+    Effect: An exception in every model whose query heads share keys and values.
+    Nudge: How many heads have query, key and value where they meet?
+    Fix: Repeat key and value with repeat_interleave(num_heads // num_kv_heads, dim=1) before the product.
+    """
+    size = group_size(inputs.key)
+    return replace(inputs, key=inputs.key[:, ::size], value=inputs.value[:, ::size])

@@ -1,4 +1,4 @@
-"""Weights that do not sum to 1, although a softmax was meant."""
+"""Weights that do not sum to 1, although a softmax was meant, and an online softmax with a wrong correction."""
 
 from __future__ import annotations
 
@@ -38,3 +38,88 @@ def softmax_plus_one(attn_scores: Tensor, _: Inputs) -> Tensor:
     """
     sink = torch.zeros_like(attn_scores[..., :1])
     return torch.cat([attn_scores, sink], dim=-1).softmax(dim=-1)[..., :-1]
+
+
+@misconception(
+    "AG219",
+    "softmax-not-divided",
+    replaces="normalise",
+    family="softmax",
+    variants=(
+        StageOverride({"normalise": lambda attn_scores, _: attn_scores.exp()}, "without subtracting the maximum"),
+    ),
+)
+def softmax_not_divided(attn_scores: Tensor, _: Inputs) -> Tensor:
+    """takes the exponentials of the scores for the weights and never divides by their sum.
+
+    Softmax is the exponential of every score divided by the sum of its row. An online softmax divides once, at the end,
+    by the sum that it has kept all the way: without this last line the output is too large by the sum.
+
+    Bad:
+        output = output * correction + block @ value_block
+        return output
+    Good:
+        output = output * correction + block @ value_block
+        return output / total
+
+    Effect: Outputs grow with the number of keys.
+    Nudge: You add up the exponentials of each row. Where is the sum used?
+    Fix: Divide by the sum of the row: exponentials / exponentials.sum(dim=-1, keepdim=True), or output / total.
+    """
+    return exponentials(attn_scores)
+
+
+def _corrected_upwards(size: int, *, is_sum_right: bool = False) -> StageOverride:
+    """Earlier blocks are multiplied by exp(new - old) when the maximum grows, and the sum too unless it is right."""
+
+    def normalise(attn_scores: Tensor, _: Inputs) -> Tensor:
+        parts: list[Tensor] = []
+        total = running = attn_scores.new_zeros((*attn_scores.shape[:-1], 1))
+        for block in attn_scores.split(size, -1):
+            largest = block.amax(-1, keepdim=True)
+            new = torch.maximum(running, largest) if parts else largest
+            correction = (new - running).exp()
+            numerators = (block - new).exp()
+            if parts:
+                parts = [part * correction for part in parts]
+                total = total * (1 / correction if is_sum_right else correction)
+            total, running = total + numerators.sum(-1, keepdim=True), new
+            parts.append(numerators)
+        return torch.cat(parts, -1) / total
+
+    note = f"blocks of {size}" + (", the sum is right" if is_sum_right else "")
+    return StageOverride({"normalise": normalise}, note)
+
+
+_CORRECTED = [
+    _corrected_upwards(size, is_sum_right=is_sum_right)
+    for size in (1, 2, 3, 4, 5, 8, 16, 32, 64, 128, 256)
+    for is_sum_right in (False, True)
+]
+
+
+@misconception(
+    "AG220",
+    "online-correction-inverted",
+    replaces="normalise",
+    family="softmax",
+    probe="square",
+    variants=tuple(_CORRECTED[1:]),
+)
+def online_correction_inverted(attn_scores: Tensor, inputs: Inputs) -> Tensor:
+    """computes softmax in blocks and corrects earlier blocks by exp(new - old) instead of exp(old - new).
+
+    What was summed below the old maximum is too large once the maximum has grown, by exp(new - old). The correction has
+    to take this factor away: it is exp(old - new), a number of at most 1.
+
+    Bad:
+        correction = torch.exp(new_maximum - old_maximum)
+    Good:
+        correction = torch.exp(old_maximum - new_maximum)
+
+    Effect: Earlier keys weigh far too much wherever a later block has a larger score.
+    Nudge: Is your correction above or below 1 when the maximum grows?
+    Fix: Multiply the sum and the output so far by torch.exp(old_maximum - new_maximum).
+    """
+    result: Tensor = _CORRECTED[0].stages["normalise"](attn_scores, inputs)
+    return result
