@@ -9,10 +9,27 @@ from pytest_attn_grader.grading.evidence import format_number
 if TYPE_CHECKING:
     from pytest_attn_grader.grading.evidence import Evidence
     from pytest_attn_grader.grading.observation import Observation
+    from pytest_attn_grader.grading.session import GradingSession
+    from pytest_attn_grader.plugin.hooks import Observe
 
 # Weights that differ by less are the same, and a weight below it is none.
 EXACT = 1e-6
 ROUGHLY = 1e-3
+
+
+def observe_long_text(session: GradingSession, observe: Observe, evidence: Evidence, probe: str) -> Observation:
+    """Put a long text to the student; a module that takes no text of this length has a limit, which is no fault.
+
+    Raises:
+        NotApplicable: it gives no answer; the message says why.
+    """
+    if session.submission.contract.kind == "function":
+        return observe(probe)
+    observation = observe(probe, tolerate_failure=True)
+    if observation.student.failure is not None:
+        words = observation.student.failure.message
+        evidence.not_applicable(f"it takes no {observation.probe.key.shape[-2]} tokens: {words}")
+    return observation
 
 
 def check_same_output(

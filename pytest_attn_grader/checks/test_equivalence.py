@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_attn_grader.checks.outputs import observe_long_text
 from pytest_attn_grader.grading.evidence import format_number
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def test_lengths(attn_session: GradingSession, attn_observe: Observe, attn_evide
         observation = attn_observe(probe, tolerate_failure=True)
         if observation.student.failure is not None:
             attn_evidence.not_applicable("it gives no answer for a text longer than the model takes")
-    _judge(attn_observe(probe), attn_evidence)
+    _judge(observe_long_text(attn_session, attn_observe, attn_evidence, probe), attn_evidence)
 
 
 @pytest.mark.attn_check(

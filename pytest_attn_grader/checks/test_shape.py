@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_attn_grader.checks.outputs import observe_long_text
+
 if TYPE_CHECKING:
     from pytest_attn_grader.grading.evidence import Evidence
+    from pytest_attn_grader.grading.session import GradingSession
     from pytest_attn_grader.plugin.hooks import Observe
 
 
@@ -18,8 +21,11 @@ if TYPE_CHECKING:
     category="shape",
     needs=("contract.call", "shape[basic]"),
 )
-def test_shape(attn_observe: Observe, attn_evidence: Evidence, probe: str) -> None:
-    observation = attn_observe(probe, expected="an answer for {probe}")
+def test_shape(attn_session: GradingSession, attn_observe: Observe, attn_evidence: Evidence, probe: str) -> None:
+    if probe == "limit":
+        observation = observe_long_text(attn_session, attn_observe, attn_evidence, probe)
+    else:
+        observation = attn_observe(probe)
     student, inputs = observation.student, observation.probe
     batch_size, num_heads, query_len, head_dim = inputs.query.shape
     key_len = inputs.key.shape[-2]

@@ -146,7 +146,8 @@ def run_diagnosis(
                 seconds=deadline - time.perf_counter(),
             )
 
-        long_texts = _failed_on_long_texts(observed or {}, attempts)
+        # A module may have a longest text; see `checks.outputs.observe_long_text`.
+        long_texts = _failed_on_long_texts(observed or {}, attempts) if contract.kind == "function" else {}
         diagnosis = explain(long_texts)
         if diagnosis is None and (wrong := _wrong_on_long_texts(observed or {}, attempts)):
             diagnosis = explain(long_texts | wrong)

@@ -120,3 +120,10 @@ def test_a_module_on_long_texts(line: str, is_right: bool, ask: Ask) -> None:
     for probe in ("between-1", "limit"):
         said = ask(equivalence.test_lengths, probe=probe, source=source)
         assert (said is None) if is_right else ("off by" in (said or "")), (probe, said)
+
+
+def test_a_module_with_a_longest_text_is_not_asked_beyond_it(ask: Ask) -> None:
+    source = LONG.replace("LINE", "assert length <= 200")
+    assert ask(equivalence.test_lengths, probe="between-1", source=source) is None
+    said = ask(equivalence.test_lengths, probe="limit", source=source) or ""
+    assert said.startswith("not applicable: it takes no 256 tokens: AssertionError")
