@@ -69,7 +69,7 @@ def fit(
 ) -> StudentAttention:
     """The submission as an attention on query, key and value.
 
-    A padding mask that fails as (batch, key) is tried as a whole mask.
+    Where that fails, a padding mask is tried as a whole mask, and positions are passed that have a default.
 
     Args: as those of `_fit_contract`.
 
@@ -81,11 +81,10 @@ def fit(
     except SubmissionError as failure:
         if contract.kind != "module" or not another_call_may_answer(failure.name, failure.remedy):
             raise
-        whole = contract.with_whole_mask()
-        if whole is None:
-            raise
-        with contextlib.suppress(SubmissionError):
-            return _fit_contract(student, whole, seed=seed, steps=steps)
+        for other in (contract.with_whole_mask(), contract.with_optional_positions()):
+            if other is not None:
+                with contextlib.suppress(SubmissionError):
+                    return _fit_contract(student, other, seed=seed, steps=steps)
         raise
 
 

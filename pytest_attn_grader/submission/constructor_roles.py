@@ -64,6 +64,8 @@ def assign_sizes(candidate: Candidate, steps: frozenset[str] = frozenset()) -> l
             role = "width" if has_width else "head_dim"
         if parameter.kind.startswith("var-"):
             continue
+        if role is None and "context" in steps and guess_role_of_size(parameter.name) == "context":
+            role = "context"  # rope_max_seq_len=None
         if parameter.has_default and role not in steps and _keeps_default(parameter, role):
             continue
         if role is None and other_value(parameter.name) is None and not takes_rotary_module(parameter.name):

@@ -13,6 +13,7 @@ from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.sandbox.messages import Candidate, Parameter
 from pytest_attn_grader.submission.constructor_roles import takes_dropout
 from pytest_attn_grader.submission.parameter_names import ROTARY, is_projected
+from pytest_attn_grader.submission.rotary_names import rotary_role
 from pytest_attn_grader.submission.signatures import (
     MASK_ROLES,
     Notes,
@@ -83,6 +84,16 @@ class Contract:
         name = next(each.parameter for each in slots if each.role == "mask")
         note = ("whole-mask", f"{name} is passed as (batch, 1, query, key)")
         return replace(self, slots=slots, notes=(*self.notes, note))
+
+    def with_optional_positions(self) -> Contract | None:
+        """The same with token positions that have a default passed by name; None where there are no such."""
+        taken = {slot.parameter for slot in self.slots}
+        for each in self.candidate.called.parameters:
+            if rotary_role(each.name) == "rotary_positions" and each.default == "None" and each.name not in taken:
+                slot = Slot("rotary_positions", each.name, by_position=False)
+                note = ("positions", f"{each.name} is passed: without it there is no answer")
+                return replace(self, slots=(*self.slots, slot), notes=(*self.notes, note))
+        return None
 
     def without_causal_switch(self) -> Contract:
         """The same with its switch that hides the future off: in a model that hides nothing."""

@@ -55,7 +55,7 @@ AT_ONCE = {
 }
 WITH_MODEL = {
     "several candidates": Case(
-        ("2 functions could be graded", "other(query, key, value)", "--attn-student=student.py:one"),
+        ("2 functions could be graded", "other(query, key, value)", "--attn-student=student.py:other"),
         files={"student.py": TWO_FUNCTIONS},
     ),
     "layer out of range": Case(("--attn-layer=3", "mini has 3 layers, numbered 0 to 2"), args=("--attn-layer=3",)),

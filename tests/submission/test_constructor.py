@@ -24,6 +24,11 @@ from tests.submission.test_contract import module
         ("d_model, num_heads, use_rope=True", {}, {"use_rope": False}),
         ("d_model, num_heads, use_rope=False", {"rotary_base": 1e4}, {"use_rope": True}),
         ("d_model, num_heads, use_rope", {"rotary_base": 1e4}, {"use_rope": True}),
+        (
+            "d_model, num_heads, use_rope=False, rope_theta=None, rope_max_seq_len=None",
+            {"rotary_base": 1e4},
+            {"use_rope": True, "rope_theta": 1e4, "rope_max_seq_len": 1024},
+        ),
         ("d_model, num_heads, n_kv_groups", {"num_key_value_heads": 2}, {"n_kv_groups": 2}),
         ("d_model, num_heads, kv_heads, n_kv_groups", {"num_key_value_heads": 1}, {"kv_heads": 1, "n_kv_groups": 4}),
         ("d_model, num_heads, value_second_dim", {}, {"value_second_dim": 64}),

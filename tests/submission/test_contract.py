@@ -287,6 +287,24 @@ def test_a_module_is_told_by_its_forward(forward: str, arrives: dict[str, str]) 
     assert contract.mask_convention == ("keep" if {"mask", "key_padding_mask"} & set(arrives.values()) else "none")
 
 
+def contract_of_forward(forward: str) -> Contract:
+    return resolve_contract(module(forward), None, "x")
+
+
+def test_other_contracts_for_what_gives_no_answer() -> None:
+    padded = contract_of_forward("x, padding_mask=None")
+    whole = padded.with_whole_mask()
+    assert whole is not None
+    assert whole.roles == {"hidden_states", "mask"}
+    assert contract_of_forward("x, mask, padding_mask=None").with_whole_mask() is None
+    assert contract_of_forward("x").with_whole_mask() is None
+    placed = contract_of_forward("x, token_positions=None").with_optional_positions()
+    assert placed is not None
+    assert placed.roles == {"hidden_states", "rotary_positions"}
+    assert contract_of_forward("x, token_positions").with_optional_positions() is None
+    assert contract_of_forward("x, mask=None").with_optional_positions() is None
+
+
 @pytest.mark.parametrize("heads", ["num_heads", "h", "H", "n_heads", "num_attention_heads", "num_query_heads"])
 def test_a_number_of_heads_beside_projections(heads: str) -> None:
     contract = resolve_contract(candidate(f"x, w_q, w_k, w_v, w_o, {heads}"), None, "x")

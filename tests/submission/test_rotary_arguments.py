@@ -72,6 +72,15 @@ STYLES = {
         ),
         "neighbours",
     ),
+    "positions with a default that does not work": (
+        "token_positions=None",
+        COMPLEX.replace(
+            "FACTORS",
+            "torch.polar(torch.ones(t, self.d // 2), token_positions[..., None] "
+            "* 10000.0 ** (-torch.arange(0, self.d, 2) / self.d))",
+        ),
+        "neighbours",
+    ),
 }
 
 
