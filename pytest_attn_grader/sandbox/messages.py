@@ -214,6 +214,7 @@ class Description:
         files: the submission's files that were imported, relative to its root. Not trusted: they may not exist.
         changed_state: process-wide settings that the import changed, by the function that does it; they are restored.
         left_out: what of its code was not run, in words; None when all of it was.
+        imported_modules: classes of modules that it imports from the submission's other files.
     """
 
     name: str | None
@@ -223,6 +224,7 @@ class Description:
     transformers_imported: bool
     changed_state: tuple[str, ...] = ()
     left_out: str | None = None
+    imported_modules: tuple[Candidate, ...] = ()
 
 
 @dataclass(frozen=True)

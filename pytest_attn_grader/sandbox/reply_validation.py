@@ -145,6 +145,7 @@ def read_description(reply: Mapping[str, Any]) -> Description:
         transformers_imported=_typed(reply["transformers_imported"], bool),
         changed_state=tuple(name for name in KNOWN if name in _items(reply["changed_state"])),
         left_out=_optional_text(reply.get("left_out")),
+        imported_modules=tuple(_read_candidate(each) for each in _items(reply.get("imported_modules", []))),
     )
 
 

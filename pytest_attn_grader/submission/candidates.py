@@ -17,8 +17,7 @@ from pytest_attn_grader.submission.contract import (
     smallest_change,
 )
 from pytest_attn_grader.submission.parameter_names import looks_like_attention
-from pytest_attn_grader.submission.rotary_modules import with_rotary_module
-from pytest_attn_grader.submission.signatures import Notes, assign_roles
+from pytest_attn_grader.submission.signatures import MASK_ROLES, Notes, assign_roles
 
 # With helpers beside it, the name that the contract gives decides.
 CONTRACT_NAME = "attention"
@@ -33,10 +32,10 @@ def choose_candidate(candidates: Sequence[Candidate], wanted: str | None, typed:
         UngradableError: what was found is of a kind this version does not grade.
     """
     if wanted is not None:
-        return with_rotary_module(_named_candidate(candidates, wanted, typed), candidates)
+        return _named_candidate(candidates, wanted, typed)
     ranked = _rank(candidates)
     if len(ranked) == 1:
-        return with_rotary_module(ranked[0], candidates)
+        return ranked[0]
     if ranked:
         names = ", ".join(candidate.signature for candidate in ranked)
         what = "modules" if ranked[0].is_module else "functions"
@@ -67,14 +66,14 @@ def _rank(candidates: Sequence[Candidate]) -> list[Candidate]:
     functions = [candidate for candidate in fitting if not candidate.is_module]
     if any(looks_like_attention(each.name) for each in modules):
         functions = [each for each in functions if not _is_by_position(each) or looks_like_attention(each.name)]
-    if not functions:
+    named = [candidate for candidate in functions if candidate.name == CONTRACT_NAME] or _outermost(functions)
+    if all(_is_step_of(each, modules) for each in named):
         # Files hold feed-forward layers and whole models beside the attention, and all of them take hidden states.
         layers = [each for each in modules if not _is_whole_model(each)] or modules
-        named = _outermost([each for each in layers if looks_like_attention(each.name)] or layers)
+        outer = _outermost([each for each in layers if looks_like_attention(each.name)] or layers)
         # A chapter's file goes from one head to several, and the graded model has several.
-        return [each for each in named if splits_heads(each)] or named
-    named = [candidate for candidate in functions if candidate.name == CONTRACT_NAME]
-    return named or _outermost(functions)
+        return [each for each in outer if splits_heads(each)] or outer
+    return named
 
 
 def _fitting(candidates: Sequence[Candidate]) -> list[Candidate]:
@@ -82,6 +81,14 @@ def _fitting(candidates: Sequence[Candidate]) -> list[Candidate]:
     classes = {candidate.name for candidate in fitting if candidate.kind == "module-class"}
     # Without an instance that the file makes of one of these classes, to try it out.
     return [candidate for candidate in fitting if candidate.class_name not in classes]
+
+
+def _is_step_of(function: Candidate, modules: Sequence[Candidate]) -> bool:
+    """Whether a function masks by itself and a module uses it: only the module says for which texts that is right."""
+    used = {name for each in modules if looks_like_attention(each.name) for name in each.uses}
+    if function.name == CONTRACT_NAME or function.name not in used or kind_of(function) != "function":
+        return False
+    return not ({"causal"} | MASK_ROLES) & {slot.role for slot in assign_roles(function)[0]}
 
 
 def _is_by_position(candidate: Candidate) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pytest_attn_grader.errors import SubmissionError
@@ -110,18 +111,18 @@ def arguments_for(candidate: Candidate, sizes: Sizes) -> Arguments:
         "temperature": sizes.head_dim**0.5,
     }
     filled: dict[str, LiteralArgument | ConfigObject | ModuleArgument] = {}
-    unknown = []
+    unknown: list[Parameter] = []
     module = candidate.rotary_module
     for parameter, role in assign_sizes(candidate, _steps(sizes)):
         if role is None and (other := other_value(parameter.name)) is not None:
             filled[parameter.name] = LiteralArgument(other)
-        elif role is None and module is not None and takes_rotary_module(parameter.name):
+        elif role is None and module is not None and takes_rotary_module(parameter):
             width, context, base = sizes.width, sizes.context_tokens, sizes.rotary_base or _ROTARY_BASE
             filled[parameter.name] = make_rotary_module(
                 module, width=width, head_dim=sizes.head_dim, context=context, base=base
             )
         elif role is None:
-            unknown.append(parameter.name)
+            unknown.append(parameter)
         elif role == "config":
             filled[parameter.name] = config_object(sizes, _class_name(parameter))
         else:
@@ -134,7 +135,7 @@ def arguments_for(candidate: Candidate, sizes: Sizes) -> Arguments:
     if unknown:
         raise SubmissionError(
             "no-target",
-            f"{candidate.signature} cannot be constructed: the grader has no value for {' and '.join(unknown)}. It "
+            f"{candidate.signature} cannot be constructed: the grader has no value for {_listed(unknown)}. It "
             "knows the width (d_model, embed_dim, n_embd, hidden_size, d_in, …), the heads (num_heads, n_head, h, …), "
             "head_dim, num_kv_heads, context_length, theta, dropout, bias, and a config object with these.",
             remedy=_remedy_for(unknown),
@@ -143,13 +144,16 @@ def arguments_for(candidate: Candidate, sizes: Sizes) -> Arguments:
     return Arguments(filled)
 
 
-def _remedy_for(unknown: list[str]) -> str:
+def _listed(parameters: Sequence[Parameter]) -> str:
+    return " and ".join(each.name for each in parameters)
+
+
+def _remedy_for(unknown: Sequence[Parameter]) -> str:
     """The smallest change of a constructor that asks for unknown values."""
-    rotary = [name for name in unknown if takes_rotary_module(name)]
-    if rotary == unknown:
-        names = " and ".join(rotary)
+    names = _listed(unknown)
+    if all(takes_rotary_module(each) for each in unknown):
         return f"Make {names} in __init__, from head_dim and theta, instead of taking what is made elsewhere."
-    return f"Give {' and '.join(unknown)} a default, or one of these names."
+    return f"Give {names} a default, or one of these names."
 
 
 def _class_name(parameter: Parameter) -> str | None:

@@ -68,7 +68,7 @@ def assign_sizes(candidate: Candidate, steps: frozenset[str] = frozenset()) -> l
             role = "context"  # rope_max_seq_len=None
         if parameter.has_default and role not in steps and _keeps_default(parameter, role):
             continue
-        if role is None and other_value(parameter.name) is None and not takes_rotary_module(parameter.name):
+        if role is None and other_value(parameter.name) is None and not takes_rotary_module(parameter):
             role = _guess_role(parameter, is_only_one=len(required) == 1)
             if role == "width" and has_width and _OF_PROJECTION.search(parameter.name.lower()):
                 role = "head_dim"  # what query, key or value are projected to
@@ -84,7 +84,7 @@ def _with_missing_size(found: list[tuple[Parameter, str | None]]) -> list[tuple[
         if role is None
         and other_value(parameter.name) is None
         and (parameter.annotation or "int") == "int"
-        and not takes_rotary_module(parameter.name)
+        and not takes_rotary_module(parameter)
     ]
     roles = {role for _, role in found}
     missing = {"width", "heads"} - roles

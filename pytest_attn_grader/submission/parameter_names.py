@@ -175,12 +175,20 @@ def projection_role(name: str) -> str | None:
     return next((role for role, names in roles.items() if plain in names), None)
 
 
+def longer_projection_role(name: str) -> str | None:
+    """w_q, b_q, … for a name that begins or ends with a usual one: multi_head_w_q, wq_self."""
+    words = name.lower().strip("_").split("_")
+    parts = ["_".join(part) for size in range(1, len(words)) for part in (words[:size], words[-size:])]
+    roles = {**PROJECTION_WEIGHTS, **PROJECTION_BIASES}
+    return next((role for part in parts for role, names in roles.items() if part in names), None)
+
+
 def is_projected(names: Iterable[str]) -> bool:
     """Whether a function with these parameters projects: it takes three of text and weights, or text and all in one.
 
     One of several weights may be missing: then a message can say which.
     """
-    roles = [projection_role(name) or hidden_states_role(name) for name in names]
+    roles = [projection_role(name) or hidden_states_role(name) or longer_projection_role(name) for name in names]
     found = [role for role in roles if role == "hidden_states" or (role or "")[:2] in {"w_", "b_"}]
     return len(found) >= 3 or {"hidden_states", "w_qkv"} <= set(found)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from pytest_attn_grader.sandbox.arguments import ModuleArgument
-from pytest_attn_grader.sandbox.messages import Candidate
+from pytest_attn_grader.sandbox.messages import Candidate, Parameter
 from pytest_attn_grader.submission.size_names import role_of_size
 
 _ARGUMENT = re.compile(r"(^|_)(rope|rotary)(_|$)|pos(ition|itional)?_?(emb|enc)|rotary")
@@ -17,17 +17,26 @@ _WHOLE = re.compile(r"model|emb|hidden")
 _DIMENSIONS = frozenset({"width", "head_dim", "either"})
 
 
-def takes_rotary_module(name: str) -> bool:
-    """Whether a constructor's parameter is called like a module of rotary positions."""
-    return role_of_size(name) is None and _ARGUMENT.search(name.lower()) is not None
+def takes_rotary_module(parameter: Parameter) -> bool:
+    """Whether a constructor's parameter is called like a module of rotary positions, or annotated as one."""
+    if role_of_size(parameter.name) is not None:
+        return False
+    annotation = (parameter.annotation or "").lower()
+    is_annotated = _CLASS.search(annotation) is not None and "config" not in annotation
+    return is_annotated or _ARGUMENT.search(parameter.name.lower()) is not None
 
 
 def with_rotary_module(chosen: Candidate, candidates: Sequence[Candidate]) -> Candidate:
-    """The candidate with the submission's only module of rotary positions, where its constructor asks for one."""
-    wanted = any(takes_rotary_module(each.name) and not each.has_default for each in chosen.parameters)
+    """The candidate with a module of rotary positions, where its constructor asks for one.
+
+    It is the module that an annotation names, or the only one there is.
+    """
+    wanted = [each for each in chosen.parameters if takes_rotary_module(each) and not each.has_default]
     if chosen.kind != "module-class" or not wanted:
         return chosen
     found = [each for each in candidates if each.name != chosen.name and _is_rotary_module(each)]
+    annotated = set(re.findall(r"\w+", " ".join(each.annotation or "" for each in wanted)))
+    found = [each for each in found if each.name in annotated] or found
     return replace(chosen, rotary_module=found[0]) if len(found) == 1 else chosen
 
 

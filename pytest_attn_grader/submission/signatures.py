@@ -17,6 +17,7 @@ from pytest_attn_grader.submission.parameter_names import (
     RETURN_WEIGHTS,
     SIZES,
     hidden_states_role,
+    longer_projection_role,
     projection_role,
     role_of,
 )
@@ -188,6 +189,10 @@ def assign_hidden_states_roles(candidate: Candidate, *, projected: bool) -> tupl
         if named[parameter.name] is not None or parameter.kind.startswith("var-"):
             continue
         role = rotary_role(parameter.name)
+        longer = longer_projection_role(parameter.name) if projected else None
+        if longer is not None and longer not in named.values():
+            named[parameter.name] = longer
+            continue
         if projected and parameter.name.lower() == "h" and "hidden_states" in named.values():
             role = "num_heads"  # of two that could be the hidden states, the first is
         if not parameter.has_default or (parameter.default == "None" and role in OPTIONAL_TABLES):

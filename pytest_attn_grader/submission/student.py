@@ -24,6 +24,7 @@ from pytest_attn_grader.submission.constructor import Arguments, Sizes, argument
 from pytest_attn_grader.submission.contract import AUTO_MASK, Contract, resolve_contract
 from pytest_attn_grader.submission.description import describe
 from pytest_attn_grader.submission.module_traces import ModuleTraces
+from pytest_attn_grader.submission.rotary_modules import with_rotary_module
 from pytest_attn_grader.submission.target import Target, hash_sources, read_sources
 
 if TYPE_CHECKING:
@@ -155,13 +156,13 @@ class Student:
 
     def _resolve_contract(self) -> Contract:
         description = self.description
-        candidate = choose_candidate(description.candidates, self.target.name, self.target.typed)
+        chosen = choose_candidate(description.candidates, self.target.name, self.target.typed)
+        candidate = with_rotary_module(chosen, (*description.candidates, *description.imported_modules))
         contract = resolve_contract(
             candidate, description.mask_convention, self.target.typed, mask_convention=self.mask_convention
         )
-        notes = contract.notes
-        if description.left_out is not None:
-            notes = (("definitions-only", description.left_out), *notes)
+        left_out = () if description.left_out is None else (("definitions-only", description.left_out),)
+        notes = (*left_out, *contract.notes)
         if self.target.name is None:
             notes = (*notes, *choice_note(candidate, description.candidates))
         return replace(contract, notes=notes)

@@ -105,3 +105,11 @@ def test_a_helper_is_no_attention_beside_a_class(arguments: str) -> None:
 def test_a_function_without_names_is_still_an_attention() -> None:
     plain, model = candidate("a, b, c", name="mine"), module("x", name="Model")
     assert choose_candidate([model, plain], None, "x") is plain
+
+
+def test_a_step_of_a_module_that_masks_by_itself_is_not_what_is_meant() -> None:
+    step, plain = candidate("q, k, v, chunk_size", name="in_chunks"), candidate("q, k, v, mask=None", name="in_chunks")
+    whole = replace(module("x", constructor="d_model, num_heads", name="Attention"), uses=frozenset({"in_chunks"}))
+    assert choose_candidate([step, whole], None, "x") is whole
+    assert choose_candidate([plain, whole], None, "x") is plain
+    assert choose_candidate([step, replace(whole, uses=frozenset())], None, "x") is step

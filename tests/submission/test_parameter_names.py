@@ -14,6 +14,7 @@ from pytest_attn_grader.submission.parameter_names import (
     hidden_states_role,
     is_projected,
     is_rotary,
+    longer_projection_role,
     projection_role,
     role_of,
 )
@@ -57,7 +58,27 @@ def test_of_a_projected_function(name: str, role: str | None) -> None:
     assert projection_role(name) == role
 
 
+@pytest.mark.parametrize(
+    ("name", "role"),
+    [
+        ("multi_head_w_q", "w_q"),
+        ("attn_wk", "w_k"),
+        ("Wv_self", "w_v"),
+        ("decoder_self_out_proj", "w_o"),
+        ("layer_w_qkv", "w_qkv"),
+        ("layer_b_o", "b_o"),
+        ("Wquery_dec", "w_q"),
+        ("return_weights", None),
+        ("attention_scale", None),
+        ("max_seq_len", None),
+    ],
+)
+def test_a_weight_with_more_in_its_name(name: str, role: str | None) -> None:
+    assert longer_projection_role(name) == role
+
+
 def test_a_projected_function_takes_text_and_weights() -> None:
+    assert is_projected(["tokens", "first_w_q", "first_w_k", "first_w_v", "first_w_o"])
     assert is_projected(["x", "W_q", "W_k", "W_v", "W_o", "num_heads"])
     assert is_projected(["x", "w_qkv"])
     assert is_projected(["x", "W_q", "W_k"]), "then a message can name the weight that is missing"

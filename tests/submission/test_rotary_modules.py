@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.models.architectures import LayerSteps
+from pytest_attn_grader.sandbox.messages import Parameter
 from pytest_attn_grader.submission.adapt import fit
 from pytest_attn_grader.submission.module_attention import ModuleAttention
 from pytest_attn_grader.submission.rotary_modules import takes_rotary_module
+from pytest_attn_grader.submission.student import Student
+from pytest_attn_grader.submission.target import find_target
 from pytest_attn_grader.submission.trials import is_right
+from tests.support.students import CALL_SECONDS
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.support.students import Workshop
 
 ROPE = """
@@ -87,10 +94,32 @@ def test_a_constructor_that_raises_is_the_submission_s_failure(workshop: Worksho
         fit(student, student.contract, seed=1, steps=STEPS)
 
 
+def test_of_two_the_annotation_says_which(workshop: Workshop) -> None:
+    other = ROPE.replace("class RoPE", "class OtherRoPE").replace("even * cos - odd * sin", "even * cos + odd * sin")
+    text = ROPE + other + ATTENTION.format(name="turn").replace("num_heads, turn)", "num_heads, turn: RoPE)")
+    student = workshop.student(text, name="Attention")
+    assert is_right(fit(student, student.contract, seed=1, steps=STEPS), seed=1)
+
+
+def test_it_may_come_from_another_file(tmp_path: Path) -> None:
+    (tmp_path / "positions.py").write_text(ROPE, encoding="utf-8")
+    (tmp_path / "layer.py").write_text(
+        "from torch import nn\nfrom positions import RoPE\n" + ATTENTION.format(name="rope"), encoding="utf-8"
+    )
+    with closing(Student(find_target("layer.py", tmp_path), call_seconds=CALL_SECONDS, tier="auto")) as student:
+        assert [each.name for each in student.description.imported_modules] == ["RoPE"]
+        assert [each.name for each in student.description.candidates] == ["Attention"]
+        assert is_right(fit(student, student.contract, seed=1, steps=STEPS), seed=1)
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
         ("rope", True),
+        ("turn: RotaryEmbedding", True),
+        ("turn: Optional[RoPE]", True),
+        ("settings: RoPEConfig", False),
+        ("turn: nn.Module", False),
         ("rotary_emb", True),
         ("pos_emb", True),
         ("rope_theta", False),
@@ -99,4 +128,6 @@ def test_a_constructor_that_raises_is_the_submission_s_failure(workshop: Worksho
     ],
 )
 def test_names(name: str, expected: bool) -> None:
-    assert takes_rotary_module(name) is expected
+    written, _, annotation = name.partition(": ")
+    parameter = Parameter(written, "positional-or-keyword", has_default=False, annotation=annotation or None)
+    assert takes_rotary_module(parameter) is expected

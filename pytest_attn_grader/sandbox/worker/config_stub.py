@@ -9,10 +9,15 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import enum
 import inspect
 import re
-from collections.abc import Iterator, Mapping
+import types
+import typing
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
+
+import torch
 
 from .inspection import names_read_from
 
@@ -27,8 +32,10 @@ _FLAG = re.compile(
 class Config(Mapping[str, Any]):
     """Names and values; a name that is not there raises `AttributeError` or `KeyError`, which says what is there."""
 
-    def __init__(self, values: dict[str, Any], instance: object = None) -> None:
+    def __init__(self, values: dict[str, Any], instance: object = None, fillers: Collection[str] = ()) -> None:
+        """Take the values, an instance that has more of them, and the names that were filled in there."""
         self.__dict__["_values"] = dict(values)
+        self.__dict__["_fillers"] = frozenset(fillers)
         self.__dict__["_instance"] = instance
         self.__dict__["_read"] = {}
 
@@ -45,6 +52,8 @@ class Config(Mapping[str, Any]):
 
     def __getitem__(self, name: str) -> Any:
         instance = self.__dict__["_instance"]
+        if name in self._fillers and not isinstance(getattr(instance, name, None), bool):
+            raise KeyError(self._missing(name))
         if instance is not None and hasattr(instance, name):
             value = getattr(instance, name)
         elif name in self._values:
@@ -61,7 +70,7 @@ class Config(Mapping[str, Any]):
         return self[name] if name in self else default  # noqa: SIM401 - this is get
 
     def __contains__(self, name: object) -> bool:
-        return name in self._values or hasattr(self.__dict__["_instance"], str(name))
+        return name not in self._fillers and (name in self._values or hasattr(self.__dict__["_instance"], str(name)))
 
     def _missing(self, name: str) -> str:
         close = difflib.get_close_matches(str(name), self._values, n=3, cutoff=0.5)
@@ -84,10 +93,13 @@ def make_config(values: dict[str, Any], own_class: object) -> Config:
     if not isinstance(own_class, type):
         return Config(values)
     try:
-        parameters = inspect.signature(own_class).parameters
+        parameters = _parameters_of(own_class)
     except (TypeError, ValueError):
         return Config(values)
     given = {name: values[name] for name in parameters if name in values}
+    missing = {name: each for name, each in parameters.items() if name not in given and _is_required(each)}
+    fillers = {name: _filler(each.annotation, values) for name, each in missing.items()}
+    given |= fillers
     instance = own_class(**given)
     derived = _derived_names(own_class, given, instance)
     for name, value in values.items():
@@ -95,7 +107,40 @@ def make_config(values: dict[str, Any], own_class: object) -> Config:
             # A property, or a frozen dataclass: it has been given its values already.
             with contextlib.suppress(AttributeError, TypeError):
                 setattr(instance, name, value)
-    return Config(values, instance)
+    parts = {name: value for name, value in fillers.items() if isinstance(value, Config)}
+    config = Config(values, instance, fillers.keys() - parts.keys())
+    for part in parts.values():
+        part.__dict__["_read"] = config.__dict__["_read"]  # what is read from a part is read from the whole
+    return config
+
+
+def _parameters_of(own_class: type) -> Mapping[str, inspect.Parameter]:
+    try:
+        return inspect.signature(own_class, eval_str=True).parameters
+    except Exception:  # noqa: BLE001 - a name in an annotation may be anything that is not there
+        return inspect.signature(own_class).parameters
+
+
+def _is_required(parameter: inspect.Parameter) -> bool:
+    can_be_given = parameter.kind in {parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY}
+    return can_be_given and parameter.default is parameter.empty
+
+
+def _filler(annotation: Any, values: Mapping[str, Any]) -> Any:
+    """Return a value of the annotated type, for a field that other parts of a model need and attention does not."""
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin in {typing.Union, types.UnionType}:
+        return None if type(None) in arguments else _filler(arguments[0], values)
+    if origin is typing.Literal:
+        return arguments[0]
+    kind = origin or annotation
+    if kind in {float, str, bool, list, dict, tuple, set}:
+        return 1.0 if kind is float else kind()
+    if isinstance(kind, type) and kind not in {int, inspect.Parameter.empty, object}:
+        if issubclass(kind, enum.Enum):
+            return next(iter(kind))
+        return torch.float32 if kind is torch.dtype else make_config(dict(values), kind)
+    return 1
 
 
 def _derived_names(own_class: type, given: dict[str, Any], instance: object) -> set[str]:

@@ -65,6 +65,7 @@ class Submission:
             "transformers_imported": "transformers" in sys.modules,
             "changed_state": sorted(set(self._changed_state.get((header.get("path"), header.get("module")), ()))),
             "left_out": self._left_out.get(module.__name__),
+            "imported_modules": self._imported_modules(module),
         }
 
     def resolve(self, name: str) -> Any:
@@ -144,6 +145,19 @@ class Submission:
             if id(value) not in chosen or getattr(value, "__name__", None) == name:
                 chosen[id(value)] = (name, value)
         return [self._candidate(name, value) for name, value in list(chosen.values())[:MAX_CANDIDATES]]
+
+    def _imported_modules(self, module: ModuleType) -> list[dict[str, Any]]:
+        """Describe the classes of modules that come from other files of the submission."""
+        found = [
+            (name, value)
+            for name, value in list(vars(module).items())
+            if isinstance(value, type) and issubclass(value, torch.nn.Module) and value.__module__ != module.__name__
+        ]
+        return [self._candidate(name, value) for name, value in found if self._is_own(value)][:MAX_CANDIDATES]
+
+    def _is_own(self, value: type) -> bool:
+        file = getattr(sys.modules.get(value.__module__), "__file__", None)
+        return isinstance(file, str) and failures.is_student_file(file, self.root)
 
     def _candidate(self, name: str, value: Any) -> dict[str, Any]:
         called = value.forward if isinstance(value, torch.nn.Module) else value

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
 
 import pytest
 
-from pytest_attn_grader.sandbox.worker.config_stub import make_config
+from pytest_attn_grader.sandbox.worker.config_stub import make_config, read_keys
 
 VALUES = {"n_embd": 256, "n_head": 4, "n_kv_heads": 2, "n_kv_groups": 2, "head_dim": 64, "block_size": 1024}
 
@@ -46,3 +48,67 @@ def test_what_is_worked_out_of_the_sizes_is_kept() -> None:
 def test_constants_are_replaced(own_class: type | None) -> None:
     config = make_config(VALUES, own_class)
     assert (config.n_embd, config["n_kv_groups"]) == (256, 2)
+
+
+class Activation(enum.Enum):
+    GELU = "gelu"
+
+
+@dataclass
+class Block:
+    n_head: int
+    experts: int
+
+
+@dataclass(frozen=True)
+class Whole:
+    n_embd: int
+    n_head: int
+    ffn_dim: int
+    mlp_ratio: float
+    tokenizer: str
+    tie_weights: bool
+    stop_words: list[str]
+    seed: int | None
+    activation: Activation
+    norm: Literal["pre", "post"]
+
+
+class Pair(NamedTuple):
+    n_embd: int
+    rates: tuple[float, float]
+
+
+class WithoutAnnotations:
+    def __init__(self, n_embd, *, num_experts, expert_dim):
+        self.n_embd = n_embd
+        self.experts = [expert_dim] * num_experts
+
+
+@dataclass
+class Nested:
+    block: Block
+    epochs: "Missing"  # type: ignore[name-defined]  # noqa: F821, UP037 - a name that is imported for type checkers
+
+
+@pytest.mark.parametrize("own_class", [Whole, Pair, WithoutAnnotations])
+def test_required_fields_of_other_parts_are_filled(own_class: type) -> None:
+    assert make_config(VALUES, own_class).n_embd == 256
+
+
+def test_a_filled_field_that_is_read_is_missing() -> None:
+    config = make_config(VALUES, Whole)
+    for name in ("ffn_dim", "mlp_ratio", "tokenizer", "seed"):
+        with pytest.raises(AttributeError, match=f"the grader's config has no '{name}'"):
+            getattr(config, name)
+        assert name not in config
+        assert config.get(name, 7) == 7
+    assert config.tie_weights is False, "a switch that is not known is off"
+
+
+def test_a_part_of_a_config_is_one_too() -> None:
+    config: Any = make_config(VALUES, Nested)
+    assert (config.n_embd, config.block.n_head, config["block"]["head_dim"]) == (256, 4, 64)
+    assert read_keys(config, object())["n_head"] == 4
+    with pytest.raises(AttributeError, match="no 'experts'"):
+        _ = config.block.experts
