@@ -53,8 +53,8 @@ WRONG = [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow]) f
 EXPLAINING = {"similarity", "behaviour", "coherence"}
 # The examples take no fewer key/value heads than query heads, have no cache and no switches.
 NOT_APPLICABLE = {
-    "equivalence.option[no-weights]",
-    "equivalence.option[causal]",
+    "equivalence.option[without-weights]",
+    "equivalence.option[causal-switch]",
     "equivalence.grouped[groups]",
     "equivalence.grouped[multi-query]",
     "equivalence.cache[cache-tokens]",

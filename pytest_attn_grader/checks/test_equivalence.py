@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 OTHER_PROBES = ["single", "one-token", "square", "long", "narrow", "large-scores", "bfloat16"]
 GROUPED_PROBES = ["groups", "multi-query"]
 CACHE_PROBES = ["cache-tokens", "cache-chunks", "cache-padded"]
-CALL_OPTIONS = ["training", "no-weights", "no-mask", "causal"]
+CALL_OPTIONS = ["training", "without-weights", "without-mask", "causal-switch"]
 LENGTHS = ["between-1", "between-2", "limit", "blocks"]
 
 
@@ -82,7 +82,7 @@ def test_cache(attn_session: GradingSession, attn_observe: Observe, attn_evidenc
 @pytest.mark.parametrize("option", CALL_OPTIONS)
 @pytest.mark.attn_check(
     id="equivalence.option",
-    title="gives the same in every way to call it: {option}",
+    title="equals the reference when it is called otherwise: {option}",
     category="equivalence",
     needs=("equivalence.basic",),
 )
@@ -94,10 +94,14 @@ def test_call_options(attn_session: GradingSession, attn_evidence: Evidence, opt
     attn_evidence.require_answer(observation.student.failure, expected=f"an answer {words} as well")
     error, tolerance = observation.output_error, observation.tolerance.tolerance["attn_output"]
     attn_evidence.record(output_error=error, output_tolerance=tolerance)
-    meant = {"no-mask": "for all tokens, or for those up to each query", "causal": "for the tokens up to each query"}
+    formula = "softmax(query @ key.T / sqrt(head_dim)) @ value"
+    meant = {
+        "without-mask": f"{formula}, over all tokens or over those up to each query",
+        "causal-switch": f"{formula}, over the tokens up to each query",
+    }
     attn_evidence.check(
         error <= tolerance,
-        expected=f"{words} softmax(query @ key.T / sqrt(head_dim)) @ value, {meant.get(option, 'as in other calls')}",
+        expected=f"{words}: {meant.get(option, f'{formula}, as otherwise')}",
         actual=f"{words} the output is off by {format_number(error)} (allowed: {tolerance:.1g})",
         hint=OPTION_HINTS[option],
     )
@@ -105,9 +109,9 @@ def test_call_options(attn_session: GradingSession, attn_evidence: Evidence, opt
 
 OPTION_HINTS = {
     "training": "what stands under `if self.training`: only dropout belongs there",
-    "no-weights": "what stands under the parameter that asks for the weights: it changes what is returned only",
-    "no-mask": "what stands under `if mask is not None`: only the masking belongs there",
-    "causal": "what stands under the switch: a position sees itself and what comes before it: tril, diagonal 0",
+    "without-weights": "what stands under the parameter that asks for the weights: it changes what is returned only",
+    "without-mask": "what stands under `if mask is not None`: only the masking belongs there",
+    "causal-switch": "what stands under the switch: a position sees itself and what comes before it: tril, diagonal 0",
 }
 
 

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 CALL_OPTIONS: Mapping[str, str] = {
     "training": "in training, with dropout 0",
-    "no-weights": "where its weights are not asked for",
-    "no-mask": "without a mask",
-    "causal": "without a mask and with its switch for the future on",
+    "without-weights": "where its weights are not asked for",
+    "without-mask": "without a mask",
+    "causal-switch": "without a mask and with its switch for the future on",
 }
 _NOTHING = "the function returned None"
 
@@ -40,7 +40,7 @@ def observe_call_option(session: GradingSession, option: str) -> Observation:
     """
     if option not in session.observations:
         attention = session.submission.attention
-        is_unpadded = option in {"no-mask", "causal"} or attention.contract.mask_convention == "none"
+        is_unpadded = option in {"without-mask", "causal-switch"} or attention.contract.mask_convention == "none"
         # Padding on the left shows in a causal model; a usual call that is wrong there is judged by `masking.padding`.
         names = ["unpadded"] if is_unpadded else ["left-padding", "basic"]
         usual = [session.run_probe(name) for name in names]
@@ -142,7 +142,7 @@ def is_right(observation: Observation) -> bool:
 
 _RUN = {
     "training": _run_training,
-    "no-weights": _run_without_weights,
-    "no-mask": _run_without_mask,
-    "causal": _run_causal,
+    "without-weights": _run_without_weights,
+    "without-mask": _run_without_mask,
+    "causal-switch": _run_causal,
 }

@@ -67,8 +67,18 @@ def test_a_right_one_is_right_in_every_way(workshop, mini, source: str, option: 
     ("source", "option", "slug", "words"),
     [
         (function("scale = 1.0 if training else scale"), "training", "no-scale", "In training, with dropout 0: your"),
-        (function("scale = scale if need_weights else 1.0"), "no-weights", "no-scale", "Where its weights are not"),
-        (function("scale = 1.0 if mask is None else scale"), "no-mask", "no-scale", "Without a mask: your attention"),
+        (
+            function("scale = scale if need_weights else 1.0"),
+            "without-weights",
+            "no-scale",
+            "Where its weights are not",
+        ),
+        (
+            function("scale = 1.0 if mask is None else scale"),
+            "without-mask",
+            "no-scale",
+            "Without a mask: your attention",
+        ),
         (
             module(f"if self.training: {FUSED.replace('ARGUMENTS', 'is_causal=True, dropout_p=self.dropout')}"),
             "training",
@@ -77,20 +87,35 @@ def test_a_right_one_is_right_in_every_way(workshop, mini, source: str, option: 
         ),
         (
             module(f"if not output_attentions: {FUSED.replace('ARGUMENTS', '')}"),
-            "no-weights",
+            "without-weights",
             "no-causal-mask",
             "Where its",
         ),
         (
             module("query = query if mask is not None else query * query.shape[-1] ** 0.5"),
-            "no-mask",
+            "without-mask",
             "no-scale",
             "Without a mask",
         ),
-        (function(last="weights = weights if need_weights else 2 * weights"), "no-weights", None, "Where its weights"),
+        (
+            function(last="weights = weights if need_weights else 2 * weights"),
+            "without-weights",
+            None,
+            "Where its weights",
+        ),
         (function("assert not training"), "training", None, ""),
-        (function(diagonal="1"), "causal", "diag-off-loose", "Without a mask and with its switch for the future on"),
-        (function("is_causal = is_causal and mask is not None"), "causal", "no-causal-mask", "Without a mask and with"),
+        (
+            function(diagonal="1"),
+            "causal-switch",
+            "diag-off-loose",
+            "Without a mask and with its switch for the future on",
+        ),
+        (
+            function("is_causal = is_causal and mask is not None"),
+            "causal-switch",
+            "no-causal-mask",
+            "Without a mask and with",
+        ),
     ],
 )
 def test_a_wrong_way_is_found_and_named(workshop, mini, source: str, option: str, slug: str | None, words: str) -> None:
@@ -110,14 +135,14 @@ def test_a_wrong_way_is_found_and_named(workshop, mini, source: str, option: str
     ("source", "option", "reason"),
     [
         ("def attention(query, key, value, mask): return query", "training", "no training mode"),
-        ("def attention(query, key, value, mask): return query", "no-weights", "no parameter that asks"),
-        ("def attention(query, key, value, mask): return query", "no-mask", "no optional mask"),
+        ("def attention(query, key, value, mask): return query", "without-weights", "no parameter that asks"),
+        ("def attention(query, key, value, mask): return query", "without-mask", "no optional mask"),
         (
             "def attention(query, key, value, mask=None, causal=True): return query",
-            "causal",
+            "causal-switch",
             "no switch for the future",
         ),
-        (function("mask = mask.bool()"), "no-mask", "without its mask it gives no answer"),
+        (function("mask = mask.bool()"), "without-mask", "without its mask it gives no answer"),
         (module(rate="0.5"), "training", "drops at random"),
     ],
 )
