@@ -86,7 +86,7 @@ class ExplanationRanker:
         ]
         shown = sum(self.is_shown(mistake) for mistake in explanation.mistakes)
         return (
-            explanation.fitted,
+            explanation.fitted and shown <= 0,
             sum(odd),
             -shown,
             [MISCONCEPTIONS.index(mistake) for mistake in explanation.mistakes],

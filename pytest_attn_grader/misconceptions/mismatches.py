@@ -169,8 +169,10 @@ class MismatchFinder:
                 continue
             for each, gradient in student.gradients.items():
                 predicted, limit = prediction.gradients.get(each), self.case.tolerances[name].tolerance.get(each, 0.0)
-                is_used = gradient is not None and float(gradient.nan_to_num().abs().max()) > limit
-                if is_used and (predicted is None or not bool((predicted != 0).any())):
+                size = 0.0 if gradient is None else float(gradient.nan_to_num().abs().max())
+                if (predicted is None and size > 0) or (
+                    predicted is not None and size > limit and not bool((predicted != 0).any())
+                ):
                     return True
         return False
 

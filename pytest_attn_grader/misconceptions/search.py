@@ -17,7 +17,7 @@ from itertools import chain, combinations, product
 from typing import TypeVar
 
 from pytest_attn_grader.attention.dropout import estimate_dropout
-from pytest_attn_grader.attention.probes import real_rows
+from pytest_attn_grader.attention.probes import INPUT_NAMES, real_rows
 from pytest_attn_grader.misconceptions.catalogue.registry import MISCONCEPTIONS, find_misconception
 from pytest_attn_grader.misconceptions.explanation import Explanation, ExplanationRanker
 from pytest_attn_grader.misconceptions.hypotheses import CORRECT, Hypothesis, has_earlier_look_alike, single_hypotheses
@@ -177,7 +177,15 @@ class Search:
         """Whether source or gradients speak against a mistake that explains only a part of the faults."""
         if any(self._judge.is_shown(mistake) < 0 for mistake in hypothesis.mistakes):
             return True
+        if len(hypothesis.mistakes) > 1 and self._misses_gradients(hypothesis):
+            return True
         return self._finder.is_refuted_by_gradients(hypothesis)
+
+    def _misses_gradients(self, hypothesis: Hypothesis) -> bool:
+        """Whether it gives an output and not its gradients: two mistakes that only happen to give these numbers."""
+        left = self._finder.unexplained(self._finder.faults(hypothesis))
+        wrong = {name for name, aspect in self._finder.faults(CORRECT) if aspect == "output"}
+        return any(aspect in INPUT_NAMES and name in wrong and (name, "output") not in left for name, aspect in left)
 
 
 def _cost(faults: Iterable[Fault]) -> int:

@@ -20,6 +20,7 @@ from pytest_attn_grader.misconceptions.syntax import (
     is_arithmetic,
     is_made_here,
     is_mask,
+    is_size_of,
     mentions,
     mutable_defaults,
     name_of,
@@ -109,12 +110,29 @@ class SubmissionSource:
 
     def takes_root_of_width(self) -> bool:
         """Whether the root of something that is called as a model's width is taken: C**-0.5, sqrt(d_model)."""
-        roots = [
+        return any(name_of(each) in _WIDTHS for root in self._roots() for each in ast.walk(root))
+
+    def _roots(self) -> list[ast.expr]:
+        """The expressions whose square root is taken."""
+        return [
             node.left
             for node in self._nodes
             if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow) and ast.unparse(node.right) in _HALVES
         ] + [call.args[0] for call in self._calls() if name_of(call.func) in {"sqrt", "rsqrt"} and call.args]
-        return any(name_of(each) in _WIDTHS for root in roots for each in ast.walk(root))
+
+    def takes_root_of_tokens(self) -> bool:
+        """Whether the root of axis 1 or -2 is taken: sqrt(q.shape[1]), or d = k.size(-2) and d ** 0.5."""
+        roots = self._roots()
+        names = {each.id for root in roots for each in ast.walk(root) if isinstance(each, ast.Name)}
+        given = [node.value for node in self._nodes if isinstance(node, ast.Assign) and assigned_names([node]) & names]
+        return any(is_size_of(each, {"1", "-2"}) for root in (*roots, *given) for each in ast.walk(root))
+
+    def factors(self) -> set[float]:
+        """The numbers that something is multiplied with or divided by, without their signs."""
+        sides_of = [sides(node) for node in self._nodes if isinstance(getattr(node, "op", None), (ast.Mult, ast.Div))]
+        numbers = [getattr(side, "operand", side) for found in sides_of for side in found]
+        values = [number.value for number in numbers if isinstance(number, ast.Constant)]
+        return {abs(float(value)) for value in values if isinstance(value, (int, float)) and value}
 
     def makes_scale_tensor(self) -> bool:
         """Whether torch.tensor(...) makes a tensor of a number that is then divided by or multiplied with."""

@@ -119,3 +119,14 @@ def adds_last_axis(node: ast.AST) -> bool:
 
 def _is_about_mask(node: ast.AST) -> bool:
     return any(word in ast.unparse(node).lower() for word in ("mask", "pad", "keep", "valid"))
+
+
+def is_size_of(node: ast.AST, axes: Collection[str]) -> bool:
+    """Whether an expression is the size of one of these axes: x.shape[1], x.size(-2)."""
+    if isinstance(node, ast.Subscript) and name_of(node.value) == "shape":
+        return ast.unparse(node.slice) in axes
+    return (
+        isinstance(node, ast.Call)
+        and name_of(node.func) == "size"
+        and [*map(ast.unparse, node.args)] in [[axis] for axis in axes]
+    )

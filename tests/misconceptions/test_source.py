@@ -170,3 +170,20 @@ def test_a_parameter_that_is_never_read(text: str, expected: bool) -> None:
 )
 def test_weights_without_their_gradient(line: str, expected: bool) -> None:
     assert SubmissionSource(line).cuts_off_weights() is expected
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("s = s / math.sqrt(q.shape[1])", True),
+        ("d = k.size(-2)\ns = s * d ** -0.5", True),
+        ("d = k.size(-1)\ns = s * d ** -0.5", False),
+        ("s = s / q.shape[1]", False),
+    ],
+)
+def test_the_root_of_the_number_of_tokens(line: str, expected: bool) -> None:
+    assert SubmissionSource(line).takes_root_of_tokens() is expected
+
+
+def test_the_numbers_in_products_and_divisions() -> None:
+    assert SubmissionSource("s = q @ k.mT / 1e9 * -2.5 + 7\nt = k ** 3").factors() == {1e9, 2.5}

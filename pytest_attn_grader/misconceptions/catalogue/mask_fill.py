@@ -231,6 +231,18 @@ def _then_numbers(attn_weights: Tensor, _: Inputs) -> Tensor:
     return attn_weights.softmax(-1).nan_to_num(0.0)
 
 
+def _with_numbers(case: SubmissionObservations) -> tuple[StageOverride, ...]:
+    """The forms with nan_to_num: even weights, which come from other mistakes where the source does not call it."""
+    if case.source.is_known and not case.source.calls("nan_to_num", "nan_to_num_", "isnan"):
+        return ()
+    return (
+        StageOverride({"mask": _zero_times_infinity, "normalise": _then_numbers}, "with nan_to_num afterwards"),
+        StageOverride(
+            {"mask": lambda scores, inputs: _zero_times_infinity(scores, inputs).nan_to_num(0.0)}, "with nan_to_num"
+        ),
+    )
+
+
 @misconception(
     "AG307",
     "inf-times-zero",
@@ -238,12 +250,9 @@ def _then_numbers(attn_weights: Tensor, _: Inputs) -> Tensor:
     family="mask",
     variants=(
         StageOverride({"mask": _zero_times_infinity_in_float32}, "in float32"),
-        StageOverride({"mask": _zero_times_infinity, "normalise": _then_numbers}, "with nan_to_num afterwards"),
-        StageOverride(
-            {"mask": lambda scores, inputs: _zero_times_infinity(scores, inputs).nan_to_num(0.0)}, "with nan_to_num"
-        ),
         StageOverride({"mask": lambda scores, inputs: scores * (~inputs.keep_mask) * float("-inf")}, "multiplied"),
     ),
+    fit=_with_numbers,
 )
 def inf_times_zero(attn_scores: Tensor, inputs: Inputs) -> Tensor:
     """multiplies a mask of zeros and ones by infinity, and 0 times infinity is NaN.

@@ -144,6 +144,36 @@ def pad_both_axes(inputs: Inputs) -> Inputs:
     return replace(inputs, keep_mask=inputs.keep_mask & _over_queries(inputs))
 
 
+def _first_blocked_too(inputs: Inputs) -> Inputs:
+    blocked = ~inputs.keep_mask
+    return replace(inputs, keep_mask=inputs.keep_mask | (blocked & (blocked.cumsum(-1) == 1)))
+
+
+@misconception(
+    "AG337",
+    "length-off-by-one",
+    replaces="prepare",
+    family="mask",
+    shown_by=lambda source: "valid_len" in source.text,
+)
+def length_off_by_one(inputs: Inputs) -> Inputs:
+    """lets in one key more than the valid length says.
+
+    Keys are counted from 0: with a length of 3 the valid keys are 0, 1 and 2. position <= length keeps key 3 as well,
+    which is padding, or in a causal length the next token.
+
+    Bad:
+        keep = torch.arange(max_len)[None, :] <= valid_len[:, None]
+    Good:
+        keep = torch.arange(max_len)[None, :] < valid_len[:, None]
+
+    Effect: Every text shorter than the longest attends to one filler token.
+    Nudge: How many keys does your comparison keep for a length of 1?
+    Fix: Compare with <: arange(max_len) < valid_len.
+    """
+    return _first_blocked_too(inputs)
+
+
 @misconception("AG333", "mask-batch-as-head", replaces="prepare", family="mask", probe="single")
 def mask_batch_as_head(inputs: Inputs) -> Inputs:
     """uses a mask of shape (batch, seq, seq) on scores of shape (batch, heads, seq, seq).

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
 
 from torch import Tensor
 
@@ -157,12 +156,21 @@ def _by_query_len(attn_scores: Tensor, inputs: Inputs) -> Tensor:
     return attn_scores / math.sqrt(inputs.query.shape[-2])
 
 
+def _fit_single_query(case: SubmissionObservations) -> tuple[StageOverride, ...]:
+    """A function whose mask is a length is called with one query at a time, and the root of 1 is 1."""
+    if not (case.source.takes_root_of_tokens() and "valid_len" in case.source.text):
+        return ()
+    return (StageOverride({"scale": unchanged}, "the number of queries, which is 1 in every call of a valid_lens"),)
+
+
 @misconception(
     "AG107",
     "scale-seq",
     replaces="scale",
     family="scale",
     variants=(StageOverride({"scale": _by_query_len}, "the number of queries"),),
+    fit=_fit_single_query,
+    shown_by=lambda source: source.takes_root_of_tokens(),
 )
 def scale_seq(attn_scores: Tensor, inputs: Inputs) -> Tensor:
     """divides the scores by the square root of the sequence length instead of head_dim's.
@@ -180,120 +188,3 @@ def scale_seq(attn_scores: Tensor, inputs: Inputs) -> Tensor:
     Fix: Take the last axis: math.sqrt(query.size(-1)).
     """
     return attn_scores / math.sqrt(inputs.key.shape[-2])
-
-
-def _times(factor: Callable[[int], float], note: str) -> StageOverride:
-    return StageOverride({"scale": lambda attn_scores, inputs: attn_scores * factor(inputs.query.shape[-1])}, note)
-
-
-@misconception(
-    "AG109",
-    "scale-precedence",
-    replaces="scale",
-    family="scale",
-    variants=(
-        _times(lambda head_dim: 1 / (2 * head_dim), "multiplied by 1 / (2 head_dim), as head_dim ** -1 / 2 is"),
-        _times(lambda head_dim: head_dim / 2, "multiplied by head_dim ** 1 / 2, which is head_dim / 2"),
-        _times(lambda head_dim: 2 * head_dim, "divided by head_dim ** -1 / 2, which is 1 / (2 head_dim)"),
-    ),
-)
-def scale_precedence(attn_scores: Tensor, inputs: Inputs) -> Tensor:
-    """takes head_dim ** 1 / 2 for the square root of head_dim, but a power comes before a division.
-
-    Python reads head_dim ** 1 / 2 as (head_dim ** 1) / 2, which is head_dim / 2: 32 for 64 dimensions, where the root
-    is 8. In the same way head_dim ** -1 / 2 is 1 / (2 * head_dim).
-
-    Bad:
-        attn_scores = query @ key.transpose(-2, -1) / (head_dim ** 1 / 2)
-    Good:
-        attn_scores = query @ key.transpose(-2, -1) / head_dim ** 0.5
-
-    Effect: Attention is too flat or too peaked, by a factor that grows with head_dim.
-    Nudge: Print the number that you scale with. Is it a square root?
-    Fix: Write head_dim ** 0.5, head_dim ** (1 / 2) or math.sqrt(head_dim).
-    """
-    return attn_scores / (inputs.query.shape[-1] / 2)
-
-
-def _factors(case: SubmissionObservations) -> dict[int, float]:
-    """Read the factor on the scores off each probe whose weights all show the same one, by head_dim."""
-    found: dict[int, float] = {}
-    for name in ("basic", "unpadded", "narrow"):
-        if name not in case.attempts:
-            continue
-        factor = case.score_factor(name)
-        if factor is None and case.kept_weights(name) is not None and case.matches_reference(name, "weights"):
-            factor = 1.0
-        head_dim = case.probes[name].query.shape[-1]
-        if factor is not None and factor > 0:
-            found[head_dim] = factor / math.sqrt(head_dim)
-    return found
-
-
-def _fit_factor(case: SubmissionObservations) -> tuple[StageOverride, ...]:
-    """Read the factor off the student's weights: a number, a power of head_dim, a multiple of the right one."""
-    found = _factors(case)
-    if not found or all(abs(factor * math.sqrt(head_dim) - 1) < 1e-3 for head_dim, factor in found.items()):
-        return ()
-    (first, plain), *others = found.items()
-    changes = []
-    right = [head_dim for head_dim, factor in found.items() if _is_close(factor * math.sqrt(head_dim), 1.0)]
-    is_typed_in = bool(others) and all(_is_close(factor, plain) for _, factor in others)
-    if is_typed_in or not others:
-        note = f"scores are multiplied by {plain:.4g}" + (_whatever(plain, right, found) if is_typed_in else "")
-        changes.append(_times(lambda _: plain, note))
-    if others and not is_typed_in:
-        other, power_of = others[-1][0], math.log(plain / others[-1][1])
-        power = power_of / math.log(first / other) if first != other else 0.0
-        constant = plain / first**power
-        is_power = all(_is_close(constant * head_dim**power, factor) for head_dim, factor in found.items())
-        if is_power and abs(power + 0.5) > 1e-3:
-            note = f"scores are multiplied by {constant:.4g} * head_dim ** {power:.3g}"
-            changes.append(_times(lambda head_dim: constant * head_dim**power, note))
-    multiple = plain * math.sqrt(first)
-    note = f"scores are {multiple:.4g} times as large as they should be"
-    return (*changes, _times(lambda head_dim: multiple / math.sqrt(head_dim), note))
-
-
-def _is_close(number: float, other: float) -> bool:
-    return abs(number - other) < 2e-3 * abs(other)
-
-
-def _whatever(factor: float, right: list[int], found: Mapping[int, float]) -> str:
-    """Say that a number is the same for every head_dim, and for which it is the right one."""
-    inverse = factor**-2
-    root = f", which is 1/sqrt({round(inverse)})" if _is_close(inverse, round(inverse)) and inverse > 1.5 else ""
-    wrong = " and ".join(str(head_dim) for head_dim in found if head_dim not in right)
-    which = f": right for {' and '.join(map(str, right))}, wrong for {wrong}" if right else ""
-    return f"{root}, whatever head_dim is{which}"
-
-
-def _by_batch_size(attn_scores: Tensor, inputs: Inputs) -> Tensor:
-    return attn_scores / math.sqrt(inputs.query.shape[0])
-
-
-@misconception(
-    "AG108",
-    "scale-other",
-    replaces="scale",
-    family="scale",
-    variants=(StageOverride({"scale": _by_batch_size}, "the number of examples"),),
-    fit=_fit_factor,
-)
-def scale_other(attn_scores: Tensor, inputs: Inputs) -> Tensor:
-    """scales the scores by a number that is not 1/sqrt(head_dim).
-
-    The divisor is the square root of the last axis of query and key, head_dim. A number typed in (such as the 64 of
-    somebody else's model), one more factor beside it (a temperature), or another axis (size(1) is the heads once they
-    are split) makes the pattern too peaked or too flat.
-
-    Bad:
-        attn_scores = query @ key.transpose(-2, -1) / math.sqrt(query.size(1))
-    Good:
-        attn_scores = query @ key.transpose(-2, -1) / math.sqrt(query.size(-1))
-
-    Effect: The model looks at too few or too many tokens, by another amount in every model.
-    Nudge: Print the number that you divide the scores by, for two models whose heads have other sizes.
-    Fix: Divide by math.sqrt(query.size(-1)).
-    """
-    return attn_scores / math.sqrt(inputs.query.shape[1])
