@@ -46,10 +46,10 @@ from pytest_attn_grader.submission.trials import (
     is_right,
     query_is_row_local,
     returns_the_value,
-    returns_weights,
     source_adds_mask,
     with_norm,
     with_variant_note,
+    with_weights_settled,
 )
 
 if TYPE_CHECKING:
@@ -187,7 +187,7 @@ def fit_hidden_states(student: Student, contract: Contract, steps: LayerSteps, *
         attention = ModuleAttention(student, contract, asked, in_causal_model=steps.is_causal)
         try:
             same = returns_the_value(attention, seed)
-            attention = replace(attention, returns_weights=returns_weights(attention, seed))
+            attention = with_weights_settled(attention, seed)
         except SubmissionError as failure:
             first_failure = first_failure or failure
             if not another_call_may_answer(failure.name, failure.remedy):

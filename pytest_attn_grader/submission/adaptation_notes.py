@@ -36,6 +36,9 @@ def with_notes(attention: ModuleAttention, shape: InstanceSizes) -> ModuleAttent
     if attention.oracle.steps.norm_axis is not None and attention.preparation is None:
         why = "the model's layer normalises query and key, the submission does not: it is given them normalised"
         notes.append(Adaptation(name="query-key-norm", why=why))
+    if attention.returns_scores:
+        why = "the second result has negative numbers, so it is no weights: these are recovered from the output"
+        notes.append(Adaptation(name="scores-returned", why=why))
     if shape.num_heads == 1:
         notes.append(Adaptation(name="one-head", why="it is a single head: called for every head in turn"))
     if shape.found.heads_are_traced:

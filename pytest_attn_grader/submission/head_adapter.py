@@ -44,10 +44,12 @@ class CallStats:
     changed: list[str] = field(default_factory=list)
     residual: float = 0.0
     weights_returned: bool = True
+    returns_scores: bool = False
 
     def add(self, answer: ProjectedOutputs) -> None:
         self.seconds += answer.seconds
         self.changed += [name for name in answer.changed if name not in self.changed]
+        self.returns_scores |= answer.returns_scores
 
 
 @dataclass(frozen=True)

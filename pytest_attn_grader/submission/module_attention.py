@@ -45,6 +45,7 @@ class ModuleAttention(StudentAttention):
     student's faults.
 
     Attributes:
+        returns_scores: see `ProjectedOutputs`.
         layer_weights: see `HeadAdapter`.
     """
 
@@ -54,6 +55,7 @@ class ModuleAttention(StudentAttention):
     adaptations: tuple[Adaptation, ...] = ()
     rank: int = 3
     returns_weights: bool = True
+    returns_scores: bool = False
     layer_weights: tuple[Tensor, Tensor] | None = None
     in_causal_model: bool = True
 

@@ -82,12 +82,14 @@ class ProjectedOutputs:
     Attributes:
         output: ``(batch, query_len, out_features)``; without an output projection the heads side by side.
         attn_weights: ``(batch, num_heads, query_len, key_len)``, if they were returned or kept.
+        returns_scores: whether a tensor came back in the place of the weights that has negative numbers.
     """
 
     output: Tensor
     attn_weights: Tensor | None = None
     seconds: float = 0.0
     changed: tuple[str, ...] = ()
+    returns_scores: bool = False
 
 
 class ProjectedAttention(Protocol):

@@ -119,6 +119,7 @@ class ProjectedStudent:
             attn_weights=torch.cat(weights) if len(weights) == batch_size else None,
             seconds=sum(answer.seconds for answer in answers),
             changed=tuple(dict.fromkeys(name for answer in answers for name in answer.changed)),
+            returns_scores=any(answer.returns_scores for answer in answers),
         )
 
     def _forward_by_query(self, shape: InstanceSizes, inputs: ProjectedInputs) -> ProjectedOutputs:
@@ -153,6 +154,7 @@ class ProjectedStudent:
             attn_weights=self._weights_among(shape, inputs, weights, reply),
             seconds=reply.seconds,
             changed=changed_inputs(tensors, reply.inputs_after),
+            returns_scores=weights is not None and weights.is_floating_point() and bool((weights < 0).any()),
         )
 
     def _forward_with_cache(self, shape: InstanceSizes, inputs: ProjectedInputs) -> ProjectedOutputs:

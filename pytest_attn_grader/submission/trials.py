@@ -157,14 +157,15 @@ def query_is_row_local(attention: ModuleAttention, seed: int) -> bool:
     return bool((outputs[0] - outputs[1]).abs().max() <= _SAME * value.abs().max())
 
 
-def returns_weights(attention: ModuleAttention, seed: int) -> bool:
-    """Whether weights come back with several tokens; a mask of the wrong shape fails with them."""
+def with_weights_settled(attention: ModuleAttention, seed: int) -> ModuleAttention:
+    """The same attention, with what comes back beside the output; with several tokens a mask of the wrong shape fails."""
     generator = torch.Generator().manual_seed(seed)
     size = (_TRIAL_BATCH, TRIAL_HEADS, _TRIAL_TOKENS, TRIAL_HEAD_DIM)
     query, key, value = (torch.randn(size, generator=generator) for _ in range(3))
     keep_mask = causal_keep_mask(_TRIAL_TOKENS).expand(_TRIAL_BATCH, 1, -1, -1).contiguous()
-    _, attn_weights = attention.heads.attend(query, key, value, keep_mask, CallStats())
-    return attn_weights is not None
+    stats = CallStats()
+    _, attn_weights = attention.heads.attend(query, key, value, keep_mask, stats)
+    return replace(attention, returns_weights=attn_weights is not None, returns_scores=stats.returns_scores)
 
 
 def with_norm(attention: ModuleAttention, over: NormAxis, seed: int) -> ModuleAttention:

@@ -6,9 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from pytest_attn_grader.attention.probes import SPEC_BY_NAME, build_probe
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.sandbox.messages import CallReply, ResultTree
+from pytest_attn_grader.submission.adapt import fit
 from pytest_attn_grader.submission.return_values import output_name, parse_result
+from tests.support.students import Workshop
 
 OUTPUT, WEIGHTS = torch.zeros(2, 3, 5, 8), torch.full((2, 3, 5, 5), 0.2)
 SHAPES = (tuple(OUTPUT.shape), tuple(WEIGHTS.shape))
@@ -61,3 +64,33 @@ def test_what_cannot_be_used_is_named(given: CallReply, words: str) -> None:
         parse_result(given, *SHAPES)
     assert raised.value.name == "malformed-reply"
     assert raised.value.remedy
+
+
+MODULE = """
+import torch
+
+class Attention(torch.nn.Module):
+    def __init__(self, d_model, num_heads):
+        super().__init__()
+        self.h = num_heads
+        self.qkv, self.out = torch.nn.Linear(d_model, 3 * d_model), torch.nn.Linear(d_model, d_model)
+
+    def forward(self, x, mask=None):
+        b, t, d = x.shape
+        q, k, v = self.qkv(x).view(b, t, 3, self.h, -1).permute(2, 0, 3, 1, 4)
+        scores = q @ k.mT / q.shape[-1] ** 0.5
+        weights = scores.masked_fill(~mask, float("-inf")).softmax(-1)
+        return self.out((weights @ v).transpose(1, 2).reshape(b, t, d)), SECOND
+"""
+
+
+@pytest.mark.parametrize(("second", "is_noted"), [("scores", True), ("weights", False), ("None", False)])
+def test_scores_in_the_place_of_weights_are_said(workshop: Workshop, second: str, is_noted: bool) -> None:
+    student = workshop.student(MODULE.replace("SECOND", second))
+    attention = fit(student, student.contract, seed=1)
+    assert ("scores-returned" in {each.name for each in attention.adaptations}) is is_noted
+    probe = build_probe(SPEC_BY_NAME["basic"], seed=1)
+    result = attention.run_probe(probe)
+    assert result.weights_returned is (second == "weights")
+    assert result.attn_weights is not None
+    assert bool((result.attn_weights > -1e-6).all())
