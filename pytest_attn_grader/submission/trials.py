@@ -158,7 +158,7 @@ def query_is_row_local(attention: ModuleAttention, seed: int) -> bool:
 
 
 def with_weights_settled(attention: ModuleAttention, seed: int) -> ModuleAttention:
-    """The same attention, with what comes back beside the output; with several tokens a mask of the wrong shape fails."""
+    """The same attention, with what comes back beside the output; a mask of a wrong shape fails with several tokens."""
     generator = torch.Generator().manual_seed(seed)
     size = (_TRIAL_BATCH, TRIAL_HEADS, _TRIAL_TOKENS, TRIAL_HEAD_DIM)
     query, key, value = (torch.randn(size, generator=generator) for _ in range(3))
