@@ -249,12 +249,14 @@ class RemoteModule:
         sizes: its public attributes that are whole numbers (num_heads, …).
         unregistered: attributes that hold tensors or modules in a way that torch does not see them as parameters.
         has_loader: whether it has a method `load_projections`.
+        shared: parameters that it holds under several names; each of `parameters` goes by the first of its names.
     """
 
     parameters: tuple[RemoteParameter, ...]
     sizes: Mapping[str, int]
     unregistered: tuple[str, ...]
     has_loader: bool
+    shared: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -132,6 +132,7 @@ def read_module(reply: Mapping[str, Any]) -> RemoteModule:
         sizes={str(name): _typed(size, int) for name, size in _entries(reply["sizes"])},
         unregistered=tuple(_typed(name, str) for name in _items(reply["unregistered"])),
         has_loader=_typed(reply["has_loader"], bool),
+        shared=tuple(tuple(_typed(name, str) for name in _items(names)) for names in _items(reply.get("shared", []))),
     )
 
 

@@ -21,6 +21,7 @@ from pytest_attn_grader.submission.mask_trials import with_used_mask
 from pytest_attn_grader.submission.masks import PADDING, PER_EXAMPLE, PER_HEAD, SQUARE
 from pytest_attn_grader.submission.return_values import SWAP_REMEDY
 from pytest_attn_grader.submission.signatures import GROUP_NUMBERS
+from pytest_attn_grader.submission.size_remedies import is_about_axes, remedy_for_axes, remedy_for_typed_in
 from pytest_attn_grader.submission.target import read_source_text
 
 _SAME = 1e-4
@@ -70,7 +71,8 @@ def fit_function(student: Student, contract: Contract, *, seed: int, in_causal_m
         return answered
     if first_failure is None:
         raise ValueError("a probe without output must carry a failure")
-    raise _error_of(first_failure, is_four_dimensional=is_four_dimensional)
+    typed_in = remedy_for_typed_in(first_failure.message, read_source_text(student.target), _sizes_of(probe))
+    raise _error_of(first_failure, typed_in=typed_in, is_four_dimensional=is_four_dimensional)
 
 
 _REFUSALS = re.compile(
@@ -139,11 +141,16 @@ def _with_other_masks(attention: FunctionAttention, notes: tuple[Adaptation, ...
         yield replace(square, in_causal_model=attention.in_causal_model)
 
 
-def _error_of(failure: Failure, *, is_four_dimensional: bool) -> SubmissionError:
-    message, remedy = failure.message, failure.remedy
-    if is_four_dimensional:
+def _sizes_of(probe: Probe) -> dict[str, int]:
+    batch_size, num_heads, query_len, head_dim = probe.query.shape
+    return {"batch": batch_size, "heads": num_heads, "tokens": query_len, "head_dim": head_dim}
+
+
+def _error_of(failure: Failure, *, typed_in: str, is_four_dimensional: bool) -> SubmissionError:
+    message, remedy = failure.message, failure.remedy or typed_in
+    if is_four_dimensional and is_about_axes(message) and not typed_in:
         message += ". It says that it takes four dimensions (batch, num_heads, seq, head_dim), and this is with them"
-        remedy = remedy or "Turn the last two axes only: .transpose(-2, -1), not .T; and count axes from the end."
+        remedy = remedy or remedy_for_axes(failure.traceback)
     return SubmissionError(failure.name, message, remedy=remedy, where=failure.where, traceback=failure.traceback)
 
 

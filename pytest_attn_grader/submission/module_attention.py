@@ -20,6 +20,7 @@ from pytest_attn_grader.errors import UngradableError
 from pytest_attn_grader.models.architectures import find_architecture
 from pytest_attn_grader.results.submission import Adaptation
 from pytest_attn_grader.submission.cache_arguments import CacheStyle
+from pytest_attn_grader.submission.constructor_roles import is_resizable
 from pytest_attn_grader.submission.contract import Contract
 from pytest_attn_grader.submission.head_adapter import CallStats, HeadAdapter
 from pytest_attn_grader.submission.layer_block import make_block, restriction
@@ -133,7 +134,10 @@ class ModuleAttention(StudentAttention):
             return "it takes the hidden states of one text, so there is always one query a key"
         shape = self.oracle.shape_for(probe.query.shape[1], probe.query.shape[-1])
         if shape.width is not None and key_len > shape.width:
-            return f"a module {shape.width} wide holds at most {shape.width} arbitrary tokens, and these are {key_len}"
+            made = f"for these heads it is {shape.width} wide, which"
+            if not is_resizable(self.contract.candidate):
+                made = f"a module {shape.width} wide"
+            return f"{made} holds at most {shape.width} arbitrary tokens, and these are {key_len}"
         if probe.query.shape[-1] > shape.head_dim and key_len > shape.head_dim:
             return (
                 f"a head of {shape.head_dim} dimensions holds the scores of {shape.head_dim} tokens, not of {key_len}"

@@ -81,7 +81,8 @@ def _split_name(typed: str) -> tuple[str, str | None]:
     # What follows the colon of a drive (C:\path, C:file.py) is no name.
     if not colon or "/" in name or "\\" in name or (len(place) == 1 and name.endswith(".py")):
         return typed, None
-    return place, name
+    # pytest's own spelling has two colons: file.py::NAME.
+    return place.removesuffix(":") if len(place) > 2 else place, name
 
 
 def _looks_like_path(place: str, name: str | None, invocation_dir: Path) -> bool:

@@ -53,6 +53,7 @@ FOUND = [
     ("attention.py", "./attention.py:mine", "attention.py", "attention", "mine", "."),
     ("attention.py", "../{here}/attention.py", "attention.py", "attention", None, "."),
     ("attention.py", "{absolute}/attention.py:mine", "attention.py", "attention", "mine", "."),
+    ("attention.py", "attention.py::mine", "attention.py", "attention", "mine", "."),
     ("m.py", "m:mine", "m.py", "m", "mine", "."),
     ("m.py", "m", "m.py", "m", None, "."),
     ("m.py", "m.py:mine", "m.py", "m", "mine", "."),

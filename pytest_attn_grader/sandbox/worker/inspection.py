@@ -6,9 +6,12 @@ import dis
 import inspect
 import sys
 from collections.abc import Collection, Iterator
-from itertools import pairwise
+from itertools import islice, pairwise
 from types import CodeType
 from typing import Any
+
+import torch
+from torch import Tensor
 
 from . import failures
 
@@ -89,3 +92,32 @@ def fields_of(value: type) -> list[str]:
     """Return the attributes that a configuration class declares."""
     declared = [*getattr(value, "__annotations__", {}), *vars(value)]
     return [failures.truncate(name, 200) for name in dict.fromkeys(declared) if not name.startswith("_")][:MAX_NAMES]
+
+
+def surroundings_of(module: torch.nn.Module) -> dict[str, Any]:
+    """Return what else says how a module is built: its sizes, its own loader, and what torch does not know of."""
+    public = {name: value for name, value in list(vars(module).items())[:200] if not name.startswith("_")}
+    numbers = {**globals_in_code(type(module)), **public}.items()
+    sizes = {
+        failures.truncate(name, 80): value for name, value in numbers if type(value) is int and abs(value) < 1 << 31
+    }
+    hidden = [
+        failures.truncate(name, 80)
+        for name, value in public.items()
+        if isinstance(value, Tensor)
+        or (isinstance(value, (list, tuple)) and any(isinstance(item, (torch.nn.Module, Tensor)) for item in value))
+    ]
+    return {
+        "sizes": sizes,
+        "unregistered": hidden,
+        "has_loader": callable(getattr(module, "load_projections", None)),
+        "shared": _shared_names(module),
+    }
+
+
+def _shared_names(module: torch.nn.Module) -> list[list[str]]:
+    """Return the names of every parameter that the module holds under several."""
+    names: dict[int, list[str]] = {}
+    for name, parameter in islice(module.named_parameters(remove_duplicate=False), 2000):
+        names.setdefault(id(parameter), []).append(failures.truncate(name, 200))
+    return [each[:50] for each in names.values() if len(each) > 1]

@@ -18,7 +18,7 @@ from . import cached_calls, serialization
 from .config_stub import Config, make_config, read_keys
 from .failures import WorkerError, truncate
 from .head_loop import inputs_after, leading_sizes, split_inputs, without_ones
-from .inspection import globals_in_code
+from .inspection import surroundings_of
 from .library_calls import LibraryCalls
 from .module_dtype import convert
 from .submission import Submission
@@ -159,7 +159,7 @@ class Caller:
         values = named.items() if header.get("values") else ()
         sent = {name: serialization.to_plain_tensor(parameter, self._reply_bytes) for name, (parameter, _) in values}
         serialization.check_total(sent, self._reply_bytes)
-        return {"parameters": listed, **_surroundings(self._target(header["target"]))}, sent
+        return {"parameters": listed, **surroundings_of(self._target(header["target"]))}, sent
 
     def load(self, header: Header, tensors: dict[str, Tensor]) -> Reply:
         """Copy the given values into the parameters of the same names."""
@@ -246,20 +246,6 @@ def _fresh_tensors(target: Any, before: Mapping[str, Any]) -> dict[str, Tensor]:
 def is_lazy(parameter: Tensor) -> bool:
     """Whether a parameter gets its shape only with the first call."""
     return torch.nn.parameter.is_lazy(parameter)
-
-
-def _surroundings(module: torch.nn.Module) -> dict[str, Any]:
-    """Return what else says how a module is built: its sizes, its own loader, and what torch does not know of."""
-    public = {name: value for name, value in list(vars(module).items())[:200] if not name.startswith("_")}
-    numbers = {**globals_in_code(type(module)), **public}.items()
-    sizes = {truncate(name, 80): value for name, value in numbers if type(value) is int and abs(value) < 1 << 31}
-    hidden = [
-        truncate(name, 80)
-        for name, value in public.items()
-        if isinstance(value, Tensor)
-        or (isinstance(value, (list, tuple)) and any(isinstance(item, (torch.nn.Module, Tensor)) for item in value))
-    ]
-    return {"sizes": sizes, "unregistered": hidden, "has_loader": callable(getattr(module, "load_projections", None))}
 
 
 def _call_each(

@@ -17,6 +17,7 @@ from pytest_attn_grader.submission.projections.role_patterns import (
     role_of_parameter,
     roles_by_number,
 )
+from pytest_attn_grader.submission.projections.shared_weights import require_separate_weights
 from pytest_attn_grader.submission.projections.sizes import resolve_sizes
 
 _HEADS = ("num_heads", "n_head", "n_heads", "heads", "h", "nhead", "num_attention_heads", "nheads", "nb_heads")
@@ -45,6 +46,7 @@ def find_projections(
         SubmissionError: `no-target`, a projection is missing or its shape fits nothing; the message names what was
             looked for and what was seen.
     """
+    require_separate_weights(module, name)
     weights = [parameter for parameter in module.parameters if not is_bias(parameter)]
     biases = [parameter for parameter in module.parameters if is_bias(parameter)]
     by_role, others = _sort_by_role(weights, biases)
@@ -159,6 +161,11 @@ def _missing(module: RemoteModule, name: str, seen_roles: set[str]) -> Submissio
         remedy = (
             f"If {unknown[0]} is one of them, call it so: {wanted}. Or say where each goes with a method "
             "load_projections(self, w_q, w_k, w_v, w_o, biases)."
+        )
+    elif not module.parameters:
+        remedy = (
+            "Make its layers in __init__ and keep them, self.q_proj = nn.Linear(…): a layer that forward makes is new "
+            "in every call, and is never trained."
         )
     if module.unregistered:
         names = ", ".join(module.unregistered)
