@@ -69,8 +69,21 @@ def mask_discarded(attn_scores: Tensor, inputs: Inputs) -> Tensor:
     return attn_scores
 
 
+def _both_inverted(attn_scores: Tensor, inputs: Inputs) -> Tensor:
+    """A mask of queries and keys, the same for all examples, and one of padding: what either allows is blocked."""
+    keep = inputs.keep_mask.expand(attn_scores.shape[0], -1, -1, -1)
+    allowed_by_any = keep.any(0, keepdim=True) | keep.any(-2, keepdim=True)
+    return attn_scores.masked_fill(allowed_by_any, inputs.fill)
+
+
 @misconception(
-    "AG313", "mask-inverted", replaces="mask", family="mask", fill_matters=True, look_alikes=("additive-as-bool",)
+    "AG313",
+    "mask-inverted",
+    replaces="mask",
+    family="mask",
+    fill_matters=True,
+    variants=(StageOverride({"mask": _both_inverted}, "two masks, both read so"),),
+    look_alikes=("additive-as-bool",),
 )
 def mask_inverted(attn_scores: Tensor, inputs: Inputs) -> Tensor:
     """blocks what may be attended to and keeps what may not.
