@@ -24,6 +24,7 @@ from pytest_attn_grader.misconceptions.syntax import (
     mentions,
     mutable_defaults,
     name_of,
+    reread_attributes,
     sides,
 )
 
@@ -236,7 +237,7 @@ class SubmissionSource:
         for function in self._methods():
             if any(name_of(getattr(each, "func", each)) in {"cache", "lru_cache"} for each in function.decorator_list):
                 return True
-            names = lasting | mutable_defaults(function)
+            names = lasting | mutable_defaults(function) | reread_attributes(function)
             if any(changes_lasting(node, names) for node in ast.walk(function)):
                 return True
         return False

@@ -102,7 +102,20 @@ def changes_lasting(node: ast.AST, names: Collection[str]) -> bool:
 def _is_lasting(node: ast.AST, names: Collection[str]) -> bool:
     while isinstance(node, ast.Subscript):
         node = node.value
-    return isinstance(node, ast.Attribute) or (isinstance(node, ast.Name) and node.id in names)
+    return (isinstance(node, ast.Attribute) and node.attr in names) or (isinstance(node, ast.Name) and node.id in names)
+
+
+def reread_attributes(function: ast.FunctionDef | ast.AsyncFunctionDef) -> set[str]:
+    """The attributes that a function reads before it writes them, so that an earlier call may have left them."""
+    reads, writes = {}, {}
+    for node in ast.walk(function):
+        if isinstance(node, ast.Attribute):
+            lines = reads if isinstance(node.ctx, ast.Load) else writes
+            lines[node.attr] = min(node.lineno, lines.get(node.attr, node.lineno))
+        elif isinstance(node, ast.Call) and name_of(node.func) in {"getattr", "hasattr"} and len(node.args) > 1:
+            asked = getattr(node.args[1], "value", "")
+            reads[asked] = min(node.lineno, reads.get(asked, node.lineno))
+    return {name for name, line in reads.items() if line <= writes.get(name, line)}
 
 
 def adds_last_axis(node: ast.AST) -> bool:

@@ -30,6 +30,15 @@ WRONG = {
     ("cache-positions-restart", "complex factors"): changed(
         START_POS, ("q, k = turn(q, freqs_cis)", f"freqs_cis = {FROM_ZERO}\n        q, k = turn(q, freqs_cis)")
     ),
+    ("cache-positions-shifted", "twice"): changed(
+        ROTARY, (TURNED, "q, k = self.rotate(q, 2 * past), self.rotate(k, 2 * past)")
+    ),
+    ("cache-positions-shifted", "one too far"): changed(
+        ROTARY, (TURNED, "past += past > 0; q, k = self.rotate(q, past), self.rotate(k, past); past -= past > 0")
+    ),
+    ("cache-positions-shifted", "one too near"): changed(
+        ROTARY, (TURNED, "q, k = self.rotate(q, max(past - 1, 0)), self.rotate(k, max(past - 1, 0))")
+    ),
     ("cache-rotated-again", "halves"): changed(
         ROTARY, (TURNED, "q = self.rotate(q, past)"), ("# joined", "k = self.rotate(k, 0)")
     ),

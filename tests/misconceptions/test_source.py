@@ -123,7 +123,10 @@ def test_a_mask_that_meets_the_queries(line: str, expected: bool) -> None:
     [
         ("CACHE = []\ndef f(k):\n    CACHE.append(k)", True),
         ("def f(k, seen={}):\n    seen[0] = k", True),
-        ("class A:\n    def forward(self, x):\n        self.mask = x", True),
+        ("class A:\n    def forward(self, x):\n        if self.mask is None:\n            self.mask = x", True),
+        ("def f(x):\n    if not hasattr(f, 'kept'):\n        f.kept = x", True),
+        ("class A:\n    def forward(self, x):\n        self.k = cat([self.k, x])", True),
+        ("class A:\n    def forward(self, x):\n        self.weights = x\n        return self.weights", False),
         ("def f(k):\n    global n\n    n = 1", True),
         ("@lru_cache(None)\ndef f(k):\n    return k", True),
         ("class A:\n    def __init__(self):\n        self.n = 1", False),

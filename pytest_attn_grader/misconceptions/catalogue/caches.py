@@ -27,19 +27,25 @@ def _by_chunk(inputs: Inputs, change: Callable[[Tensor, int], Tensor]) -> Tensor
     return torch.cat([change(inputs.key[..., chunk, :], chunk.start) for chunk in _chunks(inputs)], dim=-2)
 
 
-def _restart(pairing: Pairing, base: float = BASE) -> Callable[[Inputs], Inputs]:
+def _moved(pairing: Pairing, base: float, where: Callable[[int], int]) -> Callable[[Inputs], Inputs]:
+    """The tokens of each call stand at `where(start)` and after, instead of at `start` and after."""
     rotation = Rotation(pairing, base)
 
-    def from_zero(states: Tensor, start: int) -> Tensor:
-        return rotate(rotate(states, rotation, backwards=True, first_position=start), rotation)
+    def move(states: Tensor, start: int) -> Tensor:
+        back = rotate(states, rotation, backwards=True, first_position=start)
+        return rotate(back, rotation, first_position=where(start))
 
     def prepare(inputs: Inputs) -> Inputs:
         if len(inputs.chunk_starts) < 2:
             return inputs
-        query = from_zero(inputs.query, inputs.chunk_starts[-1])
-        return replace(inputs, query=query, key=_by_chunk(inputs, from_zero))
+        query = move(inputs.query, inputs.chunk_starts[-1])
+        return replace(inputs, query=query, key=_by_chunk(inputs, move))
 
     return prepare
+
+
+def _restart(pairing: Pairing, base: float = BASE) -> Callable[[Inputs], Inputs]:
+    return _moved(pairing, base, lambda _: 0)
 
 
 def _rotate_again(pairing: Pairing, base: float = BASE) -> Callable[[Inputs], Inputs]:
@@ -89,6 +95,50 @@ def cache_positions_restart(inputs: Inputs) -> Inputs:
     Fix: Begin at the number of tokens in the cache.
     """
     return _restart("halves")(inputs)
+
+
+_WRONG_STARTS: tuple[tuple[str, Callable[[int], int]], ...] = (
+    ("the cached tokens are counted twice", lambda start: 2 * start),
+    ("one position too far", lambda start: start + 1 if start else 0),
+    ("one position too near", lambda start: start - 1 if start else 0),
+)
+
+
+def _shifted(base: float) -> tuple[StageOverride, ...]:
+    return tuple(
+        StageOverride({"prepare": _moved(pairing, base, where)}, note)
+        for note, where in _WRONG_STARTS
+        for pairing in PAIRINGS
+    )
+
+
+@misconception(
+    "AG454",
+    "cache-positions-shifted",
+    replaces="prepare",
+    family="cache",
+    probe="cache-tokens",
+    rotary=True,
+    variants=_shifted(BASE)[1:],
+    fit=with_base_of_model(_shifted),
+)
+def cache_positions_shifted(inputs: Inputs) -> Inputs:
+    """begins to count at a wrong position when tokens of earlier calls are in the cache.
+
+    With ten tokens in the cache, numbers 0 to 9, the next one is number 10. Counted from 11, from 9 or from 20, it
+    stands too far from the past, or on the place of another token.
+
+    Bad:
+        position = past_length + cache_position      # cache_position counts the past already
+    Good:
+        position = past_length                       # of the first new token
+
+    Effect: Whole texts are right. While a model writes, new tokens stand at the wrong distance from the old ones.
+    Nudge: Which position does the first new token get after a text of ten tokens?
+    Fix: Begin at the number of tokens in the cache, counted once.
+    """
+    result: Inputs = _shifted(BASE)[0].stages["prepare"](inputs)
+    return result
 
 
 @misconception(

@@ -160,6 +160,7 @@ MISCONCEPTIONS: tuple[Misconception, ...] = (
     rotary_formulas.rotary_over_heads,
     rotary_formulas.rotary_twice,
     caches.cache_positions_restart,
+    caches.cache_positions_shifted,
     caches.cache_rotated_again,
     caches.cache_forgotten,
     positions.rotary_positions,
