@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -69,17 +70,22 @@ def shape_of_module(student: Student, contract: Contract, sizes: Sizes, *, use: 
     module = student.module(target, _warm_up(contract, sizes))
     if module.has_loader:
         return _shape_with_loader(student, contract, target, module, sizes, num_heads)
-    found = find_projections(
+    has_heads_of_a_size = num_heads is not None and roles_of(candidate) & _SIZES_IN_FEATURES == {"head_dim"}
+    find = functools.partial(
+        find_projections,
         module,
         candidate.name,
-        num_heads=num_heads,
-        num_key_value_heads=sizes.num_key_value_heads,
         find_unused=lambda: find_unused_parameters(student, contract, target, sizes.width),
     )
+    try:
+        found = find(num_heads=num_heads, num_key_value_heads=sizes.num_key_value_heads)
+    except SubmissionError:
+        if not has_heads_of_a_size or (found := find(num_heads=1)).width == sizes.width:
+            raise
     if found.num_heads == 1 and (num_heads is None or not splits_heads(candidate)):
         is_one = _takes_only_a_width(candidate) and student.traces.widths[candidate.name] is None
         found = found if is_one else found.with_heads(_trace_heads(student, contract, sizes, found) or 1)
-    if found.width != sizes.width and roles_of(candidate) & _SIZES_IN_FEATURES == {"head_dim"} and num_heads:
+    if found.width != sizes.width and has_heads_of_a_size:
         # (num_heads, head_size), and the width is a constant of the file: then the heads share it.
         narrow = replace(sizes, width=found.width, num_heads=2, head_dim=found.width // 2, num_key_value_heads=None)
         return shape_of_module(student, contract, narrow, use=use)

@@ -27,6 +27,11 @@ COMMON_NAMES = ("n_embd", "d_model", "hidden_size", "n_head", "num_heads", "head
 _FLAG = re.compile(
     r"(use|is|enable|with|do|apply|has|log)_\w+|\w*(flash|lora|xformers|quanti[sz]e|verbose|debug|compile|checkpointing)\w*"
 )
+# A part of a configuration, as in config.model.attention.num_heads: it answers to the same names.
+_PART = re.compile(
+    r"(self_?|causal_?|multi_?head_?|cross_?)*(attention|attn)|mha|mhsa|model|transformer|gpt|bert|encoder|decoder|"
+    r"arch(itecture)?|net(work)?|backbone|block|sizes|dims|(model|attn|attention|transformer)_?(config|cfg|args|params)"
+)
 
 
 class Config(Mapping[str, Any]):
@@ -60,6 +65,8 @@ class Config(Mapping[str, Any]):
             value = self._values[name]
         elif _FLAG.fullmatch(str(name).lower()):
             value = False
+        elif _PART.fullmatch(str(name).lower()):
+            return self
         else:
             raise KeyError(self._missing(name))
         self._read[name] = value

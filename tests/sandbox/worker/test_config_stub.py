@@ -112,3 +112,11 @@ def test_a_part_of_a_config_is_one_too() -> None:
     assert read_keys(config, object())["n_head"] == 4
     with pytest.raises(AttributeError, match="no 'experts'"):
         _ = config.block.experts
+
+
+def test_a_part_that_no_class_defines_answers_to_the_same_names() -> None:
+    config: Any = make_config(VALUES, None)
+    assert config.model.attention.n_head == config["self_attn"]["n_head"] == config.attn_config.n_head == 4
+    assert read_keys(config, object()) == {"n_head": 4}
+    with pytest.raises(AttributeError, match="no 'tokenizer'"):
+        _ = config.tokenizer
