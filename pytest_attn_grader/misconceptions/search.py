@@ -70,14 +70,13 @@ class Search:
         if complete is not None:
             return complete
         hidden = [hypothesis for hypothesis in singles if self._is_hidden(hypothesis)]
-        joined = self._with_hidden(near, hidden)
-        complete = self._judge.complete(self._in_time(joined))
+        complete = self._judge.complete(self._in_time(self._with_hidden(near, hidden)))
         if complete is not None:
             return complete
         # Where one mistake gives the first output and weights, or none does, two that both show there do not.
         is_found = any(self._finder.fits_first_weights(hypothesis) for hypothesis in near)
         pairs = [] if is_found else [*self._visible_pairs(singles, hidden)]
-        return self._judge.complete(self._in_time(pairs)) or self._partial(near, [*pairs, *joined])
+        return self._judge.complete(self._in_time(pairs)) or self._partial(near, pairs)
 
     def _in_time(self, tried: Iterable[T]) -> Iterator[T]:
         """Yield while there is time."""

@@ -107,13 +107,14 @@ def _is_lasting(node: ast.AST, names: Collection[str]) -> bool:
 
 def reread_attributes(function: ast.FunctionDef | ast.AsyncFunctionDef) -> set[str]:
     """The attributes that a function reads before it writes them, so that an earlier call may have left them."""
-    reads, writes = {}, {}
+    reads: dict[str, int] = {}
+    writes: dict[str, int] = {}
     for node in ast.walk(function):
         if isinstance(node, ast.Attribute):
             lines = reads if isinstance(node.ctx, ast.Load) else writes
             lines[node.attr] = min(node.lineno, lines.get(node.attr, node.lineno))
         elif isinstance(node, ast.Call) and name_of(node.func) in {"getattr", "hasattr"} and len(node.args) > 1:
-            asked = getattr(node.args[1], "value", "")
+            asked = str(getattr(node.args[1], "value", ""))
             reads[asked] = min(node.lineno, reads.get(asked, node.lineno))
     return {name for name, line in reads.items() if line <= writes.get(name, line)}
 

@@ -75,7 +75,7 @@ def _corrected_upwards(size: int, *, is_sum_right: bool = False) -> StageOverrid
     def normalise(attn_scores: Tensor, _: Inputs) -> Tensor:
         parts: list[Tensor] = []
         total = running = attn_scores.new_zeros((*attn_scores.shape[:-1], 1))
-        for block in attn_scores.split(size, -1):
+        for block in torch.split(attn_scores, size, -1):
             largest = block.amax(-1, keepdim=True)
             new = torch.maximum(running, largest) if parts else largest
             correction = (new - running).exp()
