@@ -17,7 +17,7 @@ from pytest_attn_grader.submission.contract import (
     smallest_change,
 )
 from pytest_attn_grader.submission.parameter_names import looks_like_attention
-from pytest_attn_grader.submission.signatures import MASK_ROLES, Notes, assign_roles
+from pytest_attn_grader.submission.signatures import MASK_ROLES, Notes, assign_hidden_states_roles, assign_roles
 
 # With helpers beside it, the name that the contract gives decides.
 CONTRACT_NAME = "attention"
@@ -65,7 +65,7 @@ def _rank(candidates: Sequence[Candidate]) -> list[Candidate]:
     modules = [candidate for candidate in fitting if candidate.is_module]
     functions = [candidate for candidate in fitting if not candidate.is_module]
     if any(looks_like_attention(each.name) for each in modules):
-        functions = [each for each in functions if not _is_by_position(each) or looks_like_attention(each.name)]
+        functions = [each for each in functions if not _is_helper(each)]
     named = [candidate for candidate in functions if candidate.name == CONTRACT_NAME] or _outermost(functions)
     if all(_is_step_of(each, modules) for each in named):
         # Files hold feed-forward layers and whole models beside the attention, and all of them take hidden states.
@@ -91,9 +91,16 @@ def _is_step_of(function: Candidate, modules: Sequence[Candidate]) -> bool:
     return not ({"causal"} | MASK_ROLES) & {slot.role for slot in assign_roles(function)[0]}
 
 
-def _is_by_position(candidate: Candidate) -> bool:
-    """Whether only their places say that a function's arguments are query, key and value: helpers take three, too."""
-    return kind_of(candidate) == "function" and any(name == "by-position" for name, _ in assign_roles(candidate)[1])
+def _is_helper(candidate: Candidate) -> bool:
+    """Whether only the places of a function's arguments say what they are, as those of a helper, and not its name.
+
+    Of a function of weights the name is not enough either: its hidden states would have one.
+    """
+    if kind_of(candidate) == "function":
+        by_place = any(name == "by-position" for name, _ in assign_roles(candidate)[1])
+        return by_place and not looks_like_attention(candidate.name)
+    notes = assign_hidden_states_roles(candidate.called, projected=True)[1]
+    return any(name == "by-position" for name, _ in notes)
 
 
 def _is_whole_model(candidate: Candidate) -> bool:

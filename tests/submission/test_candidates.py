@@ -102,6 +102,14 @@ def test_a_helper_is_no_attention_beside_a_class(arguments: str) -> None:
     assert choose_candidate([candidate(arguments, name="helper"), attention], None, "x") is attention
 
 
+def test_a_function_of_weights_without_hidden_states_stands_behind_a_class() -> None:
+    attention = module("x", constructor="d_model, num_heads", name="MultiHeadAttention")
+    older = candidate("batch, w_q, w_k, w_v, w_o", name="multi_head_attention")
+    assert choose_candidate([attention, older], None, "x") is attention
+    named = candidate("x, w_q, w_k, w_v, w_o", name="multi_head_attention")
+    assert choose_candidate([attention, named], None, "x") is named
+
+
 def test_a_function_without_names_is_still_an_attention() -> None:
     plain, model = candidate("a, b, c", name="mine"), module("x", name="Model")
     assert choose_candidate([model, plain], None, "x") is plain
