@@ -14,6 +14,7 @@ from pytest_attn_grader.misconceptions.stages import Inputs
 
 _SIZE_WORDS = re.compile(r"size|shape|length|out of range", re.IGNORECASE)
 _NUMBERS = re.compile(r"\d+")
+_PRODUCT = re.compile(r"\(\d+x(\d+) and \d+x\d+\)")
 _NOT_CONTIGUOUS = "view size is not compatible"
 
 
@@ -26,7 +27,7 @@ def _assumes_a_length(case: SubmissionObservations) -> Recognition | None:
             answered.add(_lengths(case, name))
         elif output is not None:
             wrong_shape.append(name)
-        elif _complains_about_size(_own_text(case, name)):
+        elif _complains_about_size(_own_text(case, name)) and not _complains_about_width(case, name):
             failed.append(name)
     own_numbers = {name: set(map(int, _NUMBERS.findall(_own_text(case, name)))) - case.sizes(name) for name in failed}
     complaints = tuple(failed)
@@ -57,6 +58,12 @@ def _complains_about_size(text: str) -> bool:
         return False
     own = text.startswith(("AssertionError", "ValueError", "NotImplementedError"))
     return _SIZE_WORDS.search(text) is not None and (not own or _NUMBERS.search(text) is not None)
+
+
+def _complains_about_width(case: SubmissionObservations, name: str) -> bool:
+    """Whether rows of a head's dimensions do not fit a matrix: a width is written into the code, and no length."""
+    product = _PRODUCT.search(_own_text(case, name))
+    return product is not None and int(product[1]) == case.probes[name].query.shape[-1]
 
 
 _NO_LENGTH = re.compile(r"\(?[\w./-]+\.(?:py|ipynb):\d+\)?|line \d+|dimension -?\d+|\b\d+-D\b|\d+D\b|\bm\d\b|c10::\w+")
