@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -69,11 +70,14 @@ def test_leaks_are_counted() -> None:
 
 @pytest.mark.slow
 def test_a_graded_run_is_in_proportion(tmp_path: Path) -> None:
-    file = tmp_path / "figures.json"
-    assert main(["--parts", "runs", "memory", "--models", "mini", "--repeats", "1", "--json", str(file)]) == 0
-    written = json.loads(file.read_text())
-    assert written["runs"]["mini"]["wall_seconds"]["ratio"]["median"] < MOST_TIMES
-    assert 0.5 < written["memory"]["mini"]["main_rss"]["ratio"]["median"] < 1.6
+    def measured(part: str, repeats: str) -> dict[str, Any]:
+        file = tmp_path / f"{part}.json"
+        assert main(["--parts", part, "--models", "mini", "--repeats", repeats, "--json", str(file)]) == 0
+        return json.loads(file.read_text())[part]["mini"]
+
+    assert measured("runs", "1")["wall_seconds"]["ratio"]["median"] < MOST_TIMES
+    # A single run may hold 100 MiB more: the memory allocator keeps what each thread has freed.
+    assert 0.5 < measured("memory", "3")["main_rss"]["ratio"]["median"] < 1.6
 
 
 @pytest.mark.slow
