@@ -127,3 +127,20 @@ def test_a_module_with_a_longest_text_is_not_asked_beyond_it(ask: Ask) -> None:
     assert ask(equivalence.test_lengths, probe="between-1", source=source) is None
     said = ask(equivalence.test_lengths, probe="limit", source=source) or ""
     assert said.startswith("not applicable: it takes no 256 tokens: AssertionError")
+
+
+@pytest.mark.parametrize(
+    ("mask", "said"),
+    [
+        ("mask", None),
+        ("(mask if length > 1 else torch.ones_like(mask))", "the output is off by"),
+        ("(mask if layer_past is None or mask.all() else 1 / 0)", "not applicable: it takes no padding beside a cache"),
+    ],
+)
+def test_padding_beside_a_cache(mask: str, said: str | None, ask: Ask) -> None:
+    cached = "past = None if layer_past is None else layer_past\n        if past is not None:\n            "
+    cached += "key, value = (torch.cat(pair, -2) for pair in zip(past, (key, value)))"
+    source = LONG.replace("mask=None)", "mask=None, layer_past=None)").replace("LINE", cached)
+    source = source.replace("attn_mask=mask)", f"attn_mask={mask})").replace("width))", "width)), (key, value)")
+    actual = ask(equivalence.test_cache, probe="cache-padded", source=source)
+    assert actual is None if said is None else said in (actual or ""), actual
