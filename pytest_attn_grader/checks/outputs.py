@@ -25,10 +25,23 @@ def observe_long_text(session: GradingSession, observe: Observe, evidence: Evide
     """
     if session.submission.contract.kind == "function":
         return observe(probe)
+    return observe_where_answered(observe, evidence, probe, otherwise="it takes no {tokens} tokens")
+
+
+def observe_where_answered(observe: Observe, evidence: Evidence, probe: str, *, otherwise: str) -> Observation:
+    """Put a probe to the student that need not be answered.
+
+    Args:
+        otherwise: why the check does not apply without an answer, with ``{tokens}`` for the number of keys.
+
+    Raises:
+        NotApplicable: it gives no answer; the message says why.
+    """
     observation = observe(probe, tolerate_failure=True)
-    if observation.student.failure is not None:
-        words = observation.student.failure.message
-        evidence.not_applicable(f"it takes no {observation.probe.key.shape[-2]} tokens: {words}")
+    failure = observation.student.failure
+    if failure is not None:
+        why = otherwise.format(tokens=observation.probe.key.shape[-2])
+        evidence.not_applicable(f"{why}: {failure.message}")
     return observation
 
 

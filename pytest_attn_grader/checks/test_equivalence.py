@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_attn_grader.checks.outputs import observe_long_text
+from pytest_attn_grader.checks.outputs import observe_long_text, observe_where_answered
 from pytest_attn_grader.grading.evidence import format_number
 
 if TYPE_CHECKING:
@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 OTHER_PROBES = ["single", "one-token", "square", "long", "narrow", "large-scores", "bfloat16"]
 GROUPED_PROBES = ["groups", "multi-query"]
 CACHE_PROBES = ["cache-tokens", "cache-chunks", "cache-padded"]
-CALL_OPTIONS = ["training", "without-weights", "without-mask", "causal-switch"]
+OPTION_HINTS = {
+    "training": "what stands under `if self.training`: only dropout belongs there",
+    "without-weights": "what stands under the parameter that asks for the weights: it changes what is returned only",
+    "without-mask": "what stands under `if mask is not None`: only the masking belongs there",
+    "causal-switch": "what stands under the switch: a position sees itself and what comes before it: tril, diagonal 0",
+}
 LENGTHS = ["between-1", "between-2", "limit", "blocks"]
 
 
@@ -69,9 +74,11 @@ def test_cache(attn_session: GradingSession, attn_observe: Observe, attn_evidenc
     if probe == "cache-padded" and attn_session.submission.contract.mask_convention == "none":
         attn_evidence.not_applicable("it takes no mask, so it cannot know what is padding")
     # Whether a mask beside a cache has the tokens of the cache as well is for the submission to say.
-    observation = attn_observe(probe, tolerate_failure=probe == "cache-padded")
-    if observation.student.failure is not None:
-        attn_evidence.not_applicable(f"it takes no padding beside a cache: {observation.student.failure.message}")
+    observation = (
+        observe_where_answered(attn_observe, attn_evidence, probe, otherwise="it takes no padding beside a cache")
+        if probe == "cache-padded"
+        else attn_observe(probe)
+    )
     error, tolerance = observation.output_error, observation.tolerance.tolerance["attn_output"]
     attn_evidence.record(output_error=error, output_tolerance=tolerance)
     attn_evidence.check(
@@ -82,7 +89,7 @@ def test_cache(attn_session: GradingSession, attn_observe: Observe, attn_evidenc
     )
 
 
-@pytest.mark.parametrize("option", CALL_OPTIONS)
+@pytest.mark.parametrize("option", OPTION_HINTS)
 @pytest.mark.attn_check(
     id="equivalence.option",
     title="equals the reference when it is called otherwise: {option}",
@@ -90,10 +97,9 @@ def test_cache(attn_session: GradingSession, attn_observe: Observe, attn_evidenc
     needs=("equivalence.basic",),
 )
 def test_call_options(attn_session: GradingSession, attn_evidence: Evidence, option: str) -> None:
-    from pytest_attn_grader.grading.call_options import CALL_OPTIONS as WORDS
-    from pytest_attn_grader.grading.call_options import observe_call_option
+    from pytest_attn_grader.grading.call_options import CALL_OPTIONS, observe_call_option
 
-    observation, words = observe_call_option(attn_session, option), WORDS[option]
+    observation, words = observe_call_option(attn_session, option), CALL_OPTIONS[option]
     attn_evidence.require_answer(observation.student.failure, expected=f"an answer {words} as well")
     error, tolerance = observation.output_error, observation.tolerance.tolerance["attn_output"]
     attn_evidence.record(output_error=error, output_tolerance=tolerance)
@@ -108,14 +114,6 @@ def test_call_options(attn_session: GradingSession, attn_evidence: Evidence, opt
         actual=f"{words} the output is off by {format_number(error)} (allowed: {tolerance:.1g})",
         hint=OPTION_HINTS[option],
     )
-
-
-OPTION_HINTS = {
-    "training": "what stands under `if self.training`: only dropout belongs there",
-    "without-weights": "what stands under the parameter that asks for the weights: it changes what is returned only",
-    "without-mask": "what stands under `if mask is not None`: only the masking belongs there",
-    "causal-switch": "what stands under the switch: a position sees itself and what comes before it: tril, diagonal 0",
-}
 
 
 @pytest.mark.parametrize("probe", LENGTHS)

@@ -44,7 +44,7 @@ def observe_call_option(session: GradingSession, option: str) -> Observation:
         # Padding on the left shows in a causal model; a usual call that is wrong there is judged by `masking.padding`.
         names = ["unpadded"] if is_unpadded else ["left-padding", "basic"]
         usual = [session.run_probe(name) for name in names]
-        probe = next((each for each in usual if is_right(each)), usual[-1]).probe
+        probe = next((each for each in usual if each.is_right), usual[-1]).probe
         with session.clock.phase("probes"):
             session.observations[option] = _RUN[option](attention, without_gradients(probe))
     return session.observations[option]
@@ -74,7 +74,7 @@ def _run_training(attention: StudentAttention, probe: Probe) -> Observation:
         raise NotApplicable("it has no training mode")
     probe = in_train_mode(probe, 0.0)
     observation = Observation(probe, attention.run_probe(probe))
-    if observation.student.failure is None and not is_right(observation):
+    if observation.student.failure is None and not observation.is_right:
         again = attention.run_probe(replace(probe, seed=probe.seed + 1)).attn_output
         if again is None or observation.error_between(again, observation.attn_output) > 0:
             raise NotApplicable("it drops at random also where the probability of dropout is 0")
@@ -98,7 +98,7 @@ def _run_without_mask(attention: StudentAttention, probe: Probe) -> Observation:
         raise NotApplicable(f"without its mask it gives no answer: {result.failure.message}")
     everything = replace(probe, keep_mask=torch.ones_like(probe.keep_mask), full_keep_mask=None, sliding_window=None)
     meanings = [Observation(each, result) for each in (probe, _sees_the_past(probe), everything)]
-    right = [each for each in meanings if is_right(each)]
+    right = [each for each in meanings if each.is_right]
     if right:
         return right[0]
     # The first query of an attention that hides the future has one key.
@@ -130,14 +130,6 @@ def _sees_the_past(probe: Probe) -> Probe:
     causal = causal_keep_mask(*probe.keep_mask.shape[-2:], device=probe.keep_mask.device)
     keep_mask = causal.expand_as(probe.keep_mask).clone()
     return replace(probe, keep_mask=keep_mask, full_keep_mask=None, sliding_window=None)
-
-
-def is_right(observation: Observation) -> bool:
-    """Whether the output is the reference's."""
-    output, reference = observation.student.attn_output, observation.reference.attn_output
-    if output is None or reference is None or output.shape != reference.shape:
-        return False
-    return observation.output_error <= observation.tolerance.tolerance["attn_output"]
 
 
 _RUN = {

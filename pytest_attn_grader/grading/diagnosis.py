@@ -16,10 +16,9 @@ from pytest_attn_grader.attention.probes import (
     Probe,
     ProbeResult,
     diagnosis_probes,
-    max_abs_error,
 )
 from pytest_attn_grader.errors import SubmissionError
-from pytest_attn_grader.grading.call_options import CALL_OPTIONS, failure_without_mask, is_right
+from pytest_attn_grader.grading.call_options import CALL_OPTIONS, failure_without_mask
 from pytest_attn_grader.misconceptions.diagnose import diagnose, diagnose_failure, predict_first
 from pytest_attn_grader.misconceptions.mismatches import PredictionCache
 from pytest_attn_grader.submission.adapt import unfitted_module
@@ -154,7 +153,7 @@ def run_diagnosis(
         for each in ending:
             each.result()
     for option in CALL_OPTIONS if diagnosis is None else ():
-        if observed and option in observed and not is_right(observed[option]):
+        if observed and option in observed and not observed[option].is_right:
             return _diagnose_call_option(
                 option, observed[option], hints, source, mask_convention=convention, rotary_base=rotary_base
             )
@@ -191,13 +190,10 @@ def _failed_on_long_texts(observed: Mapping[str, Observation], asked: Collection
 def _wrong_on_long_texts(observed: Mapping[str, Observation], asked: Collection[str]) -> dict[str, Observation]:
     """The first of the long texts with a wrong output: what shows nowhere else begins at a length."""
     for name, each in observed.items():
-        if name not in _LONG_TEXTS or name in asked:
-            continue
-        output, exact = each.student.attn_output, each.reference.attn_output
-        if output is not None and exact is not None and output.shape == exact.shape:
-            error = max_abs_error(output, exact, each.probe)
-            if not error <= each.tolerance.tolerance["attn_output"]:
-                return {name: each}
+        output = each.student.attn_output
+        has_shape = output is not None and output.shape == each.probe.query.shape
+        if name in _LONG_TEXTS and name not in asked and has_shape and not each.is_right:
+            return {name: each}
     return {}
 
 

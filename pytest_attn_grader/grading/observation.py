@@ -84,6 +84,12 @@ class Observation:
         return max_abs_error(self.attn_output, _require_tensor(self.reference.attn_output), self.probe)
 
     @property
+    def is_right(self) -> bool:
+        """Whether there is an output and it is the reference's."""
+        has_output = self.student.attn_output is not None
+        return has_output and self.output_error <= self.tolerance.tolerance["attn_output"]
+
+    @property
     def weights_error(self) -> float:
         return max_abs_error(self.attn_weights, _require_tensor(self.reference.attn_weights), self.probe)
 

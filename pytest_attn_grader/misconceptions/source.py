@@ -86,13 +86,8 @@ class SubmissionSource:
 
     def multiplies_by_mask(self) -> bool:
         """Whether something whose name holds "mask" or "keep" is multiplied with the scores."""
-        products = [node for node in self._nodes if isinstance(node, (ast.BinOp, ast.AugAssign))]
-        operands = [
-            side
-            for node in products
-            if isinstance(node.op, ast.Mult)
-            for side in ([node.value] if isinstance(node, ast.AugAssign) else [node.left, node.right])
-        ]
+        products = [node for node in self._nodes if isinstance(getattr(node, "op", None), ast.Mult)]
+        operands = [side for node in products for side in sides(node)]
         return any(mentions(side, ("mask", "keep", "tril")) for side in operands if not isinstance(side, ast.BinOp))
 
     def adds_mask(self, name: str) -> bool:

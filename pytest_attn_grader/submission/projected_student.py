@@ -149,12 +149,13 @@ class ProjectedStudent:
         lengths = (inputs.query_states.shape[1], inputs.key_states.shape[1])
         weights_shape = (inputs.key_states.shape[0], shape.num_heads, *lengths)
         output, weights = parse_result(reply, self._output_shape(shape, inputs), weights_shape)
+        found = self._weights_among(shape, inputs, weights, reply)
         return ProjectedOutputs(
             output=self._checked_output(shape, inputs, output),
-            attn_weights=self._weights_among(shape, inputs, weights, reply),
+            attn_weights=found,
             seconds=reply.seconds,
             changed=changed_inputs(tensors, reply.inputs_after),
-            returns_scores=weights is not None and weights.is_floating_point() and bool((weights < 0).any()),
+            returns_scores=weights is not None and found is not weights and _are_scores(weights),
         )
 
     def _forward_with_cache(self, shape: InstanceSizes, inputs: ProjectedInputs) -> ProjectedOutputs:
@@ -211,13 +212,18 @@ class ProjectedStudent:
         lengths = (inputs.query_states.shape[1], inputs.key_states.shape[1])
         wanted = (inputs.key_states.shape[0], shape.num_heads, *lengths)
         for tensor in (returned, *(reply.attributes[name] for name in WEIGHTS_ATTRIBUTES if name in reply.attributes)):
-            if tensor is None or not tensor.is_floating_point() or bool((tensor < 0).any()):
+            if tensor is None or not tensor.is_floating_point() or _are_scores(tensor):
                 continue  # scores, not weights: these are recovered
             if tuple(tensor.shape) == wanted:
                 return tensor
             if shape.num_heads == 1 and tuple(tensor.shape) in {(wanted[0], *lengths), lengths}:
                 return tensor.reshape(wanted)
         return None
+
+
+def _are_scores(tensor: Tensor) -> bool:
+    """Whether a tensor in the place of the weights has negative numbers, which no weights have."""
+    return tensor.is_floating_point() and bool((tensor < 0).any())
 
 
 def _example(inputs: ProjectedInputs, index: int) -> ProjectedInputs:
