@@ -21,8 +21,8 @@ from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.grading.call_options import CALL_OPTIONS, failure_without_mask
 from pytest_attn_grader.misconceptions.diagnose import diagnose, diagnose_failure, predict_first
 from pytest_attn_grader.misconceptions.mismatches import PredictionCache
-from pytest_attn_grader.submission.adapt import unfitted_module
 from pytest_attn_grader.submission.function_attention import RANKS, FunctionAttention
+from pytest_attn_grader.submission.hidden_states import unfitted_module
 from pytest_attn_grader.submission.return_values import SWAP_REMEDY
 
 if TYPE_CHECKING:

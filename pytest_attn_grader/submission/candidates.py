@@ -3,24 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pytest_attn_grader.errors import SubmissionError, UngradableError, UsageError
-from pytest_attn_grader.sandbox.messages import Candidate
+from pytest_attn_grader.sandbox.messages import Candidate, Description
 from pytest_attn_grader.submission.constructor_roles import splits_heads
 from pytest_attn_grader.submission.contract import (
     CONTRACT_TEXT,
     MODULE_TEXT,
     PROJECTED_TEXT,
+    Contract,
     kind_of,
     place_of,
     problem_of,
+    resolve_contract,
     smallest_change,
 )
 from pytest_attn_grader.submission.parameter_names import looks_like_attention
+from pytest_attn_grader.submission.rotary_modules import with_rotary_module
 from pytest_attn_grader.submission.signatures import MASK_ROLES, Notes, assign_hidden_states_roles, assign_roles
+from pytest_attn_grader.submission.target import Target
 
 # With helpers beside it, the name that the contract gives decides.
 CONTRACT_NAME = "attention"
+
+
+def choose_contract(description: Description, target: Target, mask_convention: str) -> Contract:
+    """Choose what is graded, and decide how it is called.
+
+    Raises:
+        SubmissionError, UsageError, UngradableError: as `choose_candidate` and `resolve_contract`.
+    """
+    candidates = description.candidates
+
+    def make_contract(candidate: Candidate, notes: Notes) -> Contract:
+        whole = with_rotary_module(candidate, (*candidates, *description.imported_modules))
+        declared = description.mask_convention
+        contract = resolve_contract(whole, declared, target.typed, mask_convention=mask_convention)
+        left_out = () if description.left_out is None else (("definitions-only", description.left_out),)
+        return replace(contract, notes=(*left_out, *contract.notes, *notes))
+
+    chosen = choose_candidate(candidates, target.name, target.typed)
+    if target.name is not None:
+        return make_contract(chosen, ())
+    user = find_user(candidates, chosen)
+    if user is None:
+        return make_contract(chosen, choice_note(chosen, candidates))
+    contract = make_contract(user, choice_note(user, candidates))
+    return replace(contract, of_function=make_contract(chosen, ()))
 
 
 def choose_candidate(candidates: Sequence[Candidate], wanted: str | None, typed: str) -> Candidate:
@@ -60,7 +90,10 @@ def _named_candidate(candidates: Sequence[Candidate], wanted: str, typed: str) -
 
 
 def _rank(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """The candidates that fit best: functions before modules, then by name, then those that no other one uses."""
+    """The candidates that fit best: functions before modules, then by name, then those that no other one uses.
+
+    A module that uses the chosen function comes before it where the module can be called; see `find_user`.
+    """
     fitting = _fitting(candidates)
     modules = [candidate for candidate in fitting if candidate.is_module]
     functions = [candidate for candidate in fitting if not candidate.is_module]
@@ -71,9 +104,29 @@ def _rank(candidates: Sequence[Candidate]) -> list[Candidate]:
         # Files hold feed-forward layers and whole models beside the attention, and all of them take hidden states.
         layers = [each for each in modules if not _is_whole_model(each)] or modules
         outer = _outermost([each for each in layers if looks_like_attention(each.name)] or layers)
-        # A chapter's file goes from one head to several, and the graded model has several.
-        return [each for each in outer if splits_heads(each)] or outer
+        return _with_several_heads(outer)
     return named
+
+
+def find_user(candidates: Sequence[Candidate], function: Candidate) -> Candidate | None:
+    """The attention module that uses a function, itself or through another module; None where there is no such one.
+
+    The function may be right and the module's own steps wrong.
+    """
+    if function.is_module:
+        return None
+    modules = [each for each in _fitting(candidates) if each.is_module and not _is_whole_model(each)]
+    using = {function.name}
+    while more := {each.name for each in modules if each.uses & using} - using:
+        using |= more
+    users = [each for each in modules if each.name in using and looks_like_attention(each.name)]
+    outer = _with_several_heads(_outermost(users))
+    return outer[0] if len(outer) == 1 else None
+
+
+def _with_several_heads(modules: list[Candidate]) -> list[Candidate]:
+    """Those of a chapter's modules with several heads, as the graded model has; all where none has."""
+    return [each for each in modules if splits_heads(each)] or modules
 
 
 def _fitting(candidates: Sequence[Candidate]) -> list[Candidate]:
@@ -119,7 +172,7 @@ def choice_note(chosen: Candidate, candidates: Sequence[Candidate]) -> Notes:
     others = [each for each in _fitting(candidates) if each.name != chosen.name]
     modules = [each.name for each in others if each.is_module and looks_like_attention(each.name)]
     functions = [each.name for each in others if not each.is_module]
-    names = modules if chosen.is_module else functions + modules
+    names = modules + [name for name in functions if name in chosen.uses] if chosen.is_module else functions + modules
     if not names:
         return ()
     others_words = f"{' and '.join(names)} could be chosen with :NAME"

@@ -52,6 +52,7 @@ class Contract:
         mask_convention: "keep" (bool, True = may attend), "additive", "blocked", or "none" when it masks by itself.
         is_mask_settled: whether the file or an option says so; else others may be tried.
         is_mask_numeric: whether its mask holds 1 and 0 instead of True and False.
+        of_function: of the function that a module uses, which is graded where the module cannot be called.
     """
 
     candidate: Candidate
@@ -61,6 +62,7 @@ class Contract:
     kind: Kind = "function"
     is_mask_settled: bool = True
     is_mask_numeric: bool = False
+    of_function: Contract | None = None
 
     @property
     def roles(self) -> frozenset[str]:

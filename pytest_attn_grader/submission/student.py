@@ -19,12 +19,11 @@ from pytest_attn_grader.results.submission import Adaptation, Construction, Stud
 from pytest_attn_grader.sandbox.tiers import Tier, choose_tier
 from pytest_attn_grader.sandbox.worker.limits import Limits
 from pytest_attn_grader.sandbox.worker_process import WorkerProcess
-from pytest_attn_grader.submission.candidates import choice_note, choose_candidate
+from pytest_attn_grader.submission.candidates import choose_contract
 from pytest_attn_grader.submission.constructor import Arguments, Sizes, arguments_for
-from pytest_attn_grader.submission.contract import AUTO_MASK, Contract, resolve_contract
+from pytest_attn_grader.submission.contract import AUTO_MASK, Contract
 from pytest_attn_grader.submission.description import describe
 from pytest_attn_grader.submission.module_traces import ModuleTraces
-from pytest_attn_grader.submission.rotary_modules import with_rotary_module
 from pytest_attn_grader.submission.target import Target, hash_sources, read_sources
 
 if TYPE_CHECKING:
@@ -151,21 +150,16 @@ class Student:
             UsageError: several things can, and none was chosen.
         """
         if self._contract is None:
-            self._contract = self._resolve_contract()
+            self._contract = choose_contract(self.description, self.target, self.mask_convention)
         return self._contract
 
-    def _resolve_contract(self) -> Contract:
-        description = self.description
-        chosen = choose_candidate(description.candidates, self.target.name, self.target.typed)
-        candidate = with_rotary_module(chosen, (*description.candidates, *description.imported_modules))
-        contract = resolve_contract(
-            candidate, description.mask_convention, self.target.typed, mask_convention=self.mask_convention
-        )
-        left_out = () if description.left_out is None else (("definitions-only", description.left_out),)
-        notes = (*left_out, *contract.notes)
-        if self.target.name is None:
-            notes = (*notes, *choice_note(candidate, description.candidates))
-        return replace(contract, notes=notes)
+    def grade_function(self, why: str) -> None:
+        """Grade the function that the chosen module uses, and note why it is not the module."""
+        function = self.contract.of_function
+        if function is None:
+            raise ValueError(f"{self.contract.candidate.name} uses no function that could be graded")
+        note = f"{function.candidate.name} is graded: {self.contract.candidate.name}, which uses it, {why}"
+        self._contract = replace(function, notes=(*function.notes, ("function-first", note)))
 
     def scan_library(self) -> LibraryScan:
         """Scan its source for ready-made attention: its own file as it was before any of it ran."""
