@@ -58,19 +58,17 @@ class ClassSettings:
         facts = [__version__, self.model, self.device, self.seed, self.budget_seconds, self.options, self.run_settings]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
-
-def _common_args(settings: ClassSettings) -> tuple[str, ...]:
-    """The arguments that all runs share."""
-    return (
-        *settings.options,
-        f"--attn-model={settings.model}",
-        f"--attn-device={settings.device}",
-        f"--attn-seed={settings.seed}",
-        f"--attn-budget={settings.budget_seconds:g}",
-        "-p",
-        "no:cacheprovider",
-        "--color=no",
-    )
+    @property
+    def common_args(self) -> tuple[str, ...]:
+        """The arguments that all runs share."""
+        return (
+            *self.options,
+            f"--attn-model={self.model}",
+            f"--attn-device={self.device}",
+            f"--attn-seed={self.seed}",
+            f"--attn-budget={self.budget_seconds:g}",
+            *("-p", "no:cacheprovider", "--color=no"),
+        )
 
 
 def make_job(submission: ClassSubmission, settings: ClassSettings, out: Path) -> Job:
@@ -84,7 +82,7 @@ def make_job(submission: ClassSubmission, settings: ClassSettings, out: Path) ->
         *([f"--attn-html={out / PAGES / stem}.html"] if settings.pages else []),
         *([f"--attn-plots={out / PLOTS / stem}"] if settings.plots else []),
         *(f"--attn-format={name}:{out / name / stem}.txt" for name in settings.formats),
-        *_common_args(settings),
+        *settings.common_args,
     ]
     return Job(
         id=submission.id,
@@ -153,7 +151,7 @@ def grade_class(
     for outcome in skipped:
         on_outcome(outcome, False)
     if len(jobs) >= WARMUP_MIN_SUBMISSIONS * processes:
-        jobs = [replace(job, warmup_args=_common_args(settings)) for job in jobs]
+        jobs = [replace(job, warmup_args=settings.common_args) for job in jobs]
     outcomes = {outcome.id: outcome for outcome in skipped}
     for outcome in _run_all(jobs, processes, executor):
         journal.append(Entry(outcome, hashes[outcome.id], settings.fingerprint))

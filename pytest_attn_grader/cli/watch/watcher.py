@@ -6,19 +6,14 @@ import secrets
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from watchfiles import watch
 
-from pytest_attn_grader.cli.grade.runners import (
-    GRACE_SECONDS,
-    ForkServerRunner,
-    Job,
-    Runner,
-    SubprocessRunner,
-    can_fork,
-)
+from pytest_attn_grader.cli.grade.grade import LOGS, REPORTS, ClassSettings, make_job
+from pytest_attn_grader.cli.grade.runners import ForkServerRunner, Job, Runner, SubprocessRunner, can_fork
+from pytest_attn_grader.cli.grade.submissions import ClassSubmission
 from pytest_attn_grader.errors import UngradableError, UsageError
 from pytest_attn_grader.reports.json_report import load_report
 from pytest_attn_grader.results.report import GradeReport
@@ -60,6 +55,8 @@ class Watcher:
         # One seed for all runs: what the references say on its inputs is worked out once, before the first save.
         self._seed = secrets.randbelow(1 << 31)
         self.stop_event = threading.Event()
+        for name in (REPORTS, LOGS):
+            (folder / name).mkdir()
 
     def run(self) -> None:
         """Grade once, then at every save, until `stop_event` is set or Ctrl-C is pressed."""
@@ -115,29 +112,18 @@ class Watcher:
         self._show(report)
 
     def _make_job(self) -> Job:
-        settings = self._settings
-        target = str(settings.path.resolve()) + (f":{settings.name}" if settings.name else "")
-        common = (
-            *settings.options,
-            f"--attn-model={settings.model}",
-            f"--attn-device={settings.device}",
-            f"--attn-budget={settings.budget_seconds:g}",
-            f"--attn-seed={self._seed}",
-            *("-p", "no:cacheprovider", "--color=no"),
+        watched, path = self._settings, self._settings.path.resolve()
+        settings = ClassSettings(
+            model=watched.model,
+            device=watched.device,
+            seed=self._seed,
+            budget_seconds=watched.budget_seconds,
+            folder=self._folder,
+            options=watched.options,
+            pages=False,
         )
-        report = self._folder / "report.json"
-        return Job(
-            id=settings.path.stem,
-            args=(f"--attn-student={target}", f"--attn-report={report}", *common),
-            folder=str(self._folder),
-            report=str(report),
-            log=str(self._folder / "log.txt"),
-            model=settings.model,
-            device=settings.device,
-            seconds=settings.budget_seconds + GRACE_SECONDS,
-            warmup_args=common,
-            is_repeated=True,
-        )
+        job = make_job(ClassSubmission(path.name, path, name=watched.name), settings, self._folder)
+        return replace(job, warmup_args=settings.common_args, is_repeated=True)
 
 
 def _make_ungradable(reason: str) -> GradeReport:

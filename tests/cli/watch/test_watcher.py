@@ -120,10 +120,10 @@ def test_what_changed_is_said(watched: Watched) -> None:
 
 def test_the_log_is_that_of_the_last_run_that_began(watched: Watched, tmp_path: Path) -> None:
     assert watched.next().verdict == "passed"
-    assert "PASSED" in (tmp_path / "run" / "log.txt").read_text()
+    assert "PASSED" in (tmp_path / "run" / "logs" / "mine.py.txt").read_text()
     watched.save(NO_SCALE)
     assert watched.next().verdict == "failed"
-    assert "FAILED" in (tmp_path / "run" / "log.txt").read_text()
+    assert "FAILED" in (tmp_path / "run" / "logs" / "mine.py.txt").read_text()
 
 
 def test_options_that_pytest_refuses_are_said_each_time(tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_options_that_pytest_refuses_are_said_each_time(tmp_path: Path) -> None:
     thread.start()
     for number in range(3):
         assert reports.get(timeout=SECONDS).verdict == "ungradable"
-        assert "--no-such-option" in (tmp_path / "run" / "log.txt").read_text()
+        assert "--no-such-option" in (tmp_path / "run" / "logs" / "mine.py.txt").read_text()
         path.write_text(f"{REFERENCE}\n# {number}\n")
     watcher.stop_event.set()
     thread.join(SECONDS)
@@ -154,5 +154,5 @@ def test_the_time_between_two_saves_is_no_part_of_a_run(tmp_path: Path) -> None:
     assert wrong.diagnosis is not None
     assert wrong.diagnosis.slugs == ("no-scale",)
     assert sum(phase.seconds for phase in wrong.timing) < budget
-    assert json.loads((tmp_path / "run" / "report.json").read_text())["duration"] < budget
+    assert json.loads((tmp_path / "run" / "reports" / "mine.py.json").read_text())["duration"] < budget
     assert wrong.speed is not None
