@@ -19,9 +19,10 @@ import torch
 
 from .failures import PACKAGE, WorkerError, truncate
 
-_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-_KEPT = (*_DEFINITIONS, ast.Import, ast.ImportFrom, ast.Assign, ast.AnnAssign, ast.AugAssign, ast.If, ast.Try)
-_ATTENTION = ("attention", "attn", "head", "mha", "gqa", "mqa", "mhsa", "sdpa")
+DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_KEPT = (*DEFINITIONS, ast.Import, ast.ImportFrom, ast.Assign, ast.AnnAssign, ast.AugAssign, ast.If, ast.Try)
+# In the names of what is graded.
+ATTENTION_WORDS = ("attention", "attn", "head", "mha", "gqa", "mqa", "mhsa", "sdpa")
 # The grader itself may not be imported, and a limit that is reached stays reached.
 _GRADER = ("pytest_attn_grader", "_attn_sandbox")
 
@@ -76,7 +77,7 @@ def run_definitions_after(error: BaseException, file: Path, module: ModuleType, 
     if tree is None or line is None:
         raise error
     failed = _statements_at(line, tree)
-    if not failed or isinstance(failed[0], _DEFINITIONS) or _loads_a_model(failed[0]):
+    if not failed or isinstance(failed[0], DEFINITIONS) or _loads_a_model(failed[0]):
         raise error
     rest = Rest()
     if isinstance(failed[0], ast.Import) and len(failed[0].names) > 1:  # import a, b: the other one may be there
@@ -113,7 +114,7 @@ def run_rest_of_cell(error: BaseException, tree: ast.Module, place: str, module:
     if not failed or _loads_a_model(failed[0]):
         raise error
     last = failed[0].lineno
-    if not isinstance(failed[0], _DEFINITIONS):
+    if not isinstance(failed[0], DEFINITIONS):
         rest.add(failed[0])
     elif isinstance(error, NameError) and error.name in rest.lost:
         last -= 1  # once more: its annotations may name what a cell before it could not import
@@ -136,8 +137,8 @@ def run_definitions(file: Path, module: ModuleType, target: str | None) -> str:
 
 def run_only_definitions(tree: ast.Module, place: str, module: ModuleType, rest: Rest) -> None:
     """Run the definitions of a file or a cell, and leave out what calls something that it defines."""
-    own = {each.name for each in tree.body if isinstance(each, _DEFINITIONS)}
-    calls_own = [each for each in tree.body if not isinstance(each, _DEFINITIONS) and _calls(each, own)]
+    own = {each.name for each in tree.body if isinstance(each, DEFINITIONS)}
+    calls_own = [each for each in tree.body if not isinstance(each, DEFINITIONS) and _calls(each, own)]
     for statement in calls_own:
         rest.add(statement)
     run_statements([each for each in tree.body if each not in calls_own], tree, place, module, rest)
@@ -146,11 +147,11 @@ def run_only_definitions(tree: ast.Module, place: str, module: ModuleType, rest:
 def is_needed(module: ModuleType, lost: set[str], tree: ast.Module, target: str | None) -> bool:
     """Tell whether what is graded is among the lost names or uses one of them."""
     own = names_set_by(tree.body)
-    defined = {each.name for each in tree.body if isinstance(each, _DEFINITIONS)}
+    defined = {each.name for each in tree.body if isinstance(each, DEFINITIONS)}
     if target is not None:
         graded = {target.partition(".")[0]}
     else:
-        graded = {name for name in defined if any(word in name.lower() for word in _ATTENTION)}
+        graded = {name for name in defined if any(word in name.lower() for word in ATTENTION_WORDS)}
     waiting, seen = list(graded), set[str]()
     while waiting:
         name = waiting.pop()
@@ -167,8 +168,8 @@ def names_set_by(statements: Iterable[ast.stmt]) -> set[str]:
     """Return the names that statements define, import or assign, on whatever level."""
     found: set[str] = set()
     for statement in statements:
-        for node in ast.walk(statement) if not isinstance(statement, _DEFINITIONS) else [statement]:
-            if isinstance(node, _DEFINITIONS):
+        for node in ast.walk(statement) if not isinstance(statement, DEFINITIONS) else [statement]:
+            if isinstance(node, DEFINITIONS):
                 found.add(node.name)
             elif isinstance(node, (ast.Import, ast.ImportFrom)):
                 found |= {(alias.asname or alias.name).partition(".")[0] for alias in node.names}

@@ -11,19 +11,27 @@ import inspect
 import json
 import linecache
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
-from .definitions import Rest, can_be_left_out, is_needed, run_only_definitions, run_rest_of_cell
+from .definitions import (
+    ATTENTION_WORDS,
+    DEFINITIONS,
+    Rest,
+    can_be_left_out,
+    is_needed,
+    names_set_by,
+    run_only_definitions,
+    run_rest_of_cell,
+)
 from .failures import WorkerError, truncate
 from .ipython_syntax import NotebookCell, translate_cell
 
 # Cells up to the last of these definitions are run, and those that set one of these names.
 _DECLARATIONS = frozenset({"ATTN_MASK"})
-_ATTENTION = ("attention", "attn", "head", "mha", "gqa", "mqa", "mhsa", "sdpa")
 
 
 def load_notebook(
@@ -51,10 +59,9 @@ def load_notebook(
     written = WrittenModules(name)
     sys.meta_path.append(written)
     try:
-        needed = _select_needed(cells, target)
-        left_out = _run_cells(
-            {number: cells[number - 1] for number in needed}, file, module, written, target, definitions_only
-        )
+        trees = [_parse(cell.source) for cell in cells]
+        needed = [(place + 1, cells[place], trees[place]) for place in _select_needed(trees, target)]
+        left_out = _run_cells(needed, file, module, written, target, definitions_only)
     except BaseException:
         # As the import system does: half a module must not be found by the next import.
         sys.modules.pop(name, None)
@@ -63,7 +70,7 @@ def load_notebook(
 
 
 def _run_cells(
-    cells: Mapping[int, NotebookCell],
+    cells: Sequence[tuple[int, NotebookCell, ast.Module]],
     file: Path,
     module: ModuleType,
     written: WrittenModules,
@@ -72,12 +79,11 @@ def _run_cells(
 ) -> str | None:
     rest, whole = Rest(), ast.Module([], [])
     first: tuple[int, BaseException] | None = None
-    for number, cell in cells.items():
+    for number, cell, tree in cells:
         place = f"{file}[cell {number}]"
         if cell.written_file is not None:
             written.add(cell, place)
             continue
-        tree = _parse(cell.source)
         whole.body += tree.body
         if definitions_only:
             run_only_definitions(tree, place, module, rest)
@@ -112,35 +118,34 @@ def _code_cells(file: Path) -> list[str]:
         ) from None
 
 
-def _select_needed(cells: Sequence[NotebookCell], target: str | None) -> list[int]:
-    """Numbers of the cells to run: up to the last that defines or changes what is graded; all where none does.
+def _select_needed(trees: Sequence[ast.Module], target: str | None) -> list[int]:
+    """Places of the cells to run: up to the last that defines or changes what is graded; all where none does.
 
     A definition may use an import or a helper of a later cell, which is there when it is called.
     """
-    names = [_names_set_by(cell) for cell in cells]
-    defined = [{name for name, is_definition in each.items() if is_definition} for each in names]
+    names = [names_set_by(tree.body) for tree in trees]
     if target is not None:
         wanted = {target.partition(".")[0]}
     else:
-        everything = set[str]().union(*defined)
-        wanted = {name for name in everything if any(word in name.lower() for word in _ATTENTION)} or everything
-    if not any(wanted & each.keys() for each in names):
-        return [*range(1, len(cells) + 1)]
-    last = max(index for index, each in enumerate(names) if (wanted | _DECLARATIONS) & each.keys())
+        defined = {each.name for tree in trees for each in tree.body if isinstance(each, DEFINITIONS)}
+        wanted = {name for name in defined if any(word in name.lower() for word in ATTENTION_WORDS)} or defined
+    if not any(wanted & each for each in names):
+        return [*range(len(trees))]
+    last = max(place for place, each in enumerate(names) if (wanted | _DECLARATIONS) & each)
     needed, used, known = list[int](), set[str](), set(dir(builtins))
-    for index, each in enumerate(names):
-        if index <= last or each.keys() & (used - known):
-            needed.append(index + 1)
-            used |= _names_used_in_definitions(cells[index])
-            known |= each.keys()
+    for place, each in enumerate(names):
+        if place <= last or each & (used - known):
+            needed.append(place)
+            used |= _names_used_in_definitions(trees[place])
+            known |= each
     return needed
 
 
-def _names_used_in_definitions(cell: NotebookCell) -> set[str]:
+def _names_used_in_definitions(tree: ast.Module) -> set[str]:
     """Names that functions and classes of a cell read, and do not set themselves."""
     used: set[str] = set()
-    for statement in _parse(cell.source).body:
-        if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+    for statement in tree.body:
+        if isinstance(statement, DEFINITIONS):
             nodes = [*ast.walk(statement)]
             names = [node for node in nodes if isinstance(node, ast.Name)]
             own = {node.id for node in names if not isinstance(node.ctx, ast.Load)}
@@ -149,33 +154,12 @@ def _names_used_in_definitions(cell: NotebookCell) -> set[str]:
     return used
 
 
-def _names_set_by(cell: NotebookCell) -> dict[str, bool]:
-    """Names that a cell sets at its top level, and whether each is a definition of a function or class."""
-    found: dict[str, bool] = {}
-    for statement in _parse(cell.source).body:
-        if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            found[statement.name] = True
-        elif isinstance(statement, (ast.Import, ast.ImportFrom)):
-            found.update({alias.asname or alias.name: False for alias in statement.names})
-        elif isinstance(statement, (ast.Assign, ast.AnnAssign, ast.AugAssign)):
-            targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
-            # An attribute of a class (Attention.forward = …) changes the class.
-            found.update({name: False for each in targets if (name := _root_name(each)) is not None})
-    return found
-
-
 def _parse(source: str) -> ast.Module:
     """The statements of a cell; none where Python cannot read it."""
     try:
         return ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return ast.Module([], [])
-
-
-def _root_name(target: ast.expr) -> str | None:
-    while isinstance(target, (ast.Attribute, ast.Subscript)):
-        target = target.value
-    return target.id if isinstance(target, ast.Name) else None
 
 
 def _run_cell(source: str, place: str, module: ModuleType) -> None:
