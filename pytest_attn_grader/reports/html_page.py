@@ -6,18 +6,16 @@ policy lets only the page's own script run, known by its hash.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import math
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 
 from pytest_attn_grader.reports import formatting
-from pytest_attn_grader.reports.escaping import escape_unprintable
+from pytest_attn_grader.reports.page_templates import make_environment, read_script
 from pytest_attn_grader.reports.summary import category_points, format_not_run, format_speed, format_timing, points
 from pytest_attn_grader.results.base import Matrix, Number
 from pytest_attn_grader.results.comparison import ChangedPrediction, Comparison, HeadComparison
@@ -49,7 +47,6 @@ def write_page(report: GradeReport, path: Path) -> None:
 
 def render_page(report: GradeReport) -> str:
     """Return the whole page as text."""
-    script = (TEMPLATES / "page.js").read_text(encoding="utf-8")
     return (
         get_environment()
         .get_template("page.html.j2")
@@ -68,8 +65,7 @@ def render_page(report: GradeReport) -> str:
             not_run=format_not_run(report),
             evidence=_evidence,
             style=(TEMPLATES / "page.css").read_text(encoding="utf-8"),
-            script=script,
-            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+            **read_script(TEMPLATES / "page.js"),
             embedded=_embedded_json(report),
         )
     )
@@ -78,33 +74,19 @@ def render_page(report: GradeReport) -> str:
 @cache
 def get_environment() -> Environment:
     """Return the template environment, made once: a class needs a page for each submission."""
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        # The package's script and style are Markup; every plain string may be a student's.
-        finalize=lambda value: escape_unprintable(value) if type(value) is str else value,
-    )
+    environment = make_environment(TEMPLATES)
     environment.filters.update(
-        number=formatting.number,
         points=points,
-        percent=formatting.percent,
-        is_defined=formatting.is_defined,
-        token=formatting.token_text,
         distinct_token_texts=formatting.distinct_token_texts,
-        line_breaks=formatting.visible_line_breaks,
         milliseconds=formatting.milliseconds,
         spread=formatting.spread,
         format_timing=format_timing,
         diagnosis_evidence=formatting.diagnosis_evidence,
         mistake_address=formatting.mistake_address,
         split_hint=formatting.split_hint,
-        render_emphasis=formatting.render_emphasis,
         outcome_in_words=lambda outcome: {"skipped": "not run", "not-applicable": "not applicable"}.get(
             outcome, outcome
         ),
-        capitalize_first=lambda text: text[:1].upper() + text[1:],
     )
     return environment
 

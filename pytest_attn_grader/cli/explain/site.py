@@ -5,22 +5,22 @@ The texts are the docstrings of the catalogue, and the numbers are measured when
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 
 from pytest_attn_grader.cli.explain.measurements import LAYER, Measurement
 from pytest_attn_grader.misconceptions import FAMILIES, Misconception
 from pytest_attn_grader.reports import formatting
 from pytest_attn_grader.reports.atomic_write import write_text_atomically
 from pytest_attn_grader.reports.html_page import TEMPLATES as REPORT_TEMPLATES
+from pytest_attn_grader.reports.page_templates import make_environment, read_script
 from pytest_attn_grader.results.base import Matrix
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -89,29 +89,12 @@ def _write(path: Path, text: str, write_line: Callable[[str], object]) -> None:
 
 
 def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    script = (TEMPLATES / "search.js").read_text(encoding="utf-8")
+    environment = make_environment(TEMPLATES)
     environment.globals.update(
         style=(REPORT_TEMPLATES / "page.css").read_text(encoding="utf-8")
         + (TEMPLATES / "site.css").read_text(encoding="utf-8"),
-        script=script,
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         dash=formatting.DASH,
-    )
-    environment.filters.update(
-        number=formatting.number,
-        percent=formatting.percent,
-        token=formatting.token_text,
-        line_breaks=formatting.visible_line_breaks,
-        is_defined=formatting.is_defined,
-        render_emphasis=formatting.render_emphasis,
-        capitalize_first=lambda text: text[:1].upper() + text[1:],
+        **read_script(TEMPLATES / "search.js"),
     )
     return environment
 
@@ -121,13 +104,9 @@ def _split_fix(mistake: Misconception) -> tuple[str, dict[str, str]]:
     found = _CODE.search(mistake.hints.fix)
     if found is None:
         return mistake.hints.fix, {}
-    return mistake.hints.fix[: found.start()], {name: _dedent(text) for name, text in found.groupdict().items()}
-
-
-def _dedent(code: str) -> str:
-    lines = code.strip("\n").split("\n")
-    margin = min((len(line) - len(line.lstrip()) for line in lines if line.strip()), default=0)
-    return "\n".join(line[margin:] for line in lines)
+    return mistake.hints.fix[: found.start()], {
+        name: dedent(text).strip("\n") for name, text in found.groupdict().items()
+    }
 
 
 def _maps(measured: Measurement) -> list[tuple[str, list[list[MapCell]]]]:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from pytest_attn_grader.cli.grade.gradebook_rows import GradebookRow
 from pytest_attn_grader.cli.grade.look_alikes import find_look_alikes
 from pytest_attn_grader.errors import UsageError
-from pytest_attn_grader.reports.escaping import escape_unprintable
+from pytest_attn_grader.reports.page_templates import make_environment, read_script
 
 TEMPLATES = Path(__file__).parent / "templates"
 MAX_SLOWEST = 5
@@ -36,33 +32,27 @@ def render_page(rows: Sequence[GradebookRow]) -> str:
     """Render the page: one file that opens offline. Only its own script can run."""
     shares = [row.share for row in rows if row.share is not None]
     bins = Counter(min(int(share * _BINS), _BINS - 1) for share in shares)
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=lambda value: escape_unprintable(value) if type(value) is str else value,
-    )
     mistakes = _common_mistakes(rows)
-    script = (TEMPLATES / "gradebook.js").read_text(encoding="utf-8")
-    return environment.get_template("gradebook.html.j2").render(
-        # Rows with a flag first; sorting is stable, so both parts stay in natural order.
-        rows=sorted(rows, key=lambda row: not row.flags),
-        natural_place={row.id: place for place, row in enumerate(rows)},
-        flagged=sum(bool(row.flags) for row in rows),
-        has_names=any(row.student for row in rows),
-        has_notes=any(row.notes for row in rows),
-        verdicts=Counter(row.verdict for row in rows),
-        median=median(shares) if shares else None,
-        bins=[bins[number] for number in range(_BINS)],
-        mistakes=mistakes,
-        titles={mistake.slug: mistake.title for mistake in mistakes},
-        slowest=sorted((row for row in rows if row.seconds), key=lambda row: -row.seconds)[:MAX_SLOWEST],
-        look_alikes=find_look_alikes(rows),
-        style=(TEMPLATES / "gradebook.css").read_text(encoding="utf-8"),
-        script=script,
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    return (
+        make_environment(TEMPLATES)
+        .get_template("gradebook.html.j2")
+        .render(
+            # Rows with a flag first; sorting is stable, so both parts stay in natural order.
+            rows=sorted(rows, key=lambda row: not row.flags),
+            natural_place={row.id: place for place, row in enumerate(rows)},
+            flagged=sum(bool(row.flags) for row in rows),
+            has_names=any(row.student for row in rows),
+            has_notes=any(row.notes for row in rows),
+            verdicts=Counter(row.verdict for row in rows),
+            median=median(shares) if shares else None,
+            bins=[bins[number] for number in range(_BINS)],
+            mistakes=mistakes,
+            titles={mistake.slug: mistake.title for mistake in mistakes},
+            slowest=sorted((row for row in rows if row.seconds), key=lambda row: -row.seconds)[:MAX_SLOWEST],
+            look_alikes=find_look_alikes(rows),
+            style=(TEMPLATES / "gradebook.css").read_text(encoding="utf-8"),
+            **read_script(TEMPLATES / "gradebook.js"),
+        )
     )
 
 

@@ -31,9 +31,7 @@ def plot_next_tokens(
         reference, student: (token, probability), the most likely first.
         title: over the picture.
     """
-    figure = new_figure(COLUMN_WIDTH, 0.9 + 0.24 * max(len(reference), len(student)))
-    if title:
-        figure.suptitle(title, fontsize=FONT_SIZE + 2, color=TEXT_COLOUR, x=0.01, ha="left", weight="bold")
+    figure = new_figure(COLUMN_WIDTH, 0.9 + 0.24 * max(len(reference), len(student)), title)
     both = ((reference, REFERENCE_COLOUR, "reference"), (student, STUDENT_COLOUR, "student"))
     for axes, (tokens, colour, name) in zip(figure.subplots(1, 2), both, strict=True):
         places = range(len(tokens))
@@ -59,10 +57,8 @@ def plot_drift(drift: Sequence[Any], *, layer_idx: int, title: str = "") -> Figu
         title: over the picture.
     """
     values = as_map(list(drift))
-    figure = new_figure(COLUMN_WIDTH, 2.4)
+    figure = new_figure(COLUMN_WIDTH, 2.4, title)
     axes = figure.subplots()
-    if title:
-        figure.suptitle(title, fontsize=FONT_SIZE + 2, color=TEXT_COLOUR, x=0.01, ha="left", weight="bold")
     axes.plot(range(len(values)), values, marker="o", color=STUDENT_COLOUR, linewidth=2, clip_on=False)
     axes.axvspan(layer_idx, layer_idx + 1, color=GRID_COLOUR, alpha=0.5, linewidth=0)
     axes.annotate(

@@ -32,9 +32,7 @@ def plot_head(reference: Any, student: Any, tokens: Sequence[str], *, title: str
         title: over the picture.
     """
     maps = _panels(reference, student)
-    figure = new_figure(COLUMN_WIDTH, 2.9 if len(tokens) <= MAX_TOKENS_WITH_VALUES else 3.4)
-    if title:
-        figure.suptitle(title, fontsize=FONT_SIZE + 2, color=TEXT_COLOUR, x=0.01, ha="left", weight="bold")
+    figure = new_figure(COLUMN_WIDTH, 2.9 if len(tokens) <= MAX_TOKENS_WITH_VALUES else 3.4, title)
     row = figure.subplots(1, 3)
     images = _draw_row(row, maps, _top(maps[:2]))
     for place, (axes, panel) in enumerate(zip(row, maps, strict=True)):
@@ -57,9 +55,7 @@ def plot_head_grid(reference: Any, student: Any, tokens: Sequence[str], *, title
     """
     heads = [_panels(*maps) for maps in zip(reference, student, strict=True)]
     top = _top([panel for maps in heads for panel in maps[:2]])
-    figure = new_figure(COLUMN_WIDTH, 1.0 + 1.75 * len(heads))
-    if title:
-        figure.suptitle(title, fontsize=FONT_SIZE + 2, color=TEXT_COLOUR, x=0.01, ha="left", weight="bold")
+    figure = new_figure(COLUMN_WIDTH, 1.0 + 1.75 * len(heads), title)
     grid = figure.subplots(len(heads), 3, squeeze=False)
     for head, (row, maps) in enumerate(zip(grid, heads, strict=True)):
         images = _draw_row(row, maps, top)
