@@ -22,10 +22,9 @@ def peak_rss_bytes(pid: int | None = None) -> int | None:
         import resource
 
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with contextlib.suppress(ImportError):
-        import psutil
+    import psutil
 
-        with contextlib.suppress(psutil.Error):
-            memory = psutil.Process(pid).memory_info()
-            return int(getattr(memory, "peak_wset", memory.rss))
+    with contextlib.suppress(psutil.Error):
+        memory = psutil.Process(pid).memory_info()
+        return int(getattr(memory, "peak_wset", memory.rss))
     return None

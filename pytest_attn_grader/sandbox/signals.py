@@ -90,16 +90,15 @@ def kill_children(pid: int) -> None:
     Raises:
         ValueError: it is neither this process nor below it.
     """
-    with contextlib.suppress(ImportError):
-        import psutil
+    import psutil
 
-        if not _is_below_this_process(pid):
-            raise ValueError(f"process {pid!r} does not descend from this one; nothing was signalled")
-        with contextlib.suppress(psutil.Error):
-            # psutil compares the time a process started before it signals a number.
-            for child in psutil.Process(pid).children(recursive=True):
-                with contextlib.suppress(psutil.Error):
-                    child.kill()
+    if not _is_below_this_process(pid):
+        raise ValueError(f"process {pid!r} does not descend from this one; nothing was signalled")
+    with contextlib.suppress(psutil.Error):
+        # psutil compares the time a process started before it signals a number.
+        for child in psutil.Process(pid).children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                child.kill()
 
 
 def kill_group(leader: int, *, parent: int) -> None:

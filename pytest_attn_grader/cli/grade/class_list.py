@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
 from pytest_attn_grader.cli.grade.submissions import ClassSubmission
 from pytest_attn_grader.reports.atomic_write import write_text_atomically
 from pytest_attn_grader.reports.escaping import for_json
@@ -27,32 +29,13 @@ class ClassMember:
 
 def write_class_list(folder: Path, submissions: Sequence[ClassSubmission]) -> None:
     """Write the list; a submission that is no longer in it has no row, even if its report still exists."""
-    members = [
-        {
-            "id": each.id,
-            "file_stem": each.file_stem,
-            "student": each.student,
-            "notes": each.notes,
-            "problem": each.problem,
-        }
-        for each in submissions
-    ]
+    members = [{name: getattr(each, name) for name in ClassMember.__dataclass_fields__} for each in submissions]
     write_text_atomically(folder / CLASS_LIST_FILE, json.dumps(for_json(members), indent=1, ensure_ascii=False) + "\n")
 
 
 def read_class_list(folder: Path) -> list[ClassMember] | None:
     """Read the list; None when the folder has none that can be read."""
     try:
-        members = json.loads((folder / CLASS_LIST_FILE).read_text(encoding="utf-8"))
-        return [
-            ClassMember(
-                id=str(each["id"]),
-                file_stem=str(each["file_stem"]),
-                student=str(each["student"]),
-                notes=tuple(map(str, each["notes"])),
-                problem=str(each["problem"]),
-            )
-            for each in members
-        ]
-    except (OSError, ValueError, KeyError, TypeError):
+        return TypeAdapter(list[ClassMember]).validate_json((folder / CLASS_LIST_FILE).read_bytes())
+    except (OSError, ValueError):
         return None

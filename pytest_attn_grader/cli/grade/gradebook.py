@@ -11,6 +11,7 @@ from pytest_attn_grader.cli.grade.gradebook_page import render_page
 from pytest_attn_grader.cli.grade.gradebook_rows import GradebookRow, read_class
 from pytest_attn_grader.reports.atomic_write import write_text_atomically
 from pytest_attn_grader.reports.escaping import escape_unprintable
+from pytest_attn_grader.reports.formats.rows import points_text
 from pytest_attn_grader.results.report import CATEGORIES
 
 CSV_FILE, PAGE_FILE = "gradebook.csv", "gradebook.html"
@@ -45,9 +46,9 @@ def render_csv(rows: Sequence[GradebookRow]) -> str:
                 _escape_cell(row.id),
                 _escape_cell(row.student),
                 row.verdict,
-                "" if score is None else _format_points(score.earned),
-                "" if score is None else _format_points(score.possible),
-                *(_format_points(by_category[name].earned) if name in by_category else "" for name in CATEGORIES),
+                "" if score is None else points_text(score.earned),
+                "" if score is None else points_text(score.possible),
+                *(points_text(by_category[name].earned) if name in by_category else "" for name in CATEGORIES),
                 _escape_cell(" ".join(row.mistakes)),
                 _escape_cell(" ".join(row.adaptations)),
                 _escape_cell("; ".join(row.flags)),
@@ -56,10 +57,6 @@ def render_csv(rows: Sequence[GradebookRow]) -> str:
             ]
         )
     return out.getvalue()
-
-
-def _format_points(value: float) -> str:
-    return f"{value:.2f}".rstrip("0").rstrip(".")
 
 
 def _escape_cell(text: str) -> str:

@@ -6,7 +6,8 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+
+from pydantic import TypeAdapter
 
 from pytest_attn_grader.cli.grade.runners import Outcome
 
@@ -61,7 +62,6 @@ class Journal:
 
 def _parse_line(line: str) -> Entry | None:
     try:
-        fields: dict[str, Any] = json.loads(line)
-        return Entry(Outcome(**fields["outcome"]), str(fields["content_hash"]), str(fields["settings_hash"]))
-    except (ValueError, TypeError, KeyError):
+        return TypeAdapter(Entry).validate_json(line)
+    except ValueError:
         return None
