@@ -248,8 +248,8 @@ def _patch_layer(model: AutoModel, architecture: Architecture, layer_idx: int, s
         replace_function(attention, student, layer_idx)
         return
     assert isinstance(student, nn.Module)  # is_attention_block has looked
-    num_heads = architecture.get_head_config(model, layer_idx).num_heads
-    replace_block(attention, student, layer_idx, num_heads=num_heads, is_causal=architecture.is_causal(model))
+    num_heads = architecture.heads[layer_idx].num_heads
+    replace_block(attention, student, layer_idx, num_heads=num_heads, is_causal=architecture.causal)
     model.config.use_cache = False
     if getattr(model, "generation_config", None) is not None:
         model.generation_config.use_cache = False

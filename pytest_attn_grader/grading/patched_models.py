@@ -56,7 +56,7 @@ class PatchedModels:
 
     def why_weights_unavailable(self, tokens: int) -> str | None:
         """Why the student's weights cannot be recovered on a text of so many tokens; None when they can."""
-        heads = find_architecture(self.model).get_head_config(self.model)
+        heads = find_architecture(self.model).heads[0]
         return self.student.why_weights_unavailable(heads.num_heads, heads.head_dim, tokens)
 
     @property

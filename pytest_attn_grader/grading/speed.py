@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -18,6 +17,7 @@ from pytest_attn_grader.attention.probes import SPEC_BY_NAME, Probe, at_length, 
 from pytest_attn_grader.attention.reference import reference_attention
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.grading.timing import PhaseClock
+from pytest_attn_grader.models.devices import one_thread
 from pytest_attn_grader.results.comparison import LengthTiming, Speed, Timing
 
 if TYPE_CHECKING:
@@ -212,7 +212,7 @@ class SpeedBenchmark:
         reference: list[float] = []
         transport: list[float] = []
         started = time.perf_counter()
-        with _one_thread():
+        with one_thread():  # as the worker does
             while len(reference) < MAX_REPEATS:
                 trips = self._call_student(inputs)
                 transport.append(sum(self._attention.student.remote.echo(trip) for trip in trips))
@@ -253,14 +253,3 @@ def _seconds(work: Callable[[], object]) -> float:
     started = time.perf_counter()
     work()
     return time.perf_counter() - started
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Compute on one thread, as the worker does."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -156,14 +156,6 @@ class Architecture:
             start = start.rpartition(".")[0]
         return model.get_submodule(f"{start}.{self.projections.output}")
 
-    def get_head_config(self, model: nn.Module, layer_idx: int = 0) -> HeadConfig:
-        """Return the heads of one layer."""
-        return self.heads[layer_idx]
-
-    def is_causal(self, model: nn.Module) -> bool:
-        """Whether this model's layers hide the future."""
-        return self.causal
-
 
 # Weak, so that a model that is no longer used is not kept alive.
 _architectures: WeakKeyDictionary[nn.Module, Architecture] = WeakKeyDictionary()
@@ -193,7 +185,7 @@ def is_causal_model(model: nn.Module) -> bool:
         UngradableError: the architecture cannot be derived.
     """
     try:
-        return find_architecture(model).is_causal(model)
+        return find_architecture(model).causal
     except PatchingError as unknown:
         raise UngradableError(str(unknown)) from unknown
 

@@ -117,8 +117,8 @@ def test_every_family_is_derived(model_type: str) -> None:
 
     assert architecture.model_type == model_type
     assert architecture.num_layers == 2
-    assert architecture.get_head_config(model) == FAMILIES[model_type][1]
-    assert architecture.is_causal(model) is is_causal_model(model) is (model_type in CAUSAL)
+    assert architecture.heads[0] == FAMILIES[model_type][1]
+    assert architecture.causal is is_causal_model(model) is (model_type in CAUSAL)
     assert architecture.rotary is (model_type in ROTARY)
 
 
@@ -153,7 +153,7 @@ def test_the_bare_model_has_the_same_architecture(model_type: str) -> None:
 def test_the_projections_have_the_widths_of_the_heads(model_type: str) -> None:
     model = build(model_type)
     architecture = find_architecture(model)
-    heads, names = architecture.get_head_config(model), architecture.projections
+    heads, names = architecture.heads[0], architecture.projections
     attention = architecture.get_attention(model, 1)
     query_width, key_width = heads.num_heads * heads.head_dim, heads.num_key_value_heads * heads.head_dim
 
@@ -194,7 +194,7 @@ def test_deriving_leaves_the_model_as_it_was() -> None:
 
 def test_bert_as_a_decoder_is_causal() -> None:
     model = AutoModel.from_config(BertConfig(**SIZES, is_decoder=True)).eval()
-    assert find_architecture(model).is_causal(model)
+    assert find_architecture(model).causal
 
 
 # GPT-BigCode's module uses torch.jit.script in the transformers that Python 3.10 gets.
@@ -203,7 +203,7 @@ def test_projections_that_are_packed_in_another_way_are_not_guessed() -> None:
     model = AutoModelForCausalLM.from_config(GPTBigCodeConfig(**GPT2_SIZES, bos_token_id=1, eos_token_id=2)).eval()
     architecture = find_architecture(model)
 
-    assert architecture.get_head_config(model) == HeadConfig(4, 1, 8)
+    assert architecture.heads[0] == HeadConfig(4, 1, 8)
     with pytest.raises(UngradableError, match=r"projections of a 'gpt_bigcode' model are not known"):
         architecture.projections  # noqa: B018
 

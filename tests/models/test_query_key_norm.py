@@ -114,7 +114,7 @@ def test_the_reference_with_the_norm_equals_every_layer(family: str) -> None:
         assert norm is not None
         base = architecture.rotary_bases[layer_idx]
         assert base is not None
-        heads = architecture.get_head_config(model, layer_idx)
+        heads = architecture.heads[layer_idx]
         with torch.no_grad():
             query, key, value = (
                 getattr(attention, name)(inputs[layer_idx]).unflatten(-1, (-1, heads.head_dim)).transpose(1, 2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -59,23 +60,24 @@ def get_attentions(model: nn.Module, outputs: Any) -> tuple[torch.Tensor, ...]:
     return tuple(attentions)
 
 
+METRICS: Mapping[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
+    "cosine_similarity": metrics.cosine_similarity,
+    "jensen_shannon_divergence": metrics.jensen_shannon_divergence,
+    "earth_movers_distance": metrics.earth_movers_distance,
+}
+
+
 def attention_metrics(student: torch.Tensor, reference: torch.Tensor) -> dict[str, torch.Tensor]:
     """Similarity of each layer and head, ``(num_layers, num_heads)``; NaN where the student's map is no attention."""
-    num_layers, num_heads = student.shape[:2]
-    names = ("cosine_similarity", "jensen_shannon_divergence", "earth_movers_distance", "student_row_sum_error")
-    figures = {name: torch.full((num_layers, num_heads), torch.nan, dtype=torch.float64) for name in names}
-    for layer_idx in range(num_layers):
-        for head_idx in range(num_heads):
-            student_map, reference_map = student[layer_idx, head_idx], reference[layer_idx, head_idx]
-            if not student_map.isfinite().all():
-                continue
-            figures["student_row_sum_error"][layer_idx, head_idx] = metrics.row_sum_error(student_map)
-            if (student_map < 0).any():
-                continue
-            rows = metrics.normalised_rows(student_map), metrics.normalised_rows(reference_map)
-            figures["cosine_similarity"][layer_idx, head_idx] = metrics.cosine_similarity(*rows)
-            figures["jensen_shannon_divergence"][layer_idx, head_idx] = metrics.jensen_shannon_divergence(*rows)
-            figures["earth_movers_distance"][layer_idx, head_idx] = metrics.earth_movers_distance(*rows)
+    heads = student.shape[:2]
+    figures = {name: torch.full(heads, torch.nan, dtype=torch.float64) for name in (*METRICS, "student_row_sum_error")}
+    finite = student.isfinite().flatten(2).all(-1)
+    usable = finite & (student >= 0).flatten(2).all(-1)
+    figures["student_row_sum_error"][finite] = metrics.row_sum_error(student[finite])
+    if usable.any():
+        rows = metrics.normalised_rows(student[usable]), metrics.normalised_rows(reference[usable])
+        for name, metric in METRICS.items():
+            figures[name][usable] = metric(*rows)
     return figures
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +10,7 @@ from torch import Tensor, nn
 
 from pytest_attn_grader.attention.reference import reference_attention
 from pytest_attn_grader.errors import PatchingError
+from pytest_attn_grader.models.devices import one_thread
 from pytest_attn_grader.models.patching.blocks import can_replace_function, replace_function
 from pytest_attn_grader.models.patching.dispatch import register
 from pytest_attn_grader.models.patching.shared_copy import eager_copy, eval_mode
@@ -95,7 +94,7 @@ def record_layers(model: Any) -> tuple[RecordedLayer, ...]:
             recording = _RecordingAttention(name, layers, str(model.config.model_type))
             replace_function(module, recording, 0)
             module.register_forward_pre_hook(recording.keep_hidden_states, with_kwargs=True)
-    with _one_thread():
+    with one_thread():  # a pool of threads that runs before a process is forked does not survive the fork
         expected = _run(eager_copy(model))
         actual = _run(duplicate)
     if not layers:
@@ -134,14 +133,3 @@ def _run(model: Any) -> Tensor:
                 f"{type(error).__name__}: {error}. Take a language model that reads text only, such as distilgpt2."
             ) from error
     return output
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Compute on one thread: a pool of threads that runs before a process is forked does not survive the fork."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

@@ -122,7 +122,7 @@ def concatenated_projections(query: Tensor, key: Tensor, value: Tensor) -> tuple
 def projections_of(model: Any, family: Architecture, layer_idx: int) -> Projections:
     """The pretrained projections of one layer; they share no memory with the model but carry its gradients."""
     attention: Any = family.get_attention(model, layer_idx)
-    heads = family.get_head_config(model)
+    heads = family.heads[layer_idx]
     names = family.projections
     transposed = names.transposed
 

@@ -65,7 +65,7 @@ def test_mini_is_a_gpt2_of_heads_of_64() -> None:
     model, _ = load_mini()
 
     assert type(model).__name__ == "GPT2LMHeadModel"
-    assert find_architecture(model).get_head_config(model) == HeadConfig(4, 4, 64)
+    assert find_architecture(model).heads[0] == HeadConfig(4, 4, 64)
 
 
 def test_mini_llama_is_a_llama_of_four_heads_on_two() -> None:
@@ -73,7 +73,7 @@ def test_mini_llama_is_a_llama_of_four_heads_on_two() -> None:
     architecture = find_architecture(model)
 
     assert type(model).__name__ == "LlamaForCausalLM"
-    assert architecture.get_head_config(model) == HeadConfig(4, 2, 64)
+    assert architecture.heads[0] == HeadConfig(4, 2, 64)
     assert architecture.rotary
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from pytest_attn_grader.errors import SubmissionError
+from pytest_attn_grader.models.devices import one_thread
 from pytest_attn_grader.sandbox.arguments import LiteralArgument, TensorRef
 from pytest_attn_grader.sandbox.client import SandboxClient
 from pytest_attn_grader.sandbox.messages import CallSpec
@@ -163,10 +164,8 @@ def remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxClient]:
 @pytest.fixture(autouse=True)
 def _one_thread() -> Iterator[None]:
     # Bit for bit: the worker computes with one thread, and a sum split differently rounds differently.
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+    with one_thread():
+        yield
 
 
 def local_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

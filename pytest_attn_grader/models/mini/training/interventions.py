@@ -89,7 +89,7 @@ def break_first_layer(model: MiniModel) -> dict[str, MiniModel]:
     """Return a copy of the model for each mistake that its layer 0 can make, by the mistake's name."""
     broken = {name: patch_layer(model, wrong_attention) for name, wrong_attention in WRONG_ATTENTIONS.items()}
     if model.config.model_type == "llama":
-        heads = find_architecture(model).get_head_config(model)
+        heads = find_architecture(model).heads[0]
         group_size = heads.num_heads // heads.num_key_value_heads
         broken["no rotation"] = remove_rotation(model)
         broken["tiled groups"] = patch_layer(model, functools.partial(tile_groups, group_size=group_size))
