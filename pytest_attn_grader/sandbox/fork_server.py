@@ -9,23 +9,21 @@ import contextlib
 import json
 import os
 import select
+import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from pytest_attn_grader.sandbox.socket_pair import make_socket_pair
 from pytest_attn_grader.sandbox.worker.process_tree import parent_of
 
 # Bubblewrap runs it to hold its namespaces open: it sends back what it is sent, and ends with its standard input.
 NAMESPACE_HOLDER = "/bin/cat"
 _PID_SECONDS = 10.0
 _LINE_BYTES = 1 << 12
-_ADD_SEALS, _ALL_SEALS = 1033, 0xF  # <linux/fcntl.h>: it cannot be written, grown, shrunk or unsealed
 
 
 class ForkServerUnavailableError(Exception):
@@ -33,62 +31,38 @@ class ForkServerUnavailableError(Exception):
 
 
 class ForkServer:
-    """One fork server. Processes forked from the one that started it share it."""
+    """One fork server. Processes forked from the one that started it share it.
 
-    def __init__(self) -> None:
-        self._process: subprocess.Popen[bytes] | None = None
-        self._requests: socket.socket | None = None
+    Args:
+        process: it, as `launch.start_fork_server` starts it.
+        requests: the socket on which it is asked.
+
+    Attributes:
+        forks_into_namespaces: whether it can; False until it has been tried.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes], requests: socket.socket) -> None:
+        self._process = process
+        self._requests = requests
         self._started_by = os.getpid()
-        self._descriptor: int | None = None
-        self.forks_into_namespaces = False  # until it has been tried
-
-    def start(self, start_process: Callable[[str, tuple[int, ...], int], subprocess.Popen[bytes]]) -> None:
-        """Start it and return at once.
-
-        Args:
-            start_process: starts this program, with these descriptors, the last of them for requests.
-
-        Raises:
-            ForkServerUnavailableError: this system has none.
-        """
-        if not sys.platform.startswith("linux") or not hasattr(os, "pidfd_open"):
-            raise ForkServerUnavailableError("a fork server needs Linux")
-        try:
-            program = _copy_program(sys.executable)
-        except OSError as error:
-            raise ForkServerUnavailableError(f"this Python cannot be copied: {error}") from error
-        # One message is one request, also when several processes send.
-        grader_end, server_end = make_socket_pair(socket.SOCK_SEQPACKET)
-        try:
-            self._process = start_process(
-                f"/proc/self/fd/{program}", (program, server_end.fileno()), server_end.fileno()
-            )
-            self._descriptor = os.pidfd_open(self._process.pid)
-            self._requests = grader_end
-        except OSError as error:
-            grader_end.close()
-            raise ForkServerUnavailableError(str(error)) from error
-        finally:
-            server_end.close()
-            os.close(program)
+        self._descriptor: int | None = os.pidfd_open(process.pid)
+        self.forks_into_namespaces = False
 
     def close(self) -> None:
         """End it; in a process forked from the one that started it, only close the socket. Its workers go on."""
-        if self._requests is not None:
-            self._requests.close()
-            self._requests = None
-        if self._process is not None and self._started_by == os.getpid():
+        if self._descriptor is None:
+            return
+        self._requests.close()
+        if self._started_by == os.getpid():
             self._process.kill()
             self._process.wait()
-        self._process = None
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        os.close(self._descriptor)
+        self._descriptor = None
 
     @property
     def pid(self) -> int | None:
         """Its process id; None once it has ended: the number may be another process's by now."""
-        if self._process is None or self._descriptor is None:
+        if self._descriptor is None:
             return None
         poll = select.poll()
         poll.register(self._descriptor, select.POLLIN)
@@ -107,7 +81,7 @@ class ForkServer:
         Raises:
             ForkServerUnavailableError: the fork server has ended.
         """
-        if self._requests is None:
+        if self._descriptor is None:
             raise ForkServerUnavailableError("it has ended")
         printed, output = os.pipe()
         myself = os.pidfd_open(os.getpid())
@@ -234,20 +208,20 @@ def holder_available() -> bool:
     return Path(NAMESPACE_HOLDER).exists()
 
 
-def _copy_program(executable: str) -> int:
+def copy_program(executable: str) -> int:
     """Return a descriptor of a sealed copy of this Python.
 
     A worker can reach the program that it was forked as through /proc, past the read-only file system of its namespaces
     that does not hold for files opened outside: so that program cannot be written.
     """
+    import fcntl
+
     descriptor = os.memfd_create("python", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
-        with open(os.path.realpath(executable), "rb") as original:
-            while part := original.read(1 << 20):
-                os.write(descriptor, part)
-        import fcntl
-
-        fcntl.fcntl(descriptor, _ADD_SEALS, _ALL_SEALS)
+        with open(os.path.realpath(executable), "rb") as original, open(descriptor, "wb", closefd=False) as copy:
+            shutil.copyfileobj(original, copy)
+        seals = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
+        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, seals)
     except OSError:
         os.close(descriptor)
         raise

@@ -132,23 +132,33 @@ def start_fork_server(import_paths: Sequence[str]) -> ForkServer:
     Raises:
         ForkServerUnavailableError: this system has none.
     """
-    made = ForkServer()
-
-    def start(program: str, descriptors: tuple[int, ...], requests: int) -> subprocess.Popen[bytes]:
-        config = {"fork_server": True, "descriptor": requests, "import_paths": [*import_paths], "threads": THREADS}
-        return subprocess.Popen(
-            _command(config, sys.executable),
-            executable=program,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            cwd="/",
-            env=clean_environment(os.environ),
-            pass_fds=descriptors,
-            start_new_session=True,
-        )
-
-    made.start(start)
-    return made
+    if not sys.platform.startswith("linux") or not hasattr(os, "pidfd_open"):
+        raise ForkServerUnavailableError("a fork server needs Linux")
+    # One message is one request, also when several processes send.
+    requests, server_end = make_socket_pair(socket.SOCK_SEQPACKET)
+    listened_to = server_end.fileno()
+    config = {"fork_server": True, "descriptor": listened_to, "import_paths": [*import_paths], "threads": THREADS}
+    try:
+        program = fork_server.copy_program(sys.executable)
+        try:
+            process = subprocess.Popen(
+                _command(config, sys.executable),
+                executable=f"/proc/self/fd/{program}",
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                cwd="/",
+                env=clean_environment(os.environ),
+                pass_fds=(program, listened_to),
+                start_new_session=True,
+            )
+        finally:
+            os.close(program)
+        return ForkServer(process, requests)
+    except OSError as error:
+        requests.close()
+        raise ForkServerUnavailableError(str(error)) from error
+    finally:
+        server_end.close()
 
 
 def _ordinary_user_can_start(*, in_namespaces: bool) -> bool:
