@@ -131,7 +131,7 @@ class SandboxClient:
         worker = self._ready()
         reply, received = self._request(worker, {"op": "parameters", "target": handle, "values": True}, {})
         with self._malformed_guard(worker):
-            return {each.name: received[each.name] for each in reply_validation.read_parameters(reply)}
+            return {each.name: received[each.name] for each in reply_validation.read_module(reply).parameters}
 
     def load(self, handle: int, tensors: Mapping[str, Tensor]) -> None:
         """Copy values into the parameters of these names; a name or shape that is not there is a failure."""

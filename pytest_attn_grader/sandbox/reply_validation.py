@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
+from pydantic import TypeAdapter
 from torch import Tensor
 
 from pytest_attn_grader.errors import SubmissionError
@@ -14,12 +16,9 @@ from pytest_attn_grader.sandbox.exit_reasons import WIRE_REMEDY
 from pytest_attn_grader.sandbox.messages import (
     CachedReply,
     CallReply,
-    Candidate,
     Constructed,
     Description,
-    Parameter,
     RemoteModule,
-    RemoteParameter,
     ResultTree,
     TensorMeta,
 )
@@ -28,6 +27,7 @@ from pytest_attn_grader.sandbox.worker_process import WorkerProcess
 
 MAX_DEPTH = 8
 MAX_ENTRIES = 2000
+T = TypeVar("T")
 
 
 class MalformedReplyGuard:
@@ -111,74 +111,23 @@ def read_gradients(
     return found
 
 
-def read_parameters(reply: Mapping[str, Any]) -> tuple[RemoteParameter, ...]:
-    """Return the parameters that the worker lists."""
-    return tuple(
-        RemoteParameter(
-            name=_typed(each["name"], str),
-            shape=tuple(int(_typed(size, int)) for size in _items(each["shape"])),
-            dtype=_typed(each["dtype"], str),
-            owner=_typed(each["owner"], str),
-            lazy=_typed(each["lazy"], bool),
-        )
-        for each in _items(reply["parameters"])
-    )
-
-
 def read_module(reply: Mapping[str, Any]) -> RemoteModule:
     """Return the parameters and what else says how the module is built."""
-    return RemoteModule(
-        parameters=read_parameters(reply),
-        sizes={str(name): _typed(size, int) for name, size in _entries(reply["sizes"])},
-        unregistered=tuple(_typed(name, str) for name in _items(reply["unregistered"])),
-        has_loader=_typed(reply["has_loader"], bool),
-        shared=tuple(tuple(_typed(name, str) for name in _items(names)) for names in _items(reply.get("shared", []))),
-    )
+    return _read(RemoteModule, reply)
 
 
 def read_description(reply: Mapping[str, Any]) -> Description:
     """Return what the worker says is in the submission."""
-    return Description(
-        name=_optional_text(reply["name"]),
-        candidates=tuple(_read_candidate(each) for each in _items(reply["candidates"])),
-        mask_convention=_optional_text(reply["mask_convention"]),
-        files=tuple(_typed(file, str) for file in _items(reply["files"])),
-        transformers_imported=_typed(reply["transformers_imported"], bool),
-        changed_state=tuple(name for name in KNOWN if name in _items(reply["changed_state"])),
-        left_out=_optional_text(reply.get("left_out")),
-        imported_modules=tuple(_read_candidate(each) for each in _items(reply.get("imported_modules", []))),
-    )
+    read = _read(Description, reply)
+    if len(read.candidates) + len(read.imported_modules) > MAX_ENTRIES:
+        raise ValueError("there are too many candidates")
+    return replace(read, changed_state=tuple(name for name in KNOWN if name in read.changed_state))
 
 
-def _read_candidate(data: Any) -> Candidate:
-    line = data["line"]
-    return Candidate(
-        name=_typed(data["name"], str),
-        kind=_typed(data["kind"], str),
-        parameters=_read_signature(data["parameters"]),
-        line=None if line is None else _typed(line, int),
-        file=_optional_text(data["file"]),
-        forward_parameters=_read_signature(data["forward_parameters"]) if "forward_parameters" in data else (),
-        uses=frozenset(_typed(name, str) for name in _items(data.get("uses", []))),
-        fields=tuple(_typed(name, str) for name in _items(data.get("fields", []))),
-        class_name=_optional_text(data.get("class_name")),
-    )
-
-
-def _read_signature(parameters: Any) -> tuple[Parameter, ...]:
-    if parameters is None:
-        # Builtins and scripted functions have no signature: they may take anything.
-        return Parameter("args", "var-positional", False), Parameter("kwargs", "var-keyword", False)
-    return tuple(
-        Parameter(
-            name=_typed(each["name"], str),
-            kind=_typed(each["kind"], str),
-            has_default=_typed(each["has_default"], bool),
-            default=_optional_text(each["default"]),
-            annotation=_optional_text(each.get("annotation")),
-        )
-        for each in _items(parameters)
-    )
+def _read(kind: type[T], reply: Mapping[str, Any]) -> T:
+    """Return a reply as this class, each of whose fields must have exactly its type; other keys are ignored."""
+    # As JSON, in which pydantic takes a list for a tuple and nothing else for anything else.
+    return TypeAdapter(kind).validate_json(json.dumps(reply), strict=True)
 
 
 def _read_structure(data: Any, names: list[str], depth: int) -> ResultTree:
@@ -206,10 +155,6 @@ def _typed(value: Any, kind: type[Any]) -> Any:
     if type(value) is kind or (kind is float and type(value) is int):
         return value
     raise TypeError(f"{str(value)[:80]!r} where {kind.__name__} was expected")
-
-
-def _optional_text(value: Any) -> str | None:
-    return None if value is None else str(_typed(value, str))
 
 
 def _items(value: Any) -> list[Any]:

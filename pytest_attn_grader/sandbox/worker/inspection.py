@@ -25,11 +25,12 @@ _KINDS = {
 }
 
 
-def parameters_of(called: Any) -> list[dict[str, Any]] | None:
+def parameters_of(called: Any) -> list[dict[str, Any]]:
     try:
         signature = inspect.signature(called)
     except (TypeError, ValueError):
-        return None  # builtins and scripted functions have none to show
+        # Builtins and scripted functions have no signature: they may take anything.
+        signature = inspect.signature(lambda *args, **kwargs: None)
     return [
         {
             "name": failures.truncate(parameter.name, 200),
