@@ -90,15 +90,17 @@ def _session_and_filters(pid: int) -> tuple[int, int] | None:
 
 def is_stopped(pid: int) -> bool:
     """Whether a process has been stopped by a signal."""
-    with contextlib.suppress(OSError, IndexError), open(f"/proc/{pid}/stat", "rb") as file:
-        return file.read().rpartition(b")")[2].split()[0] in b"Tt"
-    return False
+    return _read_stat(pid)[0] in {b"T", b"t"}
 
 
 def children_of(pid: int) -> list[int]:
     """Return the children of a process; empty where there is no /proc."""
+    return [each for each in _list_processes() if parent_of(each) == pid]
+
+
+def _list_processes() -> list[int]:
     with contextlib.suppress(OSError):
-        return [int(name) for name in os.listdir("/proc") if name.isdigit() and parent_of(int(name)) == pid]
+        return [int(name) for name in os.listdir("/proc") if name.isdigit()]
     return []
 
 
@@ -140,10 +142,16 @@ def is_below(root: int, pid: int) -> bool:
 
 def parent_of(pid: int) -> int | None:
     """Return the number of a process's parent; None when the process is gone or there is no /proc."""
-    with contextlib.suppress(OSError, ValueError, IndexError), open(f"/proc/{pid}/stat", "rb") as file:
+    return _read_stat(pid)[1]
+
+
+def _read_stat(pid: int) -> tuple[bytes, int | None]:
+    """Return the state of a process and the number of its parent; nothing of one that is gone."""
+    with contextlib.suppress(OSError, ValueError), open(f"/proc/{pid}/stat", "rb") as file:
         # The name in parentheses may hold anything, also spaces and parentheses.
-        return int(file.read().rpartition(b")")[2].split()[1])
-    return None
+        state, parent = file.read().rpartition(b")")[2].split()[:2]
+        return state, int(parent)
+    return b"", None
 
 
 def signal_below(root: int, pid: int, number: int) -> None:
@@ -175,19 +183,10 @@ def _stop(root: int, pid: int) -> None:
 def descendants(pid: int) -> list[int]:
     """Return the living processes below `pid`, nearest first; empty where there is no /proc."""
     children: dict[int, list[int]] = {}
-    try:
-        names = os.listdir("/proc")
-    except OSError:
-        return []
-    for name in names:
-        if not name.isdigit():
-            continue
-        # A process may end while it is looked at.
-        with contextlib.suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:
-            # The name in parentheses may hold anything, also spaces and parentheses.
-            state, parent = file.read().rpartition(b")")[2].split()[:2]
-            if state != b"Z" or int(parent) == os.getpid():
-                children.setdefault(int(parent), []).append(int(name))
+    for each in _list_processes():
+        state, parent = _read_stat(each)
+        if parent is not None and (state != b"Z" or parent == os.getpid()):
+            children.setdefault(parent, []).append(each)
     found: list[int] = []
     waiting = [pid]
     while waiting:

@@ -22,6 +22,7 @@ import pytest
 
 from pytest_attn_grader.cli.grade.runners import ForkServerRunner
 from pytest_attn_grader.sandbox.fork_server import ForkedProcess, ForkServer
+from pytest_attn_grader.sandbox.grader_process import protect_grader
 from pytest_attn_grader.sandbox.signals import kill_children, kill_group
 from pytest_attn_grader.sandbox.worker import process_tree
 from pytest_attn_grader.sandbox.worker.limits import Limits
@@ -141,6 +142,7 @@ def test_a_supervisor_that_does_not_say_who_it_is_is_never_signalled(
     with other, far, open(os.devnull, "rb") as printed:
         process = ForkedProcess(control, printed, server=cast(ForkServer, SimpleNamespace(pid=os.getpid())))
         worker = WorkerProcess(root=tmp_path, import_paths=[], limits=Limits())
+        protect_grader()  # as `start` does; `kill` undoes it
         vars(worker).update(_process=process, _control=control, _connection=connection)
         other.sendall(said)
         assert process.pid is None
