@@ -87,7 +87,8 @@ def diagnose_failure(failure: Failure, *, hints: str = "explain", source: str = 
         attempts={"import": record}, probes={}, references={}, tolerances={}, source=SubmissionSource(source)
     )
     for known in MISCONCEPTIONS:
-        finding = known.recognise(case) if known.family in {"broken", "dtype"} and known.recognise is not None else None
+        of_code = known.family in {"broken", "dtype", "rotary"}
+        finding = known.recognise(case) if of_code and known.recognise is not None else None
         if finding is not None:
             return _named((known,), f"Your code {known.title}: {finding.evidence}.", hints)
     return None

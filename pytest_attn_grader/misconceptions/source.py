@@ -26,6 +26,7 @@ from pytest_attn_grader.misconceptions.syntax import (
     name_of,
     reread_attributes,
     sides,
+    unused_layers,
 )
 
 _FILLS = frozenset({"masked_fill", "masked_fill_", "where", "full", "full_like"})
@@ -249,6 +250,10 @@ class SubmissionSource:
             if len(given) > 2 and (given & {*parameters}) - read:
                 return True
         return False
+
+    def unused_layers(self) -> list[str]:
+        """The attributes that a constructor sets to a layer or parameters, and that nothing reads."""
+        return unused_layers(self._tree)
 
     def cuts_off_weights(self) -> bool:
         """Whether a layer's weight or bias is read with .data or .detach(): F.linear(x, layer.weight.data)."""

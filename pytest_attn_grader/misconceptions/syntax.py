@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Collection, Iterable
 
 # Calls that make a tensor of numbers.
@@ -10,6 +11,7 @@ MAKERS = frozenset({"tensor", "Tensor", "FloatTensor"})
 FRESH = frozenset({"zeros", "ones", "full", "Tensor", "FloatTensor"})
 _FACTORIES = FRESH | MAKERS | {"arange", "linspace", "tril", "triu", "eye"}
 
+_LAYER = re.compile(r"Linear|Conv1D|Parameter|[Rr]otary|R[Oo]PE")
 _CHANGES = frozenset(
     {"append", "extend", "insert", "update", "setdefault", "add", "pop", "clear", "copy_", "add_", "register_buffer"}
 )
@@ -61,7 +63,9 @@ def is_made_here(node: ast.AST) -> bool:
 
 
 def mentions(node: ast.AST, words: tuple[str, ...]) -> bool:
-    names = [each.id for each in ast.walk(node) if isinstance(each, ast.Name)]
+    """Whether a variable or an attribute, methods left aside, has one of these words in its name."""
+    methods = {each.func for each in ast.walk(node) if isinstance(each, ast.Call)}
+    names = [name_of(each) for each in ast.walk(node) if each not in methods]
     return any(word in name.lower() for name in names for word in words)
 
 
@@ -117,6 +121,31 @@ def reread_attributes(function: ast.FunctionDef | ast.AsyncFunctionDef) -> set[s
             asked = str(getattr(node.args[1], "value", ""))
             reads[asked] = min(node.lineno, reads.get(asked, node.lineno))
     return {name for name, line in reads.items() if line <= writes.get(name, line)}
+
+
+def unused_layers(tree: ast.AST) -> list[str]:
+    """The attributes that a constructor sets to a layer or parameters, and that nothing reads."""
+    nodes = [*ast.walk(tree)]
+    made = [
+        target.attr
+        for node in nodes
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and _LAYER.search(name_of(node.value.func))
+        for target in node.targets
+        if isinstance(target, ast.Attribute) and name_of(target.value) == "self"
+    ]
+    read = {node.attr for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load)}
+    read |= {str(node.value) for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    # What goes over all layers at once uses each of them.
+    uses_all = read & {
+        "children",
+        "modules",
+        "parameters",
+        "named_children",
+        "named_parameters",
+        "_modules",
+        "__dict__",
+    }
+    return [] if uses_all else [name for name in dict.fromkeys(made) if name not in read]
 
 
 def adds_last_axis(node: ast.AST) -> bool:

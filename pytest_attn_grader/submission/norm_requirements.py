@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from pytest_attn_grader.attention.probes import SPEC_BY_NAME, without_gradients
 from pytest_attn_grader.errors import SubmissionError
+from pytest_attn_grader.misconceptions.source import SubmissionSource
 from pytest_attn_grader.submission.module_attention import ModuleAttention
 from pytest_attn_grader.submission.parameter_traces import find_unused_parameters
+from pytest_attn_grader.submission.rotary import mentions_rotary_positions
+from pytest_attn_grader.submission.rotary_names import TABLES
 from pytest_attn_grader.submission.student_attention import StudentAttention
+from pytest_attn_grader.submission.target import read_source_text
 from pytest_attn_grader.submission.trials import TRIAL_SIZES, is_right_on
 
 
@@ -50,16 +54,32 @@ def require_output_projection(attention: ModuleAttention) -> None:
 
 
 def require_rotation(attention: StudentAttention, rotary_base: float | None, seed: int) -> StudentAttention:
-    """Refuse a norm without the model's rotation after it: what is rotated already cannot be normalised once more."""
-    preparation, name = attention.preparation, attention.contract.candidate.name
-    if preparation is None or rotary_base is None:
+    """Refuse a module whose rotation is missing: after its norm, or altogether although it is made or passed in.
+
+    What is rotated already cannot be normalised once more. A module without a word of rotary positions is given rotated
+    query and key; one that has them and leaves them out has forgotten them.
+    """
+    if rotary_base is None or not isinstance(attention, ModuleAttention):
+        return attention
+    preparation, contract = attention.preparation, attention.contract
+    tables = [slot.parameter for slot in contract.slots if slot.role in TABLES]
+    layers = SubmissionSource(read_source_text(attention.student.target)).unused_layers()
+    unused = [f"self.{name}" for name in layers if mentions_rotary_positions(name)]
+    if attention.oracle.conventions.rotation is not None or (preparation is None and not (tables or unused)):
         return attention
     probe = without_gradients(attention.make_probe(SPEC_BY_NAME["unpadded"], seed=seed))
-    if preparation.rotation is None and is_right_on(attention, probe):
+    if not is_right_on(attention, probe):
+        return attention  # the checks will say what is wrong
+    if preparation is None:
         raise SubmissionError(
-            "no-target",
-            f"{name} normalises query and key and does not rotate them. The model's layer normalises them first and "
-            "rotates them then, so that a module can do both or neither.",
-            remedy="Rotate query and key by their positions after the norm, or leave the norm out.",
+            "malformed-reply",
+            f"{contract.candidate.name} has rotary positions ({', '.join(tables or unused)}), and its output does not "
+            "depend on positions.",
+            remedy="Rotate query and key by their positions before the scores are computed.",
         )
-    return attention
+    raise SubmissionError(
+        "no-target",
+        f"{contract.candidate.name} normalises query and key and does not rotate them. The model's layer normalises "
+        "them first and rotates them then, so that a module can do both or neither.",
+        remedy="Rotate query and key by their positions after the norm, or leave the norm out.",
+    )

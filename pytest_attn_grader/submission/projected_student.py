@@ -109,8 +109,11 @@ class ProjectedStudent:
         if "valid_lens" in self.contract.roles:
             return self._forward_by_query(shape, inputs)
         batch_size = inputs.key_states.shape[0]
-        apart = self.conventions.one_at_a_time or self.conventions.mask_shape == SQUARE
-        if batch_size == 1 or not apart:
+        # One call for all examples wherever it is possible: calls for one of each would hide that examples are mixed.
+        has_other_masks = self.conventions.mask_shape == SQUARE and bool(
+            (inputs.keep_mask != inputs.keep_mask[:1]).any()
+        )
+        if batch_size == 1 or not (self.conventions.one_at_a_time or has_other_masks):
             return self._forward(shape, inputs)
         answers = [self._forward(shape, _example(inputs, index)) for index in range(batch_size)]
         weights = [answer.attn_weights for answer in answers if answer.attn_weights is not None]

@@ -21,6 +21,7 @@ from tests.misconceptions.confusion import (
 from tests.misconceptions.grading import CORPUS, Bench, Graded, corpus, expected_slugs, is_as_expected
 from tests.misconceptions.test_cache_mistakes import WRONG as MODULES_WITH_A_CACHE
 from tests.misconceptions.test_norm_mistakes import WRONG as MODULES_WITH_NORMS
+from tests.misconceptions.test_rotary_mistakes import FORGOTTEN as MODULES_WITHOUT_ROTATION
 from tests.misconceptions.test_rotary_mistakes import WRONG as MODULES_WITH_ROTATION
 from tests.misconceptions.test_window_mistakes import WRONG as SUBMISSIONS_WITH_A_WINDOW
 
@@ -128,7 +129,13 @@ def test_there_are_enough():
 
 def test_every_mistake_that_counts_in_two_styles():
     times = Counter(slug for file in corpus() if file.parent.name == "wrong" for slug in expected_slugs(file))
-    modules = (*MODULES_WITH_ROTATION, *MODULES_WITH_A_CACHE, *MODULES_WITH_NORMS, *SUBMISSIONS_WITH_A_WINDOW)
+    modules = (
+        *MODULES_WITH_ROTATION,
+        *MODULES_WITHOUT_ROTATION,
+        *MODULES_WITH_A_CACHE,
+        *MODULES_WITH_NORMS,
+        *SUBMISSIONS_WITH_A_WINDOW,
+    )
     times.update(slug for slug, _ in modules)
     assert {known.slug for known in MISCONCEPTIONS if known.counted and times[known.slug] < 2} == set()
 

@@ -9,10 +9,12 @@ import pytest
 
 from pytest_attn_grader.attention.probes import Capabilities, diagnosis_probes
 from pytest_attn_grader.attention.rotation import BASE
-from pytest_attn_grader.misconceptions.diagnose import diagnose
+from pytest_attn_grader.errors import SubmissionError
+from pytest_attn_grader.misconceptions.diagnose import diagnose, diagnose_failure
 from pytest_attn_grader.misconceptions.mismatches import PredictionCache
 from pytest_attn_grader.models.architectures import LayerSteps
 from pytest_attn_grader.results.report import Diagnosis
+from pytest_attn_grader.results.submission import Failure
 from pytest_attn_grader.submission.adapt import fit
 from tests.support.students import Workshop
 
@@ -209,6 +211,43 @@ def diagnosis_of(workshop: Workshop, source: str, base: float = BASE) -> Diagnos
         predictions=PREDICTIONS,
         source=source,
     )
+
+
+TABLES_ARE_ARGUMENTS = (
+    ("def forward(self, x):", "def forward(self, x, cos, sin):"),
+    ("c, s = tables(t, self.d)", "c, s = cos, sin"),
+)
+AS_A_LAYER = (
+    ("super().__init__()", "super().__init__()\n        self.rope = Rotary(d_model // num_heads)"),
+    (
+        "class Attention",
+        "class Rotary(nn.Module):\n    def __init__(self, width): super().__init__()\n\nclass Attention",
+    ),
+)
+FORGOTTEN = {("rotary-forgotten", "arguments"): TABLES_ARE_ARGUMENTS, ("rotary-forgotten", "a layer"): AS_A_LAYER}
+
+
+def replaced(source: str, changes: tuple[tuple[str, str], ...]) -> str:
+    for old, new in changes:
+        source = source.replace(old, new, 1)
+    return source
+
+
+@pytest.mark.parametrize("changes", FORGOTTEN.values(), ids=["arguments", "a layer"])
+def test_a_rotation_that_is_forgotten_is_named(workshop: Workshop, changes: tuple[tuple[str, str], ...]) -> None:
+    with pytest.raises(SubmissionError, match="its output does not depend on positions") as raised:
+        diagnosis_of(workshop, replaced(module_source(""), changes))
+    diagnosis = diagnose_failure(Failure.from_error(raised.value))
+    assert diagnosis is not None
+    assert diagnosis.slugs == ("rotary-forgotten",)
+
+
+def test_a_module_without_a_word_of_rotary_positions_is_given_rotated_ones(workshop: Workshop) -> None:
+    assert diagnosis_of(workshop, module_source("").replace("c, s = tables(t, self.d)", "")) is None
+
+
+def test_tables_that_are_passed_and_used_are_not_forgotten(workshop: Workshop) -> None:
+    assert diagnosis_of(workshop, replaced(module_source(), TABLES_ARE_ARGUMENTS)) is None
 
 
 @pytest.mark.sampled(4)

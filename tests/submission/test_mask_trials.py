@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_attn_grader.attention.probes import SPEC_BY_NAME
 from pytest_attn_grader.submission.adapt import fit
 from pytest_attn_grader.submission.function_attention import FunctionAttention
 from pytest_attn_grader.submission.masks import PADDING, PER_EXAMPLE, PER_HEAD, SQUARE
 from pytest_attn_grader.submission.module_attention import ModuleAttention
-from pytest_attn_grader.submission.trials import is_right
+from pytest_attn_grader.submission.trials import is_right, is_right_on
 
 if TYPE_CHECKING:
     from tests.support.students import Workshop
@@ -100,3 +101,15 @@ def test_a_wrong_attention_is_given_the_mask_that_it_uses(workshop: Workshop) ->
     assert isinstance(attention, ModuleAttention)
     assert attention.oracle.conventions.mask_shape == PADDING
     assert not is_right(attention, seed=1)
+
+
+@pytest.mark.parametrize(("dims", "mask_shape"), [(2, SQUARE), (3, PER_EXAMPLE)])
+@pytest.mark.parametrize("mixed", ["v[:1]", "v.roll(1, 0)"])
+def test_calls_for_one_example_do_not_hide_that_examples_are_mixed(
+    workshop: Workshop, dims: int, mask_shape: str, mixed: str
+) -> None:
+    masked = FILLED.format(index=WHOLE if mask_shape == SQUARE else BY_EXAMPLE)
+    source = MODULE.format(dims=dims, masked=masked).replace("@ v)", f"@ {mixed})")
+    student = workshop.student(source)
+    attention = fit(student, student.contract, seed=1)
+    assert not is_right_on(attention, attention.make_probe(SPEC_BY_NAME["unpadded"], seed=1))

@@ -1,14 +1,16 @@
-"""Positions that are put into query and key although the model has positions already."""
+"""Positions that query and key should not get, because the model has them already, or should get and do not."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import NoReturn
 
 import torch
 from torch import Tensor
 
 from pytest_attn_grader.attention.rotation import Rotation, rotate
 from pytest_attn_grader.misconceptions.base import misconception
+from pytest_attn_grader.misconceptions.observations import Recognition, SubmissionObservations
 from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride
 
 
@@ -114,3 +116,31 @@ def sinusoidal_positions(inputs: Inputs) -> Inputs:
     """
     result: Inputs = _adding("query", "key").stages["prepare"](inputs)
     return result
+
+
+def _does_not_rotate(case: SubmissionObservations) -> Recognition | None:
+    return case.raised("its output does not depend on positions", "another order of the earlier tokens changes nothing")
+
+
+@misconception(
+    "AG446", "rotary-forgotten", replaces="prepare", family="rotary", by_numbers=False, recognise=_does_not_rotate
+)
+def rotary_forgotten(_: Inputs) -> NoReturn:
+    """is given rotary positions, or makes them, and does not rotate query and key.
+
+    Scores of query and key say what tokens are, not where they stand. In a model with rotary positions the rotation of
+    query and key inside the attention is the only place where positions come in.
+
+    Bad:
+        cos, sin = position_embeddings
+        attn_scores = query @ key.transpose(-2, -1)
+    Good:
+        cos, sin = position_embeddings
+        query, key = apply_rotary(query, cos, sin), apply_rotary(key, cos, sin)
+        attn_scores = query @ key.transpose(-2, -1)
+
+    Effect: The order of the words is lost: heads that look one token back find nothing.
+    Nudge: Where are the positions used that your module is given or makes?
+    Fix: Rotate query and key, after the heads are split and before the scores are computed.
+    """
+    raise TypeError("its output does not depend on positions")

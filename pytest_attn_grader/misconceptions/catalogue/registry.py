@@ -60,6 +60,7 @@ MISCONCEPTIONS: tuple[Misconception, ...] = (
     broken.no_return,
     results.results_swapped,
     results.output_projection_unused,
+    positions.rotary_forgotten,
     dtype.cuda_hard,
     shape.hard_length,
     shape.view_not_contiguous,
