@@ -61,18 +61,7 @@ def load_model(
         find_architecture(module)
     except PatchingError as problem:
         raise ModelUnavailableError(f"Nothing can be graded in model {request!r}: {problem}") from problem
-    return LoadedModel(
-        model=found.model,
-        tokenizer=found.tokenizer,
-        requested=request,
-        used=found.used,
-        revision=found.revision,
-        sha256=found.sha256,
-        fallback_reason=found.fallback_reason,
-        source=found.source,
-        device=target,
-        load_seconds=perf_counter() - started,
-    )
+    return LoadedModel(**vars(found), requested=request, device=target, load_seconds=perf_counter() - started)
 
 
 @contextmanager
@@ -108,5 +97,10 @@ def _load_embedded(name: str, *, fallback_reason: str | None = None) -> LoadedFi
 
     model, tokenizer = load_mini(name)
     return LoadedFiles(
-        model, tokenizer, used=name, source="embedded", sha256=mini_checksum(name), fallback_reason=fallback_reason
+        model=model,
+        tokenizer=tokenizer,
+        used=name,
+        source="embedded",
+        sha256=mini_checksum(name),
+        fallback_reason=fallback_reason,
     )

@@ -32,13 +32,11 @@ class ModelRequest:
 
     Args:
         kind: which source has to answer.
-        value: the request as it was typed.
-        name: hub id without its revision, or the path as typed; equal to `value` for ``auto`` and the embedded models.
+        name: hub id without its revision, the path as typed, or the name of a model of this package.
         revision: what followed the ``@`` of a hub id.
     """
 
     kind: Literal["auto", "embedded", "package", "path", "hub"]
-    value: str
     name: str
     revision: str | None = None
 
@@ -52,13 +50,13 @@ def parse_model_request(value: str) -> ModelRequest:
         UsageError: it can be neither the name of a model nor a path.
     """
     if value == "auto":
-        return ModelRequest("auto", value, value)
+        return ModelRequest("auto", value)
     if value in EMBEDDED_MODELS:
-        return ModelRequest("embedded", value, value)
+        return ModelRequest("embedded", value)
     if value == PACKAGED_MODEL:
-        return ModelRequest("package", value, value)
+        return ModelRequest("package", value)
     if _looks_like_path(value):
-        return ModelRequest("path", value, value)
+        return ModelRequest("path", value)
     hub_id = _HUB_ID.fullmatch(value)
     if hub_id is None or len(hub_id["repo"]) > 96 or ".." in value or "--" in hub_id["repo"]:
         raise UsageError(
@@ -66,7 +64,7 @@ def parse_model_request(value: str) -> ModelRequest:
             "such as 'distilgpt2' or 'owner/name' (with '@revision' if need be), or the path of a folder, which starts "
             "with './', '~' or '/'."
         )
-    return ModelRequest("hub", value, hub_id["repo"], hub_id["revision"])
+    return ModelRequest("hub", hub_id["repo"], hub_id["revision"])
 
 
 def _looks_like_path(value: str) -> bool:
@@ -75,7 +73,17 @@ def _looks_like_path(value: str) -> bool:
 
 @dataclass(frozen=True)
 class LoadedFiles:
-    """The model that one source gives; fields as in LoadedModel. The model still lies on the CPU."""
+    """The model that one source gives, still on the CPU.
+
+    Args:
+        model: the transformer: in float32, with eager attention, in eval mode; its parameters still require gradients.
+        tokenizer: the tokenizer that belongs to it.
+        used: what was loaded: ``mini``, ``mini-llama``, ``smollm2``, ``distilgpt2``, a hub id or a path.
+        source: where the bytes came from this time.
+        revision: the commit of a hub model; package, version and file of ``smollm2``; None for the others.
+        sha256: of the weights file, computed from its bytes; None when the weights lie in several files.
+        fallback_reason: why ``auto`` took the embedded model, None when it did not have to.
+    """
 
     model: PreTrainedModel
     tokenizer: Any
@@ -86,31 +94,17 @@ class LoadedFiles:
     fallback_reason: str | None = None
 
 
-@dataclass(frozen=True)
-class LoadedModel:
-    """A model ready to be graded in: float32, eager attention, eval mode, on its device.
+@dataclass(frozen=True, kw_only=True)
+class LoadedModel(LoadedFiles):
+    """A model ready to be graded in.
 
     Args:
-        model: the transformer; its parameters still require gradients.
-        tokenizer: the tokenizer that belongs to it.
         requested: what was typed.
-        used: what was loaded: ``mini``, ``mini-llama``, ``smollm2``, ``distilgpt2``, a hub id or a path.
-        revision: the commit of a hub model; package, version and file of ``smollm2``; None for the others.
-        sha256: of the weights file, computed from its bytes; None when the weights lie in several files.
-        fallback_reason: why ``auto`` took the embedded model, None when it did not have to.
-        source: where the bytes came from this time.
         device: where the model lies.
         load_seconds: from the request to the model on its device, download included.
     """
 
-    model: PreTrainedModel
-    tokenizer: Any
     requested: str
-    used: str
-    revision: str | None
-    sha256: str | None
-    fallback_reason: str | None
-    source: ModelSource
     device: torch.device
     load_seconds: float
 

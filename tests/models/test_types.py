@@ -27,7 +27,7 @@ from pytest_attn_grader.models.types import ModelRequest, parse_model_request
     ],
 )
 def test_understands(value: str, kind: str, name: str, revision: str | None) -> None:
-    assert parse_model_request(value) == ModelRequest(kind, value, name, revision)
+    assert parse_model_request(value) == ModelRequest(kind, name, revision)
 
 
 def test_existing_folder_is_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
