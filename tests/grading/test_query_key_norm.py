@@ -17,7 +17,8 @@ from pytest_attn_grader.models.load import load_model
 from tests.support.accepted import ACCEPTED
 from tests.support.checkpoints import small_family
 from tests.support.checks import PASSED, ask_everything, session_over
-from tests.support.normed import NORMED, NORMED_WIDE, change
+from tests.support.normed import NORMED, NORMED_WIDE
+from tests.support.students import change
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from pytest_attn_grader.attention.probes import SPEC_BY_NAME, Capabilities, build_probe, diagnosis_probes
@@ -14,8 +11,8 @@ from pytest_attn_grader.misconceptions.mismatches import PredictionCache
 from pytest_attn_grader.models.architectures import LayerSteps
 from pytest_attn_grader.results.report import Diagnosis
 from pytest_attn_grader.submission.adapt import fit
-from tests.support.cached_modules import KEPT, RETURNED, ROTARY, START_POS, changed
-from tests.support.students import Workshop
+from tests.support.cached_modules import KEPT, RETURNED, ROTARY, START_POS
+from tests.support.students import Workshop, change
 
 SEED = 3
 PREDICTIONS = PredictionCache()
@@ -26,23 +23,23 @@ FREQUENCIES = "torch.arange(self.d // 2) / (self.d // 2)"
 FROM_ZERO = f"torch.polar(torch.ones(t, self.d // 2), torch.arange(t)[:, None] * 10000.0 ** -({FREQUENCIES}))"
 
 WRONG = {
-    ("cache-positions-restart", "of its own"): changed(ROTARY, (TURNED, "q, k = self.rotate(q, 0), self.rotate(k, 0)")),
-    ("cache-positions-restart", "complex factors"): changed(
+    ("cache-positions-restart", "of its own"): change(ROTARY, (TURNED, "q, k = self.rotate(q, 0), self.rotate(k, 0)")),
+    ("cache-positions-restart", "complex factors"): change(
         START_POS, ("q, k = turn(q, freqs_cis)", f"freqs_cis = {FROM_ZERO}\n        q, k = turn(q, freqs_cis)")
     ),
-    ("cache-positions-shifted", "twice"): changed(
+    ("cache-positions-shifted", "twice"): change(
         ROTARY, (TURNED, "q, k = self.rotate(q, 2 * past), self.rotate(k, 2 * past)")
     ),
-    ("cache-positions-shifted", "one too far"): changed(
+    ("cache-positions-shifted", "one too far"): change(
         ROTARY, (TURNED, "past += past > 0; q, k = self.rotate(q, past), self.rotate(k, past); past -= past > 0")
     ),
-    ("cache-positions-shifted", "one too near"): changed(
+    ("cache-positions-shifted", "one too near"): change(
         ROTARY, (TURNED, "q, k = self.rotate(q, max(past - 1, 0)), self.rotate(k, max(past - 1, 0))")
     ),
-    ("cache-rotated-again", "halves"): changed(
+    ("cache-rotated-again", "halves"): change(
         ROTARY, (TURNED, "q = self.rotate(q, past)"), ("# joined", "k = self.rotate(k, 0)")
     ),
-    ("cache-rotated-again", "neighbours"): changed(
+    ("cache-rotated-again", "neighbours"): change(
         ROTARY,
         (TURNED, "q = self.rotate(q, past)"),
         ("# joined", "k = self.rotate(k, 0)"),
@@ -50,46 +47,39 @@ WRONG = {
         ("torch.cat([a * angles", "torch.stack([a * angles"),
         ("a * angles.sin()], -1)", "a * angles.sin()], -1).flatten(-2)"),
     ),
-    ("cache-forgotten", "never joined"): changed(
+    ("cache-forgotten", "never joined"): change(
         RETURNED, ("k, v = (torch.cat(pair, -2) for pair in zip(layer_past, (k, v)))", "pass")
     ),
-    ("cache-forgotten", "one call back"): changed(RETURNED, ("present = (k, v)", "present = new")),
-    ("sdpa-is-causal-topleft", "returned"): changed(RETURNED, (SHIFTED, "torch.ones(t, s, dtype=torch.bool).tril()")),
-    ("sdpa-is-causal-topleft", "kept"): changed(KEPT, ("start = self.seen", "start = 0")),
+    ("cache-forgotten", "one call back"): change(RETURNED, ("present = (k, v)", "present = new")),
+    ("sdpa-is-causal-topleft", "returned"): change(RETURNED, (SHIFTED, "torch.ones(t, s, dtype=torch.bool).tril()")),
+    ("sdpa-is-causal-topleft", "kept"): change(KEPT, ("start = self.seen", "start = 0")),
 }
 # Right as long as one token comes at a time, which is said and not counted.
 TOKEN_BY_TOKEN = {
-    "no mask with a cache": changed(
+    "no mask with a cache": change(
         RETURNED, (SHIFTED, "torch.ones(t, s, dtype=torch.bool).tril(s if layer_past is not None else 0)")
     ),
-    "no mask after the first call": changed(KEPT, ("rows < cols", "(rows < cols) & (start == 0)")),
-    "a square mask": changed(RETURNED, (SHIFTED, "torch.ones(t, t, dtype=torch.bool).tril()")),
-    "refused": changed(ROTARY, ("# joined", 'assert cache is None or t == 1, "one token at a time"')),
+    "no mask after the first call": change(KEPT, ("rows < cols", "(rows < cols) & (start == 0)")),
+    "a square mask": change(RETURNED, (SHIFTED, "torch.ones(t, t, dtype=torch.bool).tril()")),
+    "refused": change(ROTARY, ("# joined", 'assert cache is None or t == 1, "one token at a time"')),
 }
 # Each looks like one of the mistakes, and is right.
 NEAR_MISSES = {
-    "unrotated keys are kept, all are rotated in every call": changed(
+    "unrotated keys are kept, all are rotated in every call": change(
         ROTARY,
         (TURNED, "q = self.rotate(q, past)"),
         ("# joined", "raw = k; k = self.rotate(k, 0)"),
         ('{"k": k, "v": v}', '{"k": raw, "v": v}'),
     ),
-    "positions counted from 7": changed(ROTARY, (TURNED, "q, k = self.rotate(q, past + 7), self.rotate(k, past + 7)")),
-    "new keys before the old ones": changed(
+    "positions counted from 7": change(ROTARY, (TURNED, "q, k = self.rotate(q, past + 7), self.rotate(k, past + 7)")),
+    "new keys before the old ones": change(
         RETURNED,
         ("zip(layer_past, (k, v))", "zip((k, v), layer_past)"),
         (SHIFTED, "torch.cat([torch.ones(t, t).tril(), torch.ones(t, s - t)], -1).bool()"),
     ),
-    "one token needs no mask": changed(RETURNED, (SHIFTED, f"({SHIFTED} if t > 1 else torch.ones(t, s).bool())")),
+    "one token needs no mask": change(RETURNED, (SHIFTED, f"({SHIFTED} if t > 1 else torch.ones(t, s).bool())")),
 }
 RIGHT = {"returned": RETURNED, "kept": KEPT, "rotary": ROTARY, "start_pos": START_POS}
-
-
-@pytest.fixture(scope="module")
-def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
-    shop = Workshop(Path(tmp_path_factory.mktemp("caches")))
-    yield shop
-    shop.close()
 
 
 def diagnosis_of(workshop: Workshop, source: str, base: float = BASE) -> Diagnosis | None:
@@ -124,7 +114,7 @@ def test_the_mistake_is_named(workshop: Workshop, slug: str, style: str) -> None
 @pytest.mark.parametrize("slug", ["cache-positions-restart", "cache-rotated-again"])
 def test_the_mistake_is_named_in_a_model_with_another_base(workshop: Workshop, slug: str) -> None:
     style = "of its own" if slug == "cache-positions-restart" else "halves"
-    diagnosis = diagnosis_of(workshop, changed(WRONG[slug, style], ("10000.0", "500000.0")), base=500_000.0)
+    diagnosis = diagnosis_of(workshop, change(WRONG[slug, style], ("10000.0", "500000.0")), base=500_000.0)
 
     assert diagnosis is not None
     assert diagnosis.slugs == (slug,), diagnosis.message

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from pytest_attn_grader.attention.probes import Capabilities, diagnosis_probes
@@ -14,8 +11,8 @@ from pytest_attn_grader.misconceptions.mismatches import PredictionCache
 from pytest_attn_grader.models.architectures import LayerSteps
 from pytest_attn_grader.results.report import Diagnosis
 from pytest_attn_grader.submission.adapt import fit
-from tests.support.normed import NORMED, NORMED_WIDE, change
-from tests.support.students import Workshop
+from tests.support.normed import NORMED, NORMED_WIDE
+from tests.support.students import Workshop, change
 
 SEED = 3
 BASE = 1_000_000.0
@@ -148,13 +145,6 @@ NEAR_MISSES: dict[str, tuple[str, NormAxis]] = {
         "head_dim",
     ),
 }
-
-
-@pytest.fixture(scope="module")
-def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
-    shop = Workshop(Path(tmp_path_factory.mktemp("norms")))
-    yield shop
-    shop.close()
 
 
 def diagnosis_of(workshop: Workshop, source: str, over: NormAxis) -> Diagnosis | None:

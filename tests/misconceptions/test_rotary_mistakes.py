@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from pytest_attn_grader.attention.probes import Capabilities, diagnosis_probes
@@ -184,13 +181,6 @@ NEAR_MISSES = {
         shared="torch.stack([z] * (self.h // self.g), 2).flatten(1, 2)", pairing="neighbours"
     ),
 }
-
-
-@pytest.fixture(scope="module")
-def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
-    shop = Workshop(Path(tmp_path_factory.mktemp("rotary")))
-    yield shop
-    shop.close()
 
 
 def diagnosis_of(workshop: Workshop, source: str, base: float = BASE) -> Diagnosis | None:

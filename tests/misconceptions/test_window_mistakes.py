@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from pytest_attn_grader.attention.probes import Capabilities, diagnosis_probes
@@ -83,13 +80,6 @@ NEAR_MISSES = {
     "a function": function("(j <= i) & (i - j < w)"),
     "two sided, then causal": module("((i - j).abs() < w) & (j <= i)"),
 }
-
-
-@pytest.fixture(scope="module")
-def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
-    shop = Workshop(Path(tmp_path_factory.mktemp("windows")))
-    yield shop
-    shop.close()
 
 
 def diagnosis_of(workshop: Workshop, source: str, window: int | None = WINDOW) -> Diagnosis | None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 import torch
@@ -25,12 +23,12 @@ from pytest_attn_grader.submission.cached_calls import split_into_chunks, with_c
 from pytest_attn_grader.submission.projected import ProjectedInputs
 from pytest_attn_grader.submission.projections.matrices import one_hot_projections
 from pytest_attn_grader.submission.student_attention import NO_CACHE
-from tests.support.cached_modules import KEPT, RETURNED, ROTARY, START_POS, changed
-from tests.support.students import Workshop
+from tests.support.cached_modules import KEPT, RETURNED, ROTARY, START_POS
+from tests.support.students import Workshop, change
 
 SEED = 5
 # The mask comes from outside, so that a call without the cache of the call before has masks that do not fit.
-STARTS_AS_PAIR = changed(
+STARTS_AS_PAIR = change(
     RETURNED,
     ("layer_past=None, use_cache=False", "mask, layer_past=None"),
     ("        keep = torch.ones(t, s, dtype=torch.bool).tril(s - t)\n", ""),
@@ -44,10 +42,10 @@ MODULES = {
     "rotary": ROTARY,
     "start_pos": START_POS,
     "starts as a pair": STARTS_AS_PAIR,
-    "a pair by default": changed(
+    "a pair by default": change(
         STARTS_AS_PAIR, ("layer_past=None", "layer_past=(None, None)"), ("layer_past is not None and ", "")
     ),
-    "writes into a list": changed(
+    "writes into a list": change(
         STARTS_AS_PAIR,
         ("        s = k.shape[-2]\n", "        if layer_past is not None:\n            layer_past[:] = present\n"),
         (", None if layer_past is None else present", ""),
@@ -55,10 +53,10 @@ MODULES = {
 }
 # Right as far as they are asked, with a cache that is not driven.
 NOT_DRIVEN = {
-    "a class of its own": changed(
+    "a class of its own": change(
         ROTARY, ('cache["k"].shape[-2]', "cache.length"), ('cache["k"]', "cache.k"), (', {"k": k, "v": v}', "")
     ),
-    "asked for by a call before": changed(
+    "asked for by a call before": change(
         KEPT,
         (
             "        b, t, d = x.shape\n",
@@ -67,7 +65,7 @@ NOT_DRIVEN = {
             "            raise RuntimeError('no cache: call setup_cache(max_batch_size, max_seq_len) first')\n",
         ),
     ),
-    "with room for one example": changed(
+    "with room for one example": change(
         KEPT,
         ("x, use_cache=False", "x, start_pos=0, use_cache=False"),
         ("None, persistent", "torch.zeros(1, 256, num_heads, d_out // num_heads), persistent"),
@@ -78,21 +76,14 @@ NOT_DRIVEN = {
             "            k, v = self.cached_keys[:, :stop], self.cached_values[:, :stop]\n",
         ),
     ),
-    "that starts in a way of its own": changed(
+    "that starts in a way of its own": change(
         STARTS_AS_PAIR,
         ("layer_past is not None and layer_past[0] is not None", "type(layer_past) is Past"),
         ("None if layer_past is None else present", "present if type(layer_past) is Past else None"),
         ("class Attention", "class Past(tuple):\n    pass\n\n\nclass Attention"),
     ),
-    "returned and never taken": changed(RETURNED, ("layer_past=None, ", ""), ("if layer_past is not None", "if False")),
+    "returned and never taken": change(RETURNED, ("layer_past=None, ", ""), ("if layer_past is not None", "if False")),
 }
-
-
-@pytest.fixture(scope="module")
-def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
-    shop = Workshop(Path(tmp_path_factory.mktemp("cached")))
-    yield shop
-    shop.close()
 
 
 @pytest.mark.parametrize("probe", ["cache-tokens", "cache-chunks"])
@@ -113,7 +104,7 @@ def test_the_same_as_the_reference_on_the_whole_text(workshop: Workshop, name: s
     ("row", "is_right"), [("mask", True), ("(mask if t > 1 else torch.ones_like(mask))", False), ("mask[:1]", False)]
 )
 def test_padding_beside_a_cache(workshop: Workshop, row: str, is_right: bool) -> None:
-    source = changed(STARTS_AS_PAIR, ("masked_fill(~mask", f"masked_fill(~{row}"))
+    source = change(STARTS_AS_PAIR, ("masked_fill(~mask", f"masked_fill(~{row}"))
     student = workshop.student(source, name="Attention")
     asked = build_probe(SPEC_BY_NAME["cache-padded"], seed=SEED)
     answer = fit(student, student.contract, seed=SEED).run_probe(asked)
@@ -130,7 +121,7 @@ def test_a_cache_that_is_not_understood_is_left_alone(workshop: Workshop, name: 
 
 
 def test_what_starts_as_a_pair_and_is_wrong_later_is_still_asked(workshop: Workshop) -> None:
-    wrong = changed(STARTS_AS_PAIR, ("zip(layer_past, (k, v))", "zip(layer_past[::-1], (k, v))"))
+    wrong = change(STARTS_AS_PAIR, ("zip(layer_past, (k, v))", "zip(layer_past[::-1], (k, v))"))
     student = workshop.student(wrong, name="Attention")
     attention = fit(student, student.contract, seed=SEED)
     asked = build_probe(SPEC_BY_NAME["cache-tokens"], seed=SEED)

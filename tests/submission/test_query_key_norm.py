@@ -15,8 +15,8 @@ from pytest_attn_grader.submission.adapt import fit
 from pytest_attn_grader.submission.projections.norms import find_norms
 from pytest_attn_grader.submission.student_attention import StudentAttention
 from pytest_attn_grader.submission.trials import is_right_on
-from tests.support.normed import NORMED, NORMED_WIDE, change
-from tests.support.students import Workshop
+from tests.support.normed import NORMED, NORMED_WIDE
+from tests.support.students import Workshop, change
 
 BASE = 1_000_000.0
 NEIGHBOURS = (

@@ -134,12 +134,3 @@ class Attention(nn.Module):
             scores = scores + mask
         return self.wo((scores.softmax(-1) @ v).transpose(1, 2).reshape(b, t, -1))
 """
-
-
-def changed(source: str, *changes: tuple[str, str]) -> str:
-    """Return the source with the second text of every pair in place of the first, which must be there."""
-    for before, after in changes:
-        if before not in source:
-            raise ValueError(f"{before!r} is not in the source")
-        source = source.replace(before, after)
-    return source

@@ -55,12 +55,3 @@ NORMED_WIDE = (
     .replace("self.W_key(x).view", "self.k_norm(self.W_key(x)).view")
     .replace("            q, k = self.q_norm(q), self.k_norm(k)\n", "            pass\n")
 )
-
-
-def change(source: str, *pairs: tuple[str, str]) -> str:
-    """The source with every pair's first text, which has to be in it, replaced by the second."""
-    for before, after in pairs:
-        if before not in source:
-            raise ValueError(f"{before!r} is not in the source")
-        source = source.replace(before, after)
-    return source

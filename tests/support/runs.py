@@ -12,13 +12,11 @@ import sys
 import time
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import jsonschema
-
 from pytest_attn_grader.sandbox.signals import kill_group
+from tests.support.reports import validate
 
 RUN_SECONDS = 240.0
 REPORT = "report.json"
@@ -47,7 +45,7 @@ class Run:
     def document(self) -> dict[str, Any]:
         """The whole JSON document; it must exist and fit the shipped schema."""
         document = json.loads(self.report_path.read_text(encoding="utf-8"))
-        validator().validate(document)
+        validate(document)
         assert document["exitcode"] == document["attn_grader"]["exit_code"]
         return document
 
@@ -96,11 +94,6 @@ class Run:
 def flat(text: str) -> str:
     """The text without the line breaks of a narrow terminal."""
     return " ".join(text.split())
-
-
-def validator() -> Any:
-    schema = json.loads((resources.files("pytest_attn_grader.reports.schema") / "report.schema.json").read_text())
-    return jsonschema.validators.validator_for(schema)(schema)
 
 
 @dataclass

@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from pytest_attn_grader.sandbox import bubblewrap
+from pytest_attn_grader.sandbox.worker.privileges import ORDINARY_USER
 
 needs_bwrap = pytest.mark.skipif(
     bool(bubblewrap.unavailable_reason()), reason=bubblewrap.unavailable_reason() or "it works"
@@ -32,9 +33,6 @@ def tried(action):
 def left_in(folder: Path | str) -> list[psutil.Process]:
     """The processes that stand in this folder."""
     return [each for each in psutil.process_iter(["cwd"]) if each.info["cwd"] == str(folder)]
-
-
-ORDINARY_USER = 65534
 
 
 @cache

@@ -31,6 +31,15 @@ def attention(query, key, value, mask=None):
 '''
 
 
+def change(source: str, *changes: tuple[str, str]) -> str:
+    """Return the source with the second text of every pair in place of the first, which must be there."""
+    for before, after in changes:
+        if before not in source:
+            raise ValueError(f"{before!r} is not in the source")
+        source = source.replace(before, after)
+    return source
+
+
 class Workshop:
     """A folder of submissions and the one worker that runs them."""
 
