@@ -62,3 +62,44 @@ def test_the_rotation_is_a_suspect_where_the_file_rotates(
 ) -> None:
     case = replace(case_of(spoiled((ALL, ALL, slice(1, None)))), rotary_base=10_000.0, source=SubmissionSource(source))
     assert any("the pairs of dimensions" in sentence for sentence in describe_evidence(case)) is expected
+
+
+def test_the_rotation_is_no_suspect_where_several_tokens_are_right(case_of: Callable[[Any], Any]) -> None:
+    case = case_of(spoiled((ALL, slice(5, None))))  # the sixth head, which only some probes have
+    case = replace(case, rotary_base=10_000.0, source=SubmissionSource("a, b = x.cos(), x.sin()"))
+    assert not any("the pairs of dimensions" in sentence for sentence in describe_evidence(case))
+
+
+def test_queries_of_right_examples_are_not_named(case_of: Callable[[Any], Any]) -> None:
+    said = describe_evidence(case_of(spoiled((slice(1, None),))))
+    assert not any("quer" in sentence.partition("right")[0] for sentence in said)
+
+
+def test_parts_that_are_right_by_chance_are_not_named(case_of: Callable[[Any], Any]) -> None:
+    def attention(query: Tensor, key: Tensor, value: Tensor, keep_mask: Tensor, **_: Any) -> tuple[Tensor, Tensor]:
+        attn_output, attn_weights = reference_attention(query, key, value, keep_mask)
+        attn_output[:, ::2, -1] += 1.0
+        return attn_output, attn_weights
+
+    said = describe_evidence(case_of(attention))
+    assert not any(sentence.startswith("head") for sentence in said)
+
+
+@pytest.mark.parametrize(
+    ("returned", "sentence"),
+    [
+        (lambda scores, weights: scores, "it is the scores, before softmax"),
+        (lambda scores, weights: weights.log(), "it is the logarithm of the weights"),
+        (lambda scores, weights: scores.softmax(-1), "it is the weights without the mask"),
+    ],
+)
+def test_what_is_returned_in_place_of_the_weights(
+    returned: Callable[[Tensor, Tensor], Tensor], sentence: str, case_of: Callable[[Any], Any]
+) -> None:
+    def attention(query: Tensor, key: Tensor, value: Tensor, keep_mask: Tensor, **_: Any) -> tuple[Tensor, Tensor]:
+        attn_output, attn_weights = reference_attention(query, key, value, keep_mask)
+        return attn_output, returned(query @ key.transpose(-2, -1) / query.shape[-1] ** 0.5, attn_weights)
+
+    said = describe_evidence(case_of(attention))
+    assert said[0].startswith("the output is right")
+    assert sentence in said

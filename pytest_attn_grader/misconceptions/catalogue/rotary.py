@@ -201,6 +201,7 @@ def rotary_sign(inputs: Inputs) -> Inputs:
 
     A pair (a, b) at angle t becomes (a cos t - b sin t, a sin t + b cos t). With the signs exchanged it turns the other
     way. A model that is trained so learns it; weights that were trained the usual way take the past for the future.
+    Cosine and sine in each other's place do the same to the scores.
 
     Bad:
         first, second = a * cos + b * sin, b * cos - a * sin
@@ -208,8 +209,8 @@ def rotary_sign(inputs: Inputs) -> Inputs:
         first, second = a * cos - b * sin, b * cos + a * sin
 
     Effect: Distances have the other sign: a head that looks one token back no longer finds it.
-    Nudge: In which of the two lines is the minus?
-    Fix: Put the minus before the sine in the first half of each pair.
+    Nudge: In which of the two lines is the minus, and which table is the cosine?
+    Fix: Put the minus before the sine in the first half of each pair; cosine and sine come in this order.
     """
     return turn_both(halves=True, sign=-1)(inputs)
 

@@ -103,7 +103,9 @@ def hard_length(attn_scores: Tensor, _: Inputs) -> Tensor:
 
 
 def _views_swapped_axes(case: SubmissionObservations) -> Recognition | None:
-    found = case.raised(_NOT_CONTIGUOUS, "view was called on a tensor whose axes were swapped")
+    found = case.raised(
+        _NOT_CONTIGUOUS, "view was called on a tensor whose numbers do not lie in the order of its axes"
+    )
     lines = [case.failing_line(name) for name in case.attempts]
     line = next((line for line in lines if "view" in line), "")
     return replace(found, evidence=f"{found.evidence}, in `{line}`") if found and line else found
@@ -121,7 +123,8 @@ def view_not_contiguous(_: Tensor, __: Inputs) -> NoReturn:
     """calls view on a tensor that is not contiguous, as it is after transpose or permute.
 
     transpose and permute swap axes without moving a number in memory. view only reinterprets memory as it lies, so that
-    it cannot join axes that do not lie side by side.
+    it cannot join axes that do not lie side by side. It fails on a part of a fused projection, too, when that is viewed
+    as (batch, heads, seq, head_dim): the heads are split by view(batch, seq, heads, head_dim).transpose(1, 2).
 
     Bad:
         attn_output.transpose(1, 2).view(batch, seq, num_heads * head_dim)
