@@ -100,12 +100,13 @@ def spawn_worker(
         "limits": limits.to_json(),
         "root": str(root),
         # The root must not come before torch: a student's torch.py would be taken for the library.
-        "import_paths": [path for path in import_paths if path and not _same_folder(path, root)],
+        "import_paths": [path for path in import_paths if path and Path(path).resolve() != root.resolve()],
         "threads": THREADS,
         "in_namespaces": in_namespaces,
         "needed": None,
     }
-    if os.name == "posix" and os.geteuid() == 0 and _ordinary_user_can_start(in_namespaces=in_namespaces):
+    is_root = os.name == "posix" and os.geteuid() == 0
+    if is_root and (not in_namespaces or not bubblewrap.unavailable_reason(user=ORDINARY_USER)):
         config["needed"] = bubblewrap.needed_places(root, config["import_paths"], WORKER.parent)
     control: socket.socket | None = None
     process: subprocess.Popen[bytes] | ForkedProcess
@@ -159,10 +160,6 @@ def start_fork_server(import_paths: Sequence[str]) -> ForkServer:
         raise ForkServerUnavailableError(str(error)) from error
     finally:
         server_end.close()
-
-
-def _ordinary_user_can_start(*, in_namespaces: bool) -> bool:
-    return not in_namespaces or not bubblewrap.unavailable_reason(user=ORDINARY_USER)
 
 
 def _fork(
@@ -246,7 +243,3 @@ def _spawn_on_windows(root: Path, config: dict[str, object], worker_end: socket.
     config["share_bytes"] = len(share)
     process.stdin.write(share)
     return process
-
-
-def _same_folder(path: str, root: Path) -> bool:
-    return Path(path).resolve() == root.resolve()

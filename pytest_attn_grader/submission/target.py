@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import difflib
 import hashlib
-import json
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 
 from pytest_attn_grader.errors import UsageError
-from pytest_attn_grader.sandbox.worker.ipython_syntax import is_python, translate_cell
+from pytest_attn_grader.sandbox.worker.ipython_syntax import is_python, read_code_cells, translate_cell
 
 _MAX_SOURCE_BYTES = 5_000_000
 SOURCE_SUFFIXES = (".py", ".ipynb")
@@ -204,9 +203,8 @@ def python_parts(file: Path, text: str) -> list[str]:
     if file.suffix != ".ipynb":
         return [text]
     try:
-        cells = [cell["source"] for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
-        translated = [translate_cell("".join(source)) for source in cells]
-    except (ValueError, KeyError, TypeError, RecursionError):
+        translated = [translate_cell(source) for source in read_code_cells(text)]
+    except (ValueError, RecursionError):
         return []
     return [part for cell in translated for part in (cell.source, cell.written_text)]
 

@@ -6,11 +6,12 @@ directions and invisible tags are escaped.
 
 from __future__ import annotations
 
-import json
+import contextlib
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from pytest_attn_grader.reports.escaping import escape_unprintable
+from pytest_attn_grader.sandbox.worker.ipython_syntax import read_code_cells
 
 # About 10,000 tokens; no submission in this repository's tests is a tenth as long.
 MAX_CHARACTERS = 40_000
@@ -47,17 +48,10 @@ def render_excerpt(files: Sequence[tuple[str, bytes]], max_characters: int = MAX
 def _decode(suffix: str, content: bytes) -> str:
     text = content.decode("utf-8-sig", "replace")
     if suffix == ".ipynb":
-        text = _notebook_code(text)
+        with contextlib.suppress(ValueError):
+            # Outputs are long and not the student's code.
+            text = "\n\n".join(read_code_cells(text))
     return text.replace("\r\n", "\n").replace("\r", "\n")
-
-
-def _notebook_code(text: str) -> str:
-    """The code cells alone; outputs are long and not the student's code."""
-    try:
-        cells = json.loads(text)["cells"]
-        return "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return text
 
 
 def _numbered(text: str, most: int) -> tuple[list[str], int, int]:

@@ -7,6 +7,7 @@ comments, or continues a line, is Python.
 from __future__ import annotations
 
 import ast
+import json
 import re
 from dataclasses import dataclass
 
@@ -33,6 +34,18 @@ class NotebookCell:
     source: str
     written_file: str | None = None
     written_text: str = ""
+
+
+def read_code_cells(notebook: str) -> list[str]:
+    """Return the code cells of a notebook, as they are.
+
+    Raises:
+        ValueError: it is not a notebook.
+    """
+    try:
+        return ["".join(cell["source"]) for cell in json.loads(notebook)["cells"] if cell["cell_type"] == "code"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ValueError(f"it is not a notebook: {type(error).__name__}") from error
 
 
 def translate_cell(source: str) -> NotebookCell:

@@ -8,7 +8,6 @@ import builtins
 import importlib.abc
 import importlib.util
 import inspect
-import json
 import linecache
 import sys
 from collections.abc import Sequence
@@ -28,7 +27,7 @@ from .definitions import (
     run_rest_of_cell,
 )
 from .failures import WorkerError, truncate
-from .ipython_syntax import NotebookCell, translate_cell
+from .ipython_syntax import NotebookCell, read_code_cells, translate_cell
 
 # Cells up to the last of these definitions are run, and those that set one of these names.
 _DECLARATIONS = frozenset({"ATTN_MASK"})
@@ -55,7 +54,11 @@ def load_notebook(
     module.__file__ = str(file)
     vars(module).update(display=_display, get_ipython=_get_ipython)
     sys.modules[name] = module
-    cells = [translate_cell(source) for source in _code_cells(file)]
+    try:
+        cells = [translate_cell(source) for source in read_code_cells(file.read_text(encoding="utf-8-sig"))]
+    except ValueError:
+        remedy = "Save it as a Jupyter notebook, version 4."
+        raise WorkerError("no-target", f"{file.name!r} is not a notebook.", remedy=remedy) from None
     written = WrittenModules(name)
     sys.meta_path.append(written)
     try:
@@ -104,18 +107,6 @@ def _run_cells(
     number, cause = first
     what = truncate(f"{type(cause).__name__}: {cause}".splitlines()[0], 200)
     return f"cell {number} of {file.name} failed ({what}); what is defined was taken without it"
-
-
-def _code_cells(file: Path) -> list[str]:
-    try:
-        cells: list[Any] = json.loads(file.read_text(encoding="utf-8-sig"))["cells"]
-        return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise WorkerError(
-            "no-target",
-            f"{file.name!r} is not a notebook: {type(error).__name__}.",
-            remedy="Save it as a Jupyter notebook, version 4.",
-        ) from None
 
 
 def _select_needed(trees: Sequence[ast.Module], target: str | None) -> list[int]:

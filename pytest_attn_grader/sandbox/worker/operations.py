@@ -173,6 +173,15 @@ class Caller:
                 named[name][0].copy_(value)
         return {"loaded": sorted(tensors)}, {}
 
+    def echo(self, header: Header, tensors: dict[str, Tensor]) -> Reply:
+        """Compute nothing: copy what came, as a call copies its inputs, and send back zeros of these shapes."""
+        for tensor in tensors.values():
+            tensor.clone()
+        return {}, {
+            name: serialization.to_plain_tensor(torch.zeros(shape, dtype=getattr(torch, dtype)), self._reply_bytes)
+            for name, (shape, dtype) in header["back"].items()
+        }
+
     def release(self, header: Header, tensors: dict[str, Tensor]) -> Reply:
         """Forget graphs and objects; unknown handles are ignored."""
         for handle in header["handles"]:

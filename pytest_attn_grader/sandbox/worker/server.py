@@ -22,7 +22,7 @@ gc.disable()
 import safetensors.torch  # noqa: E402, F401 - loaded now, so that no student's file of that name can be found first
 import torch  # noqa: E402
 
-from . import echo, failures, library_calls, limits, protocol  # noqa: E402
+from . import failures, library_calls, limits, protocol  # noqa: E402
 from .operations import Caller  # noqa: E402
 from .submission import Submission  # noqa: E402
 
@@ -75,7 +75,7 @@ def serve(descriptor: int, config: dict[str, Any]) -> None:
             # The grader is gone or has hung up. No exit handler or thread of the student's gets a say.
             flush()
             os._exit(0)
-        reply, tensors = _answer(known, root, header, payload)
+        reply, tensors = answer(known, root, header, protocol.decode_tensors(payload))
         flush()
         _send(connection, {**reply, "id": header.get("id")}, tensors)
 
@@ -104,17 +104,11 @@ def operations(
         "call": caller.call,
         "cached_calls": caller.cached_calls,
         "backward": caller.backward,
-        "echo": lambda header, tensors: echo.echo(header, tensors, own_limits.reply_bytes),
+        "echo": caller.echo,
         "parameters": caller.parameters,
         "load": caller.load,
         "release": caller.release,
     }
-
-
-def _answer(
-    known: Mapping[str, Callable[..., Any]], root: Path, header: dict[str, Any], payload: bytearray
-) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    return answer(known, root, header, protocol.decode_tensors(payload))
 
 
 def answer(
@@ -130,15 +124,14 @@ def answer(
         operation = known[header["op"]]
         known["release"]({"handles": header.get("release", [])}, {})
         reply: tuple[dict[str, Any], dict[str, torch.Tensor]] = operation(header, tensors)
-        # A submission may have changed these; the worker's own bookkeeping must not depend on it.
-        torch.set_grad_enabled(True)
         return reply
     except raises:
-        torch.set_grad_enabled(True)
         raise
     except BaseException as error:  # noqa: BLE001 - student code may raise anything, SystemExit and pytest's skip included
-        torch.set_grad_enabled(True)
         return {"failure": failures.describe_failure(error, root, importing=header.get("op") == "describe")}, {}
+    finally:
+        # A submission may have changed it; the worker's own bookkeeping must not depend on it.
+        torch.set_grad_enabled(True)
 
 
 def warm_up() -> None:
