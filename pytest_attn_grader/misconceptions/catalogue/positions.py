@@ -126,7 +126,7 @@ def _does_not_rotate(case: SubmissionObservations) -> Recognition | None:
     "AG446", "rotary-forgotten", replaces="prepare", family="rotary", by_numbers=False, recognise=_does_not_rotate
 )
 def rotary_forgotten(_: Inputs) -> NoReturn:
-    """is given rotary positions, or makes them, and does not rotate query and key.
+    """is given rotary positions, or makes them, and its scores do not depend on them.
 
     Scores of query and key say what tokens are, not where they stand. In a model with rotary positions the rotation of
     query and key inside the attention is the only place where positions come in.
