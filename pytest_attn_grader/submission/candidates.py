@@ -19,6 +19,7 @@ from pytest_attn_grader.submission.contract import (
     resolve_contract,
     smallest_change,
 )
+from pytest_attn_grader.submission.key_texts import takes_key_text
 from pytest_attn_grader.submission.parameter_names import looks_like_attention
 from pytest_attn_grader.submission.rotary_modules import with_rotary_module
 from pytest_attn_grader.submission.signatures import MASK_ROLES, Notes, assign_hidden_states_roles, assign_roles
@@ -103,8 +104,9 @@ def _rank(candidates: Sequence[Candidate]) -> list[Candidate]:
     if all(_is_step_of(each, modules) for each in named):
         # Files hold feed-forward layers and whole models beside the attention, and all of them take hidden states.
         layers = [each for each in modules if not _is_whole_model(each)] or modules
-        outer = _outermost([each for each in layers if looks_like_attention(each.name)] or layers)
-        return _with_several_heads(outer)
+        layers = [each for each in layers if looks_like_attention(each.name)] or layers
+        outer = _with_several_heads(_outermost([each for each in layers if not _is_block_of(each, layers, candidates)]))
+        return [each for each in outer if not _crosses(each)] or outer
     return named
 
 
@@ -137,11 +139,14 @@ def _fitting(candidates: Sequence[Candidate]) -> list[Candidate]:
 
 
 def _is_step_of(function: Candidate, modules: Sequence[Candidate]) -> bool:
-    """Whether a function masks by itself and a module uses it: only the module says for which texts that is right."""
+    """Whether a function masks by itself, perhaps by a switch, and a module uses it.
+
+    Only the module says for which texts that is right.
+    """
     used = {name for each in modules if looks_like_attention(each.name) for name in each.uses}
     if function.name == CONTRACT_NAME or function.name not in used or kind_of(function) != "function":
         return False
-    return not ({"causal"} | MASK_ROLES) & {slot.role for slot in assign_roles(function)[0]}
+    return not MASK_ROLES & {slot.role for slot in assign_roles(function)[0]}
 
 
 def _is_helper(candidate: Candidate) -> bool:
@@ -154,6 +159,19 @@ def _is_helper(candidate: Candidate) -> bool:
         return by_place and not looks_like_attention(candidate.name)
     notes = assign_hidden_states_roles(candidate.called, projected=True)[1]
     return any(name == "by-position" for name, _ in notes)
+
+
+def _is_block_of(module: Candidate, others: Sequence[Candidate], candidates: Sequence[Candidate]) -> bool:
+    """Whether a module normalises around another one that has projections: BertAttention, not BertSelfAttention."""
+    inside = [each for each in others if each.name in module.uses and each.name != module.name]
+    used = module.uses.union(*(each.uses for each in candidates if each.name in module.uses and each not in inside))
+    normalises = any("norm" in name.lower() for name in used)
+    return normalises and any({"Linear", "Parameter"} & each.uses for each in inside)
+
+
+def _crosses(module: Candidate) -> bool:
+    """Whether a module needs two texts, as cross-attention does."""
+    return takes_key_text(assign_hidden_states_roles(module.called, projected=False)[1])
 
 
 def _is_whole_model(candidate: Candidate) -> bool:

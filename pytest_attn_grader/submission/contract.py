@@ -12,6 +12,7 @@ from typing import Literal
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.sandbox.messages import Candidate, Parameter
 from pytest_attn_grader.submission.constructor_roles import takes_dropout
+from pytest_attn_grader.submission.key_texts import takes_key_text
 from pytest_attn_grader.submission.parameter_names import ROTARY, is_projected
 from pytest_attn_grader.submission.rotary_names import rotary_role
 from pytest_attn_grader.submission.signatures import (
@@ -255,9 +256,9 @@ def _left_over(candidate: Candidate) -> list[str]:
 
 def _missing_roles(candidate: Candidate) -> list[str]:
     kind = kind_of(candidate)
-    slots, _ = _slots_of(candidate, kind)
+    slots, notes = _slots_of(candidate, kind)
     roles = {slot.role for slot in slots}
-    states = () if {"query", "key", "value"} <= roles else ("hidden_states",)
+    states = () if {"query", "key", "value"} <= roles or takes_key_text(notes) else ("hidden_states",)
     wanted = {
         "function": ("query", "key", "value"),
         "projected-function": states if "w_qkv" in roles else (*states, "w_q", "w_k", "w_v"),

@@ -44,6 +44,14 @@ HIDDEN_STATES = frozenset(
         "input_states", "features", "feats", "in_features", "data", "src", "sequence", "e", "embeds", "inputs_embeds",
     }
 )  # fmt: skip
+# The text that keys and values are made from, in a forward that takes it beside the queries'.
+KEY_TEXTS = frozenset(
+    {
+        "kv", "x_kv", "kv_x", "key_value", "keys_values", "kv_states", "key_value_states", "kv_input", "context", "ctx",
+        "memory", "encoder_output", "encoder_outputs", "encoder_out", "encoder_hidden_states", "enc_output", "enc_out",
+        "enc_outputs", "encoder_states", "context_states", "source", "cond", "y",
+    }
+)  # fmt: skip
 # Weights and biases as arguments of a function, by what they project to.
 _SHORT_NAMES: dict[str, tuple[str, ...]] = {
     "q": ("query", "q", "queries"),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 
 from pytest_attn_grader.sandbox.messages import Candidate, Parameter
+from pytest_attn_grader.submission.key_texts import assign_key_text, takes_key_text
 from pytest_attn_grader.submission.parameter_names import (
     BLOCK_SIZES,
     CACHES,
@@ -197,13 +198,13 @@ def assign_hidden_states_roles(candidate: Candidate, *, projected: bool) -> tupl
             role = "num_heads"  # of two that could be the hidden states, the first is
         if not parameter.has_default or (parameter.default == "None" and role in OPTIONAL_TABLES):
             named[parameter.name] = role
-    notes = [*_by_initials(candidate, named)]
+    notes = [*_by_initials(candidate, named), *assign_key_text(candidate, named)]
     roles = set(named.values())
     if {"hidden_states", "key", "value"} <= roles and "query" not in roles:
         # forward(x, k, v): what stands before keys and values are the queries
         named |= {name: "query" for name, role in named.items() if role == "hidden_states"}
         roles = set(named.values())
-    if "hidden_states" not in roles and not {"query", "key", "value"} <= roles:
+    if "hidden_states" not in roles and not {"query", "key", "value"} <= roles and not takes_key_text(notes):
         first = next((each.name for each in candidate.parameters if each.takes_position), None)
         if first is not None and named[first] in {None, "query"}:
             named[first] = "hidden_states"

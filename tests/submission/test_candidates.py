@@ -94,6 +94,26 @@ def test_of_several_classes_the_one_with_heads_is_meant() -> None:
     assert "SelfAttention" in why
 
 
+def test_a_text_for_the_keys_is_a_second_choice() -> None:
+    one, several = module("x", name="SelfAttention"), module("x, context", name="CrossAttention")
+    assert choose_candidate([one, several], None, "x") is one
+    assert choose_candidate([module("x, y", name="Distance"), several], None, "x") is several
+
+
+def test_a_layer_with_a_norm_around_an_attention_is_not_what_is_meant() -> None:
+    inside = replace(module("x, mask=None", name="SelfAttention"), uses=frozenset({"Linear"}))
+    output = replace(module("states, residual", name="Output"), uses=frozenset({"Linear", "LayerNorm"}))
+    for used in ({"SelfAttention", "Output"}, {"SelfAttention", "RMSNorm"}):
+        block = replace(module("x, mask=None", name="AttentionBlock"), uses=frozenset(used))
+        assert choose_candidate([inside, output, block], None, "x") is inside
+    whole = replace(module("x, mask=None", name="MultiHeadAttention"), uses=frozenset({"Linear", "SelfAttention"}))
+    assert choose_candidate([inside, output, whole], None, "x") is whole
+    # what attends inside it has no projections of its own
+    bare = replace(inside, uses=frozenset({"softmax"}))
+    normed = replace(whole, uses=frozenset({"SelfAttention", "LayerNorm", "Linear"}))
+    assert choose_candidate([bare, normed], None, "x") is normed
+
+
 @pytest.mark.parametrize(
     "arguments", ["dim, end, theta", "x, n_heads, d_head", "tokens, size, step", "q_len, k_len, device"]
 )
@@ -119,5 +139,7 @@ def test_a_step_of_a_module_that_masks_by_itself_is_not_what_is_meant() -> None:
     step, plain = candidate("q, k, v, chunk_size", name="in_chunks"), candidate("q, k, v, mask=None", name="in_chunks")
     whole = replace(module("x", constructor="d_model, num_heads", name="Attention"), uses=frozenset({"in_chunks"}))
     assert choose_candidate([step, whole], None, "x") is whole
+    switched = candidate("q, k, v, is_causal=True", name="in_chunks")
+    assert choose_candidate([switched, whole], None, "x") is whole
     assert choose_candidate([plain, whole], None, "x") is plain
     assert choose_candidate([step, replace(whole, uses=frozenset())], None, "x") is step

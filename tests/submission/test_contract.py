@@ -273,6 +273,10 @@ FORWARDS = [
         {"q": "query", "k": "key", "v": "value", "key_padding_mask": "key_padding_mask"},
     ),
     ("x, mask=None, need_weights=False", {"x": "hidden_states", "mask": "mask", "need_weights": "return_weights"}),
+    ("x, kv, mask=None", {"x": "query", "kv": "key", "mask": "mask"}),
+    ("tgt, memory, tgt_mask", {"tgt": "query", "memory": "key", "tgt_mask": "mask"}),
+    ("query, context", {"query": "query", "context": "key"}),
+    ("x, context=None, mask=None", {"x": "hidden_states", "mask": "mask"}),
     ("x, layer_past=None, attention_mask=None", {"x": "hidden_states", "attention_mask": "mask"}),
 ]
 
