@@ -51,10 +51,11 @@ FAILING = {
 QUICK = {"student.wrong_axis", "student.wrong_mask"}
 WRONG = [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow]) for name in sorted(FAILING)]
 EXPLAINING = {"similarity", "behaviour", "coherence"}
-# The examples take no fewer key/value heads than query heads, have no cache and no switches.
+# The examples take no fewer key/value heads than query heads, have no cache, no switches and no projections.
 NOT_APPLICABLE = {
     "equivalence.option[without-weights]",
     "equivalence.option[causal-switch]",
+    "equivalence.projections",
     "equivalence.grouped[groups]",
     "equivalence.grouped[multi-query]",
     "equivalence.cache[cache-tokens]",

@@ -116,6 +116,26 @@ def test_call_options(attn_session: GradingSession, attn_evidence: Evidence, opt
     )
 
 
+@pytest.mark.attn_check(
+    id="equivalence.projections",
+    title="its own projections give the reference's output, biases included",
+    category="equivalence",
+    needs=("equivalence.basic",),
+)
+def test_projections(attn_session: GradingSession, attn_evidence: Evidence) -> None:
+    from pytest_attn_grader.grading.own_projections import observe_own_projections
+
+    found = observe_own_projections(attn_session)
+    attn_evidence.record(relative_error=found.error)
+    instead = "" if found.mistake is None else f": {found.mistake.message}"
+    attn_evidence.check(
+        found.is_right,
+        expected=f"{found.what}: the attention of x @ W_q + b_q, x @ W_k + b_k and x @ W_v + b_v, through W_o and b_o",
+        actual=f"the output is off by {format_number(found.error)} of its largest number{instead}",
+        hint="the lines that compute query, key and value, and the output projection",
+    )
+
+
 @pytest.mark.parametrize("probe", LENGTHS)
 @pytest.mark.attn_check(
     id="equivalence.length",

@@ -24,11 +24,13 @@ from pytest_attn_grader.misconceptions.mismatches import PredictionCache
 from pytest_attn_grader.submission.function_attention import RANKS, FunctionAttention
 from pytest_attn_grader.submission.hidden_states import unfitted_module
 from pytest_attn_grader.submission.return_values import SWAP_REMEDY
+from pytest_attn_grader.submission.target import read_source_text
 
 if TYPE_CHECKING:
     import torch
 
     from pytest_attn_grader.grading.observation import Observation
+    from pytest_attn_grader.grading.session import GradingSession
     from pytest_attn_grader.grading.student import StudentUnderTest
     from pytest_attn_grader.models.architectures import LayerSteps
     from pytest_attn_grader.results.report import Diagnosis
@@ -41,8 +43,37 @@ _FATAL_FAILURES = frozenset({"timeout", "out-of-memory", "crashed", "exited", "o
 _LONG_TEXTS = ("between-1", "between-2", "limit", "blocks")
 # Less time is too short for a process that imports PyTorch first.
 MIN_SECONDS = 5.0
+# Of the budget, for everything that comes after the diagnosis.
+REPORT_RESERVE_SECONDS = 2.0
 # A probe with its gradients, in forward passes.
 _BACKWARD = 3.0
+
+
+def diagnose_session(session: GradingSession, predictions: PredictionCache | None) -> Diagnosis | None:
+    """See `GradingSession.diagnose`."""
+    submission, hints, projected = session.submission, session.settings.hints, session.own_projections
+    source, failure = read_source_text(submission.target), submission.call_failure
+    attention = unfitted_attention(submission, session.layer_steps()) if failure else submission.attention
+    is_refused = failure is not None and (attention is None or attention.contract.kind != "function")
+    named = diagnose_failure(failure, hints=hints, source=source) if failure else None
+    if attention is None or (is_refused and named is not None):
+        return named
+    found = run_diagnosis(
+        attention,
+        seed=session.settings.seed,
+        max_len=session.context_limit,
+        device=session.loaded.device,
+        hints=hints,
+        sliding_window=session.layer_steps().sliding_window,
+        predictions=predictions,
+        observed=session.observations,
+        seconds=session.seconds_left - REPORT_RESERVE_SECONDS,
+        source=source,
+        only_named=is_refused,
+    )
+    if found is None and projected is not None and projected.mistake is not None:
+        return diagnose_failure(projected.mistake, hints=hints, source=source)
+    return named if named and not (found and found.slugs) else found  # where later calls were refused earlier
 
 
 def unfitted_attention(submission: StudentUnderTest, steps: LayerSteps) -> StudentAttention | None:

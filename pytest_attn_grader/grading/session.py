@@ -19,7 +19,7 @@ from pytest_attn_grader.grading.timing import PhaseClock
 from pytest_attn_grader.results.comparison import Comparison
 from pytest_attn_grader.results.report import Diagnosis
 from pytest_attn_grader.settings.settings import Settings
-from pytest_attn_grader.submission.target import Target, read_source_text
+from pytest_attn_grader.submission.target import Target
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pytest_attn_grader.attention.probes import Probe
     from pytest_attn_grader.grading import experiments
     from pytest_attn_grader.grading.observation import Observation
+    from pytest_attn_grader.grading.own_projections import OwnProjections
     from pytest_attn_grader.grading.patched_models import PatchedModels
     from pytest_attn_grader.grading.speed import SpeedBenchmark
     from pytest_attn_grader.misconceptions.mismatches import PredictionCache
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
     from pytest_attn_grader.submission.student import Student
 
 MAX_LIMIT_TOKENS = 1024
-# Of the budget, for everything that comes after the diagnosis.
-REPORT_RESERVE_SECONDS = 2.0
 
 
 class GradingSession:
@@ -50,6 +49,7 @@ class GradingSession:
     Attributes:
         observations: every probe that was put to the student so far, by name.
         continuations: of the prompt by both models, by whether they use the cache.
+        own_projections: of the submission, where they were run.
 
     Raises:
         UsageError: there is no such submission.
@@ -69,6 +69,7 @@ class GradingSession:
         self.lazy_model: Lazy[LoadedModel] = Lazy(self._load_model, loaded)
         self.lazy_prompt: Lazy[Prompt] = Lazy(self._tokenize_prompt)
         self.lazy_patched: Lazy[PatchedModels] = Lazy(self._patch_models)
+        self.own_projections: OwnProjections | None = None
         self.observations: dict[str, Observation] = {}
         self.continuations: dict[bool, experiments.Continuations] = {}
         self._comparison: Lazy[Comparison | SubmissionError] = Lazy(self._compare)
@@ -150,14 +151,15 @@ class GradingSession:
         return self.observations[key]
 
     @property
-    def _context_limit(self) -> int:
+    def context_limit(self) -> int:
+        """The longest text that is asked about, in tokens."""
         return min(MAX_LIMIT_TOKENS, int(self.loaded.model.config.max_position_embeddings))
 
     def _build_probe(self, name: str) -> Probe:
         from pytest_attn_grader.attention.probes import spec_named
 
         takes_hidden_states = self.submission.contract.kind != "function"
-        spec = spec_named(name, self._context_limit, for_hidden_states=takes_hidden_states)
+        spec = spec_named(name, self.context_limit, for_hidden_states=takes_hidden_states)
         seed, device = self.settings.seed, self.loaded.device
         probe = self.submission.attention.make_probe(spec, seed=seed, device=device)
         window = self.layer_steps().sliding_window
@@ -204,7 +206,7 @@ class GradingSession:
         """Times student and reference at several lengths, within the time that the run has left."""
         from pytest_attn_grader.grading.speed import SpeedBenchmark
 
-        attention, limit = self.submission.attention, self._context_limit
+        attention, limit = self.submission.attention, self.context_limit
         seed, left = self.settings.seed, self.seconds_left
         return SpeedBenchmark(attention, limit, seed=seed, seconds=left, clock=self.clock, brief=is_enabled())
 
@@ -262,31 +264,10 @@ class GradingSession:
 
     def diagnose(self, predictions: PredictionCache | None = None) -> Diagnosis | None:
         """Name the known mistake that the submission makes; None when no answer is wrong, or hints are off."""
-        from pytest_attn_grader.grading.diagnosis import run_diagnosis, unfitted_attention
-        from pytest_attn_grader.misconceptions.diagnose import diagnose_failure
+        from pytest_attn_grader.grading.diagnosis import diagnose_session
 
-        submission, hints = self.submission, self.settings.hints
         with self.clock.phase("diagnosis"):
-            source, failure = read_source_text(submission.target), submission.call_failure
-            attention = unfitted_attention(submission, self.layer_steps()) if failure else submission.attention
-            is_refused = failure is not None and (attention is None or attention.contract.kind != "function")
-            named = diagnose_failure(failure, hints=hints, source=source) if failure else None
-            if attention is None or (is_refused and named is not None):
-                return named
-            found = run_diagnosis(
-                attention,
-                seed=self.settings.seed,
-                max_len=self._context_limit,
-                device=self.loaded.device,
-                hints=hints,
-                sliding_window=self.layer_steps().sliding_window,
-                predictions=predictions,
-                observed=self.observations,
-                seconds=self.seconds_left - REPORT_RESERVE_SECONDS,
-                source=source,
-                only_named=is_refused,
-            )
-            return named if named and not (found and found.slugs) else found  # where later calls were refused earlier
+            return diagnose_session(self, predictions)
 
     def close(self) -> None:
         """End the worker and release the model's memory; safe to call twice."""

@@ -39,6 +39,7 @@ FAMILIES: Mapping[str, str] = {
     "broken": "whether the code runs at all",
     "shape": "sizes that the code assumes",
     "wiring": "which tensor goes where",
+    "projections": "the projections of a module",
     "softmax": "the softmax",
     "scale": "the scaling of the scores",
     "mask": "the mask",

@@ -79,7 +79,7 @@ def predict_first(
 
 
 def diagnose_failure(failure: Failure, *, hints: str = "explain", source: str = "") -> Diagnosis | None:
-    """The same for a submission that never got as far as a probe: it does not import, or has no target."""
+    """The same for a failure without a probe: it does not import, has no target, or its projections are wrong."""
     if hints == "none":
         return None
     record = ProbeResult(probe="import", failure=failure)
@@ -87,8 +87,8 @@ def diagnose_failure(failure: Failure, *, hints: str = "explain", source: str = 
         attempts={"import": record}, probes={}, references={}, tolerances={}, source=SubmissionSource(source)
     )
     for known in MISCONCEPTIONS:
-        of_code = known.family in {"broken", "dtype", "rotary"}
-        finding = known.recognise(case) if of_code and known.recognise is not None else None
+        without_probe = known.family in {"broken", "dtype", "rotary", "projections"}
+        finding = known.recognise(case) if without_probe and known.recognise is not None else None
         if finding is not None:
             return _named((known,), f"Your code {known.title}: {finding.evidence}.", hints)
     return None

@@ -59,6 +59,7 @@ class ProjectedInputs:
         watch_inputs: whether the inputs are looked at again after the call.
         chunks: how many tokens each of several calls gets, which pass a cache on; empty for one call.
         past: how many tokens earlier calls have had.
+        value_states: of the values, where they are not those of the keys.
     """
 
     query_states: Tensor
@@ -73,6 +74,7 @@ class ProjectedInputs:
     chunks: tuple[int, ...] = ()
     past: int = 0
     norm_weights: tuple[Tensor, Tensor] | None = None
+    value_states: Tensor | None = None
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ class ProjectedCall:
             "hidden_states": TensorRef("hidden_states"),
             "query": TensorRef("hidden_states" if same else "query_states"),
             "key": TensorRef("hidden_states"),
-            "value": TensorRef("hidden_states"),
+            "value": TensorRef("hidden_states" if inputs.value_states is None else "value_states"),
             "mask": TensorRef("mask"),
             "key_padding_mask": TensorRef("key_padding_mask"),
             "return_weights": LiteralArgument(True),
@@ -119,6 +119,8 @@ class ProjectedCall:
             tensors["rotary.positions"] = torch.arange(inputs.past, inputs.past + inputs.key_states.shape[1])
         if inputs.query_states is not inputs.key_states:
             tensors["query_states"] = place(inputs.query_states)
+        if inputs.value_states is not None:
+            tensors["value_states"] = place(inputs.value_states)
         if inputs.valid_lens is not None:
             tensors["valid_lens"] = inputs.valid_lens
         if "mask" in self.contract.roles:

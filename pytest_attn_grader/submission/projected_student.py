@@ -235,7 +235,8 @@ def _example(inputs: ProjectedInputs, index: int) -> ProjectedInputs:
     same = inputs.query_states is inputs.key_states
     query_states = key_states if same else inputs.query_states[one]
     mask = inputs.keep_mask[one] if inputs.keep_mask.shape[0] > 1 else inputs.keep_mask
-    return replace(inputs, query_states=query_states, key_states=key_states, keep_mask=mask)
+    value_states = None if inputs.value_states is None else inputs.value_states[one]
+    return replace(inputs, query_states=query_states, key_states=key_states, value_states=value_states, keep_mask=mask)
 
 
 def _shape_remedy(came: tuple[int, ...], shape: InstanceSizes, wanted: tuple[int, ...]) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from torch import Tensor
 
-from pytest_attn_grader.misconceptions.base import misconception
+from pytest_attn_grader.misconceptions.base import Recogniser, misconception
 from pytest_attn_grader.misconceptions.block_steps import sums_hidden_states
 from pytest_attn_grader.misconceptions.observations import Recognition, SubmissionObservations
 from pytest_attn_grader.misconceptions.stages import Inputs
@@ -87,3 +88,66 @@ def keys_from_query(inputs: Inputs) -> Inputs:
     Fix: Apply each projection to its argument: k_proj(key), v_proj(value).
     """
     return replace(inputs, key=inputs.query, value=inputs.query)
+
+
+def _is_said(words: str) -> Recogniser:
+    """Recognise what the call with random projections has found out; see `grading.own_projections`."""
+
+    def recognise(case: SubmissionObservations) -> Recognition | None:
+        found = [case.failure_message(name).strip() for name in case.attempts]
+        return next((Recognition(case.everything(), text) for text in found if re.search(words, text)), None)
+
+    return recognise
+
+
+@misconception(
+    "AG418",
+    "missing-bias",
+    replaces="prepare",
+    family="projections",
+    by_numbers=False,
+    recognise=_is_said("bias(es)? of .* not added"),
+)
+def missing_bias(inputs: Inputs) -> Inputs:
+    """leaves out the bias of a projection.
+
+    A linear layer computes x @ W + b. Its weight alone, passed to F.linear or multiplied by hand, is only half of the
+    layer: the bias stays where it is, and neither is used nor learns.
+
+    Bad:
+        value = F.linear(x, self.v_proj.weight)
+    Good:
+        value = self.v_proj(x)
+
+    Effect: With biases of 0, as after many initialisations, nothing is wrong. With pretrained ones every output is off.
+    Nudge: A linear layer has two parameters. Where is each of them used?
+    Fix: Call the layer, or pass layer.bias as well.
+    """
+    return replace(inputs, value=inputs.value - inputs.value.mean(dim=-2, keepdim=True))
+
+
+@misconception(
+    "AG419",
+    "values-from-key",
+    replaces="prepare",
+    family="projections",
+    by_numbers=False,
+    recognise=_is_said("^with another text as the value"),
+)
+def values_from_key(inputs: Inputs) -> Inputs:
+    """makes the values from the states that it was given for the keys.
+
+    A layer that takes query, key and value has one projection for each. In most calls key and value are the same
+    tensor, so that it makes no difference which of them the value projection is applied to. In others they are not:
+    where positions are added to the keys alone, for example.
+
+    Bad:
+        v = self.v_proj(key)
+    Good:
+        v = self.v_proj(value)
+
+    Effect: Right in self-attention, wrong wherever keys and values are different tensors; the argument is never read.
+    Nudge: Which of your arguments does each projection read?
+    Fix: Apply the value projection to the argument for the values.
+    """
+    return replace(inputs, value=inputs.key)

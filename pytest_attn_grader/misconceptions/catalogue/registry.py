@@ -133,6 +133,8 @@ MISCONCEPTIONS: tuple[Misconception, ...] = (
     wiring.k_for_v,
     projected_states.states_for_v,
     projected_states.keys_from_query,
+    projected_states.missing_bias,
+    projected_states.values_from_key,
     wiring.kv_swapped,
     wiring.qk_swapped,
     wiring.q_only,

@@ -1,0 +1,192 @@
+"""The projections that a submission computes itself, with random matrices and biases, in one call.
+
+The probes use unit vectors as hidden states and no biases, so that query, key and value are the probe's own numbers.
+Here every matrix and every bias matters, and the values may come from another text than the keys.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from pytest_attn_grader.attention.reference import causal_keep_mask, reference_attention
+from pytest_attn_grader.attention.rotation import rotate
+from pytest_attn_grader.errors import SubmissionError
+from pytest_attn_grader.grading.evidence import NotApplicable
+from pytest_attn_grader.results.submission import Failure
+from pytest_attn_grader.submission.module_attention import ModuleAttention
+from pytest_attn_grader.submission.projected import InstanceSizes, ProjectedInputs, heads_of
+from pytest_attn_grader.submission.projections.matrices import Projections
+from pytest_attn_grader.submission.student_attention import StudentAttention
+from pytest_attn_grader.submission.trials import TRIAL_SIZES
+
+if TYPE_CHECKING:
+    from pytest_attn_grader.grading.session import GradingSession
+
+BATCH_SIZE, TOKENS = 2, 7
+# Of the largest number: float32 is far below, and any mistake far above.
+TOLERANCE = 1e-3
+_NAMES = {"q": "query", "k": "key", "v": "value", "o": "output"}
+
+
+@dataclass(frozen=True)
+class OwnProjections:
+    """The output of a call with random projections beside the reference's.
+
+    Attributes:
+        what: the call, in words.
+        error: the largest difference, as a share of the largest number.
+        mistake: what the output equals instead of the reference's, where that is known.
+    """
+
+    what: str
+    error: float
+    mistake: Failure | None = None
+
+    @property
+    def is_right(self) -> bool:
+        """Whether the output is the reference's."""
+        return self.error <= TOLERANCE
+
+
+def observe_own_projections(session: GradingSession) -> OwnProjections:
+    """Run them once in a session; raises as `run_own_projections`."""
+    if session.own_projections is None:
+        attention, seed, device = session.submission.attention, session.settings.seed, session.loaded.device
+        with session.clock.phase("probes"):
+            session.own_projections = run_own_projections(attention, seed, device)
+    return session.own_projections
+
+
+def run_own_projections(attention: StudentAttention, seed: int, device: torch.device) -> OwnProjections:
+    """Call a submission with random projections, then with another text for the values, where it takes one.
+
+    Returns:
+        The first call that is wrong, or the last one.
+
+    Raises:
+        NotApplicable: it has no projections, or norms behind them; the message says which.
+        SubmissionError: it gave no answer.
+    """
+    if not isinstance(attention, ModuleAttention):
+        raise NotApplicable("it has no projections")
+    if attention.preparation is not None:
+        raise NotApplicable("its query and key are normalised behind their projections")
+    trial = _Trial(attention, attention.oracle.shape_for(*TRIAL_SIZES), seed, device)
+    found = trial.run_with_biases()
+    takes_values = {"key", "value"} <= attention.contract.roles and attention.oracle.takes_key_states
+    if not found.is_right or not takes_values or "valid_lens" in attention.contract.roles:
+        return found
+    try:
+        return trial.run_with_other_values()
+    except SubmissionError:
+        return found  # it may insist that keys and values are one tensor
+
+
+class _Trial:
+    def __init__(self, attention: ModuleAttention, shape: InstanceSizes, seed: int, device: torch.device) -> None:
+        self.attention = attention
+        self.shape = shape
+        self.generator = torch.Generator().manual_seed(seed)
+        self.device = device
+        self.width = shape.width or shape.num_heads * shape.head_dim
+        self.biases = _biases_of(shape)
+        self.projections = self._make_projections()
+        self.states, self.other = self._random(BATCH_SIZE, TOKENS, self.width), self._random(*self._states_shape)
+        window = attention.sliding_window
+        keep_mask = causal_keep_mask(TOKENS, TOKENS, sliding_window=window, device=device)
+        self.keep_mask = keep_mask.expand(BATCH_SIZE, 1, TOKENS, TOKENS) | attention.is_bidirectional
+
+    @property
+    def _states_shape(self) -> tuple[int, int, int]:
+        return BATCH_SIZE, TOKENS, self.width
+
+    def run_with_biases(self) -> OwnProjections:
+        output = self._call(self.states)
+        error = self._error(output, self.projections)
+        what = "with random matrices" + (" and biases" if self.biases else "")
+        if error <= TOLERANCE:
+            return OwnProjections(what, error)
+        for words, wrong in self._wrong_biases():
+            if self._error(output, wrong) <= TOLERANCE:
+                return OwnProjections(what, error, Failure(name="malformed-reply", message=words))
+        return OwnProjections(what, error)
+
+    def run_with_other_values(self) -> OwnProjections:
+        output = self._call(self.other)
+        what = "with a text for the values that is not that of the keys"
+        error = self._error(output, self.projections, self.other)
+        if error > TOLERANCE and self._error(output, self.projections) <= TOLERANCE:
+            words = "with another text as the value the output stays the same"
+            return OwnProjections(what, error, Failure(name="malformed-reply", message=words))
+        return OwnProjections(what, error)
+
+    def _wrong_biases(self) -> Iterator[tuple[str, Projections]]:
+        """The projections without some of the biases, and with one of them twice, each with its words."""
+        for number in range(1, len(self.biases) + 1):
+            for missing in combinations(self.biases, number):
+                names = " and ".join(self.biases[letter] for letter in missing)
+                words = f"the bias of {names} is not added" if number == 1 else f"the biases of {names} are not added"
+                nothing: dict[str, Any] = {f"b_{letter}": None for letter in missing}
+                yield words, replace(self.projections, **nothing)
+        for letter, name in self.biases.items():
+            twice = 2 * getattr(self.projections, f"b_{letter}")
+            yield f"the bias of {name} is added twice", replace(self.projections, **{f"b_{letter}": twice})
+
+    def _make_projections(self) -> Projections:
+        heads, head_dim, width = self.shape.num_heads, self.shape.head_dim, self.width
+        numbers = {"q": heads, "k": self.shape.key_value_heads, "v": self.shape.key_value_heads}
+        weights = {f"w_{letter}": self._random(width, number, head_dim) for letter, number in numbers.items()}
+        biases = {f"b_{letter}": self._random(numbers[letter], head_dim) for letter in numbers if letter in self.biases}
+        if self.shape.has_output:
+            weights["w_o"] = self._random(heads, head_dim, self.shape.out_features)
+            if "o" in self.biases:
+                biases["b_o"] = self._random(self.shape.out_features)
+        return Projections(**{name: weight / width**0.5 for name, weight in weights.items()}, **biases)
+
+    def _random(self, *sizes: int) -> Tensor:
+        return torch.randn(sizes, generator=self.generator).to(self.device)
+
+    def _call(self, value_states: Tensor) -> Tensor:
+        given = None if value_states is self.states else value_states
+        inputs = ProjectedInputs(self.states, self.states, self.projections, self.keep_mask, value_states=given)
+        with torch.no_grad():
+            output = self.attention.oracle.forward(self.shape, inputs).output
+        if self.shape.has_output:
+            return output
+        return heads_of(output, self.shape, self.attention.oracle.conventions.layout).transpose(1, 2).flatten(2)
+
+    def _error(self, output: Tensor, projections: Projections, value_states: Tensor | None = None) -> float:
+        query, key, value = projections.query_key_value(self.states)
+        if value_states is not None:
+            value = projections.query_key_value(value_states)[2]
+        rotation = self.attention.oracle.conventions.rotation
+        if rotation is not None:
+            query, key = rotate(query, rotation), rotate(key, rotation)
+        shared = query.shape[1] // key.shape[1]
+        key, value = (tensor.repeat_interleave(shared, dim=1) for tensor in (key, value))
+        expected = projections.project_output(reference_attention(query, key, value, self.keep_mask)[0])
+        if output.shape != expected.shape:
+            return float("inf")
+        error = float((output - expected).abs().max() / expected.abs().max())
+        return float("inf") if math.isnan(error) else error
+
+
+def _biases_of(shape: InstanceSizes) -> dict[str, str]:
+    """The projections that have a bias, by their letters, with the names of the parameters where they are known."""
+    found: dict[str, str] = {}
+    for role, places in shape.found.inputs.items():
+        if all(place.bias is not None for place in places):
+            found |= {letter: f"the {_NAMES[letter]} projection ({places[0].bias})" for letter in role}
+    if not shape.found.inputs and shape.has_input_biases:
+        found = {letter: f"the {_NAMES[letter]} projection" for letter in "qkv"}
+    if shape.has_output and shape.has_output_bias:
+        name = None if shape.found.output is None else shape.found.output.bias
+        found["o"] = f"the output projection ({name})" if name else "the output projection"
+    return found
