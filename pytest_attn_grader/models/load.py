@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -61,7 +62,8 @@ def load_model(
         find_architecture(module)
     except PatchingError as problem:
         raise ModelUnavailableError(f"Nothing can be graded in model {request!r}: {problem}") from problem
-    return LoadedModel(**vars(found), requested=request, device=target, load_seconds=perf_counter() - started)
+    as_found = {field.name: getattr(found, field.name) for field in fields(found)}
+    return LoadedModel(**as_found, requested=request, device=target, load_seconds=perf_counter() - started)
 
 
 @contextmanager
