@@ -10,6 +10,8 @@ from types import ModuleType
 
 import pytest
 
+from pytest_attn_grader.errors import ModelUnavailableError
+from pytest_attn_grader.models import load_model
 from pytest_attn_grader.models.hub import Hub, PinnedModel
 from tests.support.checkpoints import small_gpt2
 from tests.support.hub_server import HubServer, Repo, ServedFile
@@ -17,6 +19,15 @@ from tests.support.hub_server import HubServer, Repo, ServedFile
 SMALL = "attn-tests/small"
 COMMIT = "5" * 40
 PINNED = "attn-tests/pinned"
+
+
+CopyCheckpoint = Callable[..., Path]
+
+
+def refusal(path: Path | str) -> str:
+    with pytest.raises(ModelUnavailableError) as caught:
+        load_model(str(path))
+    return str(caught.value)
 
 
 @pytest.fixture(scope="session")

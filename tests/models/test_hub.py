@@ -1,4 +1,4 @@
-"""The hub and its cache, against a server that speaks the hub's protocol. What goes wrong there: test_hub_faults.py."""
+"""The hub and its cache, against a server that speaks its protocol. What goes wrong: test_hub_downloader.py."""
 
 from __future__ import annotations
 
