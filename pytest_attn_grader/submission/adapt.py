@@ -21,10 +21,10 @@ from pytest_attn_grader.submission.norm_requirements import (
 )
 from pytest_attn_grader.submission.student_attention import StudentAttention
 from pytest_attn_grader.submission.trials import (
-    adds_its_mask,
     contract_variants,
     is_right,
     is_right_on,
+    is_written_for,
     source_adds_mask,
     with_variant_note,
 )
@@ -125,7 +125,7 @@ def _fit_contract(student: Student, contract: Contract, *, seed: int, steps: Lay
             answered = attention
             continue
         has_right_output = is_right(attention, seed)
-        if has_right_output and (variant.mask_convention != "additive" or adds_its_mask(attention, seed)):
+        if has_right_output and is_written_for(attention, seed):
             return with_variant_note(require_rotation(attention, steps.rotary_base, seed))
         answered_otherwise = answered_otherwise or attention
         if variant.mask_convention == "additive" and not has_right_output and source_adds_mask(student, contract):

@@ -13,6 +13,8 @@ PER_HEAD, PER_EXAMPLE, PADDING, SQUARE, BATCH_LAST = MASK_SHAPES
 
 # For a trial: an additive mask that also holds small numbers. What adds its mask to the scores adds these as well.
 BIASED = "biased"
+# An additive mask of 0 and -inf, for what asks which of its numbers are -inf.
+INFINITE = "infinite"
 
 
 def bias_of_keys(key_len: int) -> Tensor:
@@ -21,13 +23,17 @@ def bias_of_keys(key_len: int) -> Tensor:
 
 
 def to_mask_convention(keep_mask: Tensor, convention: str, dtype: torch.dtype, *, is_numeric: bool = False) -> Tensor:
-    """Return a keep mask (True = may attend) as ``keep``, ``blocked`` (True = may not) or ``additive`` in `dtype`.
+    """Return a keep mask (True = may attend) as it is, as ``blocked`` (True = may not), or as numbers in `dtype`.
+
+    An ``additive`` one holds 0 and very negative numbers, an ``infinite`` one 0 and -inf.
 
     Args:
         is_numeric: keep and blocked masks hold 1 and 0 in `dtype` instead of True and False.
     """
     if convention == "additive":
         return as_additive_mask(keep_mask, dtype)
+    if convention == INFINITE:
+        return torch.zeros(keep_mask.shape, dtype=dtype, device=keep_mask.device).masked_fill(~keep_mask, -torch.inf)
     if convention == BIASED:
         return (as_additive_mask(keep_mask, dtype) + bias_of_keys(keep_mask.shape[-1]).to(keep_mask.device)).to(dtype)
     mask = ~keep_mask if convention == "blocked" else keep_mask

@@ -24,7 +24,7 @@ from pytest_attn_grader.results.submission import Adaptation
 from pytest_attn_grader.submission.constructor_roles import is_resizable
 from pytest_attn_grader.submission.contract import Contract
 from pytest_attn_grader.submission.head_adapter import CallStats
-from pytest_attn_grader.submission.masks import BIASED, bias_of_keys
+from pytest_attn_grader.submission.masks import BIASED, INFINITE, bias_of_keys
 from pytest_attn_grader.submission.module_attention import ModuleAttention
 from pytest_attn_grader.submission.projections.norms import NormStyle
 from pytest_attn_grader.submission.signatures import GROUP_NUMBERS
@@ -68,6 +68,7 @@ def contract_variants(contract: Contract) -> Iterator[Contract]:
     if not contract.is_mask_settled and {"mask", "key_padding_mask"} & contract.roles:
         yield replace(contract, is_mask_numeric=True)
         yield replace(contract, mask_convention="additive")
+        yield replace(contract, mask_convention=INFINITE)
 
 
 def with_variant_note(attention: StudentAttention) -> StudentAttention:
@@ -76,6 +77,8 @@ def with_variant_note(attention: StudentAttention) -> StudentAttention:
         note = Adaptation(
             name="additive-mask", why="the mask is passed as 0 and very negative numbers: it is added to the scores"
         )
+    elif contract.mask_convention == INFINITE:
+        note = Adaptation(name="infinite-mask", why="the mask is passed as 0 and -inf: other numbers mask nothing")
     elif contract.is_mask_numeric:
         note = Adaptation(name="numeric-mask", why="the mask is passed as 1 (may attend) and 0: True and False fail")
     elif all(slot.role != "none" for slot in contract.slots):
@@ -107,6 +110,17 @@ def adds_its_mask(attention: StudentAttention, seed: int) -> bool:
     expected = scores.masked_fill(~probe.keep_mask, torch.finfo(scores.dtype).min).softmax(dim=-1) @ value
     _, tolerance = derive_tolerance(probe)
     return max_abs_error(output, expected, probe) <= tolerance.tolerance["attn_output"]
+
+
+def is_written_for(attention: StudentAttention, seed: int) -> bool:
+    """Whether the mask of numbers with which a submission is right is what it is written for.
+
+    It is where the numbers are added, or where -inf masks and other numbers do not.
+    """
+    if attention.contract.mask_convention == "additive":
+        return adds_its_mask(attention, seed)
+    additive = replace(attention.contract, mask_convention="additive")
+    return attention.contract.mask_convention != INFINITE or not is_right(attention.with_contract(additive), seed)
 
 
 def is_right_on(attention: StudentAttention, probe: Probe) -> bool:

@@ -8,6 +8,7 @@ import torch
 from pytest_attn_grader.submission.masks import (
     BATCH_LAST,
     BIASED,
+    INFINITE,
     PADDING,
     PER_EXAMPLE,
     PER_HEAD,
@@ -46,6 +47,12 @@ def test_a_biased_mask_moves_the_scores_of_what_is_kept() -> None:
     biased = to_mask_convention(KEEP, BIASED, torch.float32)
     assert torch.equal(biased[KEEP], bias_of_keys(4).expand(2, 1, 4, 4)[KEEP])
     assert (biased[~KEEP] < -1e30).all()
+
+
+def test_an_infinite_mask_is_finite_where_it_is_kept() -> None:
+    infinite = to_mask_convention(KEEP, INFINITE, torch.float32)
+    assert torch.equal(infinite == 0, KEEP)
+    assert infinite[~KEEP].isneginf().all()
 
 
 def test_shapes() -> None:
