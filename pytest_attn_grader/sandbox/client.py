@@ -96,9 +96,8 @@ class SandboxClient:
         Args:
             definitions_only: run nothing of the file but its definitions.
         """
-        self._wanted = {"op": "describe", "path": path, "module": module, "name": name}
-        if definitions_only:
-            self._wanted["definitions_only"] = True
+        wanted = {"path": path, "module": module, "name": name, "definitions_only": definitions_only}
+        self._wanted = {"op": "describe", **wanted}
         return self._describe(self._running())
 
     @property

@@ -89,7 +89,8 @@ def test_nothing_is_left_after_twenty_cycles(tmp_path: Path) -> None:
         worker = make_worker(tmp_path)
         worker.start()
         if cycle in (0, 10):
-            worker.request({"op": "describe", "path": str(tmp_path / "student.py")})
+            wanted = {"path": str(tmp_path / "student.py"), "module": None, "name": None, "definitions_only": False}
+            worker.request({"op": "describe", **wanted})
         # The others are ended in the middle of starting.
         worker.close()
     assert count() == before

@@ -40,9 +40,8 @@ class Caller:
     def construct(self, header: Header, tensors: dict[str, Tensor]) -> Reply:
         """Make an instance and return its handle."""
         target = self._target(header["name"])
-        _seed(header.get("seed"))
-        arguments = [self._constructor_argument(item, tensors) for item in header.get("args", [])]
-        keywords = {name: self._constructor_argument(item, tensors) for name, item in header.get("kwargs", {}).items()}
+        arguments = [self._constructor_argument(item, tensors) for item in header["args"]]
+        keywords = {name: self._constructor_argument(item, tensors) for name, item in header["kwargs"].items()}
         made = target(*arguments, **keywords)
         handle = next(self._numbers)
         self._objects[handle] = made
@@ -53,21 +52,21 @@ class Caller:
     def call(self, header: Header, tensors: dict[str, Tensor]) -> Reply:
         """Call the target, once or once per head or per batch row and head, and send back what came of it."""
         target = self._prepared(header)
-        before = {name: getattr(target, name, None) for name in header.get("attributes", [])}
-        _seed(header.get("seed"))
-        leaves = {name: tensors[name].requires_grad_() for name in header.get("requires_grad", [])}
-        grad = bool(header.get("grad"))
+        before = {name: getattr(target, name, None) for name in header["attributes"]}
+        _seed(header["seed"])
+        leaves = {name: tensors[name].requires_grad_() for name in header["requires_grad"]}
+        grad, rank = header["grad"], header["rank"]
         with torch.enable_grad() if grad else torch.no_grad():
             # In a model the inputs are not leaves either: writing into a leaf raises where writing into these does not.
             given = {name: tensor.clone() if name in leaves else tensor for name, tensor in tensors.items()}
-            slices = list(split_inputs(given, int(header.get("rank", 4))))
+            slices = list(split_inputs(given, rank))
             called = _with_parameters(target, header, given)
             raw, seconds, library_calls = _call_each(target, called, header, slices)
-            if int(header.get("rank", 4)) == 1:
+            if rank == 1:
                 raw = [without_ones(part) for part in raw]
-            combined = serialization.combine(raw, *leading_sizes(given, int(header.get("rank", 4))))
+            combined = serialization.combine(raw, *leading_sizes(given, rank))
         structure, named = serialization.describe_result(combined, "result")
-        sent = {name: serialization.to_plain_tensor(tensor, self._reply_bytes) for name, tensor in named.items()}
+        sent = self._plain(named)
         reply: Header = {
             "structure": structure,
             "seconds": seconds,
@@ -75,16 +74,11 @@ class Caller:
             "requires_grad": {name: tensor.requires_grad for name, tensor in named.items()},
             "handle": None,
         }
-        if header.get("echo_inputs"):
-            after = inputs_after(given, slices, int(header.get("rank", 4)))
-            sent.update(
-                {f"input.{name}": serialization.to_plain_tensor(after[name], self._reply_bytes) for name in after}
-            )
+        if header["echo_inputs"]:
+            sent |= self._plain(inputs_after(given, slices, rank), "input.")
         kept = _fresh_tensors(target, before)
         reply["attributes"] = sorted(kept)
-        sent.update(
-            {f"attribute.{name}": serialization.to_plain_tensor(kept[name], self._reply_bytes) for name in kept}
-        )
+        sent |= self._plain(kept, "attribute.")
         differentiable = {name: tensor for name, tensor in named.items() if tensor.requires_grad}
         if grad and differentiable:
             reply["handle"] = next(self._numbers)
@@ -95,14 +89,14 @@ class Caller:
     def cached_calls(self, header: Header, tensors: dict[str, Tensor]) -> Reply:
         """Call a copy of the target several times, each time with the cache of the call before."""
         target = cached_calls.copy_of(self._prepared(header))
-        _seed(header.get("seed"))
+        _seed(header["seed"])
         with torch.no_grad(), LibraryCalls(target) as library_calls:
             called = _with_parameters(target, header, tensors)
             results, passed_on, seconds = cached_calls.run(
                 target, called, header["calls"], lambda item: _argument(item, tensors)
             )
         structure, named = serialization.describe_result(results, "result")
-        sent = {name: serialization.to_plain_tensor(tensor, self._reply_bytes) for name, tensor in named.items()}
+        sent = self._plain(named)
         serialization.check_total(sent, self._reply_bytes)
         return {
             "structure": structure,
@@ -128,17 +122,13 @@ class Caller:
                 list(leaves.values()),
                 [tensors[name] for name in wanted],
                 allow_unused=True,
-                retain_graph=bool(header.get("retain")),
+                retain_graph=header["retain"],
             )
         seconds = time.perf_counter() - started
-        if not header.get("retain"):
+        if not header["retain"]:
             del self._graphs[header["handle"]]
         found = dict(zip(leaves, gradients, strict=True))
-        sent = {
-            f"grad.{name}": serialization.to_plain_tensor(gradient, self._reply_bytes)
-            for name, gradient in found.items()
-            if gradient is not None
-        }
+        sent = self._plain({name: each for name, each in found.items() if each is not None}, "grad.")
         names = {name: None if gradient is None else f"grad.{name}" for name, gradient in found.items()}
         return {"gradients": names, "seconds": seconds}, sent
 
@@ -157,7 +147,7 @@ class Caller:
             for name, (parameter, owner) in named.items()
         ]
         values = named.items() if header.get("values") else ()
-        sent = {name: serialization.to_plain_tensor(parameter, self._reply_bytes) for name, (parameter, _) in values}
+        sent = self._plain({name: parameter for name, (parameter, _) in values})
         serialization.check_total(sent, self._reply_bytes)
         return {"parameters": listed, **surroundings_of(self._target(header["target"]))}, sent
 
@@ -177,10 +167,10 @@ class Caller:
         """Compute nothing: copy what came, as a call copies its inputs, and send back zeros of these shapes."""
         for tensor in tensors.values():
             tensor.clone()
-        return {}, {
-            name: serialization.to_plain_tensor(torch.zeros(shape, dtype=getattr(torch, dtype)), self._reply_bytes)
-            for name, (shape, dtype) in header["back"].items()
-        }
+        shapes = header["back"].items()
+        return {}, self._plain(
+            {name: torch.zeros(shape, dtype=getattr(torch, dtype)) for name, (shape, dtype) in shapes}
+        )
 
     def release(self, header: Header, tensors: dict[str, Tensor]) -> Reply:
         """Forget graphs and objects; unknown handles are ignored."""
@@ -189,19 +179,22 @@ class Caller:
             self._objects.pop(handle, None)
         return {}, {}
 
+    def _plain(self, tensors: Mapping[str, Tensor], prefix: str = "") -> dict[str, Tensor]:
+        return {prefix + name: serialization.to_plain_tensor(each, self._reply_bytes) for name, each in tensors.items()}
+
     def _prepared(self, header: Header) -> Any:
         """Return the target in the mode and dtype that the call asks for; buffers follow the dtype as in a model."""
         target = self._target(header["target"])
         if isinstance(target, torch.nn.Module):
-            if header.get("training") is not None:
+            if header["training"] is not None:
                 target.train(header["training"])
-            if header.get("dtype") is not None:
+            if header["dtype"] is not None:
                 convert(target, getattr(torch, header["dtype"]))
         return target
 
     def _constructor_argument(self, item: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Any:
         if "config" in item:
-            return make_config(item["config"], self._submission.find_class(item.get("class")))
+            return make_config(item["config"], self._submission.find_class(item["class"]))
         if "module" in item:
             return self._submission.resolve(item["module"])(**item["keywords"])
         return _argument(item, tensors)
@@ -232,10 +225,10 @@ def _with_parameters(target: Any, header: Header, given: Mapping[str, Tensor]) -
     In place of them and not copied into them: so the caller's gradients reach the values, and nothing is kept that a
     replaced worker would have to be sent again.
     """
-    if header.get("method") is not None:
+    if header["method"] is not None:
         method: Callable[..., Any] = getattr(target, header["method"])
         return method
-    values = {name: given[tensor] for name, tensor in header.get("parameters", {}).items()}
+    values = {name: given[tensor] for name, tensor in header["parameters"].items()}
     if not values:
         called: Callable[..., Any] = target
         return called
@@ -264,8 +257,8 @@ def _call_each(
     seconds = 0.0
     with LibraryCalls(target) as library_calls:
         for tensors in slices:
-            positional = [_argument(item, tensors) for _, item in header.get("arguments", [])]
-            keywords = {name: _argument(item, tensors) for name, item in header.get("keywords", {}).items()}
+            positional = [_argument(item, tensors) for _, item in header["arguments"]]
+            keywords = {name: _argument(item, tensors) for name, item in header["keywords"].items()}
             started = time.perf_counter()
             result = called(*positional, **keywords)
             seconds += time.perf_counter() - started

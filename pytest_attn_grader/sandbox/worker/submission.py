@@ -37,15 +37,11 @@ class Submission:
 
     def describe(self, header: dict[str, Any]) -> dict[str, Any]:
         """Import what the header names; say what it holds and, when a name is given, check that it is there."""
-        module = self._import(
-            header.get("path"),
-            header.get("module"),
-            header.get("name"),
-            definitions_only=bool(header.get("definitions_only")),
-        )
+        place = (header["path"], header["module"])
+        module = self._import(*place, header["name"], definitions_only=header["definitions_only"])
         candidates = self._candidates(module)
         names = [candidate["name"] for candidate in candidates]
-        name: str | None = header.get("name")
+        name: str | None = header["name"]
         target: object = None
         if name is not None:
             target = self._find(name, names)
@@ -63,7 +59,7 @@ class Submission:
             "mask_convention": None if convention is None else failures.truncate(convention, 80),
             "files": self._files(),
             "transformers_imported": "transformers" in sys.modules,
-            "changed_state": sorted(set(self._changed_state.get((header.get("path"), header.get("module")), ()))),
+            "changed_state": sorted(set(self._changed_state.get(place, ()))),
             "left_out": self._left_out.get(module.__name__),
             "imported_modules": self._imported_modules(module),
         }
