@@ -61,15 +61,15 @@ class Config(Mapping[str, Any]):
             raise KeyError(self._missing(name))
         if instance is not None and hasattr(instance, name):
             value = getattr(instance, name)
-        elif name in self._values:
-            value = self._values[name]
+        elif (known := _known_name(name, self._values)) is not None:
+            value = self._values[known]
         elif _FLAG.fullmatch(str(name).lower()):
             value = False
         elif _PART.fullmatch(str(name).lower()):
             return self
         else:
             raise KeyError(self._missing(name))
-        self._read[name] = value
+        self._read[name] = self._read[_known_name(name, self._values) or name] = value
         return value
 
     def get(self, name: str, default: Any = None) -> Any:
@@ -95,6 +95,20 @@ class Config(Mapping[str, Any]):
         return len(self._values)
 
 
+def _known_name(name: str, values: Mapping[str, Any]) -> str | None:
+    """Return a name as it is known, or without the first words that only say which part of a model has it."""
+    words = str(name).split("_")
+    endings = ("_".join(words[start:]) for start in range(1, len(words) - 1))  # of two words at least
+    return name if name in values else next((each for each in endings if each in values), None)
+
+
+def _prefixed(names: Collection[str], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values for names such as decoder_embed_dim, where decoder_num_heads is among them."""
+    parts = {name: known for name in names if (known := _known_name(name, values)) is not None}
+    prefixes = {name.removesuffix(known) for name, known in parts.items() if known.endswith(("head", "heads"))}
+    return {name: values[known] for name, known in parts.items() if name.removesuffix(known) in prefixes}
+
+
 def make_config(values: dict[str, Any], own_class: object) -> Config:
     """Make a configuration object with these values, on an instance of the submission's own class if it has one."""
     if not isinstance(own_class, type):
@@ -103,13 +117,14 @@ def make_config(values: dict[str, Any], own_class: object) -> Config:
         parameters = _parameters_of(own_class)
     except (TypeError, ValueError):
         return Config(values)
-    given = {name: values[name] for name in parameters if name in values}
+    known = values | _prefixed(parameters, values)
+    given = {name: known[name] for name in parameters if name in known}
     missing = {name: each for name, each in parameters.items() if name not in given and _is_required(each)}
     fillers = {name: _filler(each.annotation, values) for name, each in missing.items()}
     given |= fillers
     instance = own_class(**given)
     derived = _derived_names(own_class, given, instance)
-    for name, value in values.items():
+    for name, value in known.items():
         if hasattr(instance, name) and name not in derived:
             # A property, or a frozen dataclass: it has been given its values already.
             with contextlib.suppress(AttributeError, TypeError):

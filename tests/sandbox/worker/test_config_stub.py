@@ -120,3 +120,21 @@ def test_a_part_that_no_class_defines_answers_to_the_same_names() -> None:
     assert read_keys(config, object()) == {"n_head": 4}
     with pytest.raises(AttributeError, match="no 'tokenizer'"):
         _ = config.tokenizer
+
+
+@dataclass
+class TwoParts:
+    text_n_embd: int = 768
+    text_n_head: int = 12
+    text_n_layer: int = 24
+    audio_head_dim: int = 80  # of a part without a number of heads
+
+
+@pytest.mark.parametrize("own_class", [TwoParts, None])
+def test_a_name_without_the_part_of_the_model_is_known(own_class: type | None) -> None:
+    config = make_config({**VALUES, "n_heads": 4, "n_layer": 1}, own_class)
+    assert config.text_n_embd == 256
+    assert config.audio_head_dim == (64 if own_class is None else 80)
+    assert {"text_n_embd", "n_embd"} <= read_keys(config, None).keys()
+    with pytest.raises(AttributeError, match="no 'text_wings'"):
+        _ = config.text_wings
