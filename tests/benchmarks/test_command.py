@@ -48,6 +48,7 @@ def test_a_subject_that_fails_is_no_measurement(tmp_path: Path) -> None:
         cost(Subject("broken", (sys.executable, "-c", "raise SystemExit('boom')"), tmp_path), environment())
 
 
+@pytest.mark.slow
 def test_the_command_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parts, "EMPTY_ROUNDS", 1)
     file = tmp_path / "figures.json"

@@ -158,6 +158,7 @@ def test_attention_without_a_mask_is_right_in_an_encoder(
     assert {check: answer for check, answer in said.items() if not answer.startswith("not applicable: ")} == {}
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("name", ENCODERS)
 def test_looking_nowhere_is_wrong_in_an_encoder_too(
     workshop: Workshop, model_of: Callable[[str], LoadedModel], name: str
@@ -171,6 +172,7 @@ def test_looking_nowhere_is_wrong_in_an_encoder_too(
     assert "lets each token look only at itself" in diagnosis.message
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("style", PADDED_STYLES)
 def test_a_mask_of_the_padding_is_all_that_an_encoder_needs(
     workshop: Workshop, model_of: Callable[[str], LoadedModel], style: str
@@ -228,7 +230,7 @@ def test_attention_without_a_mask_is_wrong_in_a_decoder(
     assert failed == {"masking.no-weight-on-future"}
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 def test_a_causal_attention_is_wrong_in_an_encoder(workshop: Workshop, model_of: Callable[[str], LoadedModel]) -> None:
     session = session_over(workshop.student(source_of("module/nanogpt")), model_of("bert"))
     said = ask_everything(session)

@@ -136,7 +136,7 @@ NAMED = {
 }
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("slug", NAMED)
 def test_a_wrong_norm_fails_and_is_named(workshop: Workshop, model_of: Callable[[str], LoadedModel], slug: str) -> None:
     family, source = NAMED[slug]

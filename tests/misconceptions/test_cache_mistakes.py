@@ -102,7 +102,7 @@ def diagnosis_of(workshop: Workshop, source: str, base: float = BASE) -> Diagnos
     )
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(("slug", "style"), WRONG)
 def test_the_mistake_is_named(workshop: Workshop, slug: str, style: str) -> None:
     diagnosis = diagnosis_of(workshop, WRONG[slug, style])
@@ -120,6 +120,7 @@ def test_the_mistake_is_named_in_a_model_with_another_base(workshop: Workshop, s
     assert diagnosis.slugs == (slug,), diagnosis.message
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", [*NEAR_MISSES, *RIGHT])
 def test_what_is_right_gets_none(workshop: Workshop, name: str) -> None:
     assert diagnosis_of(workshop, {**NEAR_MISSES, **RIGHT}[name]) is None

@@ -29,7 +29,7 @@ from pytest_attn_grader.results.submission import Failure
 BY_NUMBERS = [known for known in MISCONCEPTIONS if known.by_numbers and known.counted and not known.rotary]
 
 
-@pytest.mark.sampled(25)
+@pytest.mark.sampled(12)
 @pytest.mark.parametrize("known", BY_NUMBERS, ids=lambda known: known.slug)
 def test_every_mistake_is_told_from_every_other(known, diagnose_attention):
     convention = "additive" if known.slug == "additive-as-bool" else "keep"
@@ -41,7 +41,7 @@ def test_every_mistake_is_told_from_every_other(known, diagnose_attention):
     assert found <= {known.slug, *known.look_alikes}, diagnosis.message
 
 
-@pytest.mark.sampled(25)
+@pytest.mark.sampled(12)
 @pytest.mark.parametrize("known", BY_NUMBERS, ids=lambda known: known.slug)
 def test_every_form_of_a_mistake_is_wrong_somewhere(known, case_of):
     for change in known.changes:
@@ -168,6 +168,7 @@ def test_a_power_of_head_dim_is_read_off_the_weights(diagnose_attention):
     assert diagnosis.unexplained == ""
 
 
+@pytest.mark.slow
 def test_a_wrong_gradient_is_no_refused_backward_pass(diagnose_attention):
     def attend(query, key, value, keep_mask, *, dropout_p, training):
         turned = query * 3 - (query * 2).detach()
@@ -181,6 +182,7 @@ def test_a_wrong_gradient_is_no_refused_backward_pass(diagnose_attention):
     assert "it is 3 times as large as it should be" in diagnosis.message
 
 
+@pytest.mark.slow
 def test_unwritten_memory_is_no_memory_of_earlier_calls(diagnose_attention):
     def attend(query, key, value, keep_mask, *, dropout_p, training):
         # What torch.empty brings differs from machine to machine.

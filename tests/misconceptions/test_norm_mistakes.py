@@ -160,7 +160,7 @@ def diagnosis_of(workshop: Workshop, source: str, over: NormAxis) -> Diagnosis |
     return diagnose(attempts, probes, rotary_base=attention.rotary_base, predictions=PREDICTIONS, source=source)
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(("slug", "style"), WRONG)
 def test_the_mistake_is_named(workshop: Workshop, slug: str, style: str) -> None:
     diagnosis = diagnosis_of(workshop, *WRONG[slug, style])
@@ -169,6 +169,7 @@ def test_the_mistake_is_named(workshop: Workshop, slug: str, style: str) -> None
     assert diagnosis.slugs == (slug,), diagnosis.message
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", NEAR_MISSES)
 def test_what_only_looks_like_a_mistake_gets_none(workshop: Workshop, name: str) -> None:
     assert diagnosis_of(workshop, *NEAR_MISSES[name]) is None

@@ -240,7 +240,7 @@ def test_tables_that_are_passed_and_used_are_not_forgotten(workshop: Workshop) -
     assert diagnosis_of(workshop, replaced(module_source(), TABLES_ARE_ARGUMENTS)) is None
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(("slug", "style"), WRONG)
 def test_the_mistake_is_named(workshop: Workshop, slug: str, style: str) -> None:
     diagnosis = diagnosis_of(workshop, WRONG[slug, style])
@@ -249,6 +249,7 @@ def test_the_mistake_is_named(workshop: Workshop, slug: str, style: str) -> None
     assert diagnosis.slugs == (slug,), diagnosis.message
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", NEAR_MISSES)
 def test_what_only_looks_like_a_mistake_gets_none(workshop: Workshop, name: str) -> None:
     assert diagnosis_of(workshop, NEAR_MISSES[name]) is None

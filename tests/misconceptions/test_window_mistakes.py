@@ -96,7 +96,7 @@ def diagnosis_of(workshop: Workshop, source: str, window: int | None = WINDOW) -
     return diagnose(attempts, probes, mask_convention=convention, predictions=PREDICTIONS, source=source)
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(("slug", "style"), WRONG)
 def test_the_mistake_is_named(workshop: Workshop, slug: str, style: str) -> None:
     diagnosis = diagnosis_of(workshop, WRONG[slug, style])

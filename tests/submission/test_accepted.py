@@ -40,7 +40,13 @@ def logits_tolerance(mini: LoadedModel, prompt: Tensor) -> float:
     return spread_of(mini.model, prompt) * FACTOR
 
 
-@pytest.mark.parametrize("style", STYLES, ids=[style.name for style in STYLES])
+@pytest.mark.parametrize(
+    "style",
+    [
+        pytest.param(style, id=style.name, marks=pytest.mark.slow if number % 3 else ())
+        for number, style in enumerate(STYLES)
+    ],
+)
 def test_it_is_graded_as_it_is(
     workshop: Workshop, mini: LoadedModel, prompt: Tensor, logits_tolerance: float, style: Style
 ) -> None:

@@ -86,6 +86,7 @@ NOT_DRIVEN = {
 }
 
 
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize("probe", ["cache-tokens", "cache-chunks"])
 @pytest.mark.parametrize("name", MODULES)
 def test_the_same_as_the_reference_on_the_whole_text(workshop: Workshop, name: str, probe: str) -> None:

@@ -96,6 +96,7 @@ STYLES = {
 }
 
 
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize("probe", ["groups", "multi-query"])
 @pytest.mark.parametrize("style", STYLES)
 def test_a_module_with_groups_equals_the_reference(workshop: Workshop, style: str, probe: str) -> None:

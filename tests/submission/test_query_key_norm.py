@@ -89,6 +89,7 @@ def probe_for(attention: StudentAttention, name: str = "basic") -> Probe:
     return build_probe(SPEC_BY_NAME[name], seed=1).with_preparation(attention.preparation)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("style", STYLES)
 def test_a_right_norm_is_graded_with_the_reference_having_it(workshop: Workshop, style: str) -> None:
     source, axis, pairing = STYLES[style]

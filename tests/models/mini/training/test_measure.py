@@ -98,6 +98,7 @@ def test_heads(model: MiniModel, tokenizer: PreTrainedTokenizerFast, figures: di
         assert figure.note == figures[figure.name].note
 
 
+@pytest.mark.slow
 def test_broken_layers_on_fewer_rows_raise_the_loss_by_what_they_must(
     model: MiniModel, tokenizer: PreTrainedTokenizerFast, questions: dict[str, Questions]
 ) -> None:

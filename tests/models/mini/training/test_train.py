@@ -61,6 +61,7 @@ def train_tiny(folder: Path, recipe: Recipe) -> bytes:
     return (folder / WEIGHTS_FILE).read_bytes()
 
 
+@pytest.mark.sampled(1)
 def test_an_interrupted_training_ends_with_the_same_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe: Recipe
 ) -> None:
