@@ -29,6 +29,7 @@ from pytest_attn_grader.sandbox.messages import (
     RemoteModule,
     TensorMeta,
 )
+from pytest_attn_grader.sandbox.reply_validation import refuse_malformed
 from pytest_attn_grader.sandbox.round_trips import RoundTrip, sizes_of, worker_seconds
 from pytest_attn_grader.sandbox.run_clock import RunClock
 from pytest_attn_grader.sandbox.worker_process import WorkerProcess
@@ -114,22 +115,23 @@ class SandboxClient:
             "args": [argument.to_json() for argument in args],
             "kwargs": {key: argument.to_json() for key, argument in kwargs.items()},
         }
-        reply, _ = self._request(self._ready(), header, {})
-        with self._malformed_guard():
+        worker = self._ready()
+        reply, _ = self._request(worker, header, {})
+        with refuse_malformed(worker):
             return reply_validation.read_constructed(reply)
 
     def module(self, target: int | str) -> RemoteModule:
         """Say how a module is built: a constructed one, or one that the submission has under this name."""
         worker = self._ready()
         reply, _ = self._request(worker, {"op": "parameters", "target": target}, {})
-        with self._malformed_guard(worker):
+        with refuse_malformed(worker):
             return reply_validation.read_module(reply)
 
     def parameter_values(self, handle: int | str) -> dict[str, Tensor]:
         """Return the parameters of a constructed object by name."""
         worker = self._ready()
         reply, received = self._request(worker, {"op": "parameters", "target": handle, "values": True}, {})
-        with self._malformed_guard(worker):
+        with refuse_malformed(worker):
             return {each.name: received[each.name] for each in reply_validation.read_module(reply).parameters}
 
     def load(self, handle: int, tensors: Mapping[str, Tensor]) -> None:
@@ -142,7 +144,7 @@ class SandboxClient:
         reply, received = self._request(worker, spec.to_json(), tensors, seconds=spec.seconds)
         device = next((tensor.device for tensor in tensors.values()), torch.device("cpu"))
         inputs = {name: tensors[name] for name in spec.requires_grad}
-        with self._malformed_guard(worker):
+        with refuse_malformed(worker):
             read = reply_validation.read_call(reply, received, tuple(tensors) if spec.echo_inputs else ())
         # Metadata only: the graph here must not keep the inputs alive.
         shapes = {name: TensorMeta.of(tensor) for name, tensor in inputs.items()}
@@ -158,7 +160,7 @@ class SandboxClient:
         header = {**specs[0].to_json(), "op": "cached_calls", "calls": [spec.to_json() for spec in specs]}
         reply, received = self._request(worker, header, tensors, seconds=specs[0].seconds)
         device = next((tensor.device for tensor in tensors.values()), torch.device("cpu"))
-        with self._malformed_guard(worker):
+        with refuse_malformed(worker):
             read = reply_validation.read_cached_calls(reply, received, len(specs))
         return replace(read, replies=tuple(each.to(device) for each in read.replies))
 
@@ -178,7 +180,7 @@ class SandboxClient:
             raise self._last_failure or SubmissionError("crashed", "The process that held this graph has ended.")
         header = {"op": "backward", "handle": reply.handle, "retain": retain}
         answer, received = self._request(reply.worker, header, gradients, seconds=reply.seconds_limit)
-        with self._malformed_guard(reply.worker):
+        with refuse_malformed(reply.worker):
             return reply_validation.read_gradients(answer, received, reply.inputs)
 
     def call_with_autograd(self, spec: CallSpec, tensors: Mapping[str, Tensor]) -> CallReply:
@@ -250,7 +252,7 @@ class SandboxClient:
     def _describe(self, worker: WorkerProcess) -> Description:
         assert self._wanted is not None
         reply, _ = self._request(worker, self._wanted, {}, seconds=worker.limits.import_seconds)
-        with self._malformed_guard(worker):
+        with refuse_malformed(worker):
             description = reply_validation.read_description(reply)
         self._described_in = worker
         self.unenforced = worker.unenforced
@@ -294,6 +296,3 @@ class SandboxClient:
         while self._released:
             taken.append(self._released.popleft())
         return taken
-
-    def _malformed_guard(self, worker: WorkerProcess | None = None) -> reply_validation.MalformedReplyGuard:
-        return reply_validation.MalformedReplyGuard(worker or self._worker)

@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ from pytest_attn_grader.errors import SandboxUnavailableError
 from pytest_attn_grader.sandbox import bubblewrap, fork_server
 from pytest_attn_grader.sandbox.fork_server import ForkedProcess, ForkServer, ForkServerUnavailableError
 from pytest_attn_grader.sandbox.socket_pair import make_socket_pair
-from pytest_attn_grader.sandbox.worker import supervisor
 from pytest_attn_grader.sandbox.worker.limits import Limits
 from pytest_attn_grader.sandbox.worker.privileges import ORDINARY_USER
 
@@ -61,34 +59,17 @@ def clean_environment(source: Mapping[str, str]) -> dict[str, str]:
     return {**kept, **SET_VARIABLES}
 
 
-@dataclass(frozen=True)
-class SpawnedWorker:
-    """A worker that has been started.
-
-    Attributes:
-        process: on Linux its supervisor; standard output and error of both come through ``process.stdout``.
-        connection: the grader's end of the socket to the worker.
-        control: the grader's end of the supervisor's standard input. Closing it ends everything; the supervisor writes
-            there why it has ended the worker. None on Windows.
-    """
-
-    process: subprocess.Popen[bytes] | ForkedProcess
-    connection: socket.socket
-    control: socket.socket | None
-
-    def read_note(self) -> str:
-        """Why the supervisor, which has ended, ended the worker; "" when it did not."""
-        if isinstance(self.process, ForkedProcess):
-            return self.process.note
-        return supervisor.read_note(self.control) if self.control is not None else ""
+Spawned = tuple["subprocess.Popen[bytes] | ForkedProcess", socket.socket, "socket.socket | None"]
 
 
-def spawn_worker(
-    root: Path, import_paths: Sequence[str], limits: Limits, *, in_namespaces: bool = False
-) -> SpawnedWorker:
+def spawn_worker(root: Path, import_paths: Sequence[str], limits: Limits, *, in_namespaces: bool = False) -> Spawned:
     """Start a worker, in new namespaces if asked to; does not wait for anything.
 
     Where a fork server is set the worker is forked by it, and otherwise started.
+
+    Returns:
+        The process, on Linux the supervisor's, whose output is that of both; our end of the socket to the worker; our
+        end of the supervisor's standard input, whose end ends everything (None on Windows).
 
     Raises:
         SandboxUnavailableError: the system will not start a process.
@@ -124,7 +105,14 @@ def spawn_worker(
         raise SandboxUnavailableError(f"the worker process could not be started ({error}); {remedy}") from error
     finally:
         worker_end.close()
-    return SpawnedWorker(process, grader_end, control)
+    return process, grader_end, control
+
+
+def read_note(process: subprocess.Popen[bytes] | ForkedProcess, control: socket.socket | None) -> str:
+    """Return why a supervisor, which has ended, ended its worker; "" when it did not."""
+    if isinstance(process, ForkedProcess):
+        return process.note
+    return "" if control is None else supervisor.read_note(control)
 
 
 def start_fork_server(import_paths: Sequence[str]) -> ForkServer:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
-from types import TracebackType
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
@@ -30,24 +30,19 @@ MAX_ENTRIES = 2000
 T = TypeVar("T")
 
 
-class MalformedReplyGuard:
-    """A context in which a wrong type or a missing key is a malformed reply: the worker ends and the student fails."""
-
-    def __init__(self, worker: WorkerProcess | None) -> None:
-        self._worker = worker
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        if isinstance(error, (KeyError, TypeError, ValueError)):
-            if self._worker is not None:
-                self._worker.kill()
-            raise SubmissionError(
-                "malformed-reply",
-                f"What the worker sent is not what was asked for: {type(error).__name__}: {str(error)[:150]}.",
-                remedy=WIRE_REMEDY,
-            ) from error
+@contextmanager
+def refuse_malformed(worker: WorkerProcess | None) -> Iterator[None]:
+    """Take a wrong type or a missing key inside for a malformed reply: the worker ends and the student fails."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError) as error:
+        if worker is not None:
+            worker.kill()
+        raise SubmissionError(
+            "malformed-reply",
+            f"What the worker sent is not what was asked for: {type(error).__name__}: {str(error)[:150]}.",
+            remedy=WIRE_REMEDY,
+        ) from error
 
 
 def read_constructed(reply: Mapping[str, Any]) -> Constructed:

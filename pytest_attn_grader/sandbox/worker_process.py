@@ -30,7 +30,7 @@ from pytest_attn_grader.sandbox.exit_reasons import (
 )
 from pytest_attn_grader.sandbox.fork_server import ForkedProcess
 from pytest_attn_grader.sandbox.grader_process import protect_grader, unprotect_grader
-from pytest_attn_grader.sandbox.launch import SpawnedWorker, spawn_worker
+from pytest_attn_grader.sandbox.launch import read_note, spawn_worker
 from pytest_attn_grader.sandbox.output_reader import OutputReader
 from pytest_attn_grader.sandbox.signals import end_worker, wait_unless_stopped
 from pytest_attn_grader.sandbox.worker import process_tree, protocol
@@ -59,7 +59,6 @@ class WorkerProcess:
         self.limits = limits
         self.in_namespaces = in_namespaces
         self.hello: dict[str, Any] | None = None
-        self._spawned: SpawnedWorker | None = None
         self._process: subprocess.Popen[bytes] | ForkedProcess | None = None
         self._connection: socket.socket | None = None
         self._control: socket.socket | None = None
@@ -86,12 +85,12 @@ class WorkerProcess:
         self._started = time.monotonic()
         protect_grader()
         try:
-            spawned = spawn_worker(self.root, self.import_paths, self.limits, in_namespaces=self.in_namespaces)
+            self._process, self._connection, self._control = spawn_worker(
+                self.root, self.import_paths, self.limits, in_namespaces=self.in_namespaces
+            )
         except BaseException:
             unprotect_grader()
             raise
-        self._spawned = spawned
-        self._process, self._connection, self._control = spawned.process, spawned.connection, spawned.control
         assert self._process.stdout is not None
         self._output = OutputReader(self._process.stdout, self.limits.output_bytes)
 
@@ -283,7 +282,7 @@ class WorkerProcess:
             # The supervisor passes the status on once it has cleaned up below the worker.
             wait_unless_stopped(self._process)
         status = self._process.poll()
-        note = self._spawned.read_note() if self._spawned is not None and status is not None else ""
+        note = "" if status is None else read_note(self._process, self._control)
         flooded = self._output is not None and self._output.flooded
         self.kill()
         doing = OPERATIONS.get(header["op"], "the call")

@@ -149,7 +149,7 @@ def read(data: bytes) -> str:
         lambda: reply_validation.read_constructed(header),
     ):
         try:
-            with reply_validation.MalformedReplyGuard(None):
+            with reply_validation.refuse_malformed(None):
                 reader()
             seen += 1
         except SubmissionError as error:

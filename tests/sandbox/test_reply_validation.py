@@ -54,7 +54,7 @@ def test_a_good_reply_is_read() -> None:
 )
 def test_a_forged_reply_ends_as_malformed(change: dict[str, Any]) -> None:
     forged = copy.deepcopy(GOOD_CALL) | change
-    with pytest.raises(SubmissionError) as caught, reply_validation.MalformedReplyGuard(None):
+    with pytest.raises(SubmissionError) as caught, reply_validation.refuse_malformed(None):
         reply_validation.read_call(forged, {"result.0": torch.ones(2)}, ())
     assert caught.value.name == "malformed-reply"
 
@@ -72,7 +72,7 @@ def test_a_forged_reply_ends_as_malformed(change: dict[str, Any]) -> None:
 )
 def test_forged_gradients_end_as_malformed(gradients: Any, tensors: dict[str, torch.Tensor]) -> None:
     inputs = {"query": TensorMeta.of(torch.ones(2))}
-    with pytest.raises(SubmissionError) as caught, reply_validation.MalformedReplyGuard(None):
+    with pytest.raises(SubmissionError) as caught, reply_validation.refuse_malformed(None):
         reply_validation.read_gradients({"gradients": gradients}, tensors, inputs)
     assert caught.value.name == "malformed-reply"
 
@@ -89,5 +89,5 @@ def test_forged_descriptions_end_as_malformed(change: dict[str, Any]) -> None:
     }
     assert reply_validation.read_description(good).candidates == ()
     forged = good | change if change else {}
-    with pytest.raises(SubmissionError), reply_validation.MalformedReplyGuard(None):
+    with pytest.raises(SubmissionError), reply_validation.refuse_malformed(None):
         reply_validation.read_description(forged)
