@@ -57,20 +57,29 @@ def fit(
     function = contract.of_function
     try:
         attention = _fit_in_other_ways(student, contract, seed=seed, steps=steps)
-    except SubmissionError:
+    except SubmissionError as failure:
         if function is None:
             raise
+        why = f"could not be called: {failure.message}"
         with contextlib.suppress(SubmissionError):
-            attention = _fit_in_other_ways(student, function, seed=seed, steps=steps)
-            student.grade_function("could not be called")
-            return attention
+            return _fit_function(student, contract, function, why, seed=seed, steps=steps)
         raise
     if function is None or contract.mask_convention != "none" or function.mask_convention == "none":
         return attention
     if not _is_right_unpadded(attention, seed):
         with contextlib.suppress(SubmissionError):
-            attention = _fit_in_other_ways(student, function, seed=seed, steps=steps)
-            student.grade_function("takes no mask")
+            return _fit_function(student, contract, function, "takes no mask", seed=seed, steps=steps)
+    return attention
+
+
+def _fit_function(
+    student: Student, module: Contract, function: Contract, why: str, *, seed: int, steps: LayerSteps
+) -> StudentAttention:
+    """The function that a module uses, which is graded in its place, with a note that says why."""
+    note = f"{function.candidate.name} is graded: {module.candidate.name}, which uses it, {why}"
+    noted = replace(function, notes=(*function.notes, ("function-first", note)))
+    attention = _fit_in_other_ways(student, noted, seed=seed, steps=steps)
+    student.grade_as(noted)
     return attention
 
 

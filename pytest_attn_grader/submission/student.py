@@ -153,13 +153,9 @@ class Student:
             self._contract = choose_contract(self.description, self.target, self.mask_convention)
         return self._contract
 
-    def grade_function(self, why: str) -> None:
-        """Grade the function that the chosen module uses, and note why it is not the module."""
-        function = self.contract.of_function
-        if function is None:
-            raise ValueError(f"{self.contract.candidate.name} uses no function that could be graded")
-        note = f"{function.candidate.name} is graded: {self.contract.candidate.name}, which uses it, {why}"
-        self._contract = replace(function, notes=(*function.notes, ("function-first", note)))
+    def grade_as(self, contract: Contract) -> None:
+        """Grade another candidate than the one that was chosen first."""
+        self._contract = contract
 
     def scan_library(self) -> LibraryScan:
         """Scan its source for ready-made attention: its own file as it was before any of it ran."""
