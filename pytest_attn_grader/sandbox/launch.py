@@ -16,6 +16,7 @@ from pytest_attn_grader.errors import SandboxUnavailableError
 from pytest_attn_grader.sandbox import bubblewrap, fork_server
 from pytest_attn_grader.sandbox.fork_server import ForkedProcess, ForkServer, ForkServerUnavailableError
 from pytest_attn_grader.sandbox.socket_pair import make_socket_pair
+from pytest_attn_grader.sandbox.worker import supervisor
 from pytest_attn_grader.sandbox.worker.limits import Limits
 from pytest_attn_grader.sandbox.worker.privileges import ORDINARY_USER
 
