@@ -8,11 +8,14 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from pytest_attn_grader.attention.probes import SPEC_BY_NAME, ignore_padding, real_rows
+from pytest_attn_grader.attention.probes import SPEC_BY_NAME, ignore_padding, real_rows, without_gradients
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.sandbox.exit_reasons import another_call_may_answer
 from pytest_attn_grader.submission.student_attention import StudentAttention
-from pytest_attn_grader.submission.trials import contract_variants, is_right
+from pytest_attn_grader.submission.trials import contract_variants, is_right, is_right_on
+
+# The note that a parameter was taken as the mask because of its place.
+_GUESS = "mask-by-position"
 
 FittedAttention = TypeVar("FittedAttention", bound=StudentAttention)
 
@@ -49,7 +52,23 @@ def with_used_mask(attention: FittedAttention, others: Iterable[FittedAttention]
         if any(is_right(other.with_contract(variant), seed) for variant in contract_variants(other.contract)):
             return other
         shows = shows or other
-    return shows or hides_padding or attention
+    return shows or hides_padding or _without_guessed_mask(attention, seed) or attention
+
+
+def _without_guessed_mask(attention: FittedAttention, seed: int) -> FittedAttention | None:
+    """The same attention without a mask, where an optional parameter of another name was only taken for one.
+
+    That is where nothing shows the mask, and the attention hides the future by itself. None elsewhere.
+    """
+    contract = attention.contract
+    optional = {each.name for each in contract.candidate.called.parameters if each.has_default}
+    masks = {slot.parameter for slot in contract.slots if slot.role == "mask"}
+    if not any(name == _GUESS for name, _ in contract.notes) or not masks <= optional:
+        return None
+    maskless = attention.with_contract(contract.without_role("mask"))
+    probe = without_gradients(ignore_padding(attention.make_probe(SPEC_BY_NAME["left-padding"], seed=seed)))
+    notes = tuple(note for note in attention.adaptations if note.name != _GUESS)
+    return maskless.with_adaptations(notes) if is_right_on(maskless, probe) else None  # type: ignore[return-value]
 
 
 def _shows_mask(attention: StudentAttention, seed: int) -> bool:

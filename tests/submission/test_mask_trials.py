@@ -46,6 +46,14 @@ def attention(query, key, value, mask=None):
     return weights @ value, weights
 """
 FILLED = "scores.masked_fill(~mask{index}, -1e9)"
+OWN_MASK = """
+import torch
+
+def attention(query, key, value, hook=None):
+    s = query @ key.mT / query.size(-1) ** 0.5
+    s = s.masked_fill(~torch.ones(s.shape[-2:], dtype=torch.bool).tril(s.shape[-1] - s.shape[-2]), -1e9)
+    return s.softmax(-1) @ value
+"""
 BY_KEY, BY_EXAMPLE, WHOLE = "[:, None, None, :]", "[:, None]", ""
 
 
@@ -113,3 +121,18 @@ def test_calls_for_one_example_do_not_hide_that_examples_are_mixed(
     student = workshop.student(source)
     attention = fit(student, student.contract, seed=1)
     assert not is_right_on(attention, attention.make_probe(SPEC_BY_NAME["unpadded"], seed=1))
+
+
+@pytest.mark.parametrize(
+    ("source", "convention"),
+    [
+        (OWN_MASK, "none"),
+        (OWN_MASK.replace("s.softmax", "(s if hook is None else s.masked_fill(~hook, -1e9)).softmax"), "keep"),
+        (OWN_MASK.replace("hook=None", "mask=None"), "keep"),
+        (OWN_MASK.replace(".tril(s.shape[-1] - s.shape[-2])", ""), "keep"),
+    ],
+    ids=["never used", "used", "called mask", "hides nothing"],
+)
+def test_an_unused_parameter_of_another_name_is_no_mask(workshop: Workshop, source: str, convention: str) -> None:
+    student = workshop.student(source)
+    assert fit(student, student.contract, seed=1).contract.mask_convention == convention
