@@ -173,6 +173,13 @@ def test_float16(attn_observe: Observe, attn_evidence: Evidence) -> None:
 
 
 def _judge(observation: Observation, evidence: Evidence, *, rotates: bool = False) -> None:
+    came, wanted = tuple(observation.attn_output.shape), tuple(observation.probe.query.shape)
+    evidence.check(
+        came == wanted,
+        expected=f"attn_output of shape {wanted}, for {observation.probe.title}",
+        actual=f"attn_output of shape {came}",
+        hint="squeeze, which removes every axis of length 1, and sizes that are typed in",
+    )
     output_tolerance = observation.tolerance.tolerance["attn_output"]
     weights_tolerance = observation.tolerance.tolerance["attn_weights"]
     output_error, weights_error = observation.output_error, observation.weights_error

@@ -32,6 +32,7 @@ def _sentences(case: SubmissionObservations) -> Iterator[str]:
         yield from _returned_weights(case, wrong[0])
         return
     name = "basic" if "basic" in wrong else wrong[0]
+    yield from _changed_inputs(case, name)
     yield from _shapes(case, name)
     yield from _weights(case, name)
     yield from _parts(case, name)
@@ -189,6 +190,8 @@ def _by_how_much(case: SubmissionObservations, name: str) -> str:
 
 def _shapes(case: SubmissionObservations, name: str) -> Iterator[str]:
     output, probe = case.attempts[name].attn_output, case.probes[name]
+    if output is not None and output.dtype != probe.query.dtype:
+        yield f"the output is {output.dtype}, and query, key and value are {probe.query.dtype}"
     if output is None or output.shape == probe.query.shape:
         return
     weights_shape = (*probe.query.shape[:-1], probe.key.shape[-2])
@@ -207,6 +210,16 @@ def _shapes(case: SubmissionObservations, name: str) -> Iterator[str]:
             rows = probe.real_rows
             if float((output.double()[rows] - expected[rows]).abs().max()) < 1e-3:
                 yield f"its numbers are right, but {what}"
+
+
+def _changed_inputs(case: SubmissionObservations, name: str) -> Iterator[str]:
+    """Name the tensors of the caller that a call changes: what is computed from them afterwards is wrong, too."""
+    record, before = case.attempts[name], case.probes[name].inputs
+    changed = [
+        each for each, tensor in before.items() if not torch.equal(record.inputs_after.get(each, tensor), tensor)
+    ]
+    if names := [*record.changed, *changed]:
+        yield f"the call changes {' and '.join(names)}, which belong to the caller; every later step gets other numbers"
 
 
 def _weights(case: SubmissionObservations, name: str) -> Iterator[str]:

@@ -186,12 +186,13 @@ class SubmissionObservations:
         one, other = first.attn_output, second.attn_output
         if one is None or other is None or one.shape != other.shape:
             return False
+        size = float(one.double().abs().nan_to_num().max())
+        # NaN in the same place twice is the same answer.
+        one, other = (each.masked_fill((one == other) | (one.isnan() & other.isnan()), 0) for each in (one, other))
         probe = self.probes["basic"]
         if one.shape != probe.query.shape:
             return torch.equal(one, other)
-        limit = self.tolerances["basic"].tolerance["attn_output"] * max(
-            1.0, float(one.double().abs().nan_to_num().max())
-        )
+        limit = self.tolerances["basic"].tolerance["attn_output"] * max(1.0, size)
         return max_abs_error(one, other, probe) <= limit
 
     def blocked_weight(self, name: str) -> float | None:

@@ -102,6 +102,20 @@ def has_dropped_output(case: SubmissionObservations, name: str) -> bool:
     return is_zero_or_scaled(after[before.abs() > 1e-3] / before[before.abs() > 1e-3])
 
 
+def find_output_factors(case: SubmissionObservations) -> dict[float, float]:
+    """The factor by which training multiplies the whole output, by the probability; empty where there is not one."""
+    factors: dict[float, float] = {}
+    for name in case.train_probes():
+        before, after = _output_rows(case, "basic"), _output_rows(case, name)
+        if before is None or after is None or before.shape != after.shape:
+            return {}
+        ratio = (after / before)[before.abs() > 1e-2]
+        if not ratio.numel() or not float(ratio.max() - ratio.min()) < MAX_FACTOR_ERROR:
+            return {}
+        factors[case.probes[name].dropout_p] = float(ratio.median())
+    return factors
+
+
 def _output_rows(case: SubmissionObservations, name: str) -> Tensor | None:
     """The real rows of an output in float64; None when there is none of the right shape."""
     record = case.attempts.get(name)

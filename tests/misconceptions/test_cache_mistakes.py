@@ -27,6 +27,12 @@ WRONG = {
     ("cache-positions-restart", "complex factors"): change(
         START_POS, ("q, k = turn(q, freqs_cis)", f"freqs_cis = {FROM_ZERO}\n        q, k = turn(q, freqs_cis)")
     ),
+    ("cache-positions-restart", "the queries alone"): change(
+        ROTARY, (TURNED, "q, k = self.rotate(q, 0), self.rotate(k, past)")
+    ),
+    ("cache-positions-restart", "the keys alone"): change(
+        ROTARY, (TURNED, "q, k = self.rotate(q, past), self.rotate(k, 0)")
+    ),
     ("cache-positions-shifted", "twice"): change(
         ROTARY, (TURNED, "q, k = self.rotate(q, 2 * past), self.rotate(k, 2 * past)")
     ),

@@ -81,6 +81,12 @@ OTHERS = {
     ),
     ("rotary-theta", "1000"): module_source("q, k = (halves(z, *tables(t, self.d, theta=1000.0)) for z in (q, k))"),
     ("groups-tiled", "repeat"): module_source(shared="z.repeat(1, self.h // self.g, 1, 1)"),
+    ("groups-tiled", "the keys alone"): module_source(
+        RIGHT + "; k = k.repeat(1, self.h // self.g, 1, 1); v = v.repeat_interleave(self.h // self.g, 1)", shared="z"
+    ),
+    ("groups-tiled", "the values alone"): module_source(
+        RIGHT + "; v = v.repeat(1, self.h // self.g, 1, 1); k = k.repeat_interleave(self.h // self.g, 1)", shared="z"
+    ),
     ("groups-tiled", "index"): module_source(pairing="neighbours", shared="z[:, torch.arange(self.h) % self.g]"),
     ("groups-wrong-head", "divided by the number of groups"): module_source(
         shared="z[:, (torch.arange(self.h) // self.g).clamp(max=self.g - 1)]"
@@ -116,6 +122,8 @@ FORMULAS = {
     ("rotary-formula", "no minus"): by_hand("a * c + b * s, b * c + a * s"),
     ("rotary-formula", "no minus, neighbours"): by_hand("a * c + b * s, b * c + a * s", "neighbours"),
     ("rotary-formula", "the first half twice"): by_hand("a * c - b * s, a * c + a * s"),
+    ("rotary-formula", "the cosine alone"): by_hand("a * c, b * c"),
+    ("rotary-formula", "the sine alone"): by_hand("-b * s, a * s", "neighbours"),
     ("rotary-formula", "two minus"): by_hand("a * c - b * s, b * c - a * s", "neighbours"),
     ("rotary-layouts-mixed", "rotate_half"): module_source(
         "c, s = c.repeat_interleave(2, -1), s.repeat_interleave(2, -1)\n"

@@ -27,8 +27,12 @@ def _by_chunk(inputs: Inputs, change: Callable[[Tensor, int], Tensor]) -> Tensor
     return torch.cat([change(inputs.key[..., chunk, :], chunk.start) for chunk in _chunks(inputs)], dim=-2)
 
 
-def _moved(pairing: Pairing, base: float, where: Callable[[int], int]) -> Callable[[Inputs], Inputs]:
-    """The tokens of each call stand at `where(start)` and after, instead of at `start` and after."""
+def _moved(pairing: Pairing, base: float, where: Callable[[int], int], *names: str) -> Callable[[Inputs], Inputs]:
+    """The tokens of each call stand at `where(start)` and after, instead of at `start` and after.
+
+    Args:
+        names: "query" or "key", where the positions of the other one are right.
+    """
     rotation = Rotation(pairing, base)
 
     def move(states: Tensor, start: int) -> Tensor:
@@ -38,14 +42,22 @@ def _moved(pairing: Pairing, base: float, where: Callable[[int], int]) -> Callab
     def prepare(inputs: Inputs) -> Inputs:
         if len(inputs.chunk_starts) < 2:
             return inputs
-        query = move(inputs.query, inputs.chunk_starts[-1])
-        return replace(inputs, query=query, key=_by_chunk(inputs, move))
+        query = inputs.query if names == ("key",) else move(inputs.query, inputs.chunk_starts[-1])
+        return replace(inputs, query=query, key=inputs.key if names == ("query",) else _by_chunk(inputs, move))
 
     return prepare
 
 
 def _restart(pairing: Pairing, base: float = BASE) -> Callable[[Inputs], Inputs]:
     return _moved(pairing, base, lambda _: 0)
+
+
+def _restart_one(base: float) -> tuple[StageOverride, ...]:
+    return tuple(
+        StageOverride({"prepare": _moved(pairing, base, lambda _: 0, name)}, f"of the {words} alone")
+        for name, words in (("query", "queries"), ("key", "keys"))
+        for pairing in PAIRINGS
+    )
 
 
 def _rotate_again(pairing: Pairing, base: float = BASE) -> Callable[[Inputs], Inputs]:
@@ -76,8 +88,13 @@ def _in_both_pairings(make: Callable[[Pairing, float], Callable[[Inputs], Inputs
     family="cache",
     probe="cache-tokens",
     rotary=True,
-    variants=(StageOverride({"prepare": _restart("neighbours")}),),
-    fit=_in_both_pairings(_restart),
+    variants=(StageOverride({"prepare": _restart("neighbours")}), *_restart_one(BASE)),
+    fit=with_base_of_model(
+        lambda base: (
+            *(StageOverride({"prepare": _restart(pairing, base)}) for pairing in PAIRINGS),
+            *_restart_one(base),
+        )
+    ),
 )
 def cache_positions_restart(inputs: Inputs) -> Inputs:
     """counts positions from 0 again in every call, although tokens of earlier calls are in the cache.

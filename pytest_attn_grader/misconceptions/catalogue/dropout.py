@@ -14,6 +14,7 @@ from pytest_attn_grader.misconceptions.base import misconception
 from pytest_attn_grader.misconceptions.observations import Recognition, SubmissionObservations
 from pytest_attn_grader.misconceptions.stages import Inputs, drop_weights, unchanged
 from pytest_attn_grader.misconceptions.training import (
+    find_output_factors,
     has_dropped_output,
     has_dropped_scores,
     has_renormalised_rows,
@@ -69,7 +70,12 @@ def _never_drops(case: SubmissionObservations) -> Recognition | None:
     trained = [case.attempts[name] for name in case.train_probes()]
     if evaluated is None or evaluated.attn_output is None or not bool(evaluated.attn_output.any()):
         return None
-    if not trained or any(not case.equal(evaluated, record) for record in trained):
+    if trained and any(not case.equal(evaluated, record) for record in trained):
+        factors = find_output_factors(case)
+        words = ", ".join(f"by {factor:.4g} with p = {dropout_p:g}" for dropout_p, factor in factors.items())
+        evidence = f"in training no weight is 0, and the output is multiplied {words}"
+        return Recognition(case.all_of(*case.train_probes()), evidence) if factors else None
+    if not trained:
         return None
     return Recognition(case.all_of(*case.train_probes()), "the answer in training equals the one outside of it")
 

@@ -10,7 +10,7 @@ from pytest_attn_grader.attention.dropout import Dropout, describe_shared
 from pytest_attn_grader.misconceptions.base import misconception
 from pytest_attn_grader.misconceptions.observations import Recognition, SubmissionObservations
 from pytest_attn_grader.misconceptions.stages import Inputs
-from pytest_attn_grader.misconceptions.training import find_dropouts
+from pytest_attn_grader.misconceptions.training import find_dropouts, find_output_factors
 
 
 def _in_training(case: SubmissionObservations, evidence: str) -> Recognition:
@@ -197,7 +197,7 @@ def _repeats_itself(case: SubmissionObservations) -> Recognition | None:
     if not all(name in case.attempts and case.attempts[name].attn_output is not None for name in names):
         return None
     evaluated, first, again = (case.attempts[name] for name in names)
-    if not case.equal(first, again) or case.equal(evaluated, first):
+    if not case.equal(first, again) or case.equal(evaluated, first) or find_output_factors(case):
         return None
     return _in_training(case, "two calls in training with different seeds drop the same weights")
 

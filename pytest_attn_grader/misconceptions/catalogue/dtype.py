@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -110,12 +112,13 @@ def float_mask_promote(attn_scores: Tensor, inputs: Inputs) -> Tensor:
     look_alikes=("cpu-scale-tensor", "float-mask-promote", "float32-mixed-in"),
     variants=(
         StageOverride({"finish": lambda attn_output, _: attn_output.float()}, "the output"),
+        StageOverride({"finish": lambda attn_output, _: attn_output.double()}, "the output in float64"),
         StageOverride({"combine": lambda weights, inputs: weights.float() @ inputs.value.float()}, "weights and value"),
     ),
     shown_by=lambda source: source.casts_up(),
 )
 def upcast_not_back(attn_scores: Tensor, _: Inputs) -> Tensor:
-    """computes in float32 and does not cast the result back to the dtype of the query.
+    """computes in float32 or float64 and does not cast the result back to the dtype of the query.
 
     A softmax in float32 is good practice. But its result is float32, and the product with bfloat16 values raises
     "expected scalar type"; or the output comes back as float32 and the next layer cannot use it.
@@ -132,8 +135,17 @@ def upcast_not_back(attn_scores: Tensor, _: Inputs) -> Tensor:
     return attn_scores.softmax(-1, dtype=torch.float32)
 
 
-def _half_scores(inputs: Inputs) -> Tensor:
-    return inputs.query.half() @ inputs.key.half().transpose(-2, -1)
+def _half_scores(inputs: Inputs, *, dtype: torch.dtype = torch.float16) -> Tensor:
+    return inputs.query.to(dtype) @ inputs.key.to(dtype).transpose(-2, -1)
+
+
+def _bfloat16_scores(inputs: Inputs) -> Tensor:
+    return _half_scores(inputs, dtype=torch.bfloat16).to(inputs.query.dtype)
+
+
+def _all_in_bfloat16(inputs: Inputs) -> Inputs:
+    short = {name: getattr(inputs, name).bfloat16() for name in ("query", "key", "value")}
+    return replace(inputs, **short)
 
 
 def _softmax_in_half(attn_scores: Tensor, inputs: Inputs) -> Tensor:
@@ -161,13 +173,17 @@ def _values_in_half(attn_weights: Tensor, inputs: Inputs) -> Tensor:
             "everything",
         ),
         StageOverride({"mask": unchanged, "normalise": _softmax_in_half}, "the softmax"),
+        StageOverride({"score": _bfloat16_scores}, "the scores in bfloat16"),
+        StageOverride(
+            {"prepare": _all_in_bfloat16, "finish": lambda attn_output, inputs: attn_output.float()}, "all in bfloat16"
+        ),
     ),
 )
 def half_precision_inside(inputs: Inputs) -> Tensor:
-    """computes the scores in float16, although the inputs are float32.
+    """computes the scores in float16 or bfloat16, although the inputs are float32.
 
-    float16 holds about three decimal digits and nothing above 65504. The scores lose what lies behind that, and so do
-    the weights; for float32 inputs there is no reason to.
+    float16 holds about three decimal digits and nothing above 65504, bfloat16 about two digits. The scores lose what
+    lies behind that, and so do the weights; for float32 inputs there is no reason to.
 
     Bad:
         attn_scores = query.half() @ key.half().transpose(-2, -1)

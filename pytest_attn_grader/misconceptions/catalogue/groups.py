@@ -19,8 +19,12 @@ def group_size(key: Tensor) -> int:
     return same.index(False) if False in same else len(same)
 
 
-def _taking(choose: Callable[[int, int], list[int]]) -> Callable[[Inputs], Inputs]:
-    """Give every query head the key/value head that `choose(num_heads, key_value_heads)` lists for it."""
+def _taking(choose: Callable[[int, int], list[int]], *names: str) -> Callable[[Inputs], Inputs]:
+    """Give every query head the key/value head that `choose(num_heads, key_value_heads)` lists for it.
+
+    Args:
+        names: "key" or "value", where one of them is shared rightly.
+    """
 
     def prepare(inputs: Inputs) -> Inputs:
         size = group_size(inputs.key)
@@ -28,8 +32,8 @@ def _taking(choose: Callable[[int, int], list[int]]) -> Callable[[Inputs], Input
         if num_heads % size:
             return inputs
         chosen = choose(num_heads, num_heads // size)
-        key, value = (tensor[:, ::size][:, chosen] for tensor in (inputs.key, inputs.value))
-        return replace(inputs, key=key, value=value)
+        shared = {name: getattr(inputs, name)[:, ::size][:, chosen] for name in names or ("key", "value")}
+        return replace(inputs, **shared)
 
     return prepare
 
@@ -50,7 +54,16 @@ def _backwards(num_heads: int, key_value_heads: int) -> list[int]:
     return [key_value_heads - 1 - head * key_value_heads // num_heads for head in range(num_heads)]
 
 
-@misconception("AG441", "groups-tiled", replaces="prepare", family="heads", probe="groups")
+@misconception(
+    "AG441",
+    "groups-tiled",
+    replaces="prepare",
+    family="heads",
+    probe="groups",
+    variants=tuple(
+        StageOverride({"prepare": _taking(_tiled, name)}, f"the {name}s alone") for name in ("key", "value")
+    ),
+)
 def groups_tiled(inputs: Inputs) -> Inputs:
     """repeats all key/value heads one after the other instead of each of them side by side.
 

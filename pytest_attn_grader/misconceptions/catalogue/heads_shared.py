@@ -23,6 +23,10 @@ def _mean_head(tensor: Tensor) -> Tensor:
     return tensor.mean(1, keepdim=True).expand_as(tensor)
 
 
+def _sum_of_heads(tensor: Tensor) -> Tensor:
+    return tensor.sum(1, keepdim=True).expand_as(tensor)
+
+
 def _sharing(share: Callable[[Tensor], Tensor], note: str, *names: str) -> StageOverride:
     def prepare(inputs: Inputs) -> Inputs:
         shared = {name: share(getattr(inputs, name)) for name in names}
@@ -46,6 +50,8 @@ _USUAL = _sharing(_first_head, "head 0's key and value", "key", "value")
         _sharing(_first_head, "head 0's query, key and value", "query", "key", "value"),
         _sharing(_last_head, "the last head's key and value", "key", "value"),
         _sharing(_mean_head, "the mean of the keys and of the values", "key", "value"),
+        _sharing(_sum_of_heads, "the sum of all heads' keys", "key"),
+        _sharing(_sum_of_heads, "the sum of all heads' values", "value"),
     ),
 )
 def multi_query(inputs: Inputs) -> Inputs:

@@ -106,6 +106,19 @@ def _values_over_batch(attn_weights: Tensor, inputs: Inputs) -> Tensor:
     return (attn_weights @ inputs.value.transpose(0, 2)).transpose(0, 2)
 
 
+def _causal(attn_scores: Tensor) -> Tensor:
+    keep = torch.ones_like(attn_scores, dtype=torch.bool).tril()
+    return attn_scores.masked_fill(~keep, float("-inf"))
+
+
+_CAUSAL_OVER_BATCH = (
+    StageOverride(
+        {"score": _over_batch, "combine": _values_over_batch, "mask": lambda attn_scores, _: _causal(attn_scores)},
+        "with a causal mask over the batch",
+    ),
+)
+
+
 @misconception(
     "AG413",
     "batch-as-seq",
@@ -113,6 +126,7 @@ def _values_over_batch(attn_weights: Tensor, inputs: Inputs) -> Tensor:
     family="wiring",
     look_alikes=("batch-first-forgotten",),
     together_with={"combine": _values_over_batch, "mask": lambda attn_scores, _: attn_scores},
+    variants=_CAUSAL_OVER_BATCH,
 )
 def batch_as_seq(inputs: Inputs) -> Tensor:
     """attends across the examples of the batch instead of the tokens of a text.
@@ -131,11 +145,6 @@ def batch_as_seq(inputs: Inputs) -> Tensor:
     Fix: Leave the axes as they come: (batch, heads, seq, head_dim).
     """
     return _over_batch(inputs)
-
-
-def _causal(attn_scores: Tensor) -> Tensor:
-    keep = torch.ones_like(attn_scores, dtype=torch.bool).tril()
-    return attn_scores.masked_fill(~keep, float("-inf"))
 
 
 def _forgets_batch_first(case: SubmissionObservations) -> Recognition | None:
@@ -167,12 +176,7 @@ def _forgets_batch_first(case: SubmissionObservations) -> Recognition | None:
     replaces="score",
     family="wiring",
     together_with={"combine": _values_over_batch, "mask": lambda attn_scores, _: attn_scores},
-    variants=(
-        StageOverride(
-            {"score": _over_batch, "combine": _values_over_batch, "mask": lambda attn_scores, _: _causal(attn_scores)},
-            "with a causal mask over the batch",
-        ),
-    ),
+    variants=_CAUSAL_OVER_BATCH,
     look_alikes=("batch-as-seq",),
     recognise=_forgets_batch_first,
     shown_by=lambda source: source.forgets_batch_first(),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
 from pytest_attn_grader.misconceptions.base import misconception
 from pytest_attn_grader.misconceptions.observations import SubmissionObservations
-from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride
+from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride, fill_blocked
 
 _SAME_NUMBERS = ("mask-multiplied", "mask-fill-zero", "mask-fill-tiny")
 
@@ -150,12 +152,25 @@ def mask_fill_small(attn_scores: Tensor, inputs: Inputs) -> Tensor:
     return attn_scores.masked_fill(~inputs.keep_mask, -10.0)
 
 
-@misconception("AG305", "plus-inf-fill", replaces="mask", family="mask")
+@misconception(
+    "AG305",
+    "plus-inf-fill",
+    replaces="mask",
+    family="mask",
+    variants=(
+        StageOverride(
+            {"mask": lambda attn_scores, inputs: attn_scores.masked_fill(~inputs.keep_mask, 1e9)}, "a fill of 1e9"
+        ),
+        StageOverride(
+            {"mask": lambda attn_scores, inputs: attn_scores.masked_fill(~inputs.keep_mask, 1e4)}, "a fill of 1e4"
+        ),
+    ),
+)
 def plus_inf_fill(attn_scores: Tensor, inputs: Inputs) -> Tensor:
-    """fills blocked scores with plus infinity instead of minus infinity.
+    """fills blocked scores with plus infinity, or a large positive number, instead of minus infinity.
 
     Softmax subtracts the row's largest score first, and infinity minus infinity is NaN. So every row with a blocked key
-    becomes NaN; only rows in which nothing is blocked survive.
+    becomes NaN; only rows in which nothing is blocked survive. With 1e9 blocked keys get all of the weight.
 
     Bad:
         attn_scores = attn_scores.masked_fill(~mask, float("inf"))
@@ -227,6 +242,11 @@ def _zero_times_infinity_in_float32(attn_scores: Tensor, inputs: Inputs) -> Tens
     return attn_scores + (1.0 - inputs.keep_mask.float()) * float("-inf")
 
 
+def _zero_times_blocked(attn_scores: Tensor, inputs: Inputs) -> Tensor:
+    """Blocked scores of minus infinity, multiplied by a mask of the padding."""
+    return fill_blocked(attn_scores, replace(inputs, fill=float("-inf"))) * inputs.keep_mask.any(-2, keepdim=True)
+
+
 def _then_numbers(attn_weights: Tensor, _: Inputs) -> Tensor:
     return attn_weights.softmax(-1).nan_to_num(0.0)
 
@@ -251,6 +271,7 @@ def _with_numbers(case: SubmissionObservations) -> tuple[StageOverride, ...]:
     variants=(
         StageOverride({"mask": _zero_times_infinity_in_float32}, "in float32"),
         StageOverride({"mask": lambda scores, inputs: scores * (~inputs.keep_mask) * float("-inf")}, "multiplied"),
+        StageOverride({"mask": _zero_times_blocked}, "blocked scores are multiplied by the mask of the padding"),
     ),
     fit=_with_numbers,
 )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from torch import Tensor
 
+from pytest_attn_grader.attention.reference import causal_keep_mask
 from pytest_attn_grader.misconceptions.base import misconception
 from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride, unchanged
 
@@ -76,13 +78,24 @@ def _both_inverted(attn_scores: Tensor, inputs: Inputs) -> Tensor:
     return attn_scores.masked_fill(allowed_by_any, inputs.fill)
 
 
+def _padding_inverted(attn_scores: Tensor, inputs: Inputs, *, future: float | None = None) -> Tensor:
+    """The future is blocked rightly, and in the mask of the padding what may be attended to is blocked."""
+    is_past = causal_keep_mask(*attn_scores.shape[-2:], device=attn_scores.device)
+    attn_scores = attn_scores.masked_fill(~is_past, inputs.fill if future is None else future)
+    return attn_scores.masked_fill(inputs.keep_mask.any(-2, keepdim=True), inputs.fill)
+
+
 @misconception(
     "AG313",
     "mask-inverted",
     replaces="mask",
     family="mask",
     fill_matters=True,
-    variants=(StageOverride({"mask": _both_inverted}, "two masks, both read so"),),
+    variants=(
+        StageOverride({"mask": _both_inverted}, "two masks, both read so"),
+        StageOverride({"mask": _padding_inverted}, "the mask of the padding alone"),
+        StageOverride({"mask": partial(_padding_inverted, future=float("-inf"))}, "the mask of the padding alone"),
+    ),
     look_alikes=("additive-as-bool",),
 )
 def mask_inverted(attn_scores: Tensor, inputs: Inputs) -> Tensor:

@@ -55,12 +55,33 @@ def _of_example(index: int) -> StageOverride:
     return StageOverride({"prepare": prepare}, "the first example's" if index == 0 else "the second example's")
 
 
-@misconception("AG335", "mask-first-example", replaces="prepare", family="mask", probe="left-padding")
+def _all_examples(inputs: Inputs) -> Inputs:
+    """What is padding in one example is blocked in all."""
+    return replace(inputs, keep_mask=inputs.keep_mask.all(0, keepdim=True).expand_as(inputs.keep_mask))
+
+
+def _any_example(inputs: Inputs) -> Inputs:
+    return replace(inputs, keep_mask=inputs.keep_mask.any(0, keepdim=True).expand_as(inputs.keep_mask))
+
+
+@misconception(
+    "AG335",
+    "mask-first-example",
+    replaces="prepare",
+    family="mask",
+    probe="left-padding",
+    fill_matters=True,
+    variants=(
+        StageOverride({"prepare": _any_example}, "what one of them may attend to"),
+        StageOverride({"prepare": _all_examples}, "what all of them may attend to"),
+    ),
+)
 def mask_first_example(inputs: Inputs) -> Inputs:
-    """uses the first example's mask for all examples.
+    """uses one mask for all examples, the first example's or one that is made of several.
 
     Every text of a batch has its own length, and so its own mask. mask[0] is the mask of the first text; broadcast over
-    the batch it lets shorter texts attend to their padding, or hides real tokens of longer ones.
+    the batch it lets shorter texts attend to their padding, or hides real tokens of longer ones. So does the mask of
+    all texts together, mask.any(0) or mask.all(0).
 
     Bad:
         attn_scores = attn_scores.masked_fill(~mask[0], float("-inf"))
@@ -144,9 +165,47 @@ def pad_both_axes(inputs: Inputs) -> Inputs:
     return replace(inputs, keep_mask=inputs.keep_mask & _over_queries(inputs))
 
 
+def _last_kept_blocked(inputs: Inputs) -> Inputs:
+    number = inputs.keep_mask.sum(-1, keepdim=True)
+    return replace(inputs, keep_mask=inputs.keep_mask & (inputs.keep_mask.cumsum(-1) < number))
+
+
 def _first_blocked_too(inputs: Inputs) -> Inputs:
     blocked = ~inputs.keep_mask
     return replace(inputs, keep_mask=inputs.keep_mask | (blocked & (blocked.cumsum(-1) == 1)))
+
+
+def _counted_from_the_start(inputs: Inputs) -> Inputs:
+    """As many keys as there are real ones are kept, from the first one on."""
+    number = _real_keys(inputs).sum(-1)[..., None, None]  # (batch, 1, 1, 1)
+    is_kept = torch.arange(inputs.key.shape[-2], device=number.device) < number
+    return replace(inputs, keep_mask=_without_padding(inputs) & is_kept)
+
+
+@misconception(
+    "AG338",
+    "pad-side-assumed",
+    replaces="prepare",
+    family="mask",
+    probe="left-padding",
+    fill_matters=True,
+)
+def pad_side_assumed(inputs: Inputs) -> Inputs:
+    """counts the real tokens and keeps as many keys from the start, as if all padding stood on the right.
+
+    The sum of a padding mask says how many tokens are real, not where they stand. Texts that are continued by a
+    language model are padded on the left, so that they all end where the new token begins.
+
+    Bad:
+        keep = torch.arange(seq) < padding_mask.sum(-1, keepdim=True)
+    Good:
+        keep = padding_mask
+
+    Effect: Right for padding on the right. With padding on the left, filler tokens are kept and real ones blocked.
+    Nudge: Which keys do you keep when the first three tokens are padding?
+    Fix: Use the mask itself, key by key.
+    """
+    return _counted_from_the_start(inputs)
 
 
 @misconception(
@@ -154,10 +213,12 @@ def _first_blocked_too(inputs: Inputs) -> Inputs:
     "length-off-by-one",
     replaces="prepare",
     family="mask",
+    fill_matters=True,
+    variants=(StageOverride({"prepare": _last_kept_blocked}, "one key less"),),
     shown_by=lambda source: "valid_len" in source.text,
 )
 def length_off_by_one(inputs: Inputs) -> Inputs:
-    """lets in one key more than the valid length says.
+    """lets in one key more, or one less, than the valid length says.
 
     Keys are counted from 0: with a length of 3 the valid keys are 0, 1 and 2. position <= length keeps key 3 as well,
     which is padding, or in a causal length the next token.

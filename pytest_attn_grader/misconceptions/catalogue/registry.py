@@ -124,6 +124,7 @@ MISCONCEPTIONS: tuple[Misconception, ...] = (
     padding.pad_wrong_axis,
     padding.pad_both_axes,
     padding.length_off_by_one,
+    padding.pad_side_assumed,
     padding.mask_first_example,
     padding.mask_batch_as_head,
     padding.mask_repeat_order,

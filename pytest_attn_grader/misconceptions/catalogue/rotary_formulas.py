@@ -83,6 +83,8 @@ _FORMULAS: tuple[tuple[str, _Formula], ...] = (
     ("two minus: a cos - b sin and b cos - a sin", lambda a, b, cos, sin: (a * cos - b * sin, b * cos - a * sin)),
     ("a twice: a cos - b sin and a cos + a sin", lambda a, b, cos, sin: (a * cos - b * sin, a * cos + a * sin)),
     ("b twice: a cos - b sin and b cos + b sin", lambda a, b, cos, sin: (a * cos - b * sin, b * cos + b * sin)),
+    ("the cosine alone: a cos and b cos", lambda a, b, cos, sin: (a * cos, b * cos)),
+    ("the sine alone: -b sin and a sin", lambda a, b, cos, sin: (-b * sin, a * sin)),
     ("a cos - b sin and a cos + b sin", lambda a, b, cos, sin: (a * cos - b * sin, a * cos + b * sin)),
 )
 
@@ -93,7 +95,7 @@ _FORMULAS: tuple[tuple[str, _Formula], ...] = (
     lambda halves, base: [(note, _by_formula(halves, base, formula)) for note, formula in _FORMULAS],
 )
 def rotary_formula(inputs: Inputs) -> Inputs:
-    """turns the pairs of query and key by a formula that is no rotation: a lost minus, or one half twice.
+    """turns the pairs of query and key by a formula that is no rotation: a lost minus or term, or one half twice.
 
     A pair (a, b) at angle t becomes (a cos t - b sin t, b cos t + a sin t). There is one minus, and each half
     is used in both. Without it, or with the same half in both places, the length of the pair changes with the position.

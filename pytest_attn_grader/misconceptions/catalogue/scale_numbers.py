@@ -122,12 +122,19 @@ def _by_batch_size(attn_scores: Tensor, inputs: Inputs) -> Tensor:
     return attn_scores / math.sqrt(inputs.query.shape[0])
 
 
+def _by_whole_root(attn_scores: Tensor, inputs: Inputs) -> Tensor:
+    return attn_scores / int(inputs.root)
+
+
 @misconception(
     "AG108",
     "scale-other",
     replaces="scale",
     family="scale",
-    variants=(StageOverride({"scale": _by_batch_size}, "the number of examples"),),
+    variants=(
+        StageOverride({"scale": _by_batch_size}, "the number of examples"),
+        StageOverride({"scale": _by_whole_root}, "the root of head_dim is rounded down to a whole number"),
+    ),
     fit=_fit_factor,
 )
 def scale_other(attn_scores: Tensor, inputs: Inputs) -> Tensor:
