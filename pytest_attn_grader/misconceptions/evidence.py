@@ -214,12 +214,12 @@ def _shapes(case: SubmissionObservations, name: str) -> Iterator[str]:
 
 def _changed_inputs(case: SubmissionObservations, name: str) -> Iterator[str]:
     """Name the tensors of the caller that a call changes: what is computed from them afterwards is wrong, too."""
-    record, before = case.attempts[name], case.probes[name].inputs
-    changed = [
-        each for each, tensor in before.items() if not torch.equal(record.inputs_after.get(each, tensor), tensor)
-    ]
-    if names := [*record.changed, *changed]:
-        yield f"the call changes {' and '.join(names)}, which belong to the caller; every later step gets other numbers"
+    record = case.attempts[name]
+    before = {
+        each: (tensor, record.inputs_after.get(each, tensor)) for each, tensor in case.probes[name].inputs.items()
+    }
+    if changed := [*record.changed, *(each for each, pair in before.items() if not torch.equal(*pair))]:
+        yield f"the call changes tensors of its caller ({', '.join(changed)}), and every later step takes them changed"
 
 
 def _weights(case: SubmissionObservations, name: str) -> Iterator[str]:
