@@ -56,6 +56,8 @@ NOT_APPLICABLE = {
     "equivalence.option[without-weights]",
     "equivalence.option[causal-switch]",
     "equivalence.projections",
+    "equivalence.option[other-mask]",
+    "equivalence.option[scale]",
     "equivalence.grouped[groups]",
     "equivalence.grouped[multi-query]",
     "equivalence.cache[cache-tokens]",

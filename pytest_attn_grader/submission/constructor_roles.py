@@ -62,6 +62,8 @@ def assign_sizes(candidate: Candidate, steps: frozenset[str] = frozenset()) -> l
         role = named[parameter.name]
         if role == "either":
             role = "width" if has_width else "head_dim"
+        if parameter.name.lower() == "query_dim" and not {"width", "out"} & {*named.values()}:
+            role = "width"  # of the hidden states that queries are made of: a context may have another width
         if parameter.kind.startswith("var-"):
             continue
         if role is None and "context" in steps and guess_role_of_size(parameter.name) == "context":

@@ -46,6 +46,8 @@ RANKS = (4, 3, 2)
 SINGLE_RANK = 1
 # Of a function that works block by block: short enough that the longer probes have several blocks and a part of one.
 BLOCK_TOKENS = 16
+# A factor on the scores that is not 1/sqrt(head_dim) for any probe.
+OTHER_SCALE = 0.25
 SWITCHES = {"causal": LiteralArgument(True), "off": LiteralArgument(False), "none": LiteralArgument(None)}
 
 
@@ -179,6 +181,7 @@ class FunctionAttention(StudentAttention):
             "heads": LiteralArgument(num_heads),
             "key_value_heads": LiteralArgument(key_value_heads),
             "group_size": LiteralArgument(num_heads // key_value_heads),
+            "scale": LiteralArgument(OTHER_SCALE),
             "is_grouped": LiteralArgument(num_heads > key_value_heads),
             "return_weights": LiteralArgument(True),
             **SWITCHES,

@@ -39,9 +39,9 @@ class Slot:
     """One parameter and the role of the value that is passed for it.
 
     `role` is query, key, value, mask, key_padding_mask, valid_lens, dropout_p or training; head_dim; block_size; heads
-    and one of `GROUP_ROLES`; with hidden states also hidden_states and return_weights, with projections also w_q, b_q,
-    …, w_o, num_heads, width, context and rotary_base. A switch is causal (on) or off, and what is needed but stands for
-    nothing is none.
+    and one of `GROUP_ROLES`; scale; with hidden states also hidden_states and return_weights, with projections also
+    w_q, b_q, …, w_o, num_heads, width, context and rotary_base. A switch is causal (on) or off, and what is needed but
+    stands for nothing is none.
     """
 
     role: str

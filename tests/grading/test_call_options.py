@@ -11,14 +11,17 @@ from tests.support.checks import session_over
 FUNCTION = """
 import torch
 
-def attention(query, key, value, mask=None, dropout_p=0.0, training=False, need_weights=False, is_causal=False):
-    scale = query.shape[-1] ** -0.5
+def attention(query, key, value, mask=None, dropout_p=0.0, training=False, need_weights=False, is_causal=False,
+              scale=None):
+    scale = query.shape[-1] ** -0.5 if scale is None else scale
     FIRST
     scores = query @ key.mT * scale
     if is_causal:
         scores = scores.masked_fill(~torch.ones(scores.shape[-2:], dtype=torch.bool).tril(DIAGONAL), float("-inf"))
-    if mask is not None:
+    if mask is not None and mask.dtype == torch.bool:
         scores = scores.masked_fill(~mask, float("-inf"))
+    elif mask is not None:
+        scores = scores + mask
     weights = torch.dropout(scores.softmax(-1), dropout_p, training)
     LAST
     return (weights @ value, weights) if need_weights else weights @ value
@@ -39,6 +42,8 @@ class Attention(torch.nn.Module):
         FIRST
         if mask is None:
             mask = torch.ones(length, length, dtype=torch.bool).tril()
+        if mask.dtype != torch.bool:
+            mask = mask > 0.5
         scores = (query @ key.mT / query.shape[-1] ** 0.5).masked_fill(~mask, float("-inf"))
         weights = torch.dropout(scores.softmax(-1), RATE, self.training)
         output = self.out((weights @ value).transpose(1, 2).reshape(batch, length, dim))
@@ -55,8 +60,13 @@ def module(first: str = "pass", rate: str = "self.dropout") -> str:
     return MODULE.replace("FIRST", first).replace("RATE", rate)
 
 
-@pytest.mark.parametrize("option", CALL_OPTIONS)
-@pytest.mark.parametrize("source", [function(), module()], ids=["function", "module"])
+OF_MODULES = [option for option in CALL_OPTIONS if option != "scale"]
+
+
+@pytest.mark.parametrize(
+    ("source", "option"),
+    [*((function(), option) for option in CALL_OPTIONS), *((module(), option) for option in OF_MODULES)],
+)
 def test_a_right_one_is_right_in_every_way(workshop, mini, source: str, option: str) -> None:
     observation = observe_call_option(session_over(workshop.student(source), mini), option)
     assert observation.output_error <= observation.tolerance.tolerance["attn_output"]
@@ -116,6 +126,12 @@ def test_a_right_one_is_right_in_every_way(workshop, mini, source: str, option: 
             "no-causal-mask",
             "Without a mask and with",
         ),
+        (
+            function(first="if mask is not None and mask.dtype != torch.bool: mask = torch.zeros(())"),
+            "other-mask",
+            "no-causal-mask",
+            "With a mask of another dtype: your",
+        ),
     ],
 )
 def test_a_wrong_way_is_found_and_named(workshop, mini, source: str, option: str, slug: str | None, words: str) -> None:
@@ -132,6 +148,20 @@ def test_a_wrong_way_is_found_and_named(workshop, mini, source: str, option: str
 
 
 @pytest.mark.parametrize(
+    ("first", "is_right"),
+    [
+        ("pass", True),
+        ("scale = scale if scale == query.shape[-1] ** -0.5 else 1 / scale", True),  # a divisor
+        ("scale = query.shape[-1] ** -0.5", False),
+        ("scale = scale if scale == query.shape[-1] ** -0.5 else scale / query.shape[-1] ** 0.5", False),
+    ],
+)
+def test_a_scale_that_is_passed_is_used(workshop, mini, first: str, is_right: bool) -> None:
+    observation = observe_call_option(session_over(workshop.student(function(first)), mini), "scale")
+    assert observation.is_right is is_right
+
+
+@pytest.mark.parametrize(
     ("source", "option", "reason"),
     [
         ("def attention(query, key, value, mask): return query", "training", "no training mode"),
@@ -142,6 +172,9 @@ def test_a_wrong_way_is_found_and_named(workshop, mini, source: str, option: str
             "causal-switch",
             "no switch for the future",
         ),
+        ("def attention(query, key, value, mask=None): return query", "other-mask", "does not ask for the dtype"),
+        (function("assert mask is None or mask.dtype == torch.bool"), "other-mask", "refuses masks of another dtype"),
+        (module(), "scale", "no optional parameter for the scale"),
         (function("mask = mask.bool()"), "without-mask", "without its mask it gives no answer"),
         (module(rate="0.5"), "training", "drops at random"),
     ],

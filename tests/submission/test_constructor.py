@@ -53,6 +53,9 @@ def test_what_has_no_value_is_named() -> None:
         ("d, n", {"d": 256, "n": 4}),
         ("emb, k", {"emb": 256, "k": 4}),
         ("nhead, adimension", {"nhead": 4, "adimension": 256}),
+        ("query_dim, heads, context_dim=None", {"query_dim": 256, "heads": 4}),
+        ("query_dim, context_dim=None, heads=8, dim_head=64", {"query_dim": 256, "heads": 4, "dim_head": 64}),
+        ("d_model, query_dim, heads", {"d_model": 256, "query_dim": 64, "heads": 4}),
         ("E_q, E_k, E_v, E_total, nheads", {"E_q": 256, "E_k": 256, "E_v": 256, "E_total": 256, "nheads": 4}),
     ],
 )

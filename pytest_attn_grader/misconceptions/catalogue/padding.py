@@ -56,7 +56,7 @@ def _of_example(index: int) -> StageOverride:
 
 
 def _all_examples(inputs: Inputs) -> Inputs:
-    """What is padding in one example is blocked in all."""
+    """Block in all examples what is padding in one."""
     return replace(inputs, keep_mask=inputs.keep_mask.all(0, keepdim=True).expand_as(inputs.keep_mask))
 
 
