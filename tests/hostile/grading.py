@@ -31,6 +31,17 @@ if TYPE_CHECKING:
 CORPUS = Path(__file__).with_name("corpus")
 TIERS = ("process", "bwrap")
 CALL_SECONDS = 3.0
+REACHES_OUT = {
+    "patches_torch",
+    "reads_memory",
+    "closes_everything",
+    "kills_its_parent",
+    "import_leaves_a_daemon",
+    "leaves_the_socket_to_a_daemon",
+    "forks_once_too_often",
+    "stops_itself",
+    "patches_the_worker",
+}
 # In the order of a run; enough to tell every lie of the corpus. Parameters are those of the checks themselves.
 CHECKS: tuple[tuple[Callable[..., None], dict[str, Any]], ...] = (
     (shape.test_shape, {"probe": "basic"}),
@@ -87,6 +98,14 @@ class Outcome:
 def corpus() -> list[Hostile]:
     """All of them, by name."""
     return [Hostile.read(file) for file in sorted(CORPUS.glob("*.py"))]
+
+
+def sample() -> list[Hostile]:
+    """Those that reach for what is around them, and one in four of the others.
+
+    What a submission does to itself is the same in every worker; its surroundings depend on who starts it, and how.
+    """
+    return [each for number, each in enumerate(corpus()) if each.file.stem in REACHES_OUT or number % 4 == 0]
 
 
 class Grading:

@@ -12,7 +12,7 @@ import pytest
 
 from pytest_attn_grader.sandbox import bubblewrap, fork_server, launch
 from pytest_attn_grader.sandbox.fork_server import ForkedProcess, ForkServer
-from tests.hostile.grading import CORPUS, TIERS, Grading, Hostile, Outcome, corpus
+from tests.hostile.grading import CORPUS, TIERS, Grading, Hostile, Outcome, corpus, sample
 
 if TYPE_CHECKING:
     from pytest_attn_grader.models.types import LoadedModel
@@ -24,29 +24,16 @@ SECRET = {"GITHUB_TOKEN": "hostile-secret"}
 SINGLE, FORKED = "single", "forked"
 # One of each kind is tried by default; the rest takes minutes.
 QUICK = {"process": {"reads_frames", "exits_with_a_pass"}, "bwrap": {"answers_itself"}}
-# What reaches for its surroundings meets others in a single run. What a submission does to itself is the same in every
-# worker, so that one in four is enough there.
-REACHES_OUT = {
-    "patches_torch",
-    "reads_memory",
-    "closes_everything",
-    "kills_its_parent",
-    "import_leaves_a_daemon",
-    "leaves_the_socket_to_a_daemon",
-    "forks_once_too_often",
-    "stops_itself",
-    "patches_the_worker",
-}
-
 Case = tuple[Hostile, str, str]
 Grade = Callable[[Hostile, str, str], Outcome]
 
 
 def cases() -> Iterator[object]:
-    for start, tier, (number, hostile) in itertools.product((FORKED, SINGLE), TIERS, enumerate(corpus())):
+    few = sample()
+    for start, tier, hostile in itertools.product((FORKED, SINGLE), TIERS, corpus()):
         name = hostile.file.stem
         is_quick = start == SINGLE and name in QUICK[tier]
-        if tier in hostile.tiers and (start == FORKED or is_quick or name in REACHES_OUT or number % 4 == 0):
+        if tier in hostile.tiers and (start == FORKED or is_quick or hostile in few):
             marks = [] if is_quick else [pytest.mark.slow]
             yield pytest.param(hostile, tier, start, id=f"{start}-{tier}-{name}", marks=marks)
 

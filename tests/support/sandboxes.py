@@ -55,11 +55,12 @@ def _identity() -> dict[str, Any]:
     return {"user": ORDINARY_USER, "group": ORDINARY_USER, "extra_groups": []} if os.geteuid() == 0 else {}
 
 
-def run_as(user: str, code: str, *arguments: str) -> str:
+def run_as(user: str, code: str, *arguments: str, seconds: float = 120.0) -> str:
     """Run a script in another process; return what it printed.
 
     Args:
         user: "root", "ordinary", or "readable root": root, with an interpreter that an ordinary user can run.
+        seconds: wall clock that it may take.
     """
     python, environment = sys.executable, dict(os.environ)
     if "root" in user and os.geteuid() != 0:
@@ -73,7 +74,7 @@ def run_as(user: str, code: str, *arguments: str) -> str:
     command = [python, "-c", code, *arguments]
     identity = _identity() if user == "ordinary" else {}
     done = subprocess.run(
-        command, cwd="/", env=environment, capture_output=True, text=True, timeout=120, check=False, **identity
+        command, cwd="/", env=environment, capture_output=True, text=True, timeout=seconds, check=False, **identity
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
