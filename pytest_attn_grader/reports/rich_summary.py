@@ -13,9 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from pytest_attn_grader.reports.escaping import for_path
-from pytest_attn_grader.reports.summary import CategoryPoints, Line, Summary, points
+from pytest_attn_grader.reports.summary import COLOURS, CategoryPoints, Line, Summary, points
 
-COLOURS = {"passed": "green", "failed": "red", "ungradable": "yellow"}
 BAR_WIDTH = 12
 WIDTH_OF_TWO_COLUMNS = 80
 LABEL_WIDTH = 10

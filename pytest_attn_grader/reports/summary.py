@@ -14,6 +14,7 @@ from pytest_attn_grader.results.comparison import LengthTiming
 from pytest_attn_grader.results.report import CheckResult, GradeReport, Phase
 from pytest_attn_grader.settings.settings import Settings
 
+COLOURS = {"passed": "green", "failed": "red", "ungradable": "yellow"}  # of a terminal, by the verdict
 DEFAULT_TOKENS = 64
 # Every module is constructed, and weights that a submission keeps to itself are no detour.
 _USUAL_ADAPTATIONS = frozenset({"constructed", "chosen", "weights-recovered"})

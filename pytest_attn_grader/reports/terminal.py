@@ -9,12 +9,11 @@ from typing import Protocol
 
 from pytest_attn_grader.reports.escaping import for_path
 from pytest_attn_grader.reports.escaping import for_terminal as printable
-from pytest_attn_grader.reports.summary import CategoryPoints, Summary, points, summarize
+from pytest_attn_grader.reports.summary import COLOURS, CategoryPoints, Summary, points, summarize
 from pytest_attn_grader.results.report import GradeReport
 from pytest_attn_grader.settings.settings import Settings
 
 BAR_WIDTH = 20
-COLOURS = {"passed": "green", "failed": "red", "ungradable": "yellow"}
 
 
 class Reporter(Protocol):

@@ -19,7 +19,7 @@ from pytest_attn_grader.sandbox.messages import CallSpec
 from pytest_attn_grader.sandbox.tiers import choose_tier
 from pytest_attn_grader.sandbox.worker.limits import Limits
 from pytest_attn_grader.sandbox.worker_process import WorkerProcess
-from tests.support.sandboxes import TRIED, left_in, needs_bwrap
+from tests.support.sandboxes import DAEMON, TRIED, left_in, needs_bwrap
 
 QUERY = (("query", TensorRef("query")),)
 
@@ -109,19 +109,6 @@ def test_in_namespaces_there_is_no_further_user_namespace(tmp_path: Path) -> Non
     command = bubblewrap.bwrap_command(tmp_path, sys.path, Path(bubblewrap.__file__).parent)
     code = "import ctypes, sys; sys.exit(10 + ctypes.CDLL(None).unshare(0x10000000))"
     assert subprocess.run([*command, sys.executable, "-c", code], check=False).returncode == 9
-
-
-DAEMON = """
-import os, time
-def attention(query):
-    for _ in range(3):
-        if os.fork() == 0:
-            os.setsid()
-            if os.fork():
-                os._exit(0)
-            time.sleep(1000)
-    {end}
-"""
 
 
 @needs_bwrap

@@ -24,7 +24,7 @@ from pytest_attn_grader.sandbox.messages import CallSpec
 from pytest_attn_grader.sandbox.worker.limits import Limits
 from pytest_attn_grader.sandbox.worker_process import WorkerProcess
 from tests.support.processes import wait_until_ended
-from tests.support.sandboxes import TRIED, left_in, needs_bwrap
+from tests.support.sandboxes import DAEMON, TRIED, left_in, needs_bwrap
 
 pytestmark = [
     pytest.mark.slow,
@@ -148,19 +148,6 @@ def test_one_leaves_nothing_for_the_next(tier: str, tmp_path: Path) -> None:
             remote.call(CallSpec("attention", QUERY), {"query": torch.zeros(1)})
         assert remote.captured_output.split()[:2] == ["False", "False"]
         assert "True" not in remote.captured_output
-
-
-DAEMON = """
-import os, time
-def attention(query):
-    for _ in range(3):
-        if os.fork() == 0:
-            os.setsid()
-            if os.fork():
-                os._exit(0)
-            time.sleep(1000)
-    {end}
-"""
 
 
 @both_tiers

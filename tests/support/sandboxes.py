@@ -29,6 +29,19 @@ def tried(action):
     return "done"
 """
 
+# A submission that leaves three processes behind, each in its session; `end` is how it goes on.
+DAEMON = """
+import os, time
+def attention(query):
+    for _ in range(3):
+        if os.fork() == 0:
+            os.setsid()
+            if os.fork():
+                os._exit(0)
+            time.sleep(1000)
+    {end}
+"""
+
 
 def left_in(folder: Path | str) -> list[psutil.Process]:
     """The processes that stand in this folder."""

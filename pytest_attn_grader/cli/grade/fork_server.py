@@ -68,8 +68,10 @@ def main() -> None:
             warmed_up.append(job["warmup_args"])
             run_warmup(job["warmup_args"])
             _freeze_gc()
-        if waiting is None or waiting.job != job:
-            waiting = replace_run(waiting, job)
+        if waiting is not None and waiting.job != job:
+            waiting.discard()
+            waiting = None
+        waiting = waiting or fork_run(job)
         waiting.start()
         print(waiting.pid, file=answers, flush=True)
         announced = waiting.read_exit_code()
@@ -133,13 +135,6 @@ def fork_run(job: dict[str, Any]) -> WaitingRun:
     os.close(its_gate)
     os.close(its_result)
     return WaitingRun(job, pid, gate, result)
-
-
-def replace_run(waiting: WaitingRun | None, job: dict[str, Any]) -> WaitingRun:
-    """Fork a process for another job than the one that a process waits for."""
-    if waiting is not None:
-        waiting.discard()
-    return fork_run(job)
 
 
 def prepare(model: str | None, device: str) -> None:

@@ -6,11 +6,9 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from pytest_attn_grader.reports.summary import points, summarize
+from pytest_attn_grader.reports.summary import COLOURS, points, summarize
 from pytest_attn_grader.results.report import GradeReport
 from pytest_attn_grader.settings.settings import Settings
-
-STYLES = {"passed": "bold green", "failed": "bold red", "ungradable": "bold yellow"}
 
 
 class ResultDisplay:
@@ -37,7 +35,7 @@ class ResultDisplay:
         """Show a report."""
         summary = summarize(report, Settings(student=report.student.target))
         current = describe_result(report)
-        lines = [Text(summary.headline, style=STYLES[report.verdict])]
+        lines = [Text(summary.headline, style=f"bold {COLOURS[report.verdict]}")]
         for line in summary.highlights:
             lines.append(Text(f"{line.label}: {line.text}" if line.label else line.text))
         if self._previous is not None:

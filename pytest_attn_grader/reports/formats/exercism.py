@@ -62,4 +62,4 @@ def _cut(text: str) -> str:
     return text if len(text) <= MAX_OUTPUT_CHARS else text[: MAX_OUTPUT_CHARS - len(_CUT)] + _CUT
 
 
-FORMAT = Format("exercism", "Exercism's results.json", render)
+FORMAT = Format("exercism", render)

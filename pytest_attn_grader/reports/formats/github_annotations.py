@@ -68,7 +68,5 @@ def folder_in_repository(environment: Mapping[str, str], here: Path) -> str:
 
 
 FORMAT = Format(
-    "github-annotations",
-    "workflow commands that annotate the student's lines",
-    lambda report: render(report, folder=folder_in_repository(os.environ, Path.cwd())),
+    "github-annotations", lambda report: render(report, folder=folder_in_repository(os.environ, Path.cwd()))
 )

@@ -84,6 +84,4 @@ def _test(row: CheckRow, score: int) -> dict[str, Any]:
     }
 
 
-FORMAT = Format(
-    "classroom", "the line that GitHub Classroom's reporter reads", render, step_file_variable="GITHUB_OUTPUT"
-)
+FORMAT = Format("classroom", render, step_file_variable="GITHUB_OUTPUT")

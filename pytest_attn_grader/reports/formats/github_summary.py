@@ -95,4 +95,4 @@ def _checks(made: list[CheckRow]) -> Iterator[str]:
     yield ""
 
 
-FORMAT = Format("github", "the step summary of GitHub Actions", render, step_file_variable="GITHUB_STEP_SUMMARY")
+FORMAT = Format("github", render, step_file_variable="GITHUB_STEP_SUMMARY")

@@ -55,4 +55,4 @@ def _test(number: int, row: CheckRow) -> dict[str, Any]:
     }
 
 
-FORMAT = Format("gradescope", "Gradescope's results.json", render)
+FORMAT = Format("gradescope", render)

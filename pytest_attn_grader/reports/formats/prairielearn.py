@@ -53,4 +53,4 @@ def _test(row: CheckRow) -> dict[str, Any]:
     }
 
 
-FORMAT = Format("prairielearn", "PrairieLearn's results.json", render)
+FORMAT = Format("prairielearn", render)

@@ -23,13 +23,11 @@ class Format:
 
     Args:
         name: NAME of `--attn-format=NAME:PATH`.
-        what: description for the help.
         render: returns the text of the file.
         step_file_variable: environment variable with the file that GitHub Actions gives to a step; text is appended.
     """
 
     name: str
-    what: str
     render: Callable[[GradeReport], str]
     step_file_variable: str | None = None
 
