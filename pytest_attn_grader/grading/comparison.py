@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from pytest_attn_grader._utils.fork_cache import cached
 from pytest_attn_grader.attention import metrics
 from pytest_attn_grader.grading.changed_prediction import find_changed_prediction, top_tokens
-from pytest_attn_grader.grading.concurrency import run_concurrently
+from pytest_attn_grader.grading.concurrency import run_with_both
 from pytest_attn_grader.grading.experiments import next_token_loss, own_token_loss
 from pytest_attn_grader.grading.held_out_text import held_out_passages
 from pytest_attn_grader.grading.map_selection import select_maps
@@ -70,13 +69,7 @@ def compare_on_prompt(
     losses, held_out = _compare_held_out(loaded, student_model, layer_idx)
     effect = None if measure_effect is None else measure_effect(losses.compared_reference)
     twice = repeat_prompt(prompt.input_ids, int(loaded.model.config.max_position_embeddings))
-    reference, student = run_concurrently(
-        loaded.model,
-        lambda: cached(
-            ("internals", *twice[0].tolist()), partial(_forward_with_internals, loaded.model, twice), owner=loaded.model
-        ),
-        partial(_forward_with_internals, student_model, twice),
-    )
+    reference, student = run_with_both("internals", _forward_with_internals, loaded.model, student_model, twice)
     heads = [
         each for layer in range(num_layers) for each in compare_heads(student_maps[layer], reference_maps[layer], layer)
     ]
@@ -209,22 +202,14 @@ def _compare_held_out(
         if not closely and time.perf_counter() - started > READING_SECONDS:
             # A slow submission: the loss is taken on fewer texts, the same ones for both models.
             break
-        reference, student = run_concurrently(
-            loaded.model,
-            partial(_evaluate_reference, loaded.model, input_ids, closely=closely),
-            partial(evaluate_passage, student_model, input_ids, closely=closely),
-        )
+        evaluate = partial(evaluate_passage, closely=closely)
+        reference, student = run_with_both(("passage", closely), evaluate, loaded.model, student_model, input_ids)
         if closely:
             held_out.append(_compare_passage(loaded, student, reference, layer_idx))
         readings.append((reference.without_details(), student.without_details()))
     references, students = zip(*readings, strict=True)
     compared = mean_loss(references[:MAX_HELD_OUT_TEXTS])
     return _Losses(mean_loss(references), mean_loss(students), compared), tuple(held_out)
-
-
-def _evaluate_reference(model: PreTrainedModel, input_ids: Tensor, *, closely: bool) -> PassageResult:
-    key = ("passage", closely, *input_ids[0].tolist())
-    return cached(key, partial(evaluate_passage, model, input_ids, closely=closely), owner=model)
 
 
 class PassageResult(NamedTuple):

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch.autograd.gradcheck import GradcheckError
 
-from pytest_attn_grader._utils.fork_cache import cached
 from pytest_attn_grader.attention.dropout import MAX_RESIDUAL, Dropout, effective_weights, estimate_dropout
 from pytest_attn_grader.attention.probes import (
     Probe,
@@ -22,7 +20,7 @@ from pytest_attn_grader.attention.probes import (
 )
 from pytest_attn_grader.attention.reference import causal_keep_mask, reference_attention
 from pytest_attn_grader.errors import SubmissionError
-from pytest_attn_grader.grading.concurrency import run_concurrently
+from pytest_attn_grader.grading.concurrency import run_with_both
 from pytest_attn_grader.grading.observation import Observation
 from pytest_attn_grader.results.submission import Failure
 
@@ -153,13 +151,7 @@ class GradientFlow:
 def run_gradient_flow(model: PreTrainedModel, student_model: PreTrainedModel, input_ids: Tensor) -> GradientFlow:
     """Send the next-token loss back through both models."""
     try:
-        reference, student = run_concurrently(
-            model,
-            lambda: cached(
-                ("gradient", *input_ids[0].tolist()), partial(_embedding_gradient, model, input_ids), owner=model
-            ),
-            partial(_embedding_gradient, student_model, input_ids),
-        )
+        reference, student = run_with_both("gradient", _embedding_gradient, model, student_model, input_ids)
     except SubmissionError as error:
         return GradientFlow(failure=Failure.from_error(error))
     return GradientFlow(
@@ -211,24 +203,17 @@ def run_continuations(
     room = int(model.config.max_position_embeddings) - input_ids.shape[-1]
     new_tokens = min(NEW_TOKENS, room)
 
-    def continue_prompt(one: PreTrainedModel) -> str:
-        text: str = tokenizer.decode(_continue_greedily(one, input_ids, new_tokens, use_cache=use_cache))
-        return text
-
-    def continue_student() -> str | SubmissionError:
+    def continue_prompt(one: PreTrainedModel, ids: Tensor) -> str | SubmissionError:
         try:
-            return continue_prompt(student_model)
+            return str(tokenizer.decode(_continue_greedily(one, ids, new_tokens, use_cache=use_cache)))
         except SubmissionError as error:
             return error
 
-    def continue_reference() -> str:
-        key = ("continuation", new_tokens, use_cache, *input_ids[0].tolist())
-        return cached(key, partial(continue_prompt, model), owner=model)
-
-    reference, student = run_concurrently(model, continue_reference, continue_student)
+    name = ("continuation", new_tokens, use_cache)
+    reference, student = run_with_both(name, continue_prompt, model, student_model, input_ids)
     if isinstance(student, SubmissionError):
-        return Continuations(reference=reference, failure=Failure.from_error(student))
-    return Continuations(reference=reference, student=student)
+        return Continuations(reference=str(reference), failure=Failure.from_error(student))
+    return Continuations(reference=str(reference), student=student)
 
 
 @torch.inference_mode()

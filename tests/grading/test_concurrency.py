@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import threading
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 
-from pytest_attn_grader.grading.concurrency import MIN_PARAMETERS, run_concurrently
+from pytest_attn_grader.grading.concurrency import MIN_PARAMETERS, run_with_both
+
+INPUT_IDS = torch.tensor([[3, 4]])
 
 
 def model(parameters: int, device: str = "cpu") -> SimpleNamespace:
@@ -22,7 +25,7 @@ def model(parameters: int, device: str = "cpu") -> SimpleNamespace:
     ],
 )
 def test_the_reference_of_a_large_model_has_a_thread_of_its_own(given: SimpleNamespace, apart: bool) -> None:
-    reference, student = run_concurrently(given, threading.get_ident, threading.get_ident)
+    reference, student = run_with_both("", lambda model, ids: threading.get_ident(), given, given, INPUT_IDS)
     assert student == threading.get_ident()
     assert (reference != student) is apart
 
@@ -31,9 +34,11 @@ def test_the_reference_of_a_large_model_has_a_thread_of_its_own(given: SimpleNam
 def test_what_the_student_raises_comes_through_when_the_reference_has_ended(parameters: int) -> None:
     done: list[str] = []
 
-    def fail() -> None:
-        raise ValueError("no answer")
+    def ask(name: Any, input_ids: torch.Tensor) -> None:
+        if name == "student":
+            raise ValueError("no answer")
+        done.append("reference")
 
     with pytest.raises(ValueError, match="no answer"):
-        run_concurrently(model(parameters), lambda: done.append("reference"), fail)
+        run_with_both("", ask, model(parameters), "student", INPUT_IDS)
     assert done == ["reference"]
