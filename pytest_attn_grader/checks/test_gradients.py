@@ -67,7 +67,10 @@ def test_equal(attn_session: GradingSession, attn_observe: Observe, attn_evidenc
             _check_gradient(observation, tensor, attn_evidence)
 
 
-CUT_OFF_HINT = "the output is right, so a part of the computation is cut off from the graph (detach, data, no_grad)"
+CUT_OFF_HINT = (
+    "the output is right, so look at what changes the gradient alone: detach, data and no_grad on a part of the way, a "
+    "hook, or a backward that you wrote yourself"
+)
 LOST_HINT = (
     "softmax over a row of -inf, 0 / 0 or log(0): the output hides it (by * 0, where or nan_to_num), the gradient does "
     "not. Fill blocked scores with torch.finfo(dtype).min, so that no row is without a key"
@@ -138,5 +141,5 @@ def test_model_gradients(attn_session: GradingSession, attn_evidence: Evidence) 
         expected="the gradient of the loss with respect to the token embeddings, as with the model's own attention",
         actual=f"it differs by {format_number(flow.relative_error, '.2g')} (relative), norm "
         f"{format_number(flow.student_norm)} instead of {flow.reference_norm:.3g}",
-        hint="the same places as for query, key and value: the model only makes the loss visible",
+        hint="the same places as for query, key and value, and in a module its projections and their biases",
     )

@@ -124,9 +124,9 @@ def _worded(explanation: Explanation, case: SubmissionObservations, hints: str) 
         together = "nor two of them together" if explanation.is_exhaustive else "not all pairs were tried in the time"
         known = f"None of the {len(MISCONCEPTIONS)} known mistakes ({together})"
         answered = any(record.failure is None for record in case.attempts.values())
-        message = f"{known} explains {'your numbers' if answered else 'this'}. Seen: {evidence}."
+        message = f"{known} explains {'your numbers' if answered else 'this'}. Seen: {evidence}.{_unused(case)}"
         return Diagnosis(slugs=(), titles=(), message=message, distance=None)
-    message = _message(explanation) + _place(explanation, case)
+    message = _message(explanation) + _place(explanation, case) + _unused(case)
     if explanation.look_alikes:
         others = "; or ".join(
             f"{known.title} ({known.id})" for known in MISCONCEPTIONS if known.slug in explanation.look_alikes
@@ -179,6 +179,11 @@ def _place(explanation: Explanation, case: SubmissionObservations) -> str:
     return f" It shows in bfloat16, at {failure.where}" + (f": {line}" if line else "") + "."
 
 
+def _unused(case: SubmissionObservations) -> str:
+    layers = [f"self.{name}" for name in case.source.unused_layers()]
+    return f" {' and '.join(layers)} {'is' if len(layers) == 1 else 'are'} made and never used." if layers else ""
+
+
 def _unexplained(explanation: Explanation, case: SubmissionObservations) -> str:
     """Unexplained faults, grouped by what differs: "the gradient of key with one example and 2 more inputs"."""
     words = {
@@ -194,6 +199,8 @@ def _unexplained(explanation: Explanation, case: SubmissionObservations) -> str:
     )
     for name, aspect in faults:
         text = words.get(aspect, f"{aspect.removesuffix(' after')} is changed")
+        if aspect == "answer" and case.attempts[name].failure is None:
+            text = "the answer, where this mistake alone raises an exception,"
         by_aspect.setdefault(text, []).append(case.probes[name].title)
     return "; ".join(f"{text} with {_first_of(titles)}" for text, titles in by_aspect.items())
 

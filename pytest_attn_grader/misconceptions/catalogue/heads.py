@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from torch import Tensor
 
+from pytest_attn_grader.attention.probes import INPUT_NAMES
 from pytest_attn_grader.misconceptions.base import misconception
 from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride
 
@@ -27,12 +28,24 @@ def _all_three(inputs: Inputs, scramble: Callable[[Tensor], Tensor]) -> Inputs:
     return replace(inputs, query=scramble(inputs.query), key=scramble(inputs.key), value=scramble(inputs.value))
 
 
+def _splitting_some(*names: str) -> StageOverride:
+    def prepare(inputs: Inputs) -> Inputs:
+        split = _all_three(inputs, _merged_then_viewed)
+        return replace(inputs, **{name: getattr(split, name) for name in names})
+
+    return StageOverride({"prepare": prepare}, f"of {' and '.join(names)} alone")
+
+
 @misconception(
     "AG501",
     "split-view",
     replaces="prepare",
     family="heads",
-    variants=(StageOverride({"prepare": lambda inputs: _all_three(inputs, _scrambled)}, "the other way round"),),
+    variants=(
+        StageOverride({"prepare": lambda inputs: _all_three(inputs, _scrambled)}, "the other way round"),
+        *(_splitting_some(name) for name in INPUT_NAMES),
+        _splitting_some("key", "value"),
+    ),
 )
 def split_view(inputs: Inputs) -> Inputs:
     """splits the heads with a view alone, which mixes up heads and tokens.

@@ -7,6 +7,8 @@ import difflib
 from pytest_attn_grader.errors import UsageError
 from pytest_attn_grader.misconceptions.base import Misconception
 from pytest_attn_grader.misconceptions.catalogue import (
+    activation,
+    backward,
     broken,
     caches,
     dropout,
@@ -170,6 +172,7 @@ MISCONCEPTIONS: tuple[Misconception, ...] = (
     caches.cache_forgotten,
     positions.rotary_positions,
     positions.sinusoidal_positions,
+    activation.activation_inside,
     residual.residual_inside,
     residual.layernorm_inside,
     head_axes.heads_as_seq,
@@ -196,6 +199,7 @@ MISCONCEPTIONS: tuple[Misconception, ...] = (
     grad.no_grad,
     grad.parameter_detached,
     grad.numpy_roundtrip,
+    backward.wrong_backward,
     grad.tolist,
     rounding.rounded_results,
     state.inplace_input,
