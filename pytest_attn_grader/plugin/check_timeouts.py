@@ -11,8 +11,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator
 from types import FrameType
 from typing import Any
 
@@ -38,27 +37,14 @@ class CheckTimeouts:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_setup(self) -> Generator[None, object, object]:
-        with self._phase():
-            return (yield)
-
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_call(self) -> Generator[None, object, object]:
-        with self._phase():
-            return (yield)
-
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_teardown(self) -> Generator[None, object, object]:
-        with self._phase():
-            return (yield)
-
-    @contextmanager
-    def _phase(self) -> Iterator[None]:
-        """A part of a test in which pytest takes an exception as the test's."""
+        """Note that this is a part of a test in which pytest takes an exception as the test's."""
         self._in_phase = True
         try:
-            yield
+            return (yield)
         finally:
             self._in_phase = False
+
+    pytest_runtest_call = pytest_runtest_teardown = pytest_runtest_setup
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_timeout_set_timer(self, item: pytest.Item, settings: Any) -> bool | None:
