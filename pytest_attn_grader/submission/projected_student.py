@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pytest_attn_grader.submission.student import Student
 
 NO_CACHE_RETURNED = "No call returned a cache for the next one."
+_SEED_STEP = 1_000_000_007  # none that groups of heads take
 
 
 @dataclass(frozen=True)
@@ -236,7 +237,10 @@ def _example(inputs: ProjectedInputs, index: int) -> ProjectedInputs:
     query_states = key_states if same else inputs.query_states[one]
     mask = inputs.keep_mask[one] if inputs.keep_mask.shape[0] > 1 else inputs.keep_mask
     value_states = None if inputs.value_states is None else inputs.value_states[one]
-    return replace(inputs, query_states=query_states, key_states=key_states, value_states=value_states, keep_mask=mask)
+    seed = None if inputs.seed is None else inputs.seed + _SEED_STEP * index  # or all examples would drop the same
+    return replace(
+        inputs, query_states=query_states, key_states=key_states, value_states=value_states, keep_mask=mask, seed=seed
+    )
 
 
 def _shape_remedy(came: tuple[int, ...], shape: InstanceSizes, wanted: tuple[int, ...]) -> str:
