@@ -12,7 +12,8 @@ AttnGraderError
 
 from __future__ import annotations
 
-from typing import Literal
+from functools import partial
+from typing import Any, Literal
 
 EXIT_UNGRADABLE = 10
 EXIT_REPORT_LOST = 11
@@ -86,8 +87,5 @@ class SubmissionError(AttnGraderError):
 
     def __reduce__(self) -> tuple[object, ...]:
         # An exception with keyword arguments does not survive pickling (xdist, process pools) by itself.
-        return _rebuild, (self.name, self.message, self.remedy, self.where, self.traceback)
-
-
-def _rebuild(name: FailureName, message: str, remedy: str, where: str | None, traceback: str) -> SubmissionError:
-    return SubmissionError(name, message, remedy=remedy, where=where, traceback=traceback)
+        words: dict[str, Any] = {"remedy": self.remedy, "where": self.where, "traceback": self.traceback}
+        return partial(SubmissionError, self.name, self.message, **words), ()
