@@ -11,6 +11,7 @@ from torch import Tensor
 from pytest_attn_grader.attention.probes import SPEC_BY_NAME, ignore_padding, real_rows, without_gradients
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.sandbox.exit_reasons import another_call_may_answer
+from pytest_attn_grader.submission.contract import Contract
 from pytest_attn_grader.submission.student_attention import StudentAttention
 from pytest_attn_grader.submission.trials import contract_variants, is_right, is_right_on
 
@@ -23,9 +24,10 @@ FittedAttention = TypeVar("FittedAttention", bound=StudentAttention)
 def with_used_mask(attention: FittedAttention, others: Iterable[FittedAttention], seed: int) -> FittedAttention:
     """The same attention where its mask shows in its output, else one of the others.
 
-    A submission may pass over a mask of another rank without a word. So where padding on the left changes nothing, the
-    first of the others with the reference's output is meant; failing that, the first whose output shows the mask. Where
-    none does, an encoder is given what it is expected to use, a mask of the padding.
+    A submission may pass over a mask of another rank without a word. So where padding on the left changes nothing (or
+    only in another convention: a broadcast mask), the first of the others with the reference's output is meant;
+    failing that, the first whose output shows the mask. Where none does, an encoder is given what it is expected to
+    use, a mask of the padding.
 
     Args:
         others: the same attention, given its mask in other shapes.
@@ -33,15 +35,16 @@ def with_used_mask(attention: FittedAttention, others: Iterable[FittedAttention]
     if attention.contract.mask_convention == "none":
         return attention
     try:
-        if _shows_mask(attention, seed):
+        shown_in = _contract_that_shows_mask(attention, seed)
+        if shown_in is attention.contract:
             return attention
     except SubmissionError:
         return attention  # the checks will meet the same failure, and say what it is
-    shows: FittedAttention | None = None
+    shows = attention if shown_in else None
     hides_padding: FittedAttention | None = None
     for other in others:
         try:
-            if not _shows_mask(other, seed):
+            if _contract_that_shows_mask(other, seed) is None:
                 if other.is_bidirectional:
                     hides_padding = hides_padding or other
                 continue
@@ -71,8 +74,8 @@ def _without_guessed_mask(attention: FittedAttention, seed: int) -> FittedAttent
     return maskless.with_adaptations(notes) if is_right_on(maskless, probe) else None  # type: ignore[return-value]
 
 
-def _shows_mask(attention: StudentAttention, seed: int) -> bool:
-    """Whether the output with padding on the left differs from the one without, in any convention of the mask.
+def _contract_that_shows_mask(attention: StudentAttention, seed: int) -> Contract | None:
+    """The first variant of its contract in which padding on the left changes the output.
 
     Raises:
         SubmissionError: it does not answer with the mask of its contract.
@@ -80,7 +83,7 @@ def _shows_mask(attention: StudentAttention, seed: int) -> bool:
     padded = attention.make_probe(SPEC_BY_NAME["left-padding"], seed=seed)
     unpadded = ignore_padding(padded)
     if attention.unsupported_reason(padded) is not None:
-        return True  # a probe that is too large for it settles nothing
+        return attention.contract  # a probe that is too large for it settles nothing
 
     def output(tried: StudentAttention, keep_mask: Tensor) -> Tensor:
         with torch.no_grad():
@@ -96,5 +99,5 @@ def _shows_mask(attention: StudentAttention, seed: int) -> bool:
                 raise
             continue
         if not torch.equal(*outputs):
-            return True
-    return False
+            return variant
+    return None
