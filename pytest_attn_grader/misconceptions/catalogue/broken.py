@@ -163,8 +163,14 @@ def config_attribute(_: Inputs) -> NoReturn:
     raise AttributeError("'Config' object has no attribute 'my_flag'")
 
 
+# An argument that was not given, and nn.Parameter of a number: the name is right, the value is not.
+_OTHER_VALUE = re.compile(r"'NoneType' object has no attribute|'(?:int|float|bool)' object has no attribute 'detach'")
+
+
 def _name_unknown(case: SubmissionObservations) -> Recognition | None:
     if _config_lacks(case) is not None or is_about_a_layer(case):
+        return None
+    if any(_OTHER_VALUE.search(case.failure_message(name)) for name in case.attempts):
         return None
     return case.raised_any(("NameError", "UnboundLocalError", "AttributeError"), _first_line(case))
 

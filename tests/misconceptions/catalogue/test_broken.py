@@ -42,6 +42,13 @@ def test_each_reason_has_its_name(message: str, source: str, slug: str, word: st
 
 
 @pytest.mark.parametrize(
+    "lacks", ["'NoneType' object has no attribute 'shape'", "'int' object has no attribute 'detach'"]
+)
+def test_a_value_that_is_not_what_was_asked_for_is_no_unknown_name(lacks: str) -> None:
+    assert "undefined-name" not in named(f"AttributeError: {lacks}")[0]
+
+
+@pytest.mark.parametrize(
     "message",
     [
         "AttributeError: cannot assign module before Module.__init__() call",
