@@ -15,8 +15,14 @@ from torch import Tensor
 from pytest_attn_grader.attention import metrics
 from pytest_attn_grader.grading.changed_prediction import find_changed_prediction, top_tokens
 from pytest_attn_grader.grading.concurrency import run_with_both
-from pytest_attn_grader.grading.experiments import next_token_loss, own_token_loss
-from pytest_attn_grader.grading.held_out_text import held_out_passages
+from pytest_attn_grader.grading.held_out_text import (
+    MAX_HELD_OUT_TEXTS,
+    PassageResult,
+    evaluate_passage,
+    held_out_passages,
+    mean_loss,
+)
+from pytest_attn_grader.grading.layer_effect import measure_layer_effect
 from pytest_attn_grader.grading.map_selection import select_maps
 from pytest_attn_grader.grading.relations import compare_relations, match_permuted_heads, repeat_prompt
 from pytest_attn_grader.models.architectures import is_causal_model
@@ -36,8 +42,6 @@ if TYPE_CHECKING:
     from pytest_attn_grader.models.types import LoadedModel
 
 TOP_K = 10
-# Held-out texts that are compared in detail.
-MAX_HELD_OUT_TEXTS = 3
 SHOWN_CHARACTERS = 80
 POSITIONS_AT_ONCE = 8
 # No other passage is started after this time.
@@ -50,13 +54,16 @@ def compare_on_prompt(
     prompt: Prompt,
     *,
     layer_idx: int,
-    measure_effect: Callable[[float], float] | None = None,
+    original: LoadedModel | None = None,
+    layers: Sequence[int] = (),
 ) -> Comparison:
     """Run both models on the prompt and compare them.
 
     Args:
-        measure_effect: returns the layer's effect on the loss, given the reference's loss on the first
-            `MAX_HELD_OUT_TEXTS` passages; None leaves the effect out.
+        loaded: the reference, which may be under the submission's restrictions.
+        original: the model as it was loaded, in which the effect of `layers` on the loss is measured; None leaves that
+            out.
+        layers: those that have the student's attention.
 
     Raises:
         SubmissionError: the student's attention gave no answer inside the model.
@@ -67,7 +74,10 @@ def compare_on_prompt(
     num_layers = reference_maps.shape[0]
     maps, left_out = select_maps(reference_maps, student_maps, layer_idx)
     losses, held_out = _compare_held_out(loaded, student_model, layer_idx)
-    effect = None if measure_effect is None else measure_effect(losses.compared_reference)
+    effect = None
+    if original is not None:
+        known = losses.compared_reference if loaded.model is original.model else None
+        effect = measure_layer_effect(original, layers, known)
     twice = repeat_prompt(prompt.input_ids, int(loaded.model.config.max_position_embeddings))
     reference, student = run_with_both("internals", _forward_with_internals, loaded.model, student_model, twice)
     heads = [
@@ -210,40 +220,6 @@ def _compare_held_out(
     references, students = zip(*readings, strict=True)
     compared = mean_loss(references[:MAX_HELD_OUT_TEXTS])
     return _Losses(mean_loss(references), mean_loss(students), compared), tuple(held_out)
-
-
-class PassageResult(NamedTuple):
-    """The loss, attentions and logits of one model on one passage.
-
-    Attributes:
-        input_ids: ``(1, tokens)``.
-        loss: mean loss in nats, of each next token; in an encoder of each token at its own position.
-        attentions: of each layer, ``(1, num_heads, tokens, tokens)``; when compared closely, else empty.
-        logits: ``(tokens, vocab_size)``, likewise.
-    """
-
-    input_ids: Tensor
-    loss: float
-    attentions: tuple[Tensor, ...] = ()
-    logits: Tensor | None = None
-
-    def without_details(self) -> PassageResult:
-        return PassageResult(self.input_ids, self.loss)
-
-
-@torch.inference_mode()
-def evaluate_passage(model: PreTrainedModel, input_ids: Tensor, *, closely: bool = False) -> PassageResult:
-    """Run a model on a passage, `(1, tokens)`; large tensors are kept only when it is compared closely."""
-    outputs = model(input_ids, use_cache=False, output_attentions=closely)
-    loss = next_token_loss if is_causal_model(model) else own_token_loss
-    reading = PassageResult(input_ids, float(loss(outputs.logits, input_ids)))
-    return reading._replace(attentions=outputs.attentions, logits=outputs.logits[0].cpu()) if closely else reading
-
-
-def mean_loss(readings: Sequence[PassageResult]) -> float:
-    """Mean next-token loss in nats over all tokens of several passages."""
-    predicted = [reading.input_ids.shape[-1] - 1 for reading in readings]
-    return sum(reading.loss * count for reading, count in zip(readings, predicted, strict=True)) / sum(predicted)
 
 
 def _compare_passage(

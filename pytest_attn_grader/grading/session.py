@@ -6,6 +6,7 @@ submission's contract. After that every check asks for what it needs, and each r
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -252,13 +253,19 @@ class GradingSession:
         return found
 
     def _compare(self) -> Comparison | SubmissionError:
-        from pytest_attn_grader.grading.layer_effect import compare_with_layer_effect
+        from pytest_attn_grader.grading.comparison import compare_on_prompt
 
-        models, layers = (self.reference_model, self.student_model), self.patched.layers
+        reference, student_model = replace(self.loaded, model=self.reference_model), self.student_model
         with self.clock.phase("comparison"):
             try:
-                layer_idx = self.settings.layer_idx
-                return compare_with_layer_effect(self.loaded, *models, self.prompt, layer_idx=layer_idx, layers=layers)
+                return compare_on_prompt(
+                    reference,
+                    student_model,
+                    self.prompt,
+                    layer_idx=self.settings.layer_idx,
+                    original=self.loaded,
+                    layers=self.patched.layers,
+                )
             except SubmissionError as error:
                 return error
 

@@ -12,15 +12,12 @@ from pytest_attn_grader.attention.reference import reference_attention
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.grading import map_selection
 from pytest_attn_grader.grading.comparison import (
-    MAX_HELD_OUT_TEXTS,
     METRICS,
     TOP_K,
     compare_heads,
     compare_on_prompt,
-    evaluate_passage,
-    mean_loss,
 )
-from pytest_attn_grader.grading.held_out_text import held_out_passages
+from pytest_attn_grader.grading.held_out_text import MAX_HELD_OUT_TEXTS, evaluate_passage, held_out_passages, mean_loss
 from pytest_attn_grader.model_utils import replace_attention_mechanism
 from pytest_attn_grader.models.prompt import tokenize_prompt
 from pytest_attn_grader.models.types import LoadedModel

@@ -6,8 +6,13 @@ import pytest
 import torch
 
 from pytest_attn_grader._utils import fork_cache
-from pytest_attn_grader.grading.comparison import MAX_HELD_OUT_TEXTS, PassageResult, evaluate_passage, mean_loss
-from pytest_attn_grader.grading.held_out_text import held_out_passages
+from pytest_attn_grader.grading.held_out_text import (
+    MAX_HELD_OUT_TEXTS,
+    PassageResult,
+    evaluate_passage,
+    held_out_passages,
+    mean_loss,
+)
 from pytest_attn_grader.grading.layer_effect import measure_layer_effect, uniform_attention
 
 if TYPE_CHECKING:

@@ -7,8 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pytest_attn_grader.checks.test_behaviour import ROUNDING_NATS
-from pytest_attn_grader.grading.comparison import MAX_HELD_OUT_TEXTS, evaluate_passage, mean_loss
-from pytest_attn_grader.grading.held_out_text import held_out_passages
+from pytest_attn_grader.grading.held_out_text import (
+    MAX_HELD_OUT_TEXTS,
+    evaluate_passage,
+    held_out_passages,
+    mean_loss,
+)
 from pytest_attn_grader.grading.layer_effect import uniform_attention
 from pytest_attn_grader.misconceptions import find_misconception
 from pytest_attn_grader.model_utils import patched_model
