@@ -106,10 +106,12 @@ def adds_its_mask(attention: StudentAttention, seed: int) -> bool:
     if output is None or output.shape != probe.query.shape:
         return False
     query, key, value = (tensor.double() for tensor in (*probe.prepared, probe.value))
-    scores = query @ key.transpose(-2, -1) * query.shape[-1] ** -0.5 + bias_of_keys(key.shape[-2])
-    expected = scores.masked_fill(~probe.keep_mask, torch.finfo(scores.dtype).min).softmax(dim=-1) @ value
+    scores = query @ key.transpose(-2, -1) * query.shape[-1] ** -0.5
+    scores = scores.masked_fill(~probe.keep_mask, torch.finfo(scores.dtype).min)
     _, tolerance = derive_tolerance(probe)
-    return max_abs_error(output, expected, probe) <= tolerance.tolerance["attn_output"]
+    # A mask of the padding beside the other one has the small numbers as well.
+    expected = ((scores + times * bias_of_keys(key.shape[-2])).softmax(dim=-1) @ value for times in (1, 2))
+    return any(max_abs_error(output, each, probe) <= tolerance.tolerance["attn_output"] for each in expected)
 
 
 def is_written_for(attention: StudentAttention, seed: int) -> bool:
