@@ -9,7 +9,13 @@ import torch
 from torch import Tensor
 from torch.autograd.gradcheck import GradcheckError
 
-from pytest_attn_grader.attention.dropout import MAX_RESIDUAL, Dropout, effective_weights, estimate_dropout
+from pytest_attn_grader.attention.dropout import (
+    MAX_RESIDUAL,
+    Dropout,
+    effective_weights,
+    estimate_dropout,
+    is_zero_or_scaled,
+)
 from pytest_attn_grader.attention.probes import (
     Probe,
     ProbeResult,
@@ -42,6 +48,7 @@ class TrainingRun:
     leak: how far earlier outputs move when later tokens change, the dropped positions being the same.
     dropout: what became of the weights; None when the output is not made of its weights by dropout.
     is_weighted_sum: whether the output outside of training is a weighted sum of the values, so that `dropout` counts.
+    drops_output_only: whether numbers of the output are 0 in training and the others scaled by one factor.
     sums_to_one: whether the output in training is one too, with weights that still sum to 1 in every row, or are all 0.
     """
 
@@ -50,6 +57,7 @@ class TrainingRun:
     leak: float = 0.0
     dropout: Dropout | None = None
     is_weighted_sum: bool = False
+    drops_output_only: bool = False
     sums_to_one: bool = False
     failure: Failure | None = None
 
@@ -72,8 +80,15 @@ def run_training(student: StudentAttention, probe: Probe, dropout_p: float, firs
         leak=observation.error_between(first, future, until=first_changed),
         dropout=estimate_dropout(first, attn_weights, training),
         is_weighted_sum=attn_weights is not None,
+        drops_output_only=_drops_output_only(evaluated, first, probe),
         sums_to_one=_sums_to_one(_effective_weights(first, training), training),
     )
+
+
+def _drops_output_only(evaluated: Tensor, trained: Tensor, probe: Probe) -> bool:
+    before, after = (real_rows(output.double(), probe) for output in (evaluated, trained))
+    known = before.abs() > MAX_RESIDUAL
+    return is_zero_or_scaled(after[known] / before[known])
 
 
 def _sums_to_one(attn_weights: Tensor | None, probe: Probe) -> bool:

@@ -128,6 +128,8 @@ def test_dropout_of_a_module(ask: Ask) -> None:
     assert ask(purity.test_dropout_off, source=module) is None
     ignored = MODULE.replace("DROP", "F.dropout(weights, self.drop.p)").replace("OUTPUT", "")
     assert "the output moved by" in (ask(purity.test_dropout_off, source=ignored) or "")
+    of_value = MODULE.replace("DROP", "weights").replace("OUTPUT", "").replace("@ value", "@ self.drop(value)")
+    assert "no sum of such weights" in (ask(purity.test_dropout, source=of_value) or "")
     fixed = MODULE.replace("DROP", "F.dropout(weights, 0.2, self.training)").replace("OUTPUT", "")
     assert "multiplied by 1.25" in (ask(purity.test_dropout, source=fixed) or "")
 

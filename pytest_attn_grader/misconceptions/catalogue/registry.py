@@ -63,6 +63,7 @@ MISCONCEPTIONS: tuple[Misconception, ...] = (
     broken.no_return,
     results.results_swapped,
     results.output_projection_unused,
+    results.returns_no_weights,
     positions.rotary_forgotten,
     dtype.cuda_hard,
     shape.hard_length,

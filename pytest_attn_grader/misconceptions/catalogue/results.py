@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from typing import NoReturn
 
+from torch import Tensor
+
+from pytest_attn_grader.attention.probes import Probe, real_rows
 from pytest_attn_grader.misconceptions.base import misconception
 from pytest_attn_grader.misconceptions.observations import Recognition, SubmissionObservations
 from pytest_attn_grader.misconceptions.stages import Inputs
+
+_SAME = 1e-3
+_SHORT = frozenset({"bfloat16", "float16"})
 
 
 def _swaps_results(case: SubmissionObservations) -> Recognition | None:
@@ -64,3 +70,56 @@ def output_projection_unused(_: Inputs) -> NoReturn:
     Fix: Apply the output projection to the heads side by side, and return its result.
     """
     raise TypeError("its output does not depend on it")
+
+
+def name_returned_tensor(returned: Tensor, exact: Tensor, probe: Probe) -> str | None:
+    """Name what is returned in the place of the weights, of the same shape; None where it is nothing known."""
+    query, key = (tensor.double() for tensor in probe.prepared)
+    products = query @ key.transpose(-2, -1)
+    scores = products / query.shape[-1] ** 0.5
+    kept = real_rows(probe.keep_mask.expand(exact.shape), probe)
+    for what, tensor in (
+        ("the scores, before softmax", scores),
+        ("the scores, before they are scaled", products),
+        ("the weights without the mask", scores.softmax(-1)),
+        ("the logarithm of the weights", exact.double().log()),
+        ("the transposed weights", exact.double().transpose(-2, -1)),
+    ):
+        if tensor.shape == returned.shape:
+            difference = (real_rows(returned.double(), probe) - real_rows(tensor, probe))[kept]
+            if bool(difference.isfinite().all()) and float(difference.abs().max()) < _SAME:
+                return what
+    return None
+
+
+def _returns_no_weights(case: SubmissionObservations) -> Recognition | None:
+    """The outputs are right, and what comes with them is a known step on the way to the weights."""
+    names = [name for name in case.eval_probes() if case.attempts[name].weights_returned]
+    if "basic" not in names or not all(case.matches_reference(name, "output") for name in names if name not in _SHORT):
+        return None
+    returned, exact = case.attempts["basic"].attn_weights, case.references["basic"].attn_weights
+    if returned is None or exact is None or returned.shape != exact.shape or case.matches_reference("basic", "weights"):
+        return None
+    what = name_returned_tensor(returned, exact, case.probes["basic"])
+    return None if what is None else Recognition(case.everything(), f"it returns {what}", frozenset({"weights"}))
+
+
+@misconception(
+    "AG014", "returns-no-weights", replaces="reweigh", family="wiring", by_numbers=False, recognise=_returns_no_weights
+)
+def returns_no_weights(attn_weights: Tensor, _: Inputs) -> Tensor:
+    """returns another tensor in the place of the attention weights.
+
+    The second result shows where the model looks: the weights that the values are multiplied with, after mask and
+    softmax. Every row of them sums to 1.
+
+    Bad:
+        return attn_weights @ value, attn_scores
+    Good:
+        return attn_weights @ value, attn_weights
+
+    Effect: The model is right, and every picture of its attention is wrong.
+    Nudge: Do the rows of your second result sum to 1, with 0 for each blocked key?
+    Fix: Return the tensor that is multiplied with the values.
+    """
+    return attn_weights.log()
