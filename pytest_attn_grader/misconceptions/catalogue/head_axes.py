@@ -130,3 +130,42 @@ def batch_heads_mixed(attn_output: Tensor, _: Inputs) -> Tensor:
     Fix: Take the axis apart in the order in which it was joined.
     """
     return _folded_heads_first(attn_output, _)
+
+
+def _merged_as_sequence_first(attn_output: Tensor, _: Inputs) -> Tensor:
+    """(batch, seq, heads, head_dim), read as (seq, batch, width) and swapped."""
+    batch_size, num_heads, query_len, head_dim = attn_output.shape
+    tokens = attn_output.transpose(1, 2).reshape(query_len, batch_size, num_heads, head_dim)
+    return tokens.permute(1, 2, 0, 3)
+
+
+def _sequence_first_merged(attn_output: Tensor, _: Inputs) -> Tensor:
+    """(seq, batch, heads, head_dim), read as (batch, seq, width)."""
+    batch_size, num_heads, query_len, head_dim = attn_output.shape
+    tokens = attn_output.permute(2, 0, 1, 3).reshape(batch_size, query_len, num_heads, head_dim)
+    return tokens.transpose(1, 2)
+
+
+@misconception(
+    "AG512",
+    "batch-tokens-mixed",
+    replaces="finish",
+    family="heads",
+    variants=(StageOverride({"finish": _merged_as_sequence_first}, "batch first, read as tokens first"),),
+)
+def batch_tokens_mixed(attn_output: Tensor, inputs: Inputs) -> Tensor:
+    """merges the heads with batch and tokens in one order and reads the result in the other.
+
+    view and reshape never move a number. With the tokens first in memory, (seq, batch, ...), a view as (batch, seq,
+    width) hands the tokens of one text to another text.
+
+    Bad:
+        attn_output.permute(2, 0, 1, 3).reshape(batch, seq, width)
+    Good:
+        attn_output.transpose(1, 2).reshape(batch, seq, width)
+
+    Effect: Right for a single text; in a batch the texts get each other's tokens.
+    Nudge: Which axis is first before your reshape, and which one after it?
+    Fix: Bring the axes into the order (batch, seq, heads, head_dim) before the reshape.
+    """
+    return _sequence_first_merged(attn_output, inputs)

@@ -55,7 +55,7 @@ _USUAL = _sharing(_first_head, "head 0's key and value", "key", "value")
     ),
 )
 def multi_query(inputs: Inputs) -> Inputs:
-    """uses the same key and value, head 0's, for every head (multi-query attention).
+    """uses one key and value for all heads, head 0's for instance (multi-query attention).
 
     Multi-query attention has one key and one value for all heads, in models that were built so. In this model every
     head has its own, and head 0's fit none of the other queries.

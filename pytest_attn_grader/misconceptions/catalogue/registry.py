@@ -182,6 +182,7 @@ MISCONCEPTIONS: tuple[Misconception, ...] = (
     heads.merge_view,
     heads.merge_dim_major,
     head_axes.batch_heads_mixed,
+    head_axes.batch_tokens_mixed,
     heads.head_order,
     heads.single_head,
     groups.groups_tiled,
