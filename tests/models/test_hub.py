@@ -154,10 +154,9 @@ def test_importing_costs_nothing() -> None:
 def test_two_processes_share_an_empty_cache(hub: Hub, server: HubServer, pin: PinnedModel) -> None:
     server.faults.pause_seconds = 0.3
     script = (
-        "import sys; from pathlib import Path; from pytest_attn_grader.models.hub_download import fetch_snapshot; "
+        "import sys; from pytest_attn_grader.models.hub_download import DownloadRequest, fetch_snapshot; "
         "from pytest_attn_grader.models.checkpoint import check_checkpoint, file_sha256; "
-        "folder = fetch_snapshot(sys.argv[1], sys.argv[2], endpoint=sys.argv[3], cache_dir=Path(sys.argv[4]), "
-        "answer_seconds=30, progress=False); "
+        "folder = fetch_snapshot(DownloadRequest(*sys.argv[1:], 30), progress=False); "
         "check_checkpoint(folder, remedy=''); print(file_sha256(folder / 'model.safetensors'))"
     )
     command = [sys.executable, "-c", script, pin.repo, pin.revision, hub.endpoint, str(hub.cache_dir)]

@@ -181,9 +181,8 @@ def test_interrupted_again_and_again(
 def test_a_killed_run_leaves_a_usable_cache(hub: Hub, server: HubServer) -> None:
     server.faults.pause_seconds = 0.5
     script = (
-        "import sys; from pathlib import Path; from pytest_attn_grader.models.hub_download import fetch_snapshot; "
-        "fetch_snapshot(*sys.argv[1:3], endpoint=sys.argv[3], cache_dir=Path(sys.argv[4]), answer_seconds=30, "
-        "progress=False)"
+        "import sys; from pytest_attn_grader.models.hub_download import DownloadRequest, fetch_snapshot; "
+        "fetch_snapshot(DownloadRequest(*sys.argv[1:], 30), progress=False)"
     )
     command = [sys.executable, "-c", script, PINNED, COMMIT, hub.endpoint, str(hub.cache_dir)]
     with subprocess.Popen(command, cwd=REPO_ROOT) as process:
@@ -211,9 +210,8 @@ def test_full_disk(hub: Hub) -> None:
     # A limit on the size of files is as near to a full disk as an ordinary user gets: writing fails half-way.
     script = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000)); "
-        "from pathlib import Path; from pytest_attn_grader.models.hub_download import fetch_snapshot\n"
-        "try: fetch_snapshot(*sys.argv[1:3], endpoint=sys.argv[3], cache_dir=Path(sys.argv[4]), answer_seconds=30, "
-        "progress=False)\n"
+        "from pytest_attn_grader.models.hub_download import DownloadRequest, fetch_snapshot\n"
+        "try: fetch_snapshot(DownloadRequest(*sys.argv[1:], 30), progress=False)\n"
         "except Exception as error: print(error)"
     )
     command = [sys.executable, "-c", script, PINNED, COMMIT, hub.endpoint, str(hub.cache_dir)]

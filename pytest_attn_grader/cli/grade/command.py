@@ -68,17 +68,17 @@ def grade(
     if name is not None and not name.isidentifier():
         raise UsageError(f"--name {name}: this is not a Python name. Write --name attention.")
     arguments = pytest_arguments(run_options, option or ())
-    run = read_run_settings(arguments)
+    run_settings, seed = read_run_settings(arguments)
     out = out.resolve()
     found = find_submissions(submissions or (), roster=roster, name=name, unpack_into=out / "unpacked")
     settings = ClassSettings(
-        model=run.settings.model,
-        device=run.settings.device,
-        seed=_resolve_seed(out, run.seed, resume=resume),
-        budget_seconds=run.settings.budget_seconds,
+        model=run_settings.model,
+        device=run_settings.device,
+        seed=_resolve_seed(out, seed, resume=resume),
+        budget_seconds=run_settings.budget_seconds,
         folder=Path.cwd(),
         options=arguments,
-        run_settings=run.settings.as_json(),
+        run_settings=run_settings.as_json(),
         pages=pages,
         plots=plots,
         formats=tuple(dict.fromkeys(formats or ())),

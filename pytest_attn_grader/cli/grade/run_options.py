@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
 import pytest
@@ -80,20 +79,11 @@ def pytest_arguments(run_options: Mapping[str, Any], more: Sequence[str]) -> tup
     )
 
 
-@dataclass(frozen=True)
-class RunSettings:
-    """The settings that every run of a class will have.
-
-    Attributes:
-        seed: the seed that was given; None when each run would draw one.
-    """
-
-    settings: Settings
-    seed: int | None
-
-
-def read_run_settings(arguments: Sequence[str]) -> RunSettings:
+def read_run_settings(arguments: Sequence[str]) -> tuple[Settings, int | None]:
     """Read the settings as pytest will read them: from these arguments, the environment and the ini file here.
+
+    Returns:
+        The settings, and the seed that was given; None when each run would draw one.
 
     Raises:
         UsageError: an argument or a value cannot be used.
@@ -111,7 +101,7 @@ def read_run_settings(arguments: Sequence[str]) -> RunSettings:
             config.option.attn_student = "submission"
             settings = read_settings(config)
             assert settings is not None
-            return RunSettings(settings, None if read_option(config, "seed")[0] is None else settings.seed)
+            return settings, None if read_option(config, "seed")[0] is None else settings.seed
         finally:
             config._ensure_unconfigure()
     except pytest.UsageError as error:

@@ -65,11 +65,10 @@ def test_precedence_is_that_of_a_single_run(tmp_path: Path, monkeypatch: pytest.
     (tmp_path / "pytest.ini").write_text("[pytest]\nattn_model = mini\nattn_layer = 1\nattn_seed = 7\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ATTN_LAYER", "2")
-    run = read_run_settings(pytest_arguments(given(hints="fix"), ("--attn-timeout=3",)))
-    settings = run.settings
-    assert (settings.model, settings.layer_idx, settings.hints, run.seed) == ("mini", 2, "fix", 7)
+    settings, seed = read_run_settings(pytest_arguments(given(hints="fix"), ("--attn-timeout=3",)))
+    assert (settings.model, settings.layer_idx, settings.hints, seed) == ("mini", 2, "fix", 7)
     assert settings.timeout_seconds == 3
-    assert read_run_settings(pytest_arguments(given(layer="0"), ())).settings.layer_idx == 0
+    assert read_run_settings(pytest_arguments(given(layer="0"), ()))[0].layer_idx == 0
 
 
 def test_what_an_ini_file_lists_can_be_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,7 +76,7 @@ def test_what_an_ini_file_lists_can_be_typed(tmp_path: Path, monkeypatch: pytest
     (tmp_path / "pytest.ini").write_text("[pytest]\nattn_points =\n  shape = 1\nattn_thresholds =\n  cosine = 0.5\n")
     monkeypatch.chdir(tmp_path)
     typed = {**given(), "points": ["masking=40", "budget = 0"], "forbid": ["scaled_dot_product_attention"]}
-    settings = read_run_settings(pytest_arguments(typed, ())).settings
+    settings, _ = read_run_settings(pytest_arguments(typed, ()))
     assert (settings.points["masking"], settings.points["budget"], settings.points["shape"]) == (40, 0, 10)
     assert settings.forbid == ("scaled_dot_product_attention",)
     assert settings.thresholds["cosine"] == 0.5
@@ -85,7 +84,7 @@ def test_what_an_ini_file_lists_can_be_typed(tmp_path: Path, monkeypatch: pytest
 
 def test_without_a_seed_none_is_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert read_run_settings(pytest_arguments(given(), ())).seed is None
+    assert read_run_settings(pytest_arguments(given(), ()))[1] is None
 
 
 def test_an_ini_file_that_cannot_be_read_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
