@@ -43,7 +43,7 @@ _VARIANTS = (
 )
 
 
-@misconception("AG418", "activation-inside", replaces="prepare", family="wiring", variants=_VARIANTS)
+@misconception("AG420", "activation-inside", replaces="prepare", family="wiring", variants=_VARIANTS)
 def activation_inside(inputs: Inputs) -> Inputs:
     """applies an activation function, as ReLU, to query, key, value or the output.
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pytest_attn_grader.attention.probes import real_rows
 from pytest_attn_grader.misconceptions.base import misconception
 from pytest_attn_grader.misconceptions.observations import Recognition, SubmissionObservations
 from pytest_attn_grader.misconceptions.stages import Inputs, drop_weights, unchanged
@@ -69,6 +70,10 @@ def _never_drops(case: SubmissionObservations) -> Recognition | None:
     evaluated = case.attempts.get("basic")
     trained = [case.attempts[name] for name in case.train_probes()]
     if evaluated is None or evaluated.attn_output is None or not bool(evaluated.attn_output.any()):
+        return None
+    # NaN shows nothing that is dropped.
+    has_shape = evaluated.attn_output.shape == case.probes["basic"].query.shape
+    if has_shape and not bool(real_rows(evaluated.attn_output, case.probes["basic"]).isfinite().all()):
         return None
     if trained and any(not case.equal(evaluated, record) for record in trained):
         factors = find_output_factors(case)
