@@ -14,31 +14,28 @@ from weakref import WeakKeyDictionary
 T = TypeVar("T")
 
 
-class _Cache:
-    def __init__(self) -> None:
-        self.by_key: dict[Hashable, Any] = {}
-        # Values that belong to an object go with it, and are never taken for those of another at the same address.
-        self.by_owner: WeakKeyDictionary[Any, dict[Hashable, Any]] = WeakKeyDictionary()
-
-
-_cache: _Cache | None = None
+# None while nothing is kept.
+_by_key: dict[Hashable, Any] | None = None
+# Values that belong to an object go with it, and are never taken for those of another at the same address.
+_by_owner: WeakKeyDictionary[Any, dict[Hashable, Any]] = WeakKeyDictionary()
 
 
 def enable() -> None:
     """Cache from now on, in this process and in those forked from it."""
-    global _cache  # noqa: PLW0603 - like the preloaded model, it is there for the runs forked from this process
-    _cache = _cache or _Cache()
+    global _by_key  # noqa: PLW0603 - like the preloaded model, it is there for the runs forked from this process
+    _by_key = {} if _by_key is None else _by_key
 
 
 def is_enabled() -> bool:
     """Whether results are cached: this is one run of many."""
-    return _cache is not None
+    return _by_key is not None
 
 
 def disable() -> None:
     """Forget everything, and stop caching."""
-    global _cache  # noqa: PLW0603 - see `enable`
-    _cache = None
+    global _by_key  # noqa: PLW0603 - see `enable`
+    _by_key = None
+    _by_owner.clear()
 
 
 def cached(key: Hashable, make: Callable[[], T], *, owner: object = None) -> T:
@@ -48,9 +45,9 @@ def cached(key: Hashable, make: Callable[[], T], *, owner: object = None) -> T:
         key: everything that the result depends on.
         owner: an object that the result also depends on (a model) and that can be weakly referenced.
     """
-    if _cache is None:
+    if _by_key is None:
         return make()
-    known = _cache.by_key if owner is None else _cache.by_owner.setdefault(owner, {})
+    known = _by_key if owner is None else _by_owner.setdefault(owner, {})
     if key not in known:
         known[key] = make()
     found: T = known[key]

@@ -83,10 +83,6 @@ class Hub:
                 return pin
         return None
 
-    def resolve_repo(self, name: str) -> str:
-        """Return the hub id of a pinned model's short name; any other name is a hub id already."""
-        return next((pin.repo for pin in self.pins if name == pin.name), name)
-
 
 def load_hub_model(name: str, revision: str | None, *, hub: Hub, progress: bool) -> LoadedFiles:
     """Load a hub model, from the cache if it lies there whole, else after downloading it.
@@ -101,7 +97,8 @@ def load_hub_model(name: str, revision: str | None, *, hub: Hub, progress: bool)
         ModelSourceError: the model is not available, or its files are damaged.
     """
     pin = hub.find_pin(name, revision)
-    repo = hub.resolve_repo(name)
+    # A short name means the pinned model also where another revision of it is asked for.
+    repo = next((each.repo for each in hub.pins if name == each.name), name)
     wanted = pin.revision if pin else revision or "main"
     # transformers caches a pinned model that was loaded by its short name under that name.
     known_as = (pin.repo, pin.name) if pin else (repo,)

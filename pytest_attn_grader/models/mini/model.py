@@ -57,47 +57,50 @@ MINI_LLAMA_SIZE = ModelSize(model_type="llama", num_key_value_heads=2)
 
 def build_model(size: ModelSize) -> MiniModel:
     """Build a new, untrained model of this size, with token 0 as its end of text."""
-    return _model_of(_build_llama_config(size) if size.model_type == "llama" else _build_gpt2_config(size))
+    fields = _llama_fields(size) if size.model_type == "llama" else _gpt2_fields(size)
+    return _build(_make_config({"model_type": size.model_type, "bos_token_id": 0, "eos_token_id": 0, **fields}))
 
 
-def _build_gpt2_config(size: ModelSize) -> Any:
+def _gpt2_fields(size: ModelSize) -> dict[str, Any]:
+    return {
+        "vocab_size": size.vocabulary_size,
+        "n_positions": size.positions,
+        "n_embd": size.hidden_size,
+        "n_layer": size.num_layers,
+        "n_head": size.num_heads,
+        "n_inner": size.intermediate_size,
+        # the same function as GPT-2's "gelu_new", computed in one kernel
+        "activation_function": "gelu_pytorch_tanh",
+        "resid_pdrop": 0.0,
+        "embd_pdrop": 0.0,
+        "attn_pdrop": 0.0,
+    }
+
+
+def _llama_fields(size: ModelSize) -> dict[str, Any]:
+    return {
+        "vocab_size": size.vocabulary_size,
+        "max_position_embeddings": size.positions,
+        "hidden_size": size.hidden_size,
+        "num_hidden_layers": size.num_layers,
+        "num_attention_heads": size.num_heads,
+        "num_key_value_heads": size.num_key_value_heads,
+        "intermediate_size": size.intermediate_size,
+        "tie_word_embeddings": True,
+    }
+
+
+def _make_config(fields: dict[str, Any]) -> Any:
+    if fields["model_type"] == "llama":
+        from transformers.models.llama.configuration_llama import LlamaConfig
+
+        return LlamaConfig.from_dict(fields)
     from transformers.models.gpt2.configuration_gpt2 import GPT2Config
 
-    return GPT2Config(
-        vocab_size=size.vocabulary_size,
-        n_positions=size.positions,
-        n_embd=size.hidden_size,
-        n_layer=size.num_layers,
-        n_head=size.num_heads,
-        n_inner=size.intermediate_size,
-        # the same function as GPT-2's "gelu_new", computed in one kernel
-        activation_function="gelu_pytorch_tanh",
-        resid_pdrop=0.0,
-        embd_pdrop=0.0,
-        attn_pdrop=0.0,
-        bos_token_id=0,
-        eos_token_id=0,
-    )
+    return GPT2Config.from_dict(fields)
 
 
-def _build_llama_config(size: ModelSize) -> Any:
-    from transformers.models.llama.configuration_llama import LlamaConfig
-
-    return LlamaConfig(
-        vocab_size=size.vocabulary_size,
-        max_position_embeddings=size.positions,
-        hidden_size=size.hidden_size,
-        num_hidden_layers=size.num_layers,
-        num_attention_heads=size.num_heads,
-        num_key_value_heads=size.num_key_value_heads,
-        intermediate_size=size.intermediate_size,
-        tie_word_embeddings=True,
-        bos_token_id=0,
-        eos_token_id=0,
-    )
-
-
-def _model_of(config: Any) -> MiniModel:
+def _build(config: Any) -> MiniModel:
     # from_config and from_pretrained would do the same, with the whole of transformers' automatic classes imported
     if config.model_type == "llama":
         from transformers.models.llama.modeling_llama import LlamaForCausalLM
@@ -108,23 +111,12 @@ def _model_of(config: Any) -> MiniModel:
     return GPT2LMHeadModel(config)
 
 
-def _read_config(folder: Path) -> Any:
-    fields = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
-    if fields["model_type"] == "llama":
-        from transformers.models.llama.configuration_llama import LlamaConfig
-
-        return LlamaConfig.from_dict(fields)
-    from transformers.models.gpt2.configuration_gpt2 import GPT2Config
-
-    return GPT2Config.from_dict(fields)
-
-
 def load_model(folder: Path) -> MiniModel:
     """Load the model in a folder: float32, eager attention, eval mode. Reads local files only."""
     from safetensors.torch import load_file
 
     # from_pretrained would do the same, with a progress bar for a load of a tenth of a second
-    model = _model_of(_read_config(folder))
+    model = _build(_make_config(json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))))
     model.set_attn_implementation("eager")
     weights = load_file(folder / WEIGHTS_FILE)
     model.load_state_dict({**weights, OUTPUT_MATRIX: weights[EMBEDDINGS[model.config.model_type]]})
