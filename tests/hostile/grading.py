@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +20,12 @@ from pytest_attn_grader.checks import test_purity as purity
 from pytest_attn_grader.checks import test_shape as shape
 from pytest_attn_grader.checks import test_similarity as similarity
 from pytest_attn_grader.errors import SubmissionError
-from pytest_attn_grader.grading.evidence import CheckFailed, Evidence, NotApplicable
+from pytest_attn_grader.grading.evidence import CheckFailed, NotApplicable
 from pytest_attn_grader.grading.session import GradingSession
 from pytest_attn_grader.settings.settings import Settings
 from pytest_attn_grader.submission.student import Student
+from tests.support.checks import put
+from tests.support.sandboxes import left_in
 
 if TYPE_CHECKING:
     from pytest_attn_grader.models.types import LoadedModel
@@ -148,12 +150,12 @@ class Grading:
                     break
         finally:
             self.student.close()
-        return Outcome(verdict, words, slowest, self._left_behind())
+        return Outcome(verdict, words, slowest, left_in(self.folder))
 
     def _questions(self) -> Iterator[Callable[[], None]]:
         yield self._answers
         for check, parameters in CHECKS:
-            yield lambda check=check, parameters=parameters: self._ask(check, parameters)  # type: ignore[misc]
+            yield partial(self._ask, check, parameters)
 
     def _answers(self) -> None:
         failure = self.session.submission.call_failure
@@ -161,32 +163,5 @@ class Grading:
             raise CheckFailed.for_failure("an answer", failure)
 
     def _ask(self, check: Callable[..., None], parameters: dict[str, Any]) -> None:
-        evidence = Evidence()
-
-        def observe(
-            name: str, *, variant: str | None = None, expected: str = "", tolerate_failure: bool = False
-        ) -> Any:
-            observation = self.session.run_probe(name, variant)
-            if not tolerate_failure:
-                evidence.require_answer(observation.student.failure, expected=expected or "an answer")
-            return observation
-
-        wanted = inspect.signature(check).parameters
-        fixtures: dict[str, Any] = {
-            "attn_session": self.session,
-            "attn_evidence": evidence,
-            "attn_settings": self.session.settings,
-            "attn_observe": observe,
-        }
-        if "attn_comparison" in wanted:
-            fixtures["attn_comparison"] = self.session.comparison
         with contextlib.suppress(NotApplicable):
-            check(**{name: fixture for name, fixture in fixtures.items() if name in wanted}, **parameters)
-
-    def _left_behind(self) -> list[psutil.Process]:
-        """Processes that still stand in the submission's folder, wherever they come from."""
-        found = []
-        for process in psutil.process_iter(["cwd", "status"]):
-            if process.info["cwd"] == str(self.folder) and process.info["status"] != psutil.STATUS_ZOMBIE:
-                found.append(process)
-        return found
+            put(check, self.session, **parameters)
