@@ -145,7 +145,7 @@ def _check_training(run: TrainingRun, dropout_p: float, evaluated: Observation, 
         else "a seed that is set inside the function, or a mask that is drawn once and kept",
     )
     evidence.check(
-        run.leak <= tolerance,
+        run.leak <= tolerance or not evaluated.is_right,  # what leaks outside of training is reported there
         expected="no influence of later tokens in training either",
         actual=f"earlier outputs moved by {format_number(run.leak)} when later tokens were replaced",
         hint="dropout on scores: a masked score that is dropped becomes 0, and 0 is not masked",
