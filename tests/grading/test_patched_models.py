@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_attn_grader.checks import test_coherence, test_similarity
 from pytest_attn_grader.grading.assemble import collect_run_data
-from pytest_attn_grader.grading.evidence import Evidence, NotApplicable
+from pytest_attn_grader.grading.evidence import NotApplicable
 from pytest_attn_grader.results.submission import StudentInfo
 from tests.support.accepted import ACCEPTED
-from tests.support.checks import session_over
+from tests.support.checks import put, session_over
 
 if TYPE_CHECKING:
     from pytest_attn_grader.models.types import LoadedModel
@@ -66,13 +66,7 @@ def test_weights_that_nobody_can_know_cost_nothing(workshop: Workshop, mini: Loa
     )
     assert len(narrow.prompt.tokens) > 32
     assert plain.patched.why_weights_unavailable(1000) is None
-    fixtures: dict[str, Any] = {
-        "attn_session": narrow,
-        "attn_comparison": narrow.comparison,
-        "attn_settings": narrow.settings,
-        "attn_evidence": Evidence(),
-    }
     with pytest.raises(NotApplicable, match="keeps its weights to itself, and from a module 32 wide"):
-        test_similarity.test_similarity(**fixtures, metric="cosine", larger_is_better=True, meaning="")
+        put(test_similarity.test_similarity, narrow, metric="cosine", larger_is_better=True, meaning="")
     with pytest.raises(NotApplicable, match=f"not for {2 * len(narrow.prompt.tokens)}"):
-        test_coherence.test_layer(**fixtures)
+        put(test_coherence.test_layer, narrow)

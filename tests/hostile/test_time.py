@@ -14,8 +14,7 @@ from pytest_attn_grader.sandbox import bubblewrap
 from pytest_attn_grader.sandbox.arguments import TensorRef
 from pytest_attn_grader.sandbox.client import SandboxClient
 from pytest_attn_grader.sandbox.messages import CallSpec
-from pytest_attn_grader.sandbox.worker.limits import Limits
-from pytest_attn_grader.sandbox.worker_process import WorkerProcess
+from tests.sandbox.conftest import make_worker
 
 CALL_SECONDS = 1.0
 MORE_SECONDS = 2.0
@@ -62,12 +61,7 @@ def test_a_call_costs_at_most_its_limit_and_two_seconds(tier: str, tmp_path: Pat
     if tier == "bwrap" and bubblewrap.unavailable_reason():
         pytest.skip(bubblewrap.unavailable_reason())
     (tmp_path / "student.py").write_text(SOURCE)
-
-    def make() -> WorkerProcess:
-        limits = Limits(call_seconds=CALL_SECONDS)
-        return WorkerProcess(root=tmp_path, import_paths=sys.path, limits=limits, in_namespaces=tier == "bwrap")
-
-    with SandboxClient(make) as remote:
+    with SandboxClient(lambda: make_worker(tmp_path, tier, call_seconds=CALL_SECONDS)) as remote:
         remote.describe(path=str(tmp_path / "student.py"))
         for target in ("loops", "refuses", "stops", "forks", "exits", "floods"):
             assert any(seconds_of(remote, target) < CALL_SECONDS + MORE_SECONDS for _ in range(TRIES)), target

@@ -15,9 +15,10 @@ from pytest_attn_grader.sandbox.worker_process import WorkerProcess
 MakeRemote = Callable[..., SandboxClient]
 
 
-def make_worker(root: Path, **limits: float) -> WorkerProcess:
+def make_worker(root: Path, tier: str = "process", **limits: float) -> WorkerProcess:
     """A worker over a folder, with limits that keep a failing test short."""
-    return WorkerProcess(root=root, import_paths=sys.path, limits=Limits(**{"call_seconds": 5.0, **limits}))
+    known = Limits(**{"call_seconds": 5.0, **limits})
+    return WorkerProcess(root=root, import_paths=sys.path, limits=known, in_namespaces=tier == "bwrap")
 
 
 @pytest.fixture

@@ -17,8 +17,7 @@ from pytest_attn_grader.sandbox.arguments import TensorRef
 from pytest_attn_grader.sandbox.client import SandboxClient
 from pytest_attn_grader.sandbox.messages import CallSpec
 from pytest_attn_grader.sandbox.tiers import choose_tier
-from pytest_attn_grader.sandbox.worker.limits import Limits
-from pytest_attn_grader.sandbox.worker_process import WorkerProcess
+from tests.sandbox.conftest import make_worker
 from tests.support.sandboxes import DAEMON, TRIED, left_in, needs_bwrap
 
 QUERY = (("query", TensorRef("query")),)
@@ -80,7 +79,7 @@ def test_in_namespaces_a_submission_sees_nothing_and_changes_nothing(
         source = LOOKS_AROUND.replace("SECRET", repr(str(secret))).replace("PORT", str(server.getsockname()[1]))
         source = source.replace("PACKAGE", repr(str(Path(bubblewrap.__file__).resolve().parents[1])))
         (tmp_path / "student.py").write_text(source)
-        worker = WorkerProcess(root=tmp_path, import_paths=sys.path, limits=Limits(), in_namespaces=True)
+        worker = make_worker(tmp_path, "bwrap")
         with SandboxClient(lambda: worker) as remote:
             remote.describe(path=str(tmp_path / "student.py"))
             remote.call(CallSpec("attention", QUERY), {"query": torch.zeros(1)})
@@ -119,7 +118,7 @@ def test_in_namespaces_there_is_no_further_user_namespace(tmp_path: Path) -> Non
 @pytest.mark.slow
 def test_in_namespaces_everything_dies_with_the_worker(end: str, name: str | None, tmp_path: Path) -> None:
     (tmp_path / "student.py").write_text(DAEMON.format(end=end))
-    worker = WorkerProcess(root=tmp_path, import_paths=sys.path, limits=Limits(call_seconds=2), in_namespaces=True)
+    worker = make_worker(tmp_path, "bwrap", call_seconds=2)
     with SandboxClient(lambda: worker) as remote:
         remote.describe(path=str(tmp_path / "student.py"))
         if name is None:

@@ -15,8 +15,6 @@ from pytest_attn_grader.sandbox import bubblewrap
 from pytest_attn_grader.sandbox.arguments import TensorRef
 from pytest_attn_grader.sandbox.client import SandboxClient
 from pytest_attn_grader.sandbox.messages import CallSpec
-from pytest_attn_grader.sandbox.worker.limits import Limits
-from pytest_attn_grader.sandbox.worker_process import WorkerProcess
 
 from .conftest import make_worker
 
@@ -169,17 +167,12 @@ def prints(query):
 
 @pytest.fixture(scope="module", params=["process", pytest.param("bwrap", marks=pytest.mark.slow)])
 def remote(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxClient]:
-    namespaces = request.param == "bwrap"
-    if namespaces and bubblewrap.unavailable_reason():
+    if request.param == "bwrap" and bubblewrap.unavailable_reason():
         pytest.skip(bubblewrap.unavailable_reason())
     root: Path = tmp_path_factory.mktemp("submission")
     (root / "student.py").write_text(SOURCE, encoding="utf-8")
-
-    def make() -> WorkerProcess:
-        limits = Limits(call_seconds=CALL_SECONDS, memory_bytes=256 << 20)
-        return WorkerProcess(root=root, import_paths=sys.path, limits=limits, in_namespaces=namespaces)
-
-    with SandboxClient(make) as made:
+    limits = {"call_seconds": CALL_SECONDS, "memory_bytes": 256 << 20}
+    with SandboxClient(lambda: make_worker(root, request.param, **limits)) as made:
         made.describe(path=str(root / "student.py"))
         yield made
 

@@ -21,8 +21,7 @@ from pytest_attn_grader.sandbox.arguments import TensorRef
 from pytest_attn_grader.sandbox.client import SandboxClient
 from pytest_attn_grader.sandbox.fork_server import ForkedProcess, ForkServer, ForkServerUnavailableError
 from pytest_attn_grader.sandbox.messages import CallSpec
-from pytest_attn_grader.sandbox.worker.limits import Limits
-from pytest_attn_grader.sandbox.worker_process import WorkerProcess
+from tests.sandbox.conftest import make_worker
 from tests.support.processes import wait_until_ended
 from tests.support.sandboxes import DAEMON, TRIED, left_in, needs_bwrap
 
@@ -50,10 +49,6 @@ def kept(warm: ForkServer) -> Iterator[None]:
     fork_server.set_fork_server(warm)
     yield
     fork_server.set_fork_server(None)
-
-
-def make(root: Path, tier: str, **limits: float) -> WorkerProcess:
-    return WorkerProcess(root=root, import_paths=sys.path, limits=Limits(**limits), in_namespaces=tier == "bwrap")
 
 
 LOOKS_AROUND = (
@@ -92,7 +87,7 @@ def look_around(root: Path, tier: str, outside: Path) -> dict[str, object]:
     with socket.create_server(("127.0.0.1", 0)) as server:
         source = LOOKS_AROUND.replace("OUTSIDE", repr(str(outside))).replace("PORT", str(server.getsockname()[1]))
         (root / "student.py").write_text(source)
-        worker = make(root, tier)
+        worker = make_worker(root, tier)
         with SandboxClient(lambda: worker) as remote:
             remote.describe(path=str(root / "student.py"))
             remote.call(CallSpec("attention", QUERY), {"query": torch.zeros(1)})
@@ -143,7 +138,7 @@ def test_one_leaves_nothing_for_the_next(tier: str, tmp_path: Path) -> None:
             "    builtins.left = math.pi = 5\n    torch.softmax = None\n    return query\n"
             f"def student_of(path): return any({other!r} in each for each in path)\n"
         )
-        with SandboxClient(lambda root=root: make(root, tier)) as remote:  # type: ignore[misc]
+        with SandboxClient(lambda root=root: make_worker(root, tier)) as remote:  # type: ignore[misc]
             remote.describe(path=str(root / "student.py"))
             remote.call(CallSpec("attention", QUERY), {"query": torch.zeros(1)})
         assert remote.captured_output.split()[:2] == ["False", "False"]
@@ -157,7 +152,7 @@ def test_one_leaves_nothing_for_the_next(tier: str, tmp_path: Path) -> None:
 )
 def test_everything_dies_with_it(tier: str, end: str, name: str | None, tmp_path: Path) -> None:
     (tmp_path / "student.py").write_text(DAEMON.format(end=end))
-    with SandboxClient(lambda: make(tmp_path, tier, call_seconds=2)) as remote:
+    with SandboxClient(lambda: make_worker(tmp_path, tier, call_seconds=2)) as remote:
         remote.describe(path=str(tmp_path / "student.py"))
         if name is None:
             remote.call(CallSpec("attention", QUERY), {"query": torch.zeros(1)})
@@ -173,7 +168,7 @@ def test_what_only_the_sum_shows_has_a_name(tier: str, tmp_path: Path) -> None:
     (tmp_path / "student.py").write_text(
         "import os, time\ndef attention(query):\n    for _ in range(10):\n        os.fork()\n    time.sleep(100)\n"
     )
-    with SandboxClient(lambda: make(tmp_path, tier, call_seconds=60, processes=20)) as remote:
+    with SandboxClient(lambda: make_worker(tmp_path, tier, call_seconds=60, processes=20)) as remote:
         remote.describe(path=str(tmp_path / "student.py"))
         with pytest.raises(SubmissionError, match="more than 20 processes"):
             remote.call(CallSpec("attention", QUERY), {"query": torch.zeros(1)})
@@ -216,7 +211,7 @@ def test_where_it_has_ended_a_worker_is_started(tmp_path: Path) -> None:
     ended = launch.start_fork_server([path for path in sys.path if path])
     fork_server.set_fork_server(ended)
     ended.close()
-    with make(tmp_path, "process") as worker:
+    with make_worker(tmp_path, "process") as worker:
         assert isinstance(worker._process, subprocess.Popen)
         assert worker.request({"op": "ping"}) == ({"id": 1}, {})
     with pytest.raises(ForkServerUnavailableError):
@@ -227,7 +222,7 @@ def test_one_that_cannot_do_namespaces_is_not_asked_for_them(
     warm: ForkServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(warm, "forks_into_namespaces", False)
-    worker = make(tmp_path, "bwrap")
+    worker = make_worker(tmp_path, "bwrap")
     worker.start()
     assert isinstance(worker._process, subprocess.Popen)
     worker.close()
@@ -241,7 +236,7 @@ def test_namespaces_that_cannot_be_had_are_not_the_students_fault(
     broken.write_text("#!/bin/sh\necho 'No permissions to create a new namespace' >&2\nexit 1\n")
     broken.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    with pytest.raises(SandboxUnavailableError, match="No permissions"), make(tmp_path, "bwrap") as worker:
+    with pytest.raises(SandboxUnavailableError, match="No permissions"), make_worker(tmp_path, "bwrap") as worker:
         worker.wait_until_ready()
     assert not left_in(tmp_path)
 
@@ -249,7 +244,7 @@ def test_namespaces_that_cannot_be_had_are_not_the_students_fault(
 @both_tiers
 def test_no_descriptor_of_the_grader_is_in_the_sandbox(tier: str, tmp_path: Path) -> None:
     """Python 3.11 does not close what `recv_fds` received; with the grader's pidfd a program could signal it."""
-    with make(tmp_path, tier) as worker:
+    with make_worker(tmp_path, tier) as worker:
         worker.wait_until_ready()
         assert isinstance(worker._process, ForkedProcess)
         assert worker._process.pid is not None
@@ -260,13 +255,13 @@ def test_no_descriptor_of_the_grader_is_in_the_sandbox(tier: str, tmp_path: Path
 
 
 def test_it_costs_a_fork(warm: ForkServer, tmp_path: Path) -> None:
-    with make(tmp_path, "process") as first:
+    with make_worker(tmp_path, "process") as first:
         first.wait_until_ready()
         assert isinstance(first._process, ForkedProcess)
     before = time.thread_time()
     started = time.monotonic()
     for _ in range(5):
-        with make(tmp_path, "process") as worker:
+        with make_worker(tmp_path, "process") as worker:
             worker.wait_until_ready()
     assert time.thread_time() - before < 1.0
     assert time.monotonic() - started < 5.0  # five imports of torch take ten and more

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import cast
 
@@ -16,6 +15,7 @@ from pytest_attn_grader.sandbox.client import SandboxClient
 from pytest_attn_grader.sandbox.messages import CallSpec
 from pytest_attn_grader.sandbox.worker.limits import Limits
 from pytest_attn_grader.sandbox.worker_process import WorkerProcess
+from tests.sandbox.conftest import make_worker
 
 QUERY = (("query", TensorRef("query")),)
 
@@ -25,8 +25,7 @@ def test_a_run_has_its_own_limit(tmp_path: Path) -> None:
     (tmp_path / "student.py").write_text(
         "import time\ndef slow(query):\n    time.sleep(1000)\ndef fine(query):\n    return query\n"
     )
-    limits = Limits(call_seconds=60, run_seconds=2)
-    with SandboxClient(lambda: WorkerProcess(root=tmp_path, import_paths=sys.path, limits=limits)) as remote:
+    with SandboxClient(lambda: make_worker(tmp_path, call_seconds=60, run_seconds=2)) as remote:
         remote.describe(path=str(tmp_path / "student.py"))
         remote.call(CallSpec("fine", QUERY), {"query": torch.zeros(1)})
         with pytest.raises(SubmissionError, match="had not ended") as caught:

@@ -17,8 +17,8 @@ from pytest_attn_grader.sandbox.arguments import TensorRef
 from pytest_attn_grader.sandbox.client import SandboxClient
 from pytest_attn_grader.sandbox.messages import CallSpec
 from pytest_attn_grader.sandbox.worker import control_group
-from pytest_attn_grader.sandbox.worker.limits import Limits
 from pytest_attn_grader.sandbox.worker_process import WorkerProcess
+from tests.sandbox.conftest import make_worker
 from tests.support.sandboxes import left_in, needs_bwrap
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="control groups are Linux's")
@@ -120,7 +120,7 @@ def hogs(query):
 
 def worker_in(folder: Path, tier: str, **limits: float) -> WorkerProcess:
     (folder / "student.py").write_text(FORKS)
-    return WorkerProcess(root=folder, import_paths=sys.path, limits=Limits(**limits), in_namespaces=tier == "bwrap")
+    return make_worker(folder, tier, **limits)
 
 
 def groups(parents: list[Path]) -> list[Path]:

@@ -12,8 +12,7 @@ from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.sandbox.arguments import TensorRef
 from pytest_attn_grader.sandbox.client import SandboxClient
 from pytest_attn_grader.sandbox.messages import CallSpec
-from pytest_attn_grader.sandbox.worker.limits import Limits
-from pytest_attn_grader.sandbox.worker_process import WorkerProcess
+from tests.sandbox.conftest import make_worker
 from tests.support.sandboxes import left_in, needs_bwrap
 
 QUERY = (("query", TensorRef("query")),)
@@ -50,12 +49,8 @@ def fine(query):
 @pytest.mark.parametrize("tier", ["process", pytest.param("bwrap", marks=needs_bwrap)])
 def test_what_only_the_sum_shows_has_a_name(tier: str, tmp_path: Path) -> None:
     (tmp_path / "student.py").write_text(GREEDY)
-
-    def make() -> WorkerProcess:
-        limits = Limits(call_seconds=60, processes=20, memory_bytes=200 << 20)
-        return WorkerProcess(root=tmp_path, import_paths=sys.path, limits=limits, in_namespaces=tier == "bwrap")
-
-    with SandboxClient(make) as remote:
+    limits = {"call_seconds": 60, "processes": 20, "memory_bytes": 200 << 20}
+    with SandboxClient(lambda: make_worker(tmp_path, tier, **limits)) as remote:
         remote.describe(path=str(tmp_path / "student.py"))
         for target, name, words in (
             ("forks_and_forks", "too-many-processes", "more than 20 processes"),
