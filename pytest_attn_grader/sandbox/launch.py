@@ -39,6 +39,8 @@ SET_VARIABLES: Mapping[str, str] = {
     # The worker computes on the CPU; a submission that asks for CUDA finds none and falls back.
     "CUDA_VISIBLE_DEVICES": "",
     "HIP_VISIBLE_DEVICES": "",
+    # torch.compile then returns what it was given: compiling takes longer than a call may, and a compiler of C++.
+    "TORCHDYNAMO_DISABLE": "1",
 }
 
 

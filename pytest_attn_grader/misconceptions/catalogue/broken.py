@@ -241,8 +241,15 @@ def _gives_nothing(case: SubmissionObservations) -> Recognition | None:
         or case.raised("called without a mask, the", "called without a mask, the function returned None")
         or case.raised("returned None", "the function returned None")
         or case.raised("exceptions must derive from BaseException", "the result is raised instead of returned")
-        or case.raised("NotImplementedError", "a part of the scaffold is still to be written")
+        or _is_unfinished(case)
     )
+
+
+def _is_unfinished(case: SubmissionObservations) -> Recognition | None:
+    """The submission raises NotImplementedError itself; PyTorch does for what it cannot compute."""
+    if not any(case.failing_line(name).startswith("raise NotImplementedError") for name in case.attempts):
+        return None
+    return case.raised("NotImplementedError", "a part of the scaffold is still to be written")
 
 
 @misconception("AG003", "no-return", replaces="prepare", family="broken", by_numbers=False, recognise=_gives_nothing)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from pytest_attn_grader.sandbox.worker.failures import describe_failure
 
@@ -23,3 +25,23 @@ from pytest_attn_grader.sandbox.worker.failures import describe_failure
 def test_a_name_that_is_not_there(tmp_path: Path, name: str, remedy: str) -> None:
     error = NameError(f"name {name!r} is not defined", name=name)
     assert describe_failure(error, tmp_path, importing=False)["remedy"] == remedy
+
+
+def raise_unfinished() -> None:
+    raise NotImplementedError
+
+
+def raise_from_torch() -> None:
+    torch.nn.Module()(1)
+
+
+@pytest.mark.parametrize(
+    ("code", "remedy"),
+    [(raise_unfinished, "Write the part that is still to be done."), (raise_from_torch, "")],
+)
+def test_what_the_submission_has_not_written_and_what_pytorch_has_not(
+    tmp_path: Path, code: Callable[[], None], remedy: str
+) -> None:
+    with pytest.raises(NotImplementedError) as caught:
+        code()
+    assert describe_failure(caught.value, tmp_path, importing=False)["remedy"] == remedy
