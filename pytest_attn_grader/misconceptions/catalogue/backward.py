@@ -86,7 +86,7 @@ def _differentiates_wrongly(case: SubmissionObservations) -> Recognition | None:
     "AG608", "wrong-backward", replaces="finish", family="grad", by_numbers=False, recognise=_differentiates_wrongly
 )
 def wrong_backward(attn_output: Tensor, _: Inputs) -> Tensor:
-    """computes its gradients in a hand-written backward, and one of them is wrong.
+    """computes its gradients in a hand-written backward that is not the derivative of the forward pass.
 
     With weights P, scores S and an upstream gradient dO: dV = P^T dO, dP = dO V^T, dS = P * (dP - rowsum(dO * O)),
     dQ = dS K / sqrt(head_dim), dK = dS^T Q / sqrt(head_dim). torch.autograd.gradcheck compares a backward with finite
