@@ -12,7 +12,7 @@ from pytest_attn_grader.model_utils import attach_tokenizer
 from pytest_attn_grader.models.architectures import find_architecture
 from pytest_attn_grader.models.load import load_model
 from tests.support.accepted import ACCEPTED
-from tests.support.checkpoints import small_family
+from tests.support.checkpoints import SIZES, small_family
 from tests.support.checks import PASSED, ask_everything, session_over
 from tests.support.normed import NORMED
 from tests.support.students import change
@@ -23,15 +23,6 @@ if TYPE_CHECKING:
     from pytest_attn_grader.models.types import LoadedModel
     from tests.support.students import Workshop
 
-SIZES: dict[str, Any] = {
-    "vocab_size": 512,
-    "hidden_size": 128,
-    "intermediate_size": 192,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": 64,
-}
 MIXED = ["sliding_attention", "full_attention"]
 CONFIGS: dict[str, Any] = {
     "mistral": MistralConfig(**SIZES, sliding_window=4),

@@ -155,6 +155,18 @@ def _write_tokenizer(folder: Path, vocabulary: dict[str, int], merges: list[tupl
     (folder / "tokenizer_config.json").write_text('{"model_max_length": 1024}', encoding="utf-8")
 
 
+# Of a model with groups of heads, for `small_family`.
+SIZES: dict[str, Any] = {
+    "vocab_size": 512,
+    "hidden_size": 128,
+    "intermediate_size": 192,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 64,
+}
+
+
 def small_family(folder: Path, config: Any) -> Path:
     """Write a small model of any architecture, with random weights whose attention looks somewhere, and a tokenizer.
 

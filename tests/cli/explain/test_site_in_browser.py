@@ -10,7 +10,7 @@ import pytest
 from pytest_attn_grader.cli.explain.site import write_site
 from pytest_attn_grader.misconceptions import MISCONCEPTIONS
 from tests.cli.explain.test_site import MEASURED
-from tests.reports.test_page_in_browser import Opened, browser  # noqa: F401  # a fixture
+from tests.reports.test_page_in_browser import Opened
 
 pytestmark = pytest.mark.slow
 
@@ -22,7 +22,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def test_the_search_box_finds_by_id_and_by_words(browser: Any, site: Path) -> None:  # noqa: F811
+def test_the_search_box_finds_by_id_and_by_words(browser: Any, site: Path) -> None:
     opened = Opened(browser, site / "index.html")
     shown = opened.page.locator("[data-search]:visible")
     assert shown.count() == len(MISCONCEPTIONS)
@@ -37,7 +37,7 @@ def test_the_search_box_finds_by_id_and_by_words(browser: Any, site: Path) -> No
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_page_of_a_mistake_fits_a_phone(browser: Any, site: Path, scheme: str) -> None:  # noqa: F811
+def test_a_page_of_a_mistake_fits_a_phone(browser: Any, site: Path, scheme: str) -> None:
     opened = Opened(browser, site / "scale-dk.html", viewport={"width": 360, "height": 740}, color_scheme=scheme)
     assert opened.page.evaluate("document.documentElement.scrollWidth") <= 360
     opened.page.click("text=Mistakes in attention")

@@ -6,8 +6,6 @@ import base64
 import hashlib
 import os
 import re
-import shutil
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -23,7 +21,6 @@ from pytest_attn_grader.results.submission import Adaptation
 from tests.cli.grade.conftest import SCRIPT, write_report_file, wrong
 from tests.support.reports import check, report_of
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 HOSTILE = f"evil\u202e\x1b[2J{SCRIPT}\" onload='x'"
 
 
@@ -85,18 +82,6 @@ def test_names_are_escaped_and_only_the_pages_own_script_runs(tmp_path: Path) ->
     assert f"script-src 'sha256-{digest}'" in html
     assert "\u202e" not in html
     assert "\x1b" not in html
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if CHROMIUM is None and "CI" not in os.environ:
-        pytest.skip("needs chromium (apt-get install chromium)")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield started
-        started.close()
 
 
 @pytest.fixture
