@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import torch
 
 from pytest_attn_grader.model_utils import (
     attach_tokenizer,
 )
+from pytest_attn_grader.models.devices import one_thread
 from tests.support.small_models import (
     CONFIGS,
     WordTokenizer,
@@ -19,12 +19,10 @@ from tests.support.small_models import (
 
 
 @pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
+def few_threads() -> Iterator[None]:
     """Tensors this small lose more time to threads than they gain, five times as much on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+    with one_thread():
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ TRIED = """
 def tried(action):
     try:
         action()
-    except OSError as error:
+    except (OSError, MemoryError) as error:
         return type(error).__name__
     return "done"
 """

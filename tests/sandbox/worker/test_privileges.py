@@ -12,22 +12,18 @@ from typing import Any
 import pytest
 
 from pytest_attn_grader.sandbox.worker import privileges
-from tests.support.sandboxes import needs_bwrap, run_as
+from tests.support.sandboxes import TRIED, needs_bwrap, run_as
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="privileges are dropped on Linux")
 
 # Run by the submission: each attempt's outcome is "done" or the name of an error.
-SUBMISSION = """
+SUBMISSION = (
+    """
 import ctypes, json, mmap, os, resource, signal, socket
 libc = ctypes.CDLL(None, use_errno=True)
-
-def tried(action):
-    try:
-        action()
-    except (OSError, MemoryError) as error:
-        return type(error).__name__
-    return "done"
-
+"""
+    + TRIED
+    + """
 def syscall(*arguments):
     if libc.syscall(*arguments) < 0:
         raise OSError(ctypes.get_errno(), "")
@@ -68,6 +64,7 @@ def attention(query):
     }))
     return query
 """
+)
 GRADER = """
 import ctypes, os, sys
 from pathlib import Path
