@@ -199,8 +199,8 @@ def _diagnose_call_option(
     option: str, observation: Observation, hints: str, source: str, *, mask_convention: str, rotary_base: float | None
 ) -> Diagnosis | None:
     """Name the mistake of a submission that is right as it is called usually, and wrong in this way."""
-    output = observation.student.attn_output
-    if output is not None and not bool(output.isfinite().all()):
+    output, shape = observation.student.attn_output, observation.probe.query.shape
+    if output is not None and output.shape == shape and not bool(observation.student_output.isfinite().all()):
         return None  # on a single probe NaN fits many mistakes
     probe = replace(observation.probe, name=observation.probe.name.removesuffix("-train"), training=False)
     found = diagnose(

@@ -104,9 +104,6 @@ def _square_alone(inputs: Inputs) -> Inputs:
     return replace(inputs, keep_mask=square[None, None])
 
 
-_WITH_OWN_MASK = ("scaled_dot_product_attention", "MultiheadAttention", "tri", "range", "ge", "le", "tril_indices")
-
-
 @misconception(
     "AG324",
     "square-mask-decode",
@@ -115,7 +112,6 @@ _WITH_OWN_MASK = ("scaled_dot_product_attention", "MultiheadAttention", "tri", "
     causal=True,
     probe="chunk",
     variants=(StageOverride({"prepare": _square_alone}, "without the mask that was passed"),),
-    shown_by=lambda source: source.calls("tril", "tril_", "triu", "triu_", "arange", *_WITH_OWN_MASK),
 )
 def square_mask_decode(inputs: Inputs) -> Inputs:
     """builds a square causal mask from the number of queries, although there can be more keys.
