@@ -119,7 +119,10 @@ OTHER_VALUES: dict[str, float | str | bool | None] = {
     "vocab_size": 256, "n_layer": 1, "num_layers": 1, "n_layers": 1, "num_hidden_layers": 1, "device": "cpu",
     "layer_norm_eps": 1e-5, "layer_norm_epsilon": 1e-5, "norm_eps": 1e-5, "initializer_range": 0.02, "init_range": 0.02,
     "rms_norm_eps": 1e-6, "rms_eps": 1e-6, "init_std": 0.02, "batch_size": 1, "max_batch_size": 4, "flash": False,
-    "scale_attn_weights": True,
+    "scale_attn_weights": True, "scale_attn_by_inverse_layer_idx": False, "reorder_and_upcast_attn": False,
+    "rotary_pct": 1.0, "rotary_percentage": 1.0, "partial_rotary_factor": 1.0, "rope_scaling": None,
+    "pretraining_tp": 1, "attn_logit_softcapping": None, "attn_logit_softcap": None, "clip_qkv": None,
+    "position_embedding_type": "absolute", "_attn_implementation": "eager", "attn_implementation": "eager",
 }  # fmt: skip
 
 _EPSILON = re.compile(r"(\w+_)?eps(ilon)?")

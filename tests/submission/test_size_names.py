@@ -50,7 +50,7 @@ def test_names_outside_the_table_are_guessed_from_their_words(name: str, role: s
 @pytest.mark.parametrize(
     ("name", "value"),
     [("norm_eps", 1e-5), ("rms_norm_eps", 1e-6), ("eps", 1e-5), ("layer_norm_epsilon", 1e-5), ("vocab_size", 256),
-     ("steps", None), ("epsilon_greedy", None)],
+     ("rotary_pct", 1.0), ("steps", None), ("epsilon_greedy", None)],
 )  # fmt: skip
 def test_values_that_no_attention_needs(name: str, value: float | None) -> None:
     assert other_value(name) == value
