@@ -105,8 +105,7 @@ def _rank(candidates: Sequence[Candidate]) -> list[Candidate]:
         # Files hold feed-forward layers and whole models beside the attention, and all of them take hidden states.
         layers = [each for each in modules if not _is_whole_model(each)] or modules
         layers = [each for each in layers if looks_like_attention(each.name)] or layers
-        outer = _with_several_heads(_outermost([each for each in layers if not _is_block_of(each, layers, candidates)]))
-        return [each for each in outer if not _crosses(each)] or outer
+        return _meant_modules(layers, candidates)
     return named
 
 
@@ -122,13 +121,16 @@ def find_user(candidates: Sequence[Candidate], function: Candidate) -> Candidate
     while more := {each.name for each in modules if each.uses & using} - using:
         using |= more
     users = [each for each in modules if each.name in using and looks_like_attention(each.name)]
-    outer = _with_several_heads(_outermost(users))
-    return outer[0] if len(outer) == 1 else None
+    meant = _meant_modules(users, candidates)
+    return meant[0] if len(meant) == 1 else None
 
 
-def _with_several_heads(modules: list[Candidate]) -> list[Candidate]:
-    """Those of a chapter's modules with several heads, as the graded model has; all where none has."""
-    return [each for each in modules if splits_heads(each)] or modules
+def _meant_modules(modules: Sequence[Candidate], candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Of a file's modules those that no other one uses, inside of blocks; with several heads; of one text."""
+    outer = _outermost([each for each in modules if not _is_block_of(each, modules, candidates)])
+    # A chapter's file goes from one head to several, and the graded model has several.
+    outer = [each for each in outer if splits_heads(each)] or outer
+    return [each for each in outer if not _crosses(each)] or outer
 
 
 def _fitting(candidates: Sequence[Candidate]) -> list[Candidate]:
