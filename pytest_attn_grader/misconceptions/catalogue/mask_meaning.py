@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
+import torch
 from torch import Tensor
 
 from pytest_attn_grader.attention.reference import causal_keep_mask
@@ -85,6 +86,29 @@ def _padding_inverted(attn_scores: Tensor, inputs: Inputs, *, future: float | No
     return attn_scores.masked_fill(inputs.keep_mask.any(-2, keepdim=True), inputs.fill)
 
 
+def _nothing_where_no_key_is_left(attn_scores: Tensor, _: Inputs) -> Tensor:
+    return attn_scores.softmax(-1).nan_to_num(0.0)
+
+
+def _inverted_with_infinity(attn_scores: Tensor, inputs: Inputs) -> Tensor:
+    return attn_scores.masked_fill(inputs.keep_mask, -torch.inf)
+
+
+def _padding_inverted_with_infinity(attn_scores: Tensor, inputs: Inputs) -> Tensor:
+    return _padding_inverted(attn_scores, replace(inputs, fill=-torch.inf))
+
+
+_INVERTED_AND_CAREFUL = (
+    StageOverride(
+        {"mask": _inverted_with_infinity, "normalise": _nothing_where_no_key_is_left}, "nothing where no key is left"
+    ),
+    StageOverride(
+        {"mask": _padding_inverted_with_infinity, "normalise": _nothing_where_no_key_is_left},
+        "the mask of the padding alone; nothing where no key is left",
+    ),
+)
+
+
 @misconception(
     "AG313",
     "mask-inverted",
@@ -95,6 +119,7 @@ def _padding_inverted(attn_scores: Tensor, inputs: Inputs, *, future: float | No
         StageOverride({"mask": _both_inverted}, "two masks, both read so"),
         StageOverride({"mask": _padding_inverted}, "the mask of the padding alone"),
         StageOverride({"mask": partial(_padding_inverted, future=float("-inf"))}, "the mask of the padding alone"),
+        *_INVERTED_AND_CAREFUL,
     ),
     look_alikes=("additive-as-bool",),
 )
