@@ -69,11 +69,12 @@ def dropout_eval(attn_weights: Tensor, inputs: Inputs) -> Tensor:
 def _never_drops(case: SubmissionObservations) -> Recognition | None:
     evaluated = case.attempts.get("basic")
     trained = [case.attempts[name] for name in case.train_probes()]
-    if evaluated is None or evaluated.attn_output is None or not bool(evaluated.attn_output.any()):
+    if evaluated is None or evaluated.attn_output is None:
         return None
-    # NaN shows nothing that is dropped.
     has_shape = evaluated.attn_output.shape == case.probes["basic"].query.shape
-    if has_shape and not bool(real_rows(evaluated.attn_output, case.probes["basic"]).isfinite().all()):
+    rows = real_rows(evaluated.attn_output, case.probes["basic"]) if has_shape else evaluated.attn_output
+    # Neither NaN nor 0 everywhere shows what is dropped.
+    if not bool(rows.any()) or (has_shape and not bool(rows.isfinite().all())):
         return None
     if trained and any(not case.equal(evaluated, record) for record in trained):
         factors = find_output_factors(case)
