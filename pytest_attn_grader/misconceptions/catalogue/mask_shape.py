@@ -26,7 +26,15 @@ def _padding(inputs: Inputs) -> Tensor:
     return inputs.mask_without_window.any(dim=-2, keepdim=True)
 
 
-@misconception("AG321", "diag-off-strict", replaces="prepare", family="mask", causal=True, fill_matters=True)
+@misconception(
+    "AG321",
+    "diag-off-strict",
+    replaces="prepare",
+    family="mask",
+    causal=True,
+    fill_matters=True,
+    look_alikes=("length-off-by-one",),
+)
 def diag_off_strict(inputs: Inputs) -> Inputs:
     """masks a token's own position too.
 

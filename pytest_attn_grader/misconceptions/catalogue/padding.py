@@ -215,6 +215,7 @@ def pad_side_assumed(inputs: Inputs) -> Inputs:
     family="mask",
     fill_matters=True,
     variants=(StageOverride({"prepare": _last_kept_blocked}, "one key less"),),
+    look_alikes=("diag-off-strict",),
     shown_by=lambda source: "valid_len" in source.text,
 )
 def length_off_by_one(inputs: Inputs) -> Inputs:
