@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from tests.reports.test_page_in_browser import browser  # noqa: F401  # a fixture
 from tests.support.jupyterlab import choose_theme, run_all_cells, run_server
 
 nbformat = pytest.importorskip("nbformat")
@@ -35,7 +34,7 @@ LAYOUT = """report => ({
 class Lab:
     """A running JupyterLab, its notebooks' folder, and the browser."""
 
-    def __init__(self, browser: Any, address: str, folder: Path, home: Path) -> None:  # noqa: F811
+    def __init__(self, browser: Any, address: str, folder: Path, home: Path) -> None:
         self.browser, self.address, self.folder, self.home = browser, address, folder, home
 
     def grade(self, notebook: Any, name: str, theme: str) -> Any:
@@ -52,7 +51,7 @@ class Lab:
 
 
 @pytest.fixture(scope="module")
-def lab(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:  # noqa: F811
+def lab(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     folder, home = tmp_path_factory.mktemp("notebooks"), tmp_path_factory.mktemp("jupyter")
     with run_server(folder, home) as address:
         yield Lab(browser, address, folder, home)
