@@ -69,9 +69,7 @@ class ExplanationRanker:
             for twin in self._twins(mistake)
             if self.is_shown(mistake) <= 0 or self.is_shown(twin) > 0
         ]
-        # What the source would show and does not show is no look-alike.
-        twins = [slug for slug in twins if slug not in named and self.is_shown(find_misconception(slug)) >= 0]
-        return replace(best, look_alikes=tuple(dict.fromkeys(twins)))
+        return replace(best, look_alikes=tuple(dict.fromkeys(slug for slug in twins if slug not in named)))
 
     def _is_decided(self, best: Explanation, other: Explanation) -> bool:
         """Whether the source shows a mistake of `best`, and not what stands in its place in `other`."""
