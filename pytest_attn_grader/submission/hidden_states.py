@@ -22,9 +22,7 @@ from pytest_attn_grader.submission.head_adapter import CallStats
 from pytest_attn_grader.submission.mask_trials import with_used_mask
 from pytest_attn_grader.submission.masks import MASK_SHAPES, PADDING, PER_HEAD
 from pytest_attn_grader.submission.module_attention import ModuleAttention
-from pytest_attn_grader.submission.norm_requirements import (
-    require_output_projection,
-)
+from pytest_attn_grader.submission.norm_requirements import require_output_projection
 from pytest_attn_grader.submission.projected import InstanceSizes
 from pytest_attn_grader.submission.projected_student import ProjectedStudent
 from pytest_attn_grader.submission.projections.layouts import layouts_for
