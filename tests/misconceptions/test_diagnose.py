@@ -206,13 +206,16 @@ def test_a_mistake_that_does_not_use_an_input_is_refuted_by_its_gradient(diagnos
 
 
 @pytest.mark.parametrize(
-    ("source", "slugs"),
-    [("keep = pad[:, None, :, None] & causal", ("pad-wrong-axis",)), ("keep = causal", ("pad-ignored",))],
+    ("source", "slugs", "also"),
+    [
+        ("keep = pad[:, None, :, None] & causal", ("pad-wrong-axis",), ()),
+        ("keep = causal", ("pad-ignored",), ("pad-wrong-axis",)),
+    ],
 )
-def test_the_source_decides_on_which_axis_the_padding_is(source, slugs, diagnose_attention):
+def test_the_source_decides_on_which_axis_the_padding_is(source, slugs, also, diagnose_attention):
     diagnosis = diagnose_attention(find_misconception("pad-ignored").attention, source=source)
     assert diagnosis.slugs == slugs
-    assert diagnosis.look_alikes == ()
+    assert diagnosis.look_alikes == also
 
 
 def test_the_source_decides_in_pairs_too(diagnose_attention):
