@@ -196,7 +196,7 @@ PADDING_IGNORED = "ignores the padding: real tokens attend to filler tokens"
         ("mask", HIDES_FUTURE, BOTH_DIRECTIONS),
         ("padding_mask", "scores", PADDING_IGNORED),
         ("mask", "scores", PADDING_IGNORED),
-        ("padding_mask", FIRST_EXAMPLE, "uses the first example's mask for all examples"),
+        ("padding_mask", FIRST_EXAMPLE, "uses one mask for all examples"),
     ],
 )
 def test_a_wrong_mask_of_the_padding_in_an_encoder(

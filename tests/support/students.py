@@ -17,6 +17,8 @@ from pytest_attn_grader.submission.student import Student
 from pytest_attn_grader.submission.target import find_target
 
 CALL_SECONDS = 5.0
+# A worker keeps the modules of all its submissions, and their caches: after so many it is replaced.
+MAX_SUBMISSIONS = 50
 
 REFERENCE = '''
 import math
@@ -63,7 +65,10 @@ class Workshop:
 
     def student(self, source: str, *, name: str | None = None, suffix: str = ".py") -> Student:
         """Write the submission into a file of its own."""
-        file = self.folder / f"submission{next(self._numbers)}{suffix}"
+        number = next(self._numbers)
+        if number % MAX_SUBMISSIONS == 0:
+            self.close()
+        file = self.folder / f"submission{number}{suffix}"
         file.write_text(source, encoding="utf-8")
         typed = str(file) if name is None else f"{file}:{name}"
         student = Student(find_target(typed, self.folder), call_seconds=CALL_SECONDS, tier="auto")
