@@ -52,7 +52,7 @@ def test_call(attn_session: GradingSession, attn_evidence: Evidence, attn_observ
 def _first_call(attn_session: GradingSession) -> str:
     """Describe the arguments of a submission's first call."""
     contract = attn_session.submission.contract
-    mask = "" if contract.mask_convention == "none" else " and a mask"
+    mask = " and a mask" if contract.takes_mask else ""
     if contract.kind == "function":
         return f"an answer to tensors (3, 5, 10, 64){mask}"
     return f"an answer to hidden states (batch, seq, width){mask}: three texts of one token, then of several"

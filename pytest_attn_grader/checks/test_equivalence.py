@@ -43,7 +43,7 @@ def test_equivalence(attn_session: GradingSession, attn_observe: Observe, attn_e
 
 def _basic(session: GradingSession, observe: Observe) -> Observation:
     """A function that takes no mask cannot know what is padding: it is asked without any."""
-    return observe("unpadded" if session.submission.attention.contract.mask_convention == "none" else "basic")
+    return observe("basic" if session.submission.attention.contract.takes_mask else "unpadded")
 
 
 @pytest.mark.parametrize("probe", OTHER_PROBES)
@@ -73,7 +73,7 @@ def test_grouped(attn_observe: Observe, attn_evidence: Evidence, probe: str) -> 
     needs=("equivalence.basic",),
 )
 def test_cache(attn_session: GradingSession, attn_observe: Observe, attn_evidence: Evidence, probe: str) -> None:
-    if probe == "cache-padded" and attn_session.submission.attention.contract.mask_convention == "none":
+    if probe == "cache-padded" and not attn_session.submission.attention.contract.takes_mask:
         attn_evidence.not_applicable("it takes no mask, so it cannot know what is padding")
     # Whether a mask beside a cache has the tokens of the cache as well is for the submission to say.
     observation = (

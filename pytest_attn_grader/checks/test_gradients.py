@@ -60,7 +60,7 @@ def test_flow(attn_observe: Observe, attn_evidence: Evidence, tensor: str) -> No
 )
 def test_equal(attn_session: GradingSession, attn_observe: Observe, attn_evidence: Evidence, tensor: str) -> None:
     # A function that takes no mask cannot know what is padding.
-    padded = [] if attn_session.submission.attention.contract.mask_convention == "none" else ["basic"]
+    padded = ["basic"] if attn_session.submission.attention.contract.takes_mask else []
     for name in ["single", "unpadded", *padded]:
         observation = attn_observe(name)
         if observation.is_right:

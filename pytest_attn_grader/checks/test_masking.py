@@ -125,7 +125,7 @@ def test_future_changes_nothing(attn_session: GradingSession, attn_observe: Obse
     id="masking.padding", title="padding on the {side} is left alone", category="masking", needs=NEEDS
 )
 def test_padding(attn_session: GradingSession, attn_observe: Observe, attn_evidence: Evidence, side: str) -> None:
-    if attn_session.submission.attention.contract.mask_convention == "none":
+    if not attn_session.submission.attention.contract.takes_mask:
         attn_evidence.not_applicable("the function takes no mask, so it cannot know what is padding")
     name = "basic" if side == "right" else "left-padding"
     before = attn_observe(name, expected="an answer with padding")
@@ -153,7 +153,7 @@ def test_padding(attn_session: GradingSession, attn_observe: Observe, attn_evide
 def test_cache(attn_session: GradingSession, attn_observe: Observe, attn_evidence: Evidence, new_tokens: int) -> None:
     if not attn_session.is_causal:
         attn_evidence.not_applicable(ENCODER)
-    if new_tokens > 1 and attn_session.submission.attention.contract.mask_convention == "none":
+    if new_tokens > 1 and not attn_session.submission.attention.contract.takes_mask:
         attn_evidence.not_applicable("the function builds its own mask, and a model feeds it one new token at a time")
     whole = attn_observe("unpadded")
     last = attn_observe(

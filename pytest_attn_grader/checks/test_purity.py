@@ -113,9 +113,7 @@ def test_dropout(attn_session: GradingSession, attn_observe: Observe, attn_evide
     if not attn_session.submission.attention.takes_dropout:
         attn_evidence.not_applicable("it has no dropout parameter")
     # A function that takes no mask cannot know what is padding.
-    evaluated = attn_observe(
-        "unpadded" if attn_session.submission.attention.contract.mask_convention == "none" else "basic"
-    )
+    evaluated = attn_observe("basic" if attn_session.submission.attention.contract.takes_mask else "unpadded")
     contract = attn_session.submission.contract
     is_module = contract.kind == "module"
     # A module of a fixed width gets its states in another basis, in which no single numbers vanish.

@@ -14,7 +14,7 @@ from pytest_attn_grader.attention.reference import causal_keep_mask
 from pytest_attn_grader.grading.evidence import NotApplicable
 from pytest_attn_grader.grading.observation import Observation
 from pytest_attn_grader.results.submission import Failure
-from pytest_attn_grader.submission.contract import Contract, Slot
+from pytest_attn_grader.submission.contract import Contract
 from pytest_attn_grader.submission.function_attention import OTHER_SCALE
 from pytest_attn_grader.submission.parameter_names import CAUSAL_FLAGS
 from pytest_attn_grader.submission.student_attention import StudentAttention
@@ -47,7 +47,7 @@ def observe_call_option(session: GradingSession, option: str) -> Observation:
     """
     if option not in session.observations:
         attention = session.submission.attention
-        is_unpadded = option in {"without-mask", "causal-switch"} or attention.contract.mask_convention == "none"
+        is_unpadded = option in {"without-mask", "causal-switch"} or not attention.contract.takes_mask
         # Padding on the left shows in a causal model; a usual call that is wrong there is judged by `masking.padding`.
         names = ["unpadded"] if is_unpadded else ["left-padding", "basic"]
         usual = [session.run_probe(name) for name in names]
@@ -73,7 +73,7 @@ def _has_optional_mask(contract: Contract) -> bool:
     """Whether its mask has a default, so that a caller may leave it out."""
     needed = {each.name for each in contract.candidate.called.parameters if not each.has_default}
     masks = [slot for slot in contract.slots if slot.role == "mask"]
-    return contract.mask_convention != "none" and bool(masks) and masks[0].parameter not in needed
+    return contract.takes_mask and bool(masks) and masks[0].parameter not in needed
 
 
 def _run_training(attention: StudentAttention, probe: Probe) -> Observation:
@@ -125,7 +125,7 @@ def _run_causal(attention: StudentAttention, probe: Probe) -> Observation:
     if not switches or switches[0] in taken or not _has_optional_mask(contract):
         raise NotApplicable("it has no switch for the future beside an optional mask")
     maskless = contract.without_role("mask")
-    switched = replace(maskless, slots=(*maskless.slots, Slot("causal", switches[0], by_position=False)))
+    switched = maskless.with_role("causal", switches[0])
     past = _sees_the_past(probe)
     result = attention.with_contract(switched).run_probe(past)
     if result.failure is not None:
@@ -163,8 +163,7 @@ def _run_scale(attention: StudentAttention, probe: Probe) -> Observation:
     ]
     if contract.kind != "function" or not scales:
         raise NotApplicable("it has no optional parameter for the scale")
-    slots = (*contract.slots, Slot("scale", scales[0], by_position=False))
-    result = attention.with_contract(replace(contract, slots=slots)).run_probe(probe)
+    result = attention.with_contract(contract.with_role("scale", scales[0])).run_probe(probe)
     if result.failure is not None:
         raise NotApplicable(f"it gives no answer with {scales[0]}={OTHER_SCALE}: {result.failure.message}")
     root = probe.query.shape[-1] ** 0.5

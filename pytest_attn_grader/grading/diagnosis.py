@@ -126,7 +126,7 @@ def run_diagnosis(
         max_len=max_len,
         takes_dropout=attention.takes_dropout,
         off_dropout_p=TRAIN_DROPOUT_P if has_switch else contract.default_dropout_p or None,
-        takes_mask=contract.mask_convention != "none",
+        takes_mask=contract.takes_mask,
         is_bidirectional=attention.is_bidirectional,
         preparation=attention.preparation,
         sliding_window=sliding_window,

@@ -15,13 +15,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from pytest_attn_grader.attention.reference import causal_keep_mask, reference_attention
-from pytest_attn_grader.attention.rotation import rotate
+from pytest_attn_grader.attention.reference import causal_keep_mask
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.grading.evidence import NotApplicable
 from pytest_attn_grader.results.submission import Failure
 from pytest_attn_grader.submission.module_attention import ModuleAttention
-from pytest_attn_grader.submission.projected import InstanceSizes, ProjectedInputs, heads_of
+from pytest_attn_grader.submission.projected import InstanceSizes, ProjectedInputs, ProjectedReference, heads_of
 from pytest_attn_grader.submission.projections.matrices import Projections
 from pytest_attn_grader.submission.student_attention import StudentAttention
 from pytest_attn_grader.submission.trials import TRIAL_SIZES
@@ -98,17 +97,13 @@ class _Trial:
         self.width = shape.width or shape.num_heads * shape.head_dim
         self.biases = _biases_of(shape)
         self.projections = self._make_projections()
-        self.states, self.other = self._random(BATCH_SIZE, TOKENS, self.width), self._random(*self._states_shape)
+        self.states, self.other = (self._random(BATCH_SIZE, TOKENS, self.width) for _ in range(2))
         window = attention.sliding_window
         keep_mask = causal_keep_mask(TOKENS, TOKENS, sliding_window=window, device=device)
         self.keep_mask = keep_mask.expand(BATCH_SIZE, 1, TOKENS, TOKENS) | attention.is_bidirectional
 
-    @property
-    def _states_shape(self) -> tuple[int, int, int]:
-        return BATCH_SIZE, TOKENS, self.width
-
     def run_with_biases(self) -> OwnProjections:
-        output = self._call(self.states)
+        output = self._call()
         error = self._error(output, self.projections)
         what = "with random matrices" + (" and biases" if self.biases else "")
         if error <= TOLERANCE:
@@ -153,25 +148,20 @@ class _Trial:
     def _random(self, *sizes: int) -> Tensor:
         return torch.randn(sizes, generator=self.generator).to(self.device)
 
-    def _call(self, value_states: Tensor) -> Tensor:
-        given = None if value_states is self.states else value_states
-        inputs = ProjectedInputs(self.states, self.states, self.projections, self.keep_mask, value_states=given)
+    def _inputs(self, projections: Projections, value_states: Tensor | None) -> ProjectedInputs:
+        return ProjectedInputs(self.states, self.states, projections, self.keep_mask, value_states=value_states)
+
+    def _call(self, value_states: Tensor | None = None) -> Tensor:
         with torch.no_grad():
-            output = self.attention.oracle.forward(self.shape, inputs).output
+            output = self.attention.oracle.forward(self.shape, self._inputs(self.projections, value_states)).output
         if self.shape.has_output:
             return output
         return heads_of(output, self.shape, self.attention.oracle.conventions.layout).transpose(1, 2).flatten(2)
 
     def _error(self, output: Tensor, projections: Projections, value_states: Tensor | None = None) -> float:
-        query, key, value = projections.query_key_value(self.states)
-        if value_states is not None:
-            value = projections.query_key_value(value_states)[2]
-        rotation = self.attention.oracle.conventions.rotation
-        if rotation is not None:
-            query, key = rotate(query, rotation), rotate(key, rotation)
-        shared = query.shape[1] // key.shape[1]
-        key, value = (tensor.repeat_interleave(shared, dim=1) for tensor in (key, value))
-        expected = projections.project_output(reference_attention(query, key, value, self.keep_mask)[0])
+        oracle = self.attention.oracle
+        reference = ProjectedReference(oracle, oracle.conventions.rotation)
+        expected = reference.forward(self.shape, self._inputs(projections, value_states)).output
         if output.shape != expected.shape:
             return float("inf")
         error = float((output - expected).abs().max() / expected.abs().max())

@@ -10,11 +10,10 @@ from torch import Tensor
 
 from pytest_attn_grader.attention.probes import Probe, max_abs_error, real_rows
 from pytest_attn_grader.attention.reference import causal_keep_mask
-from pytest_attn_grader.misconceptions.catalogue.results import name_returned_tensor
+from pytest_attn_grader.misconceptions.catalogue.results import SHORT_DTYPES, name_returned_tensor
 from pytest_attn_grader.misconceptions.observations import SubmissionObservations
 
 _MOST = 0.5
-_SHORT_DTYPES = frozenset({"bfloat16", "float16"})
 _REVERSES_AXES = re.compile(r"\.T\b")
 
 
@@ -39,7 +38,7 @@ def _sentences(case: SubmissionObservations) -> Iterator[str]:
     yield from _parts(case, name)
     yield from _random(case)
     # A short dtype has a tolerance that hides small errors.
-    right = [other for other in case.eval_probes() if _right(case, other) and other not in _SHORT_DTYPES]
+    right = [other for other in case.eval_probes() if _right(case, other) and other not in SHORT_DTYPES]
     if all(case.probes[other].query.shape[-2] == 1 for other in right):
         yield from _rotation(case)
     if right == ["one-token"]:

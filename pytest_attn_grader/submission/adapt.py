@@ -64,7 +64,7 @@ def fit(
         with contextlib.suppress(SubmissionError):
             return _fit_function(student, contract, function, why, seed=seed, steps=steps)
         raise
-    if function is None or contract.mask_convention != "none" or function.mask_convention == "none":
+    if function is None or contract.takes_mask or not function.takes_mask:
         return attention
     if not _is_right_unpadded(attention, seed):
         with contextlib.suppress(SubmissionError):

@@ -32,7 +32,7 @@ def with_notes(attention: ModuleAttention, shape: InstanceSizes) -> ModuleAttent
                     why=f"its width is fixed at {shape.width}: hidden states and projections are brought to that width",
                 )
             )
-    notes += _convention_notes(attention.oracle.conventions, takes_mask=contract.mask_convention != "none")
+    notes += _convention_notes(attention.oracle.conventions, takes_mask=contract.takes_mask)
     if attention.oracle.steps.norm_axis is not None and attention.preparation is None:
         why = "the model's layer normalises query and key, the submission does not: it is given them normalised"
         notes.append(Adaptation(name="query-key-norm", why=why))

@@ -93,9 +93,8 @@ class Contract:
         taken = {slot.parameter for slot in self.slots}
         for each in self.candidate.called.parameters:
             if rotary_role(each.name) == "rotary_positions" and each.default == "None" and each.name not in taken:
-                slot = Slot("rotary_positions", each.name, by_position=False)
                 note = ("positions", f"{each.name} is passed: without it there is no answer")
-                return replace(self, slots=(*self.slots, slot), notes=(*self.notes, note))
+                return replace(self.with_role("rotary_positions", each.name), notes=(*self.notes, note))
         return None
 
     def without_causal_switch(self) -> Contract:
@@ -106,6 +105,15 @@ class Contract:
 
     def _place(self, role: str) -> int:
         return next((index for index, slot in enumerate(self.slots) if slot.role == role), len(self.slots))
+
+    @property
+    def takes_mask(self) -> bool:
+        """Whether it is given a mask; without one it masks by itself, and cannot know what is padding."""
+        return self.mask_convention != "none"
+
+    def with_role(self, role: str, parameter: str) -> Contract:
+        """The same with one more parameter, passed by name."""
+        return replace(self, slots=(*self.slots, Slot(role, parameter, by_position=False)))
 
     @property
     def takes_dropout(self) -> bool:

@@ -107,7 +107,7 @@ def _conventions(
     contract: Contract, shape: InstanceSizes, tables: Sequence[TableStyle | None]
 ) -> Iterator[CallConventions]:
     mask_shapes: tuple[str, ...] = MASK_SHAPES
-    if contract.mask_convention == "none":
+    if not contract.takes_mask:
         mask_shapes = (PER_HEAD,)
     elif "mask" not in contract.roles:
         mask_shapes = (PADDING,)

@@ -32,7 +32,7 @@ def with_used_mask(attention: FittedAttention, others: Iterable[FittedAttention]
     Args:
         others: the same attention, given its mask in other shapes.
     """
-    if attention.contract.mask_convention == "none":
+    if not attention.contract.takes_mask:
         return attention
     try:
         shown_in = _contract_that_shows_mask(attention, seed)

@@ -61,11 +61,13 @@ def require_rotation(attention: StudentAttention, rotary_base: float | None, see
     """
     if rotary_base is None or not isinstance(attention, ModuleAttention):
         return attention
+    if attention.oracle.conventions.rotation is not None:
+        return attention
     preparation, contract = attention.preparation, attention.contract
     tables = [slot.parameter for slot in contract.slots if slot.role in TABLES]
     layers = SubmissionSource(read_source_text(attention.student.target)).unused_layers()
     unused = [f"self.{name}" for name in layers if mentions_rotary_positions(name)]
-    if attention.oracle.conventions.rotation is not None or (preparation is None and not (tables or unused)):
+    if preparation is None and not (tables or unused):
         return attention
     probe = without_gradients(attention.make_probe(SPEC_BY_NAME["unpadded"], seed=seed))
     if not is_right_on(attention, probe):

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from pytest_attn_grader.attention.reference import reference_attention
+from pytest_attn_grader.attention.rotation import Rotation, rotate
 from pytest_attn_grader.submission.projections.custom_loader import LoaderMap
 from pytest_attn_grader.submission.projections.layouts import Layout
 from pytest_attn_grader.submission.projections.matrices import Projections, unflatten
@@ -117,9 +118,14 @@ class ProjectedAttention(Protocol):
 
 @dataclass(frozen=True)
 class ProjectedReference:
-    """The reference in the place of a student's oracle: what comes of the adapter alone."""
+    """The reference in the place of a student's oracle: what comes of the adapter alone.
+
+    Attributes:
+        rotation: by positions, which the student's oracle does itself; None for none.
+    """
 
     like: ProjectedAttention
+    rotation: Rotation | None = None
 
     def shape_for(
         self,
@@ -143,6 +149,12 @@ class ProjectedReference:
     def forward(self, shape: InstanceSizes, inputs: ProjectedInputs) -> ProjectedOutputs:
         query, _, _ = inputs.projections.query_key_value(inputs.query_states)
         _, key, value = inputs.projections.query_key_value(inputs.key_states)
+        if inputs.value_states is not None:
+            _, _, value = inputs.projections.query_key_value(inputs.value_states)
+        if self.rotation is not None:
+            query, key = rotate(query, self.rotation), rotate(key, self.rotation)
+        shared = query.shape[1] // key.shape[1]
+        key, value = (tensor.repeat_interleave(shared, dim=1) for tensor in (key, value))
         attn_output, attn_weights = reference_attention(query, key, value, inputs.keep_mask)
         return ProjectedOutputs(inputs.projections.project_output(attn_output), attn_weights)
 

@@ -118,12 +118,12 @@ class StudentAttention(Attention, Protocol):
 
         A mask with a row for each query may hide the future in any model: it is asked to.
         """
-        without_future = self.contract.mask_convention == "none" or self.masks_padding_only
+        without_future = not self.contract.takes_mask or self.masks_padding_only
         return without_future and not self.in_causal_model
 
     def make_probe(self, spec: ProbeSpec, *, seed: int, device: torch.device | None = None) -> Probe:
         """A probe with the mask that it can be given in the graded model, as `prepare` leaves it."""
-        if self.is_bidirectional and self.contract.mask_convention == "none":
+        if self.is_bidirectional and not self.contract.takes_mask:
             spec = replace(spec, padding="none")
         return self.prepare(build_probe(spec, seed=seed, device=device, is_bidirectional=self.is_bidirectional))
 

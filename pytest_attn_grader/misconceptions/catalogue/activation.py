@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pytest_attn_grader.attention.probes import INPUT_NAMES
 from pytest_attn_grader.misconceptions.base import misconception
 from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride
 
-_ALL = ("query", "key", "value")
 _OTHERS: tuple[tuple[str, Callable[[Tensor], Tensor]], ...] = (
     ("GELU", F.gelu),
     ("tanh", torch.tanh),
@@ -38,7 +38,7 @@ def _after(title: str, function: Callable[[Tensor], Tensor]) -> StageOverride:
 
 _VARIANTS = (
     *(_before("ReLU", F.relu, *names) for names in (("query", "key"), ("query",), ("key",), ("value",))),
-    *(_before(title, function, *_ALL) for title, function in _OTHERS),
+    *(_before(title, function, *INPUT_NAMES) for title, function in _OTHERS),
     *(_after(title, function) for title, function in (("ReLU", F.relu), *_OTHERS)),
 )
 
@@ -59,4 +59,4 @@ def activation_inside(inputs: Inputs) -> Inputs:
     Nudge: What happens to a negative number on the way from the projection to the scores?
     Fix: Use the projections as they are.
     """
-    return _activated(inputs, F.relu, _ALL)
+    return _activated(inputs, F.relu, INPUT_NAMES)

@@ -7,6 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from pytest_attn_grader.attention.probes import INPUT_NAMES
 from pytest_attn_grader.misconceptions.base import misconception
 from pytest_attn_grader.misconceptions.observations import Recognition, SubmissionObservations
 from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride, unchanged
@@ -144,7 +145,7 @@ def _bfloat16_scores(inputs: Inputs) -> Tensor:
 
 
 def _all_in_bfloat16(inputs: Inputs) -> Inputs:
-    short = {name: getattr(inputs, name).bfloat16() for name in ("query", "key", "value")}
+    short = {name: getattr(inputs, name).bfloat16() for name in INPUT_NAMES}
     return replace(inputs, **short)
 
 

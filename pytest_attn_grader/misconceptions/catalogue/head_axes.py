@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pytest_attn_grader.misconceptions.base import misconception
 from pytest_attn_grader.misconceptions.observations import Recognition, SubmissionObservations
-from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride
+from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride, unchanged
 
 # Of the axes of scores, the one of the queries or that of the keys; a padding mask fails at those of batch and heads.
 _MISMATCH = re.compile(r"size of tensor a \((\d+)\) must match the size of tensor b \((\d+)\) .*dimension [23]")
@@ -21,10 +21,6 @@ def _swapped(tensor: Tensor) -> Tensor:
 
 def _over_heads(inputs: Inputs) -> Tensor:
     return _swapped(inputs.query) @ _swapped(inputs.key).transpose(-2, -1)  # (batch, seq, num_heads, num_heads)
-
-
-def _unmasked(attn_scores: Tensor, _: Inputs) -> Tensor:
-    return attn_scores
 
 
 def _causal_over_heads(attn_scores: Tensor, _: Inputs) -> Tensor:
@@ -69,12 +65,12 @@ def _mixes_up_heads_and_tokens(case: SubmissionObservations) -> Recognition | No
     "heads-as-seq",
     replaces="score",
     family="heads",
-    together_with={"combine": _values_of_heads, "mask": _unmasked},
+    together_with={"combine": _values_of_heads, "mask": unchanged},
     variants=tuple(
         StageOverride({"score": _over_heads, "combine": combine, "mask": mask}, note)
         for combine, mask, note in (
             (_values_of_heads, _causal_over_heads, "a causal mask over the heads"),
-            (_merged_as_if_swapped, _unmasked, "heads and tokens swapped afterwards"),
+            (_merged_as_if_swapped, unchanged, "heads and tokens swapped afterwards"),
             (_merged_as_if_swapped, _causal_over_heads, "a causal mask over the heads, swapped afterwards"),
         )
     ),

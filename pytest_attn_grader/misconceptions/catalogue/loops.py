@@ -7,7 +7,7 @@ from torch import Tensor
 
 from pytest_attn_grader.misconceptions.base import misconception
 from pytest_attn_grader.misconceptions.observations import Recognition, SubmissionObservations
-from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride
+from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride, unchanged
 from pytest_attn_grader.misconceptions.training import is_dropped_outside_of_training
 
 
@@ -125,7 +125,7 @@ _CAUSAL_OVER_BATCH = (
     replaces="score",
     family="wiring",
     look_alikes=("batch-first-forgotten",),
-    together_with={"combine": _values_over_batch, "mask": lambda attn_scores, _: attn_scores},
+    together_with={"combine": _values_over_batch, "mask": unchanged},
     variants=_CAUSAL_OVER_BATCH,
 )
 def batch_as_seq(inputs: Inputs) -> Tensor:
@@ -175,7 +175,7 @@ def _forgets_batch_first(case: SubmissionObservations) -> Recognition | None:
     "batch-first-forgotten",
     replaces="score",
     family="wiring",
-    together_with={"combine": _values_over_batch, "mask": lambda attn_scores, _: attn_scores},
+    together_with={"combine": _values_over_batch, "mask": unchanged},
     variants=_CAUSAL_OVER_BATCH,
     look_alikes=("batch-as-seq",),
     recognise=_forgets_batch_first,

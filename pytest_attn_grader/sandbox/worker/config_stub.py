@@ -56,12 +56,12 @@ class Config(Mapping[str, Any]):
         self._values[name] = value
 
     def __getitem__(self, name: str) -> Any:
-        instance = self.__dict__["_instance"]
+        instance, known = self.__dict__["_instance"], _known_name(name, self._values)
         if name in self._fillers and not isinstance(getattr(instance, name, None), bool):
             raise KeyError(self._missing(name))
         if instance is not None and hasattr(instance, name):
             value = getattr(instance, name)
-        elif (known := _known_name(name, self._values)) is not None:
+        elif known is not None:
             value = self._values[known]
         elif _FLAG.fullmatch(str(name).lower()):
             value = False
@@ -69,7 +69,7 @@ class Config(Mapping[str, Any]):
             return self
         else:
             raise KeyError(self._missing(name))
-        self._read[name] = self._read[_known_name(name, self._values) or name] = value
+        self._read[name] = self._read[known or name] = value
         return value
 
     def get(self, name: str, default: Any = None) -> Any:
