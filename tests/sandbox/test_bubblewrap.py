@@ -11,14 +11,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.sandbox import bubblewrap
 from pytest_attn_grader.sandbox.arguments import TensorRef
 from pytest_attn_grader.sandbox.client import SandboxClient
 from pytest_attn_grader.sandbox.messages import CallSpec
 from pytest_attn_grader.sandbox.tiers import choose_tier
-from tests.sandbox.conftest import make_worker
-from tests.support.sandboxes import DAEMON, TRIED, left_in, needs_bwrap
+from tests.sandbox.conftest import check_everything_dies, each_end, make_worker
+from tests.support.sandboxes import TRIED, needs_bwrap
 
 QUERY = (("query", TensorRef("query")),)
 
@@ -111,20 +110,7 @@ def test_in_namespaces_there_is_no_further_user_namespace(tmp_path: Path) -> Non
 
 
 @needs_bwrap
-@pytest.mark.parametrize(
-    ("end", "name"),
-    [("os._exit(4)", "exited"), ("os.abort()", "crashed"), ("time.sleep(1000)", "timeout"), ("return query", None)],
-)
+@each_end
 @pytest.mark.slow
 def test_in_namespaces_everything_dies_with_the_worker(end: str, name: str | None, tmp_path: Path) -> None:
-    (tmp_path / "student.py").write_text(DAEMON.format(end=end))
-    worker = make_worker(tmp_path, "bwrap", call_seconds=2)
-    with SandboxClient(lambda: worker) as remote:
-        remote.describe(path=str(tmp_path / "student.py"))
-        if name is None:
-            remote.call(CallSpec("attention", QUERY), {"query": torch.zeros(1)})
-        else:
-            with pytest.raises(SubmissionError) as caught:
-                remote.call(CallSpec("attention", QUERY), {"query": torch.zeros(1)})
-            assert caught.value.name == name
-    assert not left_in(tmp_path)
+    check_everything_dies(tmp_path, "bwrap", end, name)

@@ -21,9 +21,9 @@ from pytest_attn_grader.sandbox.arguments import TensorRef
 from pytest_attn_grader.sandbox.client import SandboxClient
 from pytest_attn_grader.sandbox.fork_server import ForkedProcess, ForkServer, ForkServerUnavailableError
 from pytest_attn_grader.sandbox.messages import CallSpec
-from tests.sandbox.conftest import make_worker
+from tests.sandbox.conftest import check_everything_dies, each_end, make_worker
 from tests.support.processes import wait_until_ended
-from tests.support.sandboxes import DAEMON, TRIED, left_in, needs_bwrap
+from tests.support.sandboxes import TRIED, left_in, needs_bwrap
 
 pytestmark = [
     pytest.mark.slow,
@@ -146,21 +146,9 @@ def test_one_leaves_nothing_for_the_next(tier: str, tmp_path: Path) -> None:
 
 
 @both_tiers
-@pytest.mark.parametrize(
-    ("end", "name"),
-    [("os._exit(4)", "exited"), ("os.abort()", "crashed"), ("time.sleep(1000)", "timeout"), ("return query", None)],
-)
+@each_end
 def test_everything_dies_with_it(tier: str, end: str, name: str | None, tmp_path: Path) -> None:
-    (tmp_path / "student.py").write_text(DAEMON.format(end=end))
-    with SandboxClient(lambda: make_worker(tmp_path, tier, call_seconds=2)) as remote:
-        remote.describe(path=str(tmp_path / "student.py"))
-        if name is None:
-            remote.call(CallSpec("attention", QUERY), {"query": torch.zeros(1)})
-        else:
-            with pytest.raises(SubmissionError) as caught:
-                remote.call(CallSpec("attention", QUERY), {"query": torch.zeros(1)})
-            assert caught.value.name == name
-    assert not left_in(tmp_path)
+    check_everything_dies(tmp_path, tier, end, name)
 
 
 @both_tiers
