@@ -39,13 +39,10 @@ _WIDTHS = frozenset(
     {"C", "d_model", "n_embd", "embed_dim", "emb_dim", "embed_size", "emb_size", "embedding_dim", "hidden_size"}
     | {"hid_dim", "hidden_dim", "model_dim", "dim", "d_out", "d_in", "num_hiddens", "width"}
 )
-_SELECTIONS = frozenset({"topk", "kthvalue", "sort", "argsort", "msort", "quantile", "argmax", "max", "amax"})
-_UNWRITTEN = frozenset({"empty", "empty_like", "new_empty", "empty_strided"})
 _RANDOM = frozenset(
     {"rand", "randn", "rand_like", "randn_like", "randint", "randperm", "normal", "normal_", "uniform_", "bernoulli"}
     | {"multinomial", "gumbel_softmax", "dropout", "Dropout", "Linear", "Parameter"}
 )
-_CASTS = frozenset({"float", "double"})
 _CONVERSIONS = frozenset({"bool", "float", "long", "int", "to", "type", "type_as", "logical_not", "eq", "ne"})
 
 
@@ -117,6 +114,12 @@ class SubmissionSource:
             if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow) and ast.unparse(node.right) in _HALVES
         ] + [call.args[0] for call in self._calls() if name_of(call.func) in {"sqrt", "rsqrt"} and call.args]
 
+    def scales_without_root(self) -> bool:
+        """Whether a whole number of dimensions is all that can scale: no root, no power, no number, no library call."""
+        powers = any(isinstance(getattr(node, "op", None), ast.Pow) for node in self._nodes)
+        scalers = self.calls("sqrt", "rsqrt", "pow", "norm", "scaled_dot_product_attention", "MultiheadAttention")
+        return self.is_known and not (powers or scalers or self.factors())
+
     def takes_root_of_tokens(self) -> bool:
         """Whether the root of axis 1 or -2 is taken: sqrt(q.shape[1]), or d = k.size(-2) and d ** 0.5."""
         roots = self._roots()
@@ -171,7 +174,7 @@ class SubmissionSource:
     def casts_up(self) -> bool:
         """Whether something is turned into float32 or float64: .float(), .to(torch.float32), dtype=torch.float32."""
         for call in self._calls():
-            if name_of(call.func) in _CASTS and isinstance(call.func, ast.Attribute) and not call.args:
+            if name_of(call.func) in {"float", "double"} and isinstance(call.func, ast.Attribute) and not call.args:
                 if not is_made_here(call.func.value):
                     return True
                 continue
@@ -211,11 +214,11 @@ class SubmissionSource:
 
     def selects_scores(self) -> bool:
         """Whether the largest of some numbers are looked for: topk, sort, max, ..."""
-        return self.calls(*_SELECTIONS)
+        return self.calls("topk", "kthvalue", "sort", "argsort", "msort", "quantile", "argmax", "max", "amax")
 
     def leaves_memory_unwritten(self) -> bool:
         """Whether a tensor is made without numbers: torch.empty(...), torch.Tensor(2, 3)."""
-        return self.calls(*_UNWRITTEN) or any(
+        return self.calls("empty", "empty_like", "new_empty", "empty_strided") or any(
             name_of(call.func) in {"Tensor", "FloatTensor"} and len(call.args) > 1 for call in self._calls()
         )
 
@@ -267,11 +270,8 @@ class SubmissionSource:
 
     def _methods(self) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
         """Functions and methods but for constructors."""
-        return (
-            node
-            for node in self._nodes
-            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name != "__init__"
-        )
+        functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+        return (node for node in self._nodes if isinstance(node, functions) and node.name != "__init__")
 
     def _calls(self) -> Iterator[ast.Call]:
         return (node for node in self._nodes if isinstance(node, ast.Call))

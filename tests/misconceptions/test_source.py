@@ -188,5 +188,21 @@ def test_the_root_of_the_number_of_tokens(line: str, expected: bool) -> None:
     assert SubmissionSource(line).takes_root_of_tokens() is expected
 
 
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("s = q @ k.mT / q.shape[-1]", True),
+        ("s = (q / d) @ k.mT", True),
+        ("q = q / math.sqrt(d)\ns = q @ k.mT / d.sqrt()", False),
+        ("s = q @ k.mT * d**-0.25", False),
+        ("s = q * 0.125 @ k.mT / d", False),
+        ("s = F.scaled_dot_product_attention(q / d, k, v)", False),
+        ("", False),
+    ],
+)
+def test_nothing_takes_a_root(line: str, expected: bool) -> None:
+    assert SubmissionSource(line).scales_without_root() is expected
+
+
 def test_the_numbers_in_products_and_divisions() -> None:
     assert SubmissionSource("s = q @ k.mT / 1e9 * -2.5 + 7\nt = k ** 3").factors() == {1e9, 2.5}

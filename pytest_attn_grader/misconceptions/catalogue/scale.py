@@ -32,7 +32,14 @@ def no_scale(attn_scores: Tensor, _: Inputs) -> Tensor:
     return attn_scores
 
 
-@misconception("AG102", "scale-dk", replaces="scale", family="scale", look_alikes=("scale-twice",))
+@misconception(
+    "AG102",
+    "scale-dk",
+    replaces="scale",
+    family="scale",
+    look_alikes=("scale-twice",),
+    shown_by=lambda source: source.scales_without_root(),
+)
 def scale_dk(attn_scores: Tensor, inputs: Inputs) -> Tensor:
     """divides the scores by head_dim instead of its square root.
 
