@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_attn_grader.grading.evidence import format_number
+from pytest_attn_grader.results.comparison import ROUNDING_NATS
 
 if TYPE_CHECKING:
     from pytest_attn_grader.grading.evidence import Evidence
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
 
 NEEDS = ("contract.call", "shape[basic]")
 HINT = "the checks of equivalence and masking: the prediction is wrong because the attention is"
-# Losses of correct implementations differ by less than this.
-ROUNDING_NATS = 1e-4
 LOWER_LOSS = "a lower loss is no success: an attention that reads later tokens has one"
 
 
@@ -49,13 +48,16 @@ def test_next_token(attn_comparison: Comparison, attn_settings: Settings, attn_e
 def test_loss(attn_comparison: Comparison, attn_settings: Settings, attn_evidence: Evidence) -> None:
     predictions = attn_comparison.predictions
     reference, student = float(predictions.reference_loss), float(predictions.student_loss)
+    difference = student - reference
+    attn_evidence.record(reference_loss=reference, student_loss=student)
+    if abs(difference) <= ROUNDING_NATS:
+        return  # the effect of the layer is not measured then
     effect = 0.0 if predictions.layer_effect is None else float(predictions.layer_effect)
     limit = max(attn_settings.thresholds["loss_share"] * effect, ROUNDING_NATS)
-    difference = student - reference
-    attn_evidence.record(reference_loss=reference, student_loss=student, layer_effect=effect, limit=limit)
+    attn_evidence.record(layer_effect=effect, limit=limit)
     text_words = "of each token in place" if predictions.in_place else "of each next token"
     effect_words = f"uniform attention in {attn_settings.layers_in_words} changes it by {effect:.3g}"
-    if ROUNDING_NATS < abs(difference) <= limit:
+    if abs(difference) <= limit:
         attn_evidence.record(
             note=f"the loss changes by {difference:+.2g} nats a token; {effect_words}: too little to matter here"
         )

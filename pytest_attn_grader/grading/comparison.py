@@ -28,6 +28,7 @@ from pytest_attn_grader.grading.relations import compare_relations, match_permut
 from pytest_attn_grader.models.architectures import is_causal_model
 from pytest_attn_grader.models.patching.forward_pass import run_forward
 from pytest_attn_grader.results.comparison import (
+    ROUNDING_NATS,
     Comparison,
     HeadComparison,
     HeldOutComparison,
@@ -61,8 +62,8 @@ def compare_on_prompt(
 
     Args:
         loaded: the reference, which may be under the submission's restrictions.
-        original: the model as it was loaded, in which the effect of `layers` on the loss is measured; None leaves that
-            out.
+        original: the model as it was loaded, in which the effect of `layers` on the loss is measured where the
+            student's loss is another; None leaves that out.
         layers: those that have the student's attention.
 
     Raises:
@@ -75,7 +76,7 @@ def compare_on_prompt(
     maps, left_out = select_maps(reference_maps, student_maps, layer_idx)
     losses, held_out = _compare_held_out(loaded, student_model, layer_idx)
     effect = None
-    if original is not None:
+    if original is not None and not abs(losses.student - losses.reference) <= ROUNDING_NATS:
         known = losses.compared_reference if loaded.model is original.model else None
         effect = measure_layer_effect(original, layers, known)
     twice = repeat_prompt(prompt.input_ids, int(loaded.model.config.max_position_embeddings))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -214,9 +215,19 @@ class Continuations:
 
 
 def run_continuations(
-    model: PreTrainedModel, student_model: PreTrainedModel, tokenizer: Any, input_ids: Tensor, *, use_cache: bool
+    model: PreTrainedModel,
+    student_model: PreTrainedModel,
+    tokenizer: Any,
+    input_ids: Tensor,
+    *,
+    use_cache: bool,
+    reference: str | None = None,
 ) -> Continuations:
-    """Continue the prompt by `NEW_TOKENS` tokens with both models."""
+    """Continue the prompt by `NEW_TOKENS` tokens with both models.
+
+    Args:
+        reference: the reference's continuation, where it is known: with and without a cache it is the same.
+    """
     room = int(model.config.max_position_embeddings) - input_ids.shape[-1]
     new_tokens = min(NEW_TOKENS, room)
 
@@ -226,21 +237,29 @@ def run_continuations(
         except SubmissionError as error:
             return error
 
-    name = ("continuation", new_tokens, use_cache)
-    reference, student = run_with_both(name, continue_prompt, model, student_model, input_ids)
+    student: str | SubmissionError
+    if reference is None:
+        name = ("continuation", new_tokens, use_cache)
+        found, student = run_with_both(name, continue_prompt, model, student_model, input_ids)
+        reference = str(found)
+    else:
+        student = continue_prompt(student_model, input_ids)
     if isinstance(student, SubmissionError):
-        return Continuations(reference=str(reference), failure=Failure.from_error(student))
-    return Continuations(reference=str(reference), student=student)
+        return Continuations(reference=reference, failure=Failure.from_error(student))
+    return Continuations(reference=reference, student=student)
 
 
 @torch.inference_mode()
 def _continue_greedily(model: PreTrainedModel, input_ids: Tensor, new_tokens: int, *, use_cache: bool) -> list[int]:
     """Append the most likely token again and again, as `generate` does."""
+    # logits of the last token alone, where the model can: an output layer takes as long as all others together
+    takes_number = "logits_to_keep" in inspect.signature(model.forward).parameters
+    last_only = {"logits_to_keep": 1} if takes_number else {}
     written: list[int] = []
     cache = None
     current = input_ids
     for _ in range(new_tokens):
-        output = model(current, past_key_values=cache, use_cache=use_cache)
+        output = model(current, past_key_values=cache, use_cache=use_cache, **last_only)
         token = output.logits[:, -1:].argmax(dim=-1)
         written.append(int(token))
         if use_cache:

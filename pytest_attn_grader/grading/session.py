@@ -196,9 +196,15 @@ class GradingSession:
 
         if use_cache not in self.continuations:
             model, student_model = self.reference_model, self.student_model
+            known = self.continuations.get(not use_cache)
             with self.clock.phase("model"):
                 self.continuations[use_cache] = run_continuations(
-                    model, student_model, self.loaded.tokenizer, self.prompt.input_ids, use_cache=use_cache
+                    model,
+                    student_model,
+                    self.loaded.tokenizer,
+                    self.prompt.input_ids,
+                    use_cache=use_cache,
+                    reference=None if known is None else known.reference,
                 )
         return self.continuations[use_cache]
 

@@ -8,6 +8,9 @@ from typing import Literal
 
 from pytest_attn_grader.results.base import FrozenModel, Matrix, Number
 
+# Losses of correct implementations differ by less than this.
+ROUNDING_NATS = 1e-4
+
 
 class HeadComparison(FrozenModel):
     """Metrics of one head of one layer; a signed metric is the student's value minus the reference's.
@@ -90,7 +93,8 @@ class Predictions(FrozenModel):
     A decoder predicts the token after the last one. An encoder (`in_place`) predicts the token at the last position,
     and its loss is that of each token at its own position.
 
-    `layer_effect` is by how much the reference's loss changes when the attention of the graded layers becomes uniform.
+    `layer_effect` is by how much the reference's loss changes when the attention of the graded layers becomes uniform,
+    None where the student's loss is the reference's.
     """
 
     reference: tuple[NextToken, ...]

@@ -45,9 +45,7 @@ def test_behaviour_of_a_wrong_attention(line: dict[str, str], ask: Ask) -> None:
     assert ask(behaviour.test_continuation, cache=False, **line) is not None
 
 
-@pytest.mark.parametrize(
-    ("factor", "outcome"), [(1.0, ""), (1.1, "too little to matter here"), (8.0, "a difference of")]
-)
+@pytest.mark.parametrize(("factor", "outcome"), [(1.1, "too little to matter here"), (8.0, "a difference of")])
 def test_the_limit_of_the_loss_is_a_share_of_the_layers_effect(
     factor: float, outcome: str, session_of: Callable[[str], GradingSession]
 ) -> None:
@@ -62,6 +60,12 @@ def test_the_limit_of_the_loss_is_a_share_of_the_layers_effect(
     assert 0.001 < numbers["limit"] < 0.02
     assert outcome in (message or str(numbers.get("note", "")))
     assert ("(uniform attention in layer 0 changes it by 5.64)" in message) == (factor == 8.0)
+
+
+def test_the_effect_of_a_layer_is_measured_for_another_loss_only(
+    session_of: Callable[[str], GradingSession],
+) -> None:
+    assert session_of(attention_with()).comparison.predictions.layer_effect is None
 
 
 def test_a_prediction_that_is_not_a_number(ask: Ask) -> None:

@@ -231,9 +231,11 @@ def test_a_continuation_keeps_within_the_context(room: int) -> None:
         def num_parameters(self) -> int:
             return 0
 
-        def __call__(self, ids: torch.Tensor, **_: Any) -> Any:
+        def forward(self, ids: torch.Tensor, **_: Any) -> Any:
             logits = torch.nn.functional.one_hot(torch.tensor([[ids.shape[1]]]), 200).float()
             return SimpleNamespace(logits=logits, past_key_values=None)
+
+        __call__ = forward
 
     class Words:
         def decode(self, ids: list[int]) -> str:

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pytest_attn_grader.checks.test_behaviour import ROUNDING_NATS
 from pytest_attn_grader.grading.held_out_text import (
     MAX_HELD_OUT_TEXTS,
     evaluate_passage,
@@ -16,6 +15,7 @@ from pytest_attn_grader.grading.held_out_text import (
 from pytest_attn_grader.grading.layer_effect import uniform_attention
 from pytest_attn_grader.misconceptions import find_misconception
 from pytest_attn_grader.model_utils import patched_model
+from pytest_attn_grader.results.comparison import ROUNDING_NATS
 from pytest_attn_grader.settings.options import DEFAULT_THRESHOLDS
 
 if TYPE_CHECKING:

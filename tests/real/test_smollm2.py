@@ -132,8 +132,6 @@ def test_a_whole_run_passes_and_says_which_weights_it_used(whole_run: GradedRun,
     assert whole_run.failed() == ()
     model = whole_run.report["model"]
     assert (model["used"], model["revision"], model["sha256"]) == ("smollm2", smollm2.revision, smollm2.sha256)
-    predictions = whole_run.report["comparison"]["predictions"]
-    assert predictions["layer_effect"] > 1
 
 
 def test_a_whole_run_keeps_to_the_budget_and_to_its_memory(whole_run: GradedRun) -> None:
