@@ -149,6 +149,8 @@ class GradingSession:
                 raise NotApplicable(reason)
             with self.clock.phase("probes"):
                 self.observations[key] = Observation(probe, attention.run_probe(probe))
+            if key == "basic" and self.settings.hints != "none" and not self.observations[key].is_right:
+                self.submission.prepare_diagnosis()  # long before the first check fails
         return self.observations[key]
 
     @property

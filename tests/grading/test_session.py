@@ -10,6 +10,7 @@ from pytest_attn_grader.attention.probes import SPEC_BY_NAME
 from pytest_attn_grader.errors import ModelUnavailableError, SubmissionError, UsageError
 from pytest_attn_grader.grading.assemble import assemble, collect_run_data
 from pytest_attn_grader.grading.session import MAX_LIMIT_TOKENS, GradingSession
+from pytest_attn_grader.grading.student import StudentUnderTest
 from pytest_attn_grader.models.types import LoadedModel
 from pytest_attn_grader.results.report import CheckResult
 from pytest_attn_grader.settings.settings import Settings
@@ -17,6 +18,7 @@ from tests.support.reports import validate_report
 from tests.support.students import REFERENCE, Workshop
 
 MakeSession = Callable[..., GradingSession]
+WRONG = REFERENCE.replace("math.sqrt(query.size(-1))", "1.0")
 
 WEIGHTS_KEPT = """
 from torch.nn import functional as F
@@ -123,6 +125,23 @@ def test_a_probe_is_put_to_the_student_once(make_session: MakeSession) -> None:
     assert list(session.observations) == ["basic", "unpadded:other-future", "unpadded"]
     with pytest.raises(KeyError):
         session.run_probe("no such probe")
+
+
+@pytest.mark.parametrize(
+    ("source", "hints", "prepares"),
+    [(REFERENCE, "explain", False), (WRONG, "explain", True), (WRONG, "none", False)],
+    ids=["right", "wrong", "no hints"],
+)
+def test_a_wrong_first_answer_prepares_the_diagnosis(
+    source: str, hints: str, prepares: bool, make_session: MakeSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared = []
+    monkeypatch.setattr(StudentUnderTest, "prepare_diagnosis", lambda _: prepared.append("prepared"))
+    session = make_session(source, hints=hints)
+    session.run_probe("basic")
+    assert len(prepared) == prepares
+    session.run_probe("unpadded")
+    assert len(prepared) == prepares
 
 
 def test_the_seed_decides_what_is_asked(make_session: MakeSession) -> None:
