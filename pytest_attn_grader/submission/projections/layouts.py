@@ -18,7 +18,8 @@ class Layout:
     """One way to lay projections out.
 
     Attributes:
-        head_order: "h d": the features of a head lie side by side; "d h": the heads do.
+        head_order: "h d": the features of a head lie side by side; "d h": the heads do. Beside a fused matrix it is
+            the order of the output projection's input.
         packing: of fused matrices, the order of "qkv", "h" and "d".
         letters: of fused matrices, the order of query, key and value.
         parameters_transposed: bare parameters are stored ``(out_features, in_features)``, as nn.Linear's are.
@@ -62,14 +63,21 @@ def layouts_for(found: ProjectionMap) -> Iterator[Layout]:
     if found.is_grouped:
         packings = packings[:2]
     several_heads = found.num_heads > 1 and len(places) <= 3
-    orders = ("h d", "d h") if several_heads and not fused else ("h d",)
     letters = ("qkv",) if not found.is_fused else _LETTERS if found.letters is None else (found.letters,)
     bare = any(place.kind in {"Parameter", ARGUMENT} for place in (*places, *([found.output] if found.output else [])))
     apart = (False, True) if places[0].kind == ARGUMENT and found.output is not None and not fused else (False,)
-    for sequence_first, heads_apart, transposed, order_of_three, packing, order in itertools.product(
-        (False, True), apart, (False, True) if bare else (False,), letters, packings, orders
+    for sequence_first, heads_apart, transposed, order_of_three, packing in itertools.product(
+        (False, True), apart, (False, True) if bare else (False,), letters, packings
     ):
-        yield Layout(order, packing, transposed, sequence_first, order_of_three, heads_apart)
+        for order in _head_orders(packing, fused) if several_heads else ("h d",):
+            yield Layout(order, packing, transposed, sequence_first, order_of_three, heads_apart)
+
+
+def _head_orders(packing: str, fused: bool) -> tuple[str, ...]:
+    """The orders of heads and features to try: where a fused matrix has the heads side by side, the output may not."""
+    if fused and packing.index("h") < packing.index("d"):
+        return ("h d",)
+    return ("d h", "h d") if fused else ("h d", "d h")
 
 
 def pack(found: ProjectionMap, layout: Layout, projections: Projections) -> dict[str, Tensor]:
@@ -187,14 +195,7 @@ def _put_output(values: dict[str, Tensor], found: ProjectionMap, layout: Layout,
     elif len(place.shape) == 3:
         values[place.weight] = w_o if tuple(w_o.shape) == tuple(place.shape) else w_o.permute(0, 2, 1)
     else:
-        order = (
-            layout.head_order
-            if layout.packing == "qkv h d"
-            else "d h"
-            if layout.packing.index("d") < layout.packing.index("h")
-            else "h d"
-        )
-        flat = (w_o if order == "h d" else w_o.transpose(0, 1)).flatten(0, 1)
+        flat = (w_o if layout.head_order == "h d" else w_o.transpose(0, 1)).flatten(0, 1)
         values[place.weight] = flat.T if _is_transposed(place, layout, flat) else flat
     if place.bias is not None:
         zeros = torch.zeros(found.out_features, dtype=like.dtype, device=like.device)
