@@ -1,4 +1,4 @@
-# Query, key and value of all heads packed feature by feature, (d, 3, h); the output has the heads side by side.
+"""Query, key and value of all heads packed feature by feature, (d, 3, h); the output has the heads side by side."""
 
 import torch
 from einops import rearrange
