@@ -28,6 +28,10 @@ def embedded_of(page: str) -> dict[str, object]:
     return json.loads(re.search(r'id="data">(.*?)</script>', page, re.S)[1])
 
 
+def test_the_graded_place_is_a_sentence() -> None:
+    assert "<code>attention</code> in layer 0 of mini\n" in render_page(shown_report())
+
+
 def test_says_what_is_wrong_and_why() -> None:
     text = text_of(render_page(shown_report()))
     assert "Not yet" in text
