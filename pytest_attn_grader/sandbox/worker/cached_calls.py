@@ -26,6 +26,7 @@ class KeyValueCache(dict[str, Any]):
     def __init__(self) -> None:
         super().__init__()
         self._layers: dict[int, tuple[Tensor, Tensor]] = {}
+        self._axis = -2
 
     def __missing__(self, name: str) -> None:
         return None
@@ -37,13 +38,21 @@ class KeyValueCache(dict[str, Any]):
     def was_written(self) -> bool:
         return bool(self._layers) or len(self) > 0
 
-    def update(  # type: ignore[override]
-        self, key: Tensor, value: Tensor, layer_idx: int = 0, *_: Any, **__: Any
-    ) -> tuple[Tensor, Tensor]:
-        """Append keys and values ``(batch, heads, seq, head_dim)``."""
+    def update(self, *given: Any, **named: Any) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        """Append keys and values ``(batch, heads, seq, head_dim)``, or with the axis of tokens before the heads'.
+
+        They are the two tensors that have heads. A number beside them is the layer's, or the position of the first of
+        these tokens: that is as many tokens as are there.
+        """
+        values = [*given, *named.values()]
+        key, value, *_ = (each for each in values if isinstance(each, Tensor) and each.dim() >= _KEY_DIMENSIONS - 1)
+        layer_idx = next((each for each in values if type(each) is int), 0)
+        if layer_idx not in self._layers and layer_idx in map(self.get_seq_length, self._layers):
+            layer_idx = next(each for each in self._layers if self.get_seq_length(each) == layer_idx)
         before = self._layers.get(layer_idx)
         if before is not None:
-            key, value = (torch.cat(pair, dim=-2) for pair in zip(before, (key, value), strict=True))
+            self._axis = _axis_of_tokens(before[0], key)
+            key, value = (torch.cat(pair, dim=self._axis) for pair in zip(before, (key, value), strict=True))
         self._layers[layer_idx] = (key, value)
         return key, value
 
@@ -53,11 +62,18 @@ class KeyValueCache(dict[str, Any]):
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
         """Return the number of tokens so far."""
-        return self._layers[layer_idx][0].shape[-2] if layer_idx in self._layers else 0
+        return self._layers[layer_idx][0].shape[self._axis] if layer_idx in self._layers else 0
 
     def get_pos(self) -> int:
         """Return the number of tokens so far, of the layer that has the fewest."""
         return min(map(self.get_seq_length, self._layers), default=0)
+
+
+def _axis_of_tokens(before: Tensor, now: Tensor) -> int:
+    """The axis in which two parts of a text differ; of parts of one length, an axis of one token, else the usual."""
+    differing = [axis for axis in (-2, -3) if before.shape[axis] != now.shape[axis]]
+    single = [axis for axis in (-2, -3) if now.shape[axis] == 1]
+    return next(iter([*differing, *single]), -2)
 
 
 def copy_of(target: Any) -> Any:

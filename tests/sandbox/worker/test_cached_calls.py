@@ -131,3 +131,28 @@ def test_a_cache_object_is_a_dict_in_which_nothing_is_missing() -> None:
     cache["k"] = KEY
     assert cache.was_written
     assert "k" in cache
+
+
+def test_a_number_beside_keys_and_values_may_be_the_position_of_the_first_of_them() -> None:
+    cache = cached_calls.KeyValueCache()
+    cache.update(KEY, VALUE, 0)
+    cache.update(KEY, VALUE, 3)
+    keys, values = cache.update(start_pos=6, k=2 * KEY, v=3 * VALUE)
+    assert torch.equal(keys, torch.cat([KEY, KEY, 2 * KEY], dim=-2))
+    assert torch.equal(values, torch.cat([VALUE, VALUE, 3 * VALUE], dim=-2))
+
+
+def test_positions_may_come_before_keys_and_values() -> None:
+    cache = cached_calls.KeyValueCache()
+    cache.update(torch.arange(3), KEY, VALUE)
+    keys, _ = cache.update(torch.arange(3, 6), 2 * KEY, VALUE)
+    assert torch.equal(keys, torch.cat([KEY, 2 * KEY], dim=-2))
+
+
+@pytest.mark.parametrize("lengths", [(1, 1, 1, 1), (4, 2, 3), (1, 3)])
+def test_tokens_may_come_before_the_heads(lengths: tuple[int, ...]) -> None:
+    cache = cached_calls.KeyValueCache()
+    parts = [torch.randn(2, length, 4, 8) for length in lengths]
+    keys = [cache.update(part, part)[0] for part in parts][-1]
+    assert torch.equal(keys, torch.cat(parts, dim=1))
+    assert cache.get_seq_length() == sum(lengths)
