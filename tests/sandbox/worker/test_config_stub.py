@@ -138,3 +138,17 @@ def test_a_name_without_the_part_of_the_model_is_known(own_class: type | None) -
     assert {"text_n_embd", "n_embd"} <= read_keys(config, None).keys()
     with pytest.raises(AttributeError, match="no 'text_wings'"):
         _ = config.text_wings
+
+
+@dataclass
+class WithDropouts:
+    attn_pdrop: float = 0.1
+    resd_pdrop: float = 0.1
+    drop_bias: bool = True
+
+
+@pytest.mark.parametrize("own_class", [WithDropouts, None])
+def test_a_dropout_of_any_name_has_the_graders_probability(own_class: type | None) -> None:
+    config = make_config({"dropout": 0.3, "attn_pdrop": 0.3}, own_class)
+    assert (config.attn_pdrop, config.resd_pdrop) == (0.3, 0.3)
+    assert own_class is None or config.drop_bias is True
