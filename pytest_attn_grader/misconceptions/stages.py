@@ -10,14 +10,16 @@ follow one another; every other stage exists once, so two mistakes in it exclude
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pytest_attn_grader.attention.probes import INPUT_NAMES
 from pytest_attn_grader.attention.query_key_norm import Preparation
 
 
@@ -42,6 +44,11 @@ class Inputs:
     chunk_starts: tuple[int, ...] = ()
     sliding_window: int | None = None
     full_keep_mask: Tensor | None = None
+
+    def changed(self, change: Callable[[Tensor], Tensor], names: Sequence[str] = INPUT_NAMES) -> Inputs:
+        """The same with these of its tensors changed."""
+        tensors = {name: change(getattr(self, name)) for name in names}
+        return replace(self, **tensors)  # type: ignore[arg-type]  # the names are those of tensors
 
     @property
     def root(self) -> float:
@@ -165,6 +172,12 @@ class StageOverride:
 
     stages: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     note: str = ""
+
+    @classmethod
+    def of_tensors(cls, change: Callable[[Tensor], Tensor], *names: str, note: str | None = None) -> StageOverride:
+        """The change of these tensors before the attention; the note is their names unless another is given."""
+        stage = partial(Inputs.changed, change=change, names=names)
+        return cls({"prepare": stage}, " and ".join(names) if note is None else note)
 
     def combine(self, other: StageOverride) -> StageOverride | None:
         """Both mistakes in one attention; None when they replace the same stage."""

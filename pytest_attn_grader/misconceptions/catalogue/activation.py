@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
-from functools import partial
 
 import torch
 from torch import Tensor
@@ -21,15 +19,8 @@ _OTHERS: tuple[tuple[str, Callable[[Tensor], Tensor]], ...] = (
 )
 
 
-def _activated(inputs: Inputs, function: Callable[[Tensor], Tensor], names: tuple[str, ...]) -> Inputs:
-    changed = {name: function(getattr(inputs, name)) for name in names}
-    return replace(inputs, **changed)  # type: ignore[arg-type]  # the names are those of tensors
-
-
 def _before(title: str, function: Callable[[Tensor], Tensor], *names: str) -> StageOverride:
-    return StageOverride(
-        {"prepare": partial(_activated, function=function, names=names)}, f"{title} of {' and '.join(names)}"
-    )
+    return StageOverride.of_tensors(function, *names, note=f"{title} of {' and '.join(names)}")
 
 
 def _after(title: str, function: Callable[[Tensor], Tensor]) -> StageOverride:
@@ -59,4 +50,4 @@ def activation_inside(inputs: Inputs) -> Inputs:
     Nudge: What happens to a negative number on the way from the projection to the scores?
     Fix: Use the projections as they are.
     """
-    return _activated(inputs, F.relu, INPUT_NAMES)
+    return inputs.changed(F.relu)

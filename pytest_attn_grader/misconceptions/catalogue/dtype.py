@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 from torch import Tensor
 
-from pytest_attn_grader.attention.probes import INPUT_NAMES
 from pytest_attn_grader.misconceptions.base import misconception
 from pytest_attn_grader.misconceptions.observations import Recognition, SubmissionObservations
 from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride, unchanged
@@ -145,8 +142,7 @@ def _bfloat16_scores(inputs: Inputs) -> Tensor:
 
 
 def _all_in_bfloat16(inputs: Inputs) -> Inputs:
-    short = {name: getattr(inputs, name).bfloat16() for name in INPUT_NAMES}
-    return replace(inputs, **short)
+    return inputs.changed(Tensor.bfloat16)
 
 
 def _softmax_in_half(attn_scores: Tensor, inputs: Inputs) -> Tensor:

@@ -13,20 +13,15 @@ from pytest_attn_grader.misconceptions.observations import Recognition, Submissi
 from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride
 
 
-def _detached(*names: str) -> StageOverride:
-    def detach(inputs: Inputs) -> Inputs:
-        return replace(inputs, **{name: getattr(inputs, name).detach() for name in names})
-
-    return StageOverride({"prepare": detach}, " and ".join(names))
-
-
 @misconception(
     "AG601",
     "q-data",
     replaces="prepare",
     family="grad",
     look_alikes=("tolist",),
-    variants=(_detached("key"), _detached("value"), _detached("key", "value")),
+    variants=tuple(
+        StageOverride.of_tensors(Tensor.detach, *names) for names in (("key",), ("value",), ("key", "value"))
+    ),
 )
 def q_data(inputs: Inputs) -> Inputs:
     """cuts one of its inputs off from the gradient with .data or .detach().
@@ -43,7 +38,7 @@ def q_data(inputs: Inputs) -> Inputs:
     Nudge: Which of query, key and value has a gradient, and which has none?
     Fix: Remove .data, .detach(), torch.tensor(...) and no_grad from the computation.
     """
-    return replace(inputs, query=inputs.query.detach())
+    return inputs.changed(Tensor.detach, ("query",))
 
 
 @misconception(
@@ -195,12 +190,8 @@ def numpy_roundtrip(attn_output: Tensor, inputs: Inputs) -> Tensor:
     return _output_through_numpy(attn_output, inputs)
 
 
-def _through_list(*names: str) -> StageOverride:
-    def convert(inputs: Inputs) -> Inputs:
-        converted = {name: torch.tensor(getattr(inputs, name).tolist()) for name in names}
-        return replace(inputs, **converted)  # type: ignore[arg-type]  # the names are those of tensors
-
-    return StageOverride({"prepare": convert}, " and ".join(names))
+def _through_list(tensor: Tensor) -> Tensor:
+    return torch.tensor(tensor.tolist())
 
 
 @misconception(
@@ -211,9 +202,7 @@ def _through_list(*names: str) -> StageOverride:
     probe="bfloat16",
     look_alikes=("q-data",),
     variants=(
-        _through_list("key"),
-        _through_list("value"),
-        _through_list("query", "key", "value"),
+        *(StageOverride.of_tensors(_through_list, *names) for names in (("key",), ("value",), INPUT_NAMES)),
         StageOverride({"finish": lambda attn_output, _: torch.tensor(attn_output.tolist())}, "the output"),
         StageOverride({"normalise": lambda scores, _: torch.tensor(scores.softmax(dim=-1).tolist())}, "the weights"),
     ),
@@ -234,4 +223,4 @@ def tolist(inputs: Inputs) -> Inputs:
     Nudge: Which of query, key and value has a gradient, and which has none?
     Fix: Work with the tensors themselves: slices, loops and torch functions keep the history.
     """
-    return replace(inputs, query=torch.tensor(inputs.query.tolist()))
+    return inputs.changed(_through_list, ("query",))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -32,8 +31,7 @@ def _taking(choose: Callable[[int, int], list[int]], *names: str) -> Callable[[I
         if num_heads % size:
             return inputs
         chosen = choose(num_heads, num_heads // size)
-        shared = {name: getattr(inputs, name)[:, ::size][:, chosen] for name in names or ("key", "value")}
-        return replace(inputs, **shared)
+        return inputs.changed(lambda tensor: tensor[:, ::size][:, chosen], names or ("key", "value"))
 
     return prepare
 
@@ -168,4 +166,4 @@ def groups_not_repeated(inputs: Inputs) -> Inputs:
     Fix: Repeat key and value with repeat_interleave(num_heads // num_kv_heads, dim=1) before the product.
     """
     size = group_size(inputs.key)
-    return replace(inputs, key=inputs.key[:, ::size], value=inputs.value[:, ::size])
+    return inputs.changed(lambda tensor: tensor[:, ::size], ("key", "value"))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import replace
 
 from torch import Tensor
 
@@ -24,16 +22,8 @@ def _merged_then_viewed(tensor: Tensor) -> Tensor:
     return tensor.transpose(1, 2).reshape(tensor.shape)
 
 
-def _all_three(inputs: Inputs, scramble: Callable[[Tensor], Tensor]) -> Inputs:
-    return replace(inputs, query=scramble(inputs.query), key=scramble(inputs.key), value=scramble(inputs.value))
-
-
 def _splitting_some(*names: str) -> StageOverride:
-    def prepare(inputs: Inputs) -> Inputs:
-        split = _all_three(inputs, _merged_then_viewed)
-        return replace(inputs, **{name: getattr(split, name) for name in names})
-
-    return StageOverride({"prepare": prepare}, f"of {' and '.join(names)} alone")
+    return StageOverride.of_tensors(_merged_then_viewed, *names, note=f"of {' and '.join(names)} alone")
 
 
 @misconception(
@@ -42,7 +32,7 @@ def _splitting_some(*names: str) -> StageOverride:
     replaces="prepare",
     family="heads",
     variants=(
-        StageOverride({"prepare": lambda inputs: _all_three(inputs, _scrambled)}, "the other way round"),
+        StageOverride({"prepare": lambda inputs: inputs.changed(_scrambled)}, "the other way round"),
         *(_splitting_some(name) for name in INPUT_NAMES),
         _splitting_some("key", "value"),
     ),
@@ -63,7 +53,7 @@ def split_view(inputs: Inputs) -> Inputs:
     Nudge: Try it with two tokens and two heads and write down which number lands where.
     Fix: View to (batch, seq, heads, head_dim), then transpose(1, 2). The tensors you are passed are split already.
     """
-    return _all_three(inputs, _merged_then_viewed)
+    return inputs.changed(_merged_then_viewed)
 
 
 @misconception("AG502", "kT-view", replaces="score", family="heads")
@@ -171,7 +161,7 @@ def merge_dim_major(attn_output: Tensor, _: Inputs) -> Tensor:
     replaces="finish",
     family="heads",
     variants=(
-        StageOverride({"prepare": lambda inputs: _all_three(inputs, lambda tensor: tensor.flip(1))}, "weights too"),
+        StageOverride({"prepare": lambda inputs: inputs.changed(lambda tensor: tensor.flip(1))}, "weights too"),
         StageOverride({"finish": lambda attn_output, _: attn_output.roll(1, dims=1)}, "moved by one"),
         StageOverride({"finish": lambda attn_output, _: attn_output.roll(-1, dims=1)}, "moved by one"),
     ),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from torch import Tensor
 
@@ -28,14 +27,7 @@ def _sum_of_heads(tensor: Tensor) -> Tensor:
 
 
 def _sharing(share: Callable[[Tensor], Tensor], note: str, *names: str) -> StageOverride:
-    def prepare(inputs: Inputs) -> Inputs:
-        shared = {name: share(getattr(inputs, name)) for name in names}
-        return replace(inputs, **shared)  # type: ignore[arg-type]  # the names are those of tensors
-
-    return StageOverride({"prepare": prepare}, note)
-
-
-_USUAL = _sharing(_first_head, "head 0's key and value", "key", "value")
+    return StageOverride.of_tensors(share, *names, note=note)
 
 
 @misconception(
@@ -69,8 +61,7 @@ def multi_query(inputs: Inputs) -> Inputs:
     Nudge: Which heads are right? Follow the heads' axis of key and value.
     Fix: Use each head's own key and value.
     """
-    result: Inputs = _USUAL.stages["prepare"](inputs)
-    return result
+    return inputs.changed(_first_head, ("key", "value"))
 
 
 def _dim_major(tensor: Tensor) -> Tensor:
@@ -86,16 +77,17 @@ def _merged_dim_major(attn_output: Tensor, _: Inputs) -> Tensor:
     return attn_output.permute(0, 2, 3, 1).reshape(batch_size, length, num_heads, head_dim).transpose(1, 2)
 
 
-def _split_all(inputs: Inputs) -> Inputs:
-    return replace(inputs, query=_dim_major(inputs.query), key=_dim_major(inputs.key), value=_dim_major(inputs.value))
-
-
 @misconception(
     "AG509",
     "split-dim-major",
     replaces="prepare",
     family="heads",
-    variants=(StageOverride({"prepare": _split_all, "finish": _merged_dim_major}, "merged in the same order"),),
+    variants=(
+        StageOverride(
+            {"prepare": lambda inputs: inputs.changed(_dim_major), "finish": _merged_dim_major},
+            "merged in the same order",
+        ),
+    ),
 )
 def split_dim_major(inputs: Inputs) -> Inputs:
     """splits the width as (head_dim, heads) instead of (heads, head_dim).
@@ -112,4 +104,4 @@ def split_dim_major(inputs: Inputs) -> Inputs:
     Nudge: In which order do the heads' numbers stand in one projected vector?
     Fix: View as (batch, seq, heads, head_dim), then transpose(1, 2); merge in the same order.
     """
-    return _split_all(inputs)
+    return inputs.changed(_dim_major)
