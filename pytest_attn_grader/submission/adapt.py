@@ -6,7 +6,6 @@ import contextlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pytest_attn_grader.attention.probes import SPEC_BY_NAME, without_gradients
 from pytest_attn_grader.attention.rotation import BASE
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.models.architectures import LayerSteps
@@ -19,11 +18,12 @@ from pytest_attn_grader.submission.norm_requirements import (
     require_no_norms,
     require_rotation,
 )
+from pytest_attn_grader.submission.projections.shared_weights import SharedWeightsError
 from pytest_attn_grader.submission.student_attention import StudentAttention
 from pytest_attn_grader.submission.trials import (
     contract_variants,
     is_right,
-    is_right_on,
+    is_right_unpadded,
     is_written_for,
     source_adds_mask,
     with_variant_note,
@@ -57,6 +57,8 @@ def fit(
     function = contract.of_function
     try:
         attention = _fit_in_other_ways(student, contract, seed=seed, steps=steps)
+    except SharedWeightsError:
+        raise
     except SubmissionError as failure:
         if function is None:
             raise
@@ -66,7 +68,7 @@ def fit(
         raise
     if function is None or contract.takes_mask or not function.takes_mask:
         return attention
-    if not _is_right_unpadded(attention, seed):
+    if not is_right_unpadded(attention, seed):
         with contextlib.suppress(SubmissionError):
             return _fit_function(student, contract, function, "takes no mask", seed=seed, steps=steps)
     return attention
@@ -81,12 +83,6 @@ def _fit_function(
     attention = _fit_in_other_ways(student, noted, seed=seed, steps=steps)
     student.grade_as(noted)
     return attention
-
-
-def _is_right_unpadded(attention: StudentAttention, seed: int) -> bool:
-    """Whether its output on a text without padding is the reference's."""
-    probe = attention.make_probe(replace(SPEC_BY_NAME["basic"], padding="none"), seed=seed)
-    return is_right_on(attention, without_gradients(probe))
 
 
 def _fit_in_other_ways(student: Student, contract: Contract, *, seed: int, steps: LayerSteps) -> StudentAttention:

@@ -35,6 +35,7 @@ class CacheStyle:
         positions: takes the positions of the call's tokens.
         whole_tables: rotary tables begin at the first token of the text, instead of at the first one of the call.
         single_tokens: after the first call it takes one token at a time; several give other numbers, or an exception.
+        masks_itself: without a mask it hides the future in one call; then it gets none where nothing is padding.
     """
 
     parameter: str | None = None
@@ -44,6 +45,7 @@ class CacheStyle:
     positions: str | None = None
     whole_tables: bool = False
     single_tokens: bool = False
+    masks_itself: bool = False
 
     def arguments(self, past: int) -> dict[str, Argument]:
         """Return the arguments of a call that `past` tokens come before, by parameter."""

@@ -10,7 +10,12 @@ from pytest_attn_grader.sandbox.exit_reasons import another_call_may_answer
 from pytest_attn_grader.submission.cache_arguments import cache_styles
 from pytest_attn_grader.submission.module_attention import ModuleAttention
 from pytest_attn_grader.submission.projected_student import NO_CACHE_RETURNED
-from pytest_attn_grader.submission.trials import CACHE_PROBES, is_right_on_one_example, is_right_result
+from pytest_attn_grader.submission.trials import (
+    CACHE_PROBES,
+    is_right_on_one_example,
+    is_right_result,
+    is_right_unpadded,
+)
 
 # Of torch's own exceptions about tensors that do not go together.
 _SIZES_DIFFER = re.compile(r"RuntimeError: .*\b(sizes?|shapes?|dimensions?)\b", re.DOTALL)
@@ -29,10 +34,12 @@ def with_cache(attention: ModuleAttention, seed: int) -> ModuleAttention:
     if attention.is_bidirectional:
         return attention  # the keys to come are missing in a cache
     probes = [attention.make_probe(SPEC_BY_NAME[name], seed=seed) for name in CACHE_PROBES]
+    masks_itself = _masks_itself(attention, seed)
     by_token: ModuleAttention | None = None
     answered: ModuleAttention | None = None
     raised: ModuleAttention | None = None
-    for style in cache_styles(attention.contract.candidate):
+    for usual in cache_styles(attention.contract.candidate):
+        style = replace(usual, masks_itself=masks_itself)
         tried = attention.with_cache(style)
         results = [tried.run_probe(probe) for probe in probes]
         failures = [result.failure for result in results]
@@ -52,6 +59,15 @@ def with_cache(attention: ModuleAttention, seed: int) -> ModuleAttention:
             break
     raised = None if raised is not None and is_right_on_one_example(raised, seed) else raised
     return by_token or answered or raised or attention
+
+
+def _masks_itself(attention: ModuleAttention, seed: int) -> bool:
+    """Whether it hides the future without the mask, which it need not be given."""
+    masks = {slot.parameter for slot in attention.contract.slots if slot.role == "mask"}
+    optional = {each.name for each in attention.contract.candidate.called.parameters if each.has_default}
+    if not masks or not masks <= optional:
+        return False
+    return is_right_unpadded(attention.with_contract(attention.contract.without_role("mask")), seed)
 
 
 def _passes_a_cache_on(attention: ModuleAttention, probe: Probe) -> bool:

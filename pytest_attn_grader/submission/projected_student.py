@@ -12,6 +12,7 @@ from torch import Tensor
 from pytest_attn_grader.attention.rotation import BASE
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.models.architectures import LayerSteps
+from pytest_attn_grader.submission.cache_arguments import CacheStyle
 from pytest_attn_grader.submission.cached_calls import split_into_chunks, with_cache, with_prefix
 from pytest_attn_grader.submission.call_conventions import CallConventions, changed_inputs
 from pytest_attn_grader.submission.constructor import Sizes, arguments_for
@@ -168,11 +169,11 @@ class ProjectedStudent:
         assert style is not None
         sent_as, tensors = self._call.pack_projections(shape, inputs)
         parts = list(split_into_chunks(inputs))
-        specs = []
+        specs, call = [], self._cached_call(inputs, style)
         for number, part in enumerate(parts):
-            spec = with_cache(self._call.spec(shape, part, sent_as), style, part.past)
+            spec = with_cache(call.spec(shape, part, sent_as), style, part.past)
             specs.append(with_prefix(spec, f"{number}."))
-            tensors |= {f"{number}.{name}": tensor for name, tensor in self._call.tensors(part).items()}
+            tensors |= {f"{number}.{name}": tensor for name, tensor in call.tensors(part).items()}
         answer = self.student.remote.cached_calls(specs, tensors)
         self.student.library_calls.update(answer.replies[0].library_calls)
         if not answer.passed_on:
@@ -182,6 +183,16 @@ class ProjectedStudent:
             for part, reply in zip(parts, answer.replies, strict=True)
         ]
         return ProjectedOutputs(output=torch.cat(outputs, dim=1), seconds=answer.seconds)
+
+    def _cached_call(self, inputs: ProjectedInputs, style: CacheStyle) -> ProjectedCall:
+        """The calls that text is written with: without a mask, where it hides the future itself and nothing is padding.
+
+        With the mask it would not show that the submission's own one is left out as soon as there is a cache.
+        """
+        is_padded = not bool(inputs.keep_mask[..., -1, :].all())
+        if style.masks_itself and not is_padded:
+            return replace(self._call, contract=self.contract.without_role("mask"))
+        return self._call
 
     def _checked_output(self, shape: InstanceSizes, inputs: ProjectedInputs, output: Tensor) -> Tensor:
         wanted = self._output_shape(shape, inputs)

@@ -131,6 +131,12 @@ def is_right_on(attention: StudentAttention, probe: Probe) -> bool:
     return is_right_result(attention.run_probe(probe), probe)
 
 
+def is_right_unpadded(attention: StudentAttention, seed: int) -> bool:
+    """Whether its output on a text without padding is the reference's."""
+    probe = attention.make_probe(replace(SPEC_BY_NAME["basic"], padding="none"), seed=seed)
+    return is_right_on(attention, without_gradients(probe))
+
+
 def is_right_on_one_example(attention: StudentAttention, seed: int) -> bool:
     """Whether it gives the reference's output for one of the probes with a cache, with one example in it."""
     specs = [replace(SPEC_BY_NAME[name], batch_size=1) for name in CACHE_PROBES]

@@ -57,6 +57,21 @@ WRONG = {
         RETURNED, ("k, v = (torch.cat(pair, -2) for pair in zip(layer_past, (k, v)))", "pass")
     ),
     ("cache-forgotten", "one call back"): change(RETURNED, ("present = (k, v)", "present = new")),
+    ("cache-future-seen", "as soon as there is a cache"): change(
+        RETURNED, ("scores = (q @", "keep = keep | torch.tensor(use_cache)\n        scores = (q @")
+    ),
+    ("cache-future-seen", "an empty cache"): change(
+        KEPT, ("rows < cols", "(rows < cols) & (not use_cache or start > 0)")
+    ),
+    ("cache-future-seen", "with a mask for the padding"): change(
+        RETURNED,
+        ("layer_past=None, use_cache=False", "layer_past=None, use_cache=False, mask=None"),
+        (
+            "        out = ",
+            "        if mask is not None:\n            scores = scores.masked_fill(~mask, -1e9)\n        out = ",
+        ),
+        ("tril(s - t)", "tril(s if use_cache else 0)"),
+    ),
     ("sdpa-is-causal-topleft", "returned"): change(RETURNED, (SHIFTED, "torch.ones(t, s, dtype=torch.bool).tril()")),
     ("sdpa-is-causal-topleft", "kept"): change(KEPT, ("start = self.seen", "start = 0")),
 }

@@ -171,6 +171,7 @@ MISCONCEPTIONS: tuple[Misconception, ...] = (
     caches.cache_positions_shifted,
     caches.cache_rotated_again,
     caches.cache_forgotten,
+    caches.cache_future_seen,
     positions.rotary_positions,
     positions.sinusoidal_positions,
     activation.activation_inside,

@@ -12,11 +12,15 @@ from pytest_attn_grader.submission.projections.role_patterns import role_of_para
 _PROJECTIONS = frozenset({"q", "k", "v", "o", "qkv", "kv"})
 
 
+class SharedWeightsError(SubmissionError):
+    """One layer or head stands in several places: the module is wrong, however right a function beside it is."""
+
+
 def require_separate_weights(module: RemoteModule, name: str) -> None:
     """Refuse a module in which one layer, or one head, stands in several places.
 
     Raises:
-        SubmissionError: `no-target`, it names the places and what shares their weights.
+        SharedWeightsError: `no-target`, it names the places and what shares their weights.
     """
     shapes = {each.name: each.shape for each in module.parameters}
     for names in module.shared:
@@ -36,12 +40,12 @@ def _folders(names: Sequence[str]) -> list[str]:
     return [each.removesuffix(".weight") for each in names]
 
 
-def _in_every_place(name: str, places: Sequence[str], shape: tuple[int, ...]) -> SubmissionError:
+def _in_every_place(name: str, places: Sequence[str], shape: tuple[int, ...]) -> SharedWeightsError:
     numbers = [re.findall(r"\d+", each) for each in places]
     depth = next(index for index, parts in enumerate(zip(*numbers, strict=True)) if len(set(parts)) > 1)
     before = ["".join(re.split(r"(\d+)", each)[: 2 * depth + 2]) for each in places]
     what = "layer" if before == list(places) else "head"
-    return SubmissionError(
+    return SharedWeightsError(
         "no-target",
         f"{name} has one {what} in several places: {', '.join(before[:-1])} and {before[-1]} are the same object, and "
         f"share their weights ({places[0]} is {shape}). In a model's layer each has separate weights.",
@@ -50,8 +54,8 @@ def _in_every_place(name: str, places: Sequence[str], shape: tuple[int, ...]) ->
     )
 
 
-def _under_several_names(name: str, layers: Sequence[str]) -> SubmissionError:
-    return SubmissionError(
+def _under_several_names(name: str, layers: Sequence[str]) -> SharedWeightsError:
+    return SharedWeightsError(
         "no-target",
         f"{name} has one layer under several names: {', '.join(layers[:-1])} and {layers[-1]} are the same object, and "
         "share their weights. In a model's layer query, key and value have separate weights.",
