@@ -203,15 +203,6 @@ class SubmissionSource:
                 return node.name
         return None
 
-    def compares_mask_with_zero(self) -> bool:
-        return any(
-            isinstance(node, ast.Compare)
-            and mentions(node.left, ("mask",))
-            and isinstance(node.ops[0], ast.Eq)
-            and isinstance(node.comparators[0], ast.Constant)
-            for node in self._nodes
-        )
-
     def selects_scores(self) -> bool:
         """Whether the largest of some numbers are looked for: topk, sort, max, ..."""
         return self.calls("topk", "kthvalue", "sort", "argsort", "msort", "quantile", "argmax", "max", "amax")

@@ -13,7 +13,6 @@ _KIND = (
     r"embed|dense|param)s?)?"
 )
 _PREFIX = r"(?:(?:w|to|fc|lin|linear|proj|weight|in|attn|dense|c)_?)?"
-_MIX = "merge|mix|z"
 # Names of fused projections that say in which order they hold query, key and value.
 _ORDERS = {
     separator.join(words): "".join(word[0] for word in words)
