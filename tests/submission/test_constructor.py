@@ -32,6 +32,7 @@ from tests.submission.test_contract import module
         ("d_model, num_heads, n_kv_groups", {"num_key_value_heads": 2}, {"n_kv_groups": 2}),
         ("d_model, num_heads, kv_heads, n_kv_groups", {"num_key_value_heads": 1}, {"kv_heads": 1, "n_kv_groups": 4}),
         ("d_model, num_heads, value_second_dim", {}, {"value_second_dim": 64}),
+        ("d_model, num_heads, w_q_k: int, w_v: int", {}, {"w_q_k": 64, "w_v": 64}),
         ("d_model, num_heads, causal=False", {}, {"causal": True}),
         ("d_model, num_heads, causal=True", {"is_causal": False}, {"causal": False}),
     ],
@@ -52,6 +53,7 @@ def test_what_has_no_value_is_named() -> None:
     [
         ("d, n", {"d": 256, "n": 4}),
         ("emb, k", {"emb": 256, "k": 4}),
+        ("emb: int, k: int", {"emb": 256, "k": 4}),
         ("nhead, adimension", {"nhead": 4, "adimension": 256}),
         ("query_dim, heads, context_dim=None", {"query_dim": 256, "heads": 4}),
         ("query_dim, context_dim=None, heads=8, dim_head=64", {"query_dim": 256, "heads": 4, "dim_head": 64}),

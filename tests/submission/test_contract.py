@@ -44,6 +44,7 @@ def candidate(signature: str, *, name: str = "attention", kind: str = "function"
             kind=each.kind.name.lower().replace("_", "-"),
             has_default=each.default is not each.empty,
             default=None if each.default is each.empty else repr(each.default),
+            annotation=None if each.annotation is each.empty else str(each.annotation),
         )
         for each in inspect.signature(function(signature)).parameters.values()
     )

@@ -37,7 +37,8 @@ _WEAK = re.compile(r"(?:c|proj|dense|fc|linear|lin|z|layer|mix|map|net)s?")
 
 def role_of_parameter(parameter: RemoteParameter) -> str | None:
     """By the last part of its path that says something: numbers and "weight" do not."""
-    parts = [part for part in parameter.name.lower().split(".") if not part.isdigit() and part != "weight"]
+    words = [part.strip("_") for part in parameter.name.lower().split(".")]
+    parts = [part for part in words if not part.isdigit() and part != "weight"]
     weak: str | None = None
     for part in reversed(parts):
         plain = re.sub(r"_?weights?$", "", part) or part
