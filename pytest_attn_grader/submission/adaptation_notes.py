@@ -51,6 +51,9 @@ def with_notes(attention: ModuleAttention, shape: InstanceSizes) -> ModuleAttent
                 name="no-output-projection", why="it has none: in the model, the layer's own is applied after it"
             )
         )
+    if shape.found.low_rank:
+        names = ", ".join(each.weight for each in shape.found.low_rank)
+        notes.append(Adaptation(name="low-rank", why=f"{names} are set to 0: what they add is no part of the layer"))
     if shape.loading is not None:
         notes.append(Adaptation(name="load-projections", why="its projections are filled as its load_projections says"))
     if shape.found.by_order and shape.found.is_fused:

@@ -72,8 +72,8 @@ def assign_sizes(candidate: Candidate, steps: frozenset[str] = frozenset()) -> l
             continue
         if role is None and other_value(parameter.name) is None and not takes_rotary_module(parameter):
             role = _guess_role(parameter, is_only_one=len(required) == 1)
-            is_number = role == "width" or (role is None and parameter.annotation == "int" and "heads" in named.values())
-            if is_number and has_width and _OF_PROJECTION.search(parameter.name.lower()):
+            is_number = role is None and parameter.annotation == "int" and "heads" in named.values()
+            if (role == "width" or is_number) and has_width and _OF_PROJECTION.search(parameter.name.lower()):
                 role = "head_dim"  # what query, key or value are projected to
         found.append((parameter, role))
     return _with_missing_size(found)

@@ -122,6 +122,8 @@ OTHER_VALUES: dict[str, float | str | bool | None] = {
     "scale_attn_weights": True, "scale_attn_by_inverse_layer_idx": False, "reorder_and_upcast_attn": False,
     "rotary_pct": 1.0, "rotary_percentage": 1.0, "partial_rotary_factor": 1.0, "rope_scaling": None,
     "pretraining_tp": 1, "attn_logit_softcapping": None, "attn_logit_softcap": None, "clip_qkv": None,
+    "rank": 4, "lora_rank": 4, "lora_r": 4, "lora_alpha": 4, "lora_dim": 4,
+    "lora_dropout": 0.0,
     "position_embedding_type": "absolute", "_attn_implementation": "eager", "attn_implementation": "eager",
 }  # fmt: skip
 
@@ -144,7 +146,7 @@ _WORDS: tuple[tuple[str, str], ...] = (
 def is_dropout(name: str) -> bool:
     """Whether a constructor's parameter is a probability of dropout."""
     plain = name.lower()
-    return "drop" in plain or plain in {"pdrop", "p"}
+    return ("drop" in plain and "lora" not in plain) or plain in {"pdrop", "p"}
 
 
 def is_flag(name: str) -> bool:

@@ -62,7 +62,8 @@ class Config(Mapping[str, Any]):
         if instance is not None and hasattr(instance, name):
             value = getattr(instance, name)
             if isinstance(value, float) and "drop" in str(name).lower():
-                value = self._values.get("dropout", value)  # resd_pdrop: every probability is the grader's
+                # resd_pdrop: every probability is the grader's
+                value = self._values.get(name, self._values.get("dropout", value))
         elif known is not None:
             value = self._values[known]
         elif _FLAG.fullmatch(str(name).lower()):

@@ -13,6 +13,7 @@ from pytest_attn_grader.submission.projections.projection_map import ParameterRe
 from pytest_attn_grader.submission.projections.role_patterns import (
     ROLE_PATTERNS,
     is_bias,
+    is_low_rank,
     packing_order,
     role_of_parameter,
     roles_by_number,
@@ -47,8 +48,9 @@ def find_projections(
             looked for and what was seen.
     """
     require_separate_weights(module, name)
-    weights = [parameter for parameter in module.parameters if not is_bias(parameter)]
-    biases = [parameter for parameter in module.parameters if is_bias(parameter)]
+    low_rank = [parameter for parameter in module.parameters if is_low_rank(parameter)]
+    weights = [parameter for parameter in module.parameters if not is_bias(parameter) and parameter not in low_rank]
+    biases = [parameter for parameter in module.parameters if is_bias(parameter) and parameter not in low_rank]
     by_role, others = _sort_by_role(weights, biases)
     unused: frozenset[str] = frozenset()
     if _leaves_a_choice(by_role, weights, others):
@@ -78,7 +80,14 @@ def find_projections(
             found = resolve_sizes(by_role, name, heads, num_key_value_heads)
     letters = packing_order(found.inputs["qkv"][0].weight) if found.is_fused else None
     norms = find_norms(each for each in module.parameters if each.name in others)
-    return replace(found, others=(*others, *sorted(unused)), by_order=by_order, letters=letters, norms=norms)
+    return replace(
+        found,
+        others=(*others, *sorted(unused)),
+        by_order=by_order,
+        letters=letters,
+        norms=norms,
+        low_rank=tuple(_place(parameter, "", ()) for parameter in low_rank),
+    )
 
 
 def _sort_by_role(
@@ -107,7 +116,7 @@ def _leaves_a_choice(
 
 def _place(parameter: RemoteParameter, role: str, biases: Sequence[RemoteParameter]) -> ParameterRef:
     kind = parameter.owner if parameter.name.rpartition(".")[2] == "weight" else "Parameter"
-    kind = kind.removeprefix("Lazy").removeprefix("NonDynamicallyQuantizable")
+    kind = "Linear" if "linear" in kind.lower() else kind  # LazyLinear, LoRALinear, CustomLinear
     folder = parameter.name.rpartition(".")[0]
     for bias in biases:
         if bias.name.rpartition(".")[0] != folder:

@@ -64,10 +64,12 @@ def layouts_for(found: ProjectionMap) -> Iterator[Layout]:
         packings = packings[:2]
     several_heads = found.num_heads > 1 and len(places) <= 3
     letters = ("qkv",) if not found.is_fused else _LETTERS if found.letters is None else (found.letters,)
-    bare = any(place.kind in {"Parameter", ARGUMENT} for place in (*places, *([found.output] if found.output else [])))
+    bare = any(place.kind not in {"Linear", "Conv1D"} for place in (*places, *([found.output] if found.output else [])))
+    # Of a square matrix nothing shows how it is stored: a fused one is stored in the same way.
+    stored = (True, False) if fused and places[0].shape[0] > places[0].shape[-1] else (False, True)
     apart = (False, True) if places[0].kind == ARGUMENT and found.output is not None and not fused else (False,)
     for sequence_first, heads_apart, transposed, order_of_three, packing in itertools.product(
-        (False, True), apart, (False, True) if bare else (False,), letters, packings
+        (False, True), apart, stored if bare else (False,), letters, packings
     ):
         for order in _head_orders(packing, fused) if several_heads else ("h d",):
             yield Layout(order, packing, transposed, sequence_first, order_of_three, heads_apart)
@@ -88,7 +90,7 @@ def pack(found: ProjectionMap, layout: Layout, projections: Projections) -> dict
     """
     matrices = {"q": projections.w_q, "k": projections.w_k, "v": projections.w_v}
     biases = {"q": projections.b_q, "k": projections.b_k, "v": projections.b_v}
-    values: dict[str, Tensor] = {}
+    values = {each.weight: torch.zeros(each.shape, dtype=projections.w_q.dtype) for each in found.low_rank}
     for role, places in found.inputs.items():
         if found.is_grouped and len(role) > 1:
             _put_grouped(values, places[0], layout, [(matrices[each], biases[each]) for each in _letters(role, layout)])

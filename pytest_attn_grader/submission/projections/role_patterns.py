@@ -31,6 +31,10 @@ ROLE_PATTERNS: tuple[tuple[str, str], ...] = (
         rf"{_PREFIX}(?:o|out|output|c_proj|c|proj|wo|dense|unify(?:_?heads)?|final|combine|fc|linear|merge|mix|z){_KIND}",
     ),
 )
+# Two thin matrices whose product is added to a projection: lora_A and lora_B, or A and B, of all or of one projection.
+_LOW_RANK = re.compile(
+    r"\w*lora_?(?:\w+_)?(?:a|b|down|up|left|right)|(?:\w*lora_?)?(?:a|b)(?:_(?:q|k|v|o|qkv|c|out|in))?"
+)
 # Names that say "a layer" as often as "the output projection": "query.linear" is the query's.
 _WEAK = re.compile(r"(?:c|proj|dense|fc|linear|lin|z|layer|mix|map|net)s?")
 
@@ -50,6 +54,12 @@ def role_of_parameter(parameter: RemoteParameter) -> str | None:
             return role
         weak = weak or role
     return weak
+
+
+def is_low_rank(parameter: RemoteParameter) -> bool:
+    """Whether a parameter is one of two thin matrices whose product is added to a projection, as LoRA does."""
+    parts = [part for part in parameter.name.lower().split(".") if part not in {"weight", "default"}]
+    return len(parameter.shape) == 2 and _LOW_RANK.fullmatch(parts[-1]) is not None
 
 
 def packing_order(name: str) -> str | None:
