@@ -1,4 +1,4 @@
-"""Linears of its own, with two thin matrices beside each weight, as LoRA has them; the config says their rank."""
+"""Two thin matrices beside every weight, as LoRA has them; the config says their rank."""
 
 import math
 
