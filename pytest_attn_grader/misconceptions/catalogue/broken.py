@@ -163,8 +163,10 @@ def config_attribute(_: Inputs) -> NoReturn:
     raise AttributeError("'Config' object has no attribute 'my_flag'")
 
 
-# An argument that was not given, and nn.Parameter of a number: the name is right, the value is not.
-_OTHER_VALUE = re.compile(r"'NoneType' object has no attribute|'(?:int|float|bool)' object has no attribute 'detach'")
+# An argument that was not given, an array of numpy, nn.Parameter of a number: the name is right, the value is not.
+_OTHER_VALUE = re.compile(
+    r"'(?:NoneType|numpy.ndarray)' object has no attribute|'(?:int|float|bool)' object has no attribute 'detach'"
+)
 
 
 def _name_unknown(case: SubmissionObservations) -> Recognition | None:

@@ -127,10 +127,17 @@ def parameter_detached(attn_output: Tensor, _: Inputs) -> Tensor:
     return attn_output.detach()
 
 
-def _needs_detach(case: SubmissionObservations) -> Recognition | None:
-    return case.raised(
-        "call numpy() on Tensor that requires grad", "it calls .numpy() on a tensor that needs a gradient"
-    )
+def _mixes_numpy_in(case: SubmissionObservations) -> Recognition | None:
+    """A call that numpy cannot take part in raises, with a gradient, in bfloat16 and beside a tensor differently."""
+    found = [
+        case.raised("call numpy() on Tensor that requires grad", "it calls .numpy() on a tensor that needs a gradient"),
+        case.raised("numpy.ndarray", "one operation gets an array of numpy and a tensor"),
+        case.raised("unsupported ScalarType", ""),
+    ]
+    seen = [each for each in found if each is not None]
+    if not seen or seen == found[-1:]:
+        return None
+    return replace(seen[0], probes=frozenset().union(*(each.probes for each in seen)))
 
 
 def _through_numpy(attn_scores: Tensor, _: Inputs) -> Tensor:
@@ -169,7 +176,7 @@ def _output_through_numpy(attn_output: Tensor, _: Inputs) -> Tensor:
         StageOverride({"normalise": _softmax_in_float32}, "the softmax, in float32"),
         StageOverride({"finish": _output_in_float32}, "all of it, in float32"),
     ),
-    recognise=_needs_detach,
+    recognise=_mixes_numpy_in,
     shown_by=lambda source: source.calls("numpy", "from_numpy", "asarray"),
 )
 def numpy_roundtrip(attn_output: Tensor, inputs: Inputs) -> Tensor:

@@ -233,7 +233,7 @@ def _remedy(error: BaseException) -> str:
         return "A function calls itself without end: look at the condition that should stop it."
     if isinstance(error, NameError) and error.name is not None:
         return _remedy_for_name(error.name)
-    if isinstance(error, AttributeError):
+    if isinstance(error, AttributeError) and not _comes_from_numpy(error):
         return _remedy_for_attribute(error)
     if isinstance(error, NotImplementedError) and _packages_of(error)[-1:] != ["torch"]:
         return "Write the part that is still to be done."
@@ -253,7 +253,8 @@ def _packages_of(error: BaseException) -> list[str]:
 
 def _comes_from_numpy(error: BaseException) -> bool:
     """Whether the code called numpy: a frame below the student's, or numpy's own words."""
-    return "numpy" in _packages_of(error) or (isinstance(error, (RuntimeError, TypeError)) and "numpy" in str(error))
+    own_words = isinstance(error, (AttributeError, RuntimeError, TypeError)) and "numpy" in str(error)
+    return own_words or "numpy" in _packages_of(error)
 
 
 def _remedy_for_attribute(error: AttributeError) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy
 import pytest
 import torch
 
@@ -45,3 +46,19 @@ def test_what_the_submission_has_not_written_and_what_pytorch_has_not(
     with pytest.raises(NotImplementedError) as caught:
         code()
     assert describe_failure(caught.value, tmp_path, importing=False)["remedy"] == remedy
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        lambda array: array.masked_fill(array > 0, 0),
+        lambda array: array @ torch.ones(3),
+        lambda array: torch.softmax(array, -1),
+        lambda array: torch.ones(3, requires_grad=True).numpy() + array,
+    ],
+    ids=["a tensor's method", "a product", "an argument", "with a gradient"],
+)
+def test_what_numpy_and_pytorch_cannot_do_together(tmp_path: Path, code: Callable[[object], object]) -> None:
+    with pytest.raises((AttributeError, TypeError, RuntimeError)) as caught:
+        code(numpy.ones(3))
+    assert "Use torch where it calls numpy" in describe_failure(caught.value, tmp_path, importing=False)["remedy"]
