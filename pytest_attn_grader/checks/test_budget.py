@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 )
 def test_slowdown(attn_session: GradingSession, attn_settings: Settings, attn_evidence: Evidence) -> None:
     limit = attn_settings.thresholds["slowdown"]
+    if (unsupported := attn_session.speed_benchmark.why_unsupported()) is not None:
+        attn_evidence.not_applicable(unsupported)
     try:
         samples = attn_session.speed_benchmark.confirm_at(limit=limit)
     except SubmissionError as error:

@@ -186,9 +186,13 @@ class SpeedBenchmark:
                 return tuple(lengths), f"no answer at {tokens} tokens ({error.name}: {error.message})"
         return tuple(lengths), ""
 
+    def why_unsupported(self, tokens: int = DEFAULT_TOKENS) -> str | None:
+        """Say why a text of this length is none to time the submission with; None when it is one."""
+        return self._attention.unsupported_reason(self._probe(min(tokens, self._longest_tokens)))
+
     def _reason_to_stop(self, tokens: int, measured: Sequence[LengthTiming], deadline: float) -> str:
         """Why this length is not timed; empty when it is."""
-        impossible = self._attention.unsupported_reason(self._probe(tokens))
+        impossible = self.why_unsupported(tokens)
         if impossible is not None:
             return f"{tokens} tokens were not tried: {impossible}"
         if tokens in self._measured:

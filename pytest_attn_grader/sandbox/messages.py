@@ -261,8 +261,9 @@ class RemoteModule:
 
 @dataclass(frozen=True)
 class Constructed:
-    """A new object in the worker, and which names its constructor read from a config object."""
+    """A new object in the worker, which names its constructor read from a config object, and constants made larger."""
 
     handle: int
     is_module: bool
     config_read: Mapping[str, Any]
+    lengthened: Mapping[str, Any] = field(default_factory=dict)

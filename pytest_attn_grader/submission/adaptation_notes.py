@@ -32,6 +32,9 @@ def with_notes(attention: ModuleAttention, shape: InstanceSizes) -> ModuleAttent
                     why=f"its width is fixed at {shape.width}: hidden states and projections are brought to that width",
                 )
             )
+    if lengthened := attention.student.lengthened:
+        why = f"{' and '.join(lengthened)} of its file, of which it makes a triangle: set to {max(lengthened.values())}"
+        notes.append(Adaptation(name="longest-text", why=why))
     notes += _convention_notes(attention.oracle.conventions, takes_mask=contract.takes_mask)
     if attention.oracle.steps.norm_axis is not None and attention.preparation is None:
         why = "the model's layer normalises query and key, the submission does not: it is given them normalised"

@@ -77,6 +77,7 @@ class Student:
         self._description: Description | None = None
         self._contract: Contract | None = None
         self._constructed: dict[str, tuple[int, Constructed]] = {}
+        self.lengthened: Mapping[str, int] = {}  # constants of the file that say how long a text may be
         self._constructions: dict[str, Construction] = {}
         self._modules: dict[tuple[int, str | int], RemoteModule] = {}
         self.traces = ModuleTraces()
@@ -185,6 +186,7 @@ class Student:
         if known is None or known[0] != generation:
             known = (generation, self.remote.construct(name, **arguments.by_name))
             self._constructed[key + use] = known
+            self.lengthened = known[1].lengthened
             self._constructions[key] = Construction(arguments=arguments.shown, config_read=dict(known[1].config_read))
         return known[1]
 

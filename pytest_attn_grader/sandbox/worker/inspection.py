@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dis
 import inspect
+import re
 import sys
 from collections.abc import Collection, Iterator
 from itertools import islice, pairwise
@@ -16,6 +17,9 @@ from torch import Tensor
 from . import failures
 
 MAX_NAMES = 500
+# The tokens of the longest text for which a class gets room where a constant of its file says how many there are.
+LONGEST_TEXT = 1024
+_LENGTH = re.compile(r"(?:^|_)(?:max|len|length|seq|sequence|ctx|context|block|positions?)(?:_|$)|(?:max|seq)_?len")
 _KINDS = {
     inspect.Parameter.POSITIONAL_ONLY: "positional-only",
     inspect.Parameter.POSITIONAL_OR_KEYWORD: "positional-or-keyword",
@@ -87,6 +91,20 @@ def globals_in_code(value: type) -> dict[str, Any]:
     """Return the values of the module's names in the code of a class: its sizes may be constants of the file."""
     known = vars(sys.modules[value.__module__]) if value.__module__ in sys.modules else {}
     return {name: known[name] for name in names_in_code(value) if name in known}
+
+
+def lengthen_texts(value: type) -> dict[str, int]:
+    """Raise the constants of a module of which its classes make a triangle when they are constructed, as block_size."""
+    known = vars(sys.modules[value.__module__]) if value.__module__ in sys.modules else {}
+    raised: dict[str, int] = {}
+    for each in list(known.values()):
+        is_here = isinstance(each, type) and each.__module__ == value.__module__
+        code = getattr(vars(each).get("__init__"), "__code__", None) if is_here else None
+        if code is not None and {"tril", "triu"} & {*code.co_names}:
+            names = [name for name in code.co_names if _LENGTH.search(name.lower()) and type(known.get(name)) is int]
+            raised |= {name: LONGEST_TEXT for name in names if known[name] < LONGEST_TEXT}
+    known.update(raised)
+    return raised
 
 
 def fields_of(value: type) -> list[str]:

@@ -18,7 +18,7 @@ from . import cached_calls, serialization
 from .config_stub import Config, make_config, read_keys
 from .failures import WorkerError, truncate
 from .head_loop import inputs_after, leading_sizes, split_inputs, without_ones
-from .inspection import surroundings_of
+from .inspection import lengthen_texts, surroundings_of
 from .library_calls import LibraryCalls
 from .module_dtype import convert
 from .submission import Submission
@@ -35,6 +35,7 @@ class Caller:
         self._reply_bytes = reply_bytes
         self._numbers = itertools.count(1)
         self._objects: dict[int, Any] = {}
+        self._lengthened: dict[str, int] = {}
         self._graphs: dict[int, tuple[dict[str, Tensor], dict[str, Tensor]]] = {}
 
     def construct(self, header: Header, tensors: dict[str, Tensor]) -> Reply:
@@ -42,12 +43,15 @@ class Caller:
         target = self._target(header["name"])
         arguments = [self._constructor_argument(item, tensors) for item in header["args"]]
         keywords = {name: self._constructor_argument(item, tensors) for name, item in header["kwargs"].items()}
+        if isinstance(target, type):
+            self._lengthened |= lengthen_texts(target)
         made = target(*arguments, **keywords)
         handle = next(self._numbers)
         self._objects[handle] = made
         kind = "module-instance" if isinstance(made, torch.nn.Module) else "callable"
         configs = [value for value in (*arguments, *keywords.values()) if isinstance(value, Config)]
-        return {"handle": handle, "kind": kind, "config_read": read_keys(configs[0], made) if configs else {}}, {}
+        read = read_keys(configs[0], made) if configs else {}
+        return {"handle": handle, "kind": kind, "config_read": read, "lengthened": self._lengthened}, {}
 
     def call(self, header: Header, tensors: dict[str, Tensor]) -> Reply:
         """Call the target, once or once per head or per batch row and head, and send back what came of it."""
