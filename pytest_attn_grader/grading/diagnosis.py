@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from pytest_attn_grader.grading.student import StudentUnderTest
     from pytest_attn_grader.models.architectures import LayerSteps
     from pytest_attn_grader.results.report import Diagnosis
+    from pytest_attn_grader.results.submission import Failure
     from pytest_attn_grader.submission.student_attention import StudentAttention
 
 # After one of these failures the next probe would only reach its time limit too.
@@ -51,7 +53,7 @@ _BACKWARD = 3.0
 
 def diagnose_session(session: GradingSession, predictions: PredictionCache | None) -> Diagnosis | None:
     """See `GradingSession.diagnose`."""
-    submission, hints, projected = session.submission, session.settings.hints, session.own_projections
+    submission, hints = session.submission, session.settings.hints
     source, failure = read_source_text(submission.target), submission.call_failure
     attention = unfitted_attention(submission, session.layer_steps()) if failure else submission.attention
     is_refused = failure is not None and (attention is None or attention.contract.kind != "function")
@@ -71,9 +73,21 @@ def diagnose_session(session: GradingSession, predictions: PredictionCache | Non
         source=source,
         only_named=is_refused,
     )
-    if found is None and projected is not None and projected.mistake is not None:
-        return diagnose_failure(projected.mistake, hints=hints, source=source)
+    if found is None or not found.slugs or found.unexplained:
+        mistake = _mistake_of_projections(session, is_wrong=found is not None)
+        found = (diagnose_failure(mistake, hints=hints, source=source) if mistake else None) or found
     return named if named and not (found and found.slugs) else found  # where later calls were refused earlier
+
+
+def _mistake_of_projections(session: GradingSession, *, is_wrong: bool) -> Failure | None:
+    """Mistake that the call with random projections shows; the call is made here where another check fails first."""
+    from pytest_attn_grader.grading.evidence import NotApplicable
+    from pytest_attn_grader.grading.own_projections import observe_own_projections
+
+    if is_wrong and session.submission.call_failure is None:
+        with contextlib.suppress(NotApplicable, SubmissionError):
+            observe_own_projections(session)
+    return None if session.own_projections is None else session.own_projections.mistake
 
 
 def unfitted_attention(submission: StudentUnderTest, steps: LayerSteps) -> StudentAttention | None:

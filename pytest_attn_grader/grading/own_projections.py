@@ -6,10 +6,11 @@ Here every matrix and every bias matters, and the values may come from another t
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import combinations
+from itertools import chain, combinations
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,8 +19,18 @@ from torch import Tensor
 from pytest_attn_grader.attention.reference import causal_keep_mask
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.grading.evidence import NotApplicable
+from pytest_attn_grader.grading.projection_mistakes import (
+    NAMES,
+    misplaced_output_projections,
+    other_texts,
+    transposed_projections,
+    unprojected,
+    values_projected_as_output,
+)
 from pytest_attn_grader.results.submission import Failure
+from pytest_attn_grader.submission.contract import Contract
 from pytest_attn_grader.submission.module_attention import ModuleAttention
+from pytest_attn_grader.submission.parameter_names import KEY_TEXTS
 from pytest_attn_grader.submission.projected import InstanceSizes, ProjectedInputs, ProjectedReference, heads_of
 from pytest_attn_grader.submission.projections.matrices import Projections
 from pytest_attn_grader.submission.student_attention import StudentAttention
@@ -31,7 +42,6 @@ if TYPE_CHECKING:
 BATCH_SIZE, TOKENS = 2, 7
 # Of the largest number: float32 is far below, and any mistake far above.
 TOLERANCE = 1e-3
-_NAMES = {"q": "query", "k": "key", "v": "value", "o": "output"}
 
 
 @dataclass(frozen=True)
@@ -64,7 +74,7 @@ def observe_own_projections(session: GradingSession) -> OwnProjections:
 
 
 def run_own_projections(attention: StudentAttention, seed: int, device: torch.device) -> OwnProjections:
-    """Call a submission with random projections, then with another text for the values, where it takes one.
+    """Call a submission with random projections, then with another text for the values and for the keys.
 
     Returns:
         The first call that is wrong, or the last one.
@@ -80,12 +90,15 @@ def run_own_projections(attention: StudentAttention, seed: int, device: torch.de
     trial = _Trial(attention, attention.oracle.shape_for(*TRIAL_SIZES), seed, device)
     found = trial.run_with_biases()
     takes_values = {"key", "value"} <= attention.contract.roles and attention.oracle.takes_key_states
-    if not found.is_right or not takes_values or "valid_lens" in attention.contract.roles:
+    if not found.is_right or "valid_lens" in attention.contract.roles:
         return found
-    try:
-        return trial.run_with_other_values()
-    except SubmissionError:
-        return found  # it may insist that keys and values are one tensor
+    if takes_values:
+        with contextlib.suppress(SubmissionError):  # it may insist that keys and values are one tensor
+            found = trial.run_with_other_values()
+    if found.is_right:
+        with contextlib.suppress(SubmissionError):
+            return trial.run_with_other_keys() or found
+    return found
 
 
 class _Trial:
@@ -108,10 +121,7 @@ class _Trial:
         what = "with random matrices" + (" and biases" if self.biases else "")
         if error <= TOLERANCE:
             return OwnProjections(what, error)
-        for words, wrong in self._wrong_biases():
-            if self._error(output, wrong) <= TOLERANCE:
-                return OwnProjections(what, error, Failure(name="malformed-reply", message=words))
-        return OwnProjections(what, error)
+        return OwnProjections(what, error, self._mistake(output))
 
     def run_with_other_values(self) -> OwnProjections:
         output = self._call(self.other)
@@ -121,6 +131,48 @@ class _Trial:
             words = "with another text as the value the output stays the same"
             return OwnProjections(what, error, Failure(name="malformed-reply", message=words))
         return OwnProjections(what, error)
+
+    def run_with_other_keys(self) -> OwnProjections | None:
+        """Another text for keys and values, as cross-attention has it; None where it takes none, or as is right.
+
+        What it hides of the other text is its own affair, and so is what else it makes of it: only what is surely
+        wrong counts.
+        """
+        contract = contract_for_two_texts(self.attention)
+        if contract is None:
+            return None
+        inputs = replace(self._inputs(self.projections, None), key_states=self.other)
+        with torch.no_grad():
+            output = replace(self.attention.oracle, contract=contract).forward(self.shape, inputs).output
+        keep_masks = (self.keep_mask, torch.ones_like(self.keep_mask))
+        right = [self._difference(self._merged(output), replace(inputs, keep_mask=mask)) for mask in keep_masks]
+        if min(right) <= TOLERANCE:
+            return None
+        for words, (query, key, value) in other_texts(self.states, self.other):
+            for mask in keep_masks:
+                wrong = replace(inputs, query_states=query, key_states=key, value_states=value, keep_mask=mask)
+                if self._difference(self._merged(output), wrong) <= TOLERANCE:
+                    failure = Failure(name="malformed-reply", message=f"with another text for the keys {words}")
+                    return OwnProjections("with another text for the keys and values", min(right), failure)
+        return None
+
+    def _mistake(self, output: Tensor) -> Failure | None:
+        """Mistake that gives exactly this output; None where it is none of the known ones."""
+        wrong = chain(
+            self._wrong_biases(),
+            transposed_projections(self.projections),
+            unprojected(self.projections),
+            values_projected_as_output(self.projections),
+        )
+        for words, projections in wrong:
+            if self._error(output, projections) <= TOLERANCE:
+                return Failure(name="malformed-reply", message=words)
+        merged = self._expected(self._inputs(replace(self.projections, w_o=None, b_o=None), None))
+        heads = merged.unflatten(-1, (self.shape.num_heads, -1)).transpose(1, 2)  # type: ignore[no-untyped-call]
+        for words, expected in misplaced_output_projections(heads, self.projections):
+            if _relative_error(output, expected) <= TOLERANCE:
+                return Failure(name="malformed-reply", message=words)
+        return None
 
     def _wrong_biases(self) -> Iterator[tuple[str, Projections]]:
         """The projections without some of the biases, and with one of them twice, each with its words."""
@@ -154,18 +206,48 @@ class _Trial:
     def _call(self, value_states: Tensor | None = None) -> Tensor:
         with torch.no_grad():
             output = self.attention.oracle.forward(self.shape, self._inputs(self.projections, value_states)).output
+        return self._merged(output)
+
+    def _merged(self, output: Tensor) -> Tensor:
         if self.shape.has_output:
             return output
         return heads_of(output, self.shape, self.attention.oracle.conventions.layout).transpose(1, 2).flatten(2)
 
     def _error(self, output: Tensor, projections: Projections, value_states: Tensor | None = None) -> float:
+        return self._difference(output, self._inputs(projections, value_states))
+
+    def _difference(self, output: Tensor, inputs: ProjectedInputs) -> float:
+        return _relative_error(output, self._expected(inputs))
+
+    def _expected(self, inputs: ProjectedInputs) -> Tensor:
         oracle = self.attention.oracle
-        reference = ProjectedReference(oracle, oracle.conventions.rotation)
-        expected = reference.forward(self.shape, self._inputs(projections, value_states)).output
-        if output.shape != expected.shape:
-            return float("inf")
-        error = float((output - expected).abs().max() / expected.abs().max())
-        return float("inf") if math.isnan(error) else error
+        return ProjectedReference(oracle, oracle.conventions.rotation).forward(self.shape, inputs).output
+
+
+def contract_for_two_texts(attention: ModuleAttention) -> Contract | None:
+    """The contract for keys and values from another text than the queries; None where it takes one text only."""
+    contract = attention.contract
+    if attention.oracle.conventions.rotation is not None or attention.oracle.conventions.one_at_a_time:
+        return None
+    if "key" in contract.roles:
+        return contract if attention.oracle.takes_key_states else None
+    optional = [
+        each.name
+        for each in contract.candidate.called.parameters
+        if each.default == "None" and each.name.lower().strip("_") in KEY_TEXTS
+    ]
+    if len(optional) != 1 or contract.kind != "module" or "hidden_states" not in contract.roles:
+        return None
+    slots = tuple(replace(each, role="query") if each.role == "hidden_states" else each for each in contract.slots)
+    return replace(contract, slots=slots).with_role("key", optional[0])
+
+
+def _relative_error(output: Tensor, expected: Tensor) -> float:
+    """The largest difference, as a share of the largest number."""
+    if output.shape != expected.shape:
+        return float("inf")
+    error = float((output - expected).abs().max() / expected.abs().max())
+    return float("inf") if math.isnan(error) else error
 
 
 def _biases_of(shape: InstanceSizes) -> dict[str, str]:
@@ -173,9 +255,9 @@ def _biases_of(shape: InstanceSizes) -> dict[str, str]:
     found: dict[str, str] = {}
     for role, places in shape.found.inputs.items():
         if all(place.bias is not None for place in places):
-            found |= {letter: f"the {_NAMES[letter]} projection ({places[0].bias})" for letter in role}
+            found |= {letter: f"the {NAMES[letter]} projection ({places[0].bias})" for letter in role}
     if not shape.found.inputs and shape.has_input_biases:
-        found = {letter: f"the {_NAMES[letter]} projection" for letter in "qkv"}
+        found = {letter: f"the {NAMES[letter]} projection" for letter in "qkv"}
     if shape.has_output and shape.has_output_bias:
         name = None if shape.found.output is None else shape.found.output.bias
         found["o"] = f"the output projection ({name})" if name else "the output projection"

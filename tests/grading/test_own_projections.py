@@ -33,6 +33,7 @@ class MultiHeadAttention(nn.Module):
         return OUTPUT
 """
 RIGHT = {"QUERY": "self.q(query)", "KEY": "self.k(key)", "VALUE": "self.v(value)", "OUTPUT": "self.o(mixed)"}
+SQUARE = (("QUERY", "query", "q"), ("KEY", "key", "k"))
 FUNCTION = """
 def attention(query, key, value, mask):
     scores = (query @ key.mT / query.shape[-1] ** 0.5).masked_fill(~mask, float("-inf"))
@@ -66,6 +67,25 @@ def test_a_right_module_is_right(workshop, mini) -> None:
             "the biases of the query projection (q.bias) and the value projection (v.bias) are not added",
         ),
         ({"VALUE": "self.v(key)"}, "with another text as the value the output stays the same"),
+        (
+            {"OUTPUT": "mixed @ self.o.weight + self.o.bias"},
+            "the matrix of the output projection is used transposed, unlike the others",
+        ),
+        (
+            {name: f"{part} @ self.{letter}.weight + self.{letter}.bias" for name, part, letter in SQUARE},
+            "the matrices of the query and key projections are used transposed, unlike the others",
+        ),
+        (
+            {"OUTPUT": "mixed + 0 * self.o(mixed)"},
+            "the output is that of the heads side by side, and the output projection has no part in it",
+        ),
+        ({"OUTPUT": "self.o(self.o(mixed))"}, "the output projection is applied twice"),
+        ({"QUERY": "self.q(key)"}, "with another text for the keys the queries are made from the text of the keys"),
+        (
+            {"QUERY": "self.q(key)", "KEY": "self.k(query)"},
+            "with another text for the keys queries and keys are made from each other's text",
+        ),
+        ({"KEY": "self.k(query)"}, "with another text for the keys the keys are made from the text of the queries"),
     ],
 )
 def test_what_is_wrong_is_said(workshop, mini, lines: dict[str, str], words: str) -> None:

@@ -13,8 +13,20 @@ from pytest_attn_grader.misconceptions.observations import Recognition, Submissi
 from pytest_attn_grader.misconceptions.stages import Inputs
 
 
+def _is_said(words: str) -> Recogniser:
+    """Recognise what the call with random projections has found out; see `grading.own_projections`."""
+
+    def recognise(case: SubmissionObservations) -> Recognition | None:
+        found = [case.failure_message(name).strip() for name in case.attempts]
+        return next((Recognition(case.everything(), text) for text in found if re.search(words, text)), None)
+
+    return recognise
+
+
 def _takes_hidden_states(case: SubmissionObservations) -> Recognition | None:
-    if not sums_hidden_states(case):
+    if (found := _is_said("^the hidden states are taken for the value,")(case)) is not None:
+        return found
+    if not case.probes or not sums_hidden_states(case):
         return None
     return Recognition(case.everything(), "the output is the right weights times the hidden states")
 
@@ -23,7 +35,7 @@ def _takes_hidden_states(case: SubmissionObservations) -> Recognition | None:
     "AG408",
     "states-for-v",
     replaces="combine",
-    family="wiring",
+    family="projections",
     by_numbers=False,
     recognise=_takes_hidden_states,
 )
@@ -46,8 +58,13 @@ def states_for_v(attn_weights: Tensor, inputs: Inputs) -> Tensor:
 
 
 def _ignores_key(case: SubmissionObservations) -> Recognition | None:
-    """Wrong only where there are more keys than queries, in a file that takes key or value and never reads it."""
-    if not case.source.never_reads("key", "value", "keys", "values", "k", "v", "memory", "context"):
+    """Wrong only where there are more keys than queries, in a file that takes key or value and never reads it.
+
+    Or another text for the keys has shown it; see `grading.own_projections`.
+    """
+    if (found := _is_said("^with another text for the keys (the output|the keys|the values)")(case)) is not None:
+        return found
+    if not case.probes or not case.source.never_reads("key", "value", "keys", "values", "k", "v", "memory", "context"):
         return None
     fewer = [
         name
@@ -67,7 +84,7 @@ def _ignores_key(case: SubmissionObservations) -> Recognition | None:
     "AG410",
     "keys-from-query",
     replaces="prepare",
-    family="wiring",
+    family="projections",
     probe="decode",
     by_numbers=False,
     recognise=_ignores_key,
@@ -88,16 +105,6 @@ def keys_from_query(inputs: Inputs) -> Inputs:
     Fix: Apply each projection to its argument: k_proj(key), v_proj(value).
     """
     return replace(inputs, key=inputs.query, value=inputs.query)
-
-
-def _is_said(words: str) -> Recogniser:
-    """Recognise what the call with random projections has found out; see `grading.own_projections`."""
-
-    def recognise(case: SubmissionObservations) -> Recognition | None:
-        found = [case.failure_message(name).strip() for name in case.attempts]
-        return next((Recognition(case.everything(), text) for text in found if re.search(words, text)), None)
-
-    return recognise
 
 
 @misconception(
@@ -151,3 +158,83 @@ def values_from_key(inputs: Inputs) -> Inputs:
     Fix: Apply the value projection to the argument for the values.
     """
     return replace(inputs, value=inputs.key)
+
+
+@misconception(
+    "AG424",
+    "query-from-key",
+    replaces="prepare",
+    family="projections",
+    probe="decode",
+    by_numbers=False,
+    recognise=_is_said("^with another text for the keys (the queries|queries and keys)"),
+)
+def query_from_key(inputs: Inputs) -> Inputs:
+    """makes the queries from the states that it was given for the keys.
+
+    The queries belong to the text that is written, and keys and values to the text that is read. In self-attention
+    both are the same tensor, so that it makes no difference which of them the query projection is applied to.
+
+    Bad:
+        q, k, v = (layer(states) for layer, states in zip(layers, (key, query, value)))
+    Good:
+        q, k, v = (layer(states) for layer, states in zip(layers, (query, key, value)))
+
+    Effect: Self-attention is right. Between two texts, or with a cache, the text that is read asks the questions.
+    Nudge: Which of your arguments does each projection read?
+    Fix: Apply the query projection to the states of the queries.
+    """
+    return replace(inputs, query=inputs.key[..., -inputs.query.shape[-2] :, :])
+
+
+@misconception(
+    "AG425",
+    "projection-transposed",
+    replaces="prepare",
+    family="projections",
+    by_numbers=False,
+    recognise=_is_said("(is|are) used transposed"),
+)
+def projection_transposed(inputs: Inputs) -> Inputs:
+    """multiplies with a projection's matrix transposed.
+
+    A matrix that is passed to you has the shape (in_features, out_features): multiply from the right, x @ W. The
+    weight of nn.Linear has the shape (out_features, in_features), and the layer itself computes x @ weight.T. A square
+    matrix fits both ways, so that no exception shows which one is meant.
+
+    Bad:
+        output = context @ w_o.T         # w_o: (in_features, out_features)
+    Good:
+        output = context @ w_o
+
+    Effect: Right shapes, and with the weights of a trained model numbers that mean nothing.
+    Nudge: Which axis of each matrix is the one that goes in?
+    Fix: Multiply with W as it is given; with nn.Linear call the layer.
+    """
+    return replace(inputs, query=inputs.query.flip(-1))
+
+
+@misconception(
+    "AG426",
+    "output-projection-misplaced",
+    replaces="prepare",
+    family="projections",
+    by_numbers=False,
+    recognise=_is_said("output projection is applied (twice|before|to the values)"),
+)
+def output_projection_misplaced(inputs: Inputs) -> Inputs:
+    """applies the output projection twice or in the wrong place.
+
+    The output projection is the last step of the layer, and comes once: after the heads are side by side again,
+    (batch, seq, num_heads * head_dim). Where a helper has applied it, its caller must not.
+
+    Bad:
+        return self.out_proj(self.merge_heads_and_project(context))
+    Good:
+        return self.out_proj(self.merge_heads(context))
+
+    Effect: Right weights and right shapes, and an output that the next layer cannot read.
+    Nudge: How often does the output of the heads pass through the output projection, and in which shape?
+    Fix: Put the heads side by side, and apply the projection once to the result.
+    """
+    return replace(inputs, value=inputs.value.flip(-1))

@@ -42,8 +42,11 @@ def results_swapped(_: Inputs) -> NoReturn:
 
 
 def _omits_projection(case: SubmissionObservations) -> Recognition | None:
-    return case.raised(
+    made = case.raised(
         "its output does not depend on it", "the constructor makes an output projection, and forward does not apply it"
+    )
+    return made or case.raised(
+        "the output projection has no part in it", "the output is that of the heads side by side, not multiplied by W_o"
     )
 
 
