@@ -40,7 +40,7 @@ def test_inputs_unchanged(attn_observe: Observe, attn_evidence: Evidence) -> Non
     id="purity.import",
     title="importing it changes no setting of PyTorch",
     category="purity",
-    needs=("contract.import",),
+    needs=("contract.call",),
 )
 def test_import_changes_nothing(attn_session: GradingSession, attn_evidence: Evidence) -> None:
     changed = attn_session.submission.process.description.changed_state

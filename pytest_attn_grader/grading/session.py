@@ -149,9 +149,13 @@ class GradingSession:
                 raise NotApplicable(reason)
             with self.clock.phase("probes"):
                 self.observations[key] = Observation(probe, attention.run_probe(probe))
-            if key == "basic" and self.settings.hints != "none" and not self.observations[key].is_right:
-                self.submission.prepare_diagnosis()  # long before the first check fails
         return self.observations[key]
+
+    @property
+    def is_wrong_at_first(self) -> bool:
+        """Whether the first probe has an answer and it is not the reference's."""
+        first = self.observations.get("basic")
+        return first is not None and not first.is_right
 
     @property
     def context_limit(self) -> int:

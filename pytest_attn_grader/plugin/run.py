@@ -211,8 +211,9 @@ class GradedRun:
             if error is not None:
                 outcomes.show(result, error, report)
             self.state.record_result(result, report)
-            if self.state.has_diagnosable_failure and self.session is not None and hints:
-                self.session.submission.prepare_diagnosis()
+            session = self.session
+            if session is not None and hints and (self.state.has_diagnosable_failure or session.is_wrong_at_first):
+                session.submission.prepare_diagnosis()
             junit.set_check_property(item, result)
         return report
 

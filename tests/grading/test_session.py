@@ -10,7 +10,6 @@ from pytest_attn_grader.attention.probes import SPEC_BY_NAME
 from pytest_attn_grader.errors import ModelUnavailableError, SubmissionError, UsageError
 from pytest_attn_grader.grading.assemble import assemble, collect_run_data
 from pytest_attn_grader.grading.session import MAX_LIMIT_TOKENS, GradingSession
-from pytest_attn_grader.grading.student import StudentUnderTest
 from pytest_attn_grader.models.types import LoadedModel
 from pytest_attn_grader.results.report import CheckResult
 from pytest_attn_grader.settings.settings import Settings
@@ -127,21 +126,12 @@ def test_a_probe_is_put_to_the_student_once(make_session: MakeSession) -> None:
         session.run_probe("no such probe")
 
 
-@pytest.mark.parametrize(
-    ("source", "hints", "prepares"),
-    [(REFERENCE, "explain", False), (WRONG, "explain", True), (WRONG, "none", False)],
-    ids=["right", "wrong", "no hints"],
-)
-def test_a_wrong_first_answer_prepares_the_diagnosis(
-    source: str, hints: str, prepares: bool, make_session: MakeSession, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    prepared = []
-    monkeypatch.setattr(StudentUnderTest, "prepare_diagnosis", lambda _: prepared.append("prepared"))
-    session = make_session(source, hints=hints)
-    session.run_probe("basic")
-    assert len(prepared) == prepares
-    session.run_probe("unpadded")
-    assert len(prepared) == prepares
+def test_the_first_answer_says_early_that_there_is_something_to_diagnose(make_session: MakeSession) -> None:
+    for source, is_wrong in ((REFERENCE, False), (WRONG, True)):
+        session = make_session(source)
+        assert not session.is_wrong_at_first
+        session.run_probe("basic")
+        assert session.is_wrong_at_first is is_wrong
 
 
 def test_the_seed_decides_what_is_asked(make_session: MakeSession) -> None:
