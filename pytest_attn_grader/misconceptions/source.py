@@ -10,14 +10,15 @@ from collections.abc import Iterator
 from functools import cached_property
 
 from pytest_attn_grader.misconceptions.syntax import (
-    FRESH,
     MAKERS,
     adds_last_axis,
     assigned_names,
     changes_lasting,
     compared,
+    fills_fresh_tensors,
     gives_a_value,
     is_arithmetic,
+    is_fresh_float,
     is_made_here,
     is_mask,
     is_size_of,
@@ -141,10 +142,11 @@ class SubmissionSource:
     def makes_float_mask(self) -> bool:
         """Whether a new tensor is made without saying its dtype, where something is added."""
         adds = any(isinstance(getattr(node, "op", None), ast.Add) for node in self._nodes)
-        return adds and any(
-            name_of(call.func) in FRESH and not any(keyword.arg == "dtype" for keyword in call.keywords)
-            for call in self._calls()
-        )
+        return adds and any(is_fresh_float(call) for call in self._calls())
+
+    def fills_a_new_tensor(self) -> bool:
+        """Whether a loop adds to, or writes into, a tensor that is made without saying its dtype."""
+        return fills_fresh_tensors(self._nodes)
 
     def rotates(self) -> bool:
         """Whether it rotates query and key: by sines and cosines, in the file or of something called rotary or rope."""

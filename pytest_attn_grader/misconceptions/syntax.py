@@ -56,6 +56,29 @@ def name_of(node: ast.AST) -> str:
     return node.id if isinstance(node, ast.Name) else ""
 
 
+def is_fresh_float(node: ast.AST) -> bool:
+    """Whether a call makes a tensor without saying its dtype, which is then float32."""
+    is_call = isinstance(node, ast.Call) and name_of(node.func) in FRESH
+    return is_call and not any(keyword.arg == "dtype" for keyword in getattr(node, "keywords", ()))
+
+
+def fills_fresh_tensors(nodes: Collection[ast.AST]) -> bool:
+    """Whether a loop assigns to, or writes into, a tensor that is made without saying its dtype."""
+    assignments = [node for node in nodes if isinstance(node, (ast.Assign, ast.AugAssign))]
+    fresh = [node for node in assignments if any(is_fresh_float(each) for each in ast.walk(node.value))]
+    made = {name_of(target) for node in fresh for target in _targets_of(node)}
+    loops = [node for node in nodes if isinstance(node, ast.For)]
+    repeated = [node for node in assignments if any(node in ast.walk(loop) for loop in loops)]
+    targets = [target for node in repeated for target in _targets_of(node)]
+    return any(name_of(each.value if isinstance(each, ast.Subscript) else each) in made for each in targets)
+
+
+def _targets_of(node: ast.Assign | ast.AugAssign) -> list[ast.expr]:
+    """The places that are assigned to, those of a tuple one by one."""
+    targets = [node.target] if isinstance(node, ast.AugAssign) else node.targets
+    return [part for each in targets for part in (each.elts if isinstance(each, ast.Tuple) else [each])]
+
+
 def is_made_here(node: ast.AST) -> bool:
     """Whether an expression is a mask, positions, frequencies or a new tensor, and no input in another dtype."""
     words = ("mask", "keep", "pos", "freq")

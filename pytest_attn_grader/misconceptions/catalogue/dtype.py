@@ -23,14 +23,17 @@ def _mixes_devices(case: SubmissionObservations) -> Recognition | None:
     family="dtype",
     probe="bfloat16",
     look_alikes=("cpu-scale-tensor", "float-mask-promote", "upcast-not-back"),
-    shown_by=lambda source: source.makes_tables(),
+    variants=(
+        StageOverride({"finish": lambda output, _: output + torch.zeros(output.shape)}, "the output is added to it"),
+    ),
+    shown_by=lambda source: source.makes_tables() or source.fills_a_new_tensor(),
 )
 def float32_mixed_in(attn_weights: Tensor, _: Inputs) -> Tensor:
     """mixes a float32 tensor with inputs of another dtype.
 
     A table, a buffer or a constant that the code makes is float32 unless it is given a dtype. Together with bfloat16
-    inputs the result is float32, and the next product with a bfloat16 tensor fails. Tables of sines and cosines, masks
-    and scale factors are the usual ones.
+    inputs the result is float32, and the next product with a bfloat16 tensor fails. Tables of sines and cosines, the
+    sums and outputs that a loop adds up, masks and scale factors are the usual ones.
 
     Bad:
         query = query * cos + rotate_half(query) * sin
@@ -80,7 +83,9 @@ def cpu_scale_tensor(attn_scores: Tensor, inputs: Inputs) -> Tensor:
     family="dtype",
     probe="bfloat16",
     look_alikes=("cpu-scale-tensor", "upcast-not-back", "float32-mixed-in"),
-    shown_by=lambda source: source.makes_float_mask() and not source.makes_scale_tensor(),
+    shown_by=lambda source: (
+        source.makes_float_mask() and not (source.makes_scale_tensor() or source.fills_a_new_tensor())
+    ),
 )
 def float_mask_promote(attn_scores: Tensor, inputs: Inputs) -> Tensor:
     """adds a float32 mask to scores of another dtype.

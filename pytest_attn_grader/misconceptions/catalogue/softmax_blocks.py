@@ -29,7 +29,8 @@ def _in_blocks(
     """
 
     def normalise(attn_scores: Tensor, _: Inputs) -> Tensor:
-        running, parts = attn_scores.new_full((*attn_scores.shape[:-1], 1), float("-inf")), []
+        running = attn_scores.new_full((*attn_scores.shape[:-1], 1), float("-inf"))
+        parts: list[Tensor] = []
         total = torch.zeros_like(running)
         for block in torch.split(attn_scores, size, -1):
             largest = block.amax(-1, keepdim=True)
