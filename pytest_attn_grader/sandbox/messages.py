@@ -150,13 +150,14 @@ class CachedReply:
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter of a student's callable, as the worker reports it."""
+    """One parameter of a student's callable, as the worker reports it; `choices` are texts that it is compared with."""
 
     name: str
     kind: str
     has_default: bool
     default: str | None = None
     annotation: str | None = None
+    choices: tuple[str, ...] = ()
 
     @property
     def takes_position(self) -> bool:

@@ -106,6 +106,10 @@ def _rank(candidates: Sequence[Candidate]) -> list[Candidate]:
         layers = [each for each in modules if not _is_whole_model(each)] or modules
         layers = [each for each in layers if looks_like_attention(each.name)] or layers
         return _meant_modules(layers, candidates)
+    if len(named) > 1:
+        # Several ways to attend, of which the only module of attention uses some.
+        users = _users_of(frozenset(each.name for each in named), candidates)
+        return users if len(users) == 1 else named
     return named
 
 
@@ -116,13 +120,18 @@ def find_user(candidates: Sequence[Candidate], function: Candidate) -> Candidate
     """
     if function.is_module:
         return None
+    meant = _users_of(frozenset({function.name}), candidates)
+    return meant[0] if len(meant) == 1 else None
+
+
+def _users_of(functions: frozenset[str], candidates: Sequence[Candidate]) -> list[Candidate]:
+    """The meant ones of the attention modules that use some of these functions, themselves or through another."""
     modules = [each for each in _fitting(candidates) if each.is_module and not _is_whole_model(each)]
-    using = {function.name}
+    using = set(functions)
     while more := {each.name for each in modules if each.uses & using} - using:
         using |= more
     users = [each for each in modules if each.name in using and looks_like_attention(each.name)]
-    meant = _meant_modules(users, candidates)
-    return meant[0] if len(meant) == 1 else None
+    return _meant_modules(users, candidates)
 
 
 def _meant_modules(modules: Sequence[Candidate], candidates: Sequence[Candidate]) -> list[Candidate]:

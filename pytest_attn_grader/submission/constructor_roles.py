@@ -70,7 +70,9 @@ def assign_sizes(candidate: Candidate, steps: frozenset[str] = frozenset()) -> l
             role = "context"  # rope_max_seq_len=None
         if parameter.has_default and role not in steps and _keeps_default(parameter, role):
             continue
-        if role is None and other_value(parameter.name) is None and not takes_rotary_module(parameter):
+        if role is None and text_options(parameter):
+            role = "option"
+        elif role is None and other_value(parameter.name) is None and not takes_rotary_module(parameter):
             role = _guess_role(parameter, is_only_one=len(required) == 1)
             is_number = role is None and parameter.annotation == "int" and "heads" in named.values()
             if (role == "width" or is_number) and has_width and _OF_PROJECTION.search(parameter.name.lower()):
@@ -94,6 +96,12 @@ def _with_missing_size(found: list[tuple[Parameter, str | None]]) -> list[tuple[
     if len(unknown) != 1 or len(missing) != 1 or roles & {"config", "head_dim"}:
         return found
     return [(parameter, missing.copy().pop() if parameter in unknown else role) for parameter, role in found]
+
+
+def text_options(parameter: Parameter) -> tuple[str, ...]:
+    """The texts that a parameter may be: those of its annotation, else those with which the code compares it."""
+    listed = re.findall(r"""Literal\[[^]]*\]""", parameter.annotation or "")
+    return tuple(re.findall(r"""["']([^"']*)["']""", "".join(listed))) or parameter.choices
 
 
 def _keeps_default(parameter: Parameter, role: str | None) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -40,6 +41,29 @@ from tests.submission.test_contract import module
 def test_what_is_filled_beside_the_sizes(signature: str, sizes: dict[str, Any], filled: dict[str, Any]) -> None:
     arguments = arguments_for(module("x", constructor=signature), Sizes(256, 4, 64, **sizes))
     assert arguments.shown == {"d_model": 256, "num_heads": 4, **filled}
+
+
+@pytest.mark.parametrize(
+    ("choices", "is_causal", "chosen"),
+    [
+        (("linear", "full"), True, "full"),
+        (("none", "causal"), True, "causal"),
+        (("causal", "none"), False, "none"),
+        (("triton", "cuda"), True, "triton"),
+    ],
+)
+def test_a_text_is_one_of_those_that_it_is_compared_with(
+    choices: tuple[str, ...], is_causal: bool, chosen: str
+) -> None:
+    candidate = module("x", constructor="d_model, num_heads, kind")
+    *sizes, kind = candidate.parameters
+    candidate = replace(candidate, parameters=(*sizes, replace(kind, choices=choices)))
+    assert arguments_for(candidate, Sizes(256, 4, 64, is_causal=is_causal)).shown["kind"] == chosen
+
+
+def test_a_text_is_one_of_its_annotation() -> None:
+    candidate = module("x", constructor="d_model, num_heads, kind: Literal['fast', 'naive']")
+    assert arguments_for(candidate, Sizes(256, 4, 64)).shown["kind"] == "naive"
 
 
 def test_what_has_no_value_is_named() -> None:

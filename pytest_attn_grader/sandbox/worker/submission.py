@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from . import failures
+from .choices import choices_in
 from .global_state import restored
 from .inspection import fields_of, names_in_code, parameters_of
 from .loading import Loader
@@ -167,6 +168,9 @@ class Submission:
         }
         if described["kind"] == "module-class":
             described["forward_parameters"] = parameters_of(value.forward)
+            choices = choices_in(value)
+            for parameter in described["parameters"]:
+                parameter["choices"] = choices.get(parameter["name"], [])
         if described["kind"] == "module-instance":
             described["class_name"] = failures.truncate(type(value).__name__, 200)
         described["uses"] = names_in_code(value)
