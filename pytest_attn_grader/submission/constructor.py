@@ -10,7 +10,7 @@ from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.results.base import EvidenceValue
 from pytest_attn_grader.sandbox.arguments import ConfigObject, LiteralArgument, ModuleArgument
 from pytest_attn_grader.sandbox.messages import Candidate, Parameter
-from pytest_attn_grader.submission.constructor_roles import assign_sizes, text_options
+from pytest_attn_grader.submission.constructor_roles import assign_sizes, choose_option
 from pytest_attn_grader.submission.rotary_modules import make_rotary_module, takes_rotary_module
 from pytest_attn_grader.submission.size_names import (
     DROPOUT_NAMES,
@@ -22,11 +22,6 @@ from pytest_attn_grader.submission.size_names import (
 
 # The base of the paper and of most code.
 _ROTARY_BASE = 10_000.0
-# What code calls the attention without anything special, where it chooses between several.
-_USUAL_OPTIONS = (
-    "full", "vanilla", "standard", "naive", "base", "manual", "normal", "regular", "eager", "softmax", "scaled", "dot",
-    "sdpa", "torch", "math", "none",
-)  # fmt: skip
 # The longest text of a module that wants to know it.
 CONTEXT_TOKENS = 1024
 
@@ -129,7 +124,7 @@ def arguments_for(candidate: Candidate, sizes: Sizes) -> Arguments:
         elif role is None:
             unknown.append(parameter)
         elif role == "option":
-            filled[parameter.name] = LiteralArgument(_choose(text_options(parameter), is_causal=sizes.is_causal))
+            filled[parameter.name] = LiteralArgument(choose_option(parameter, is_causal=sizes.is_causal))
         elif role == "config":
             filled[parameter.name] = config_object(sizes, _class_name(parameter))
         else:
@@ -149,12 +144,6 @@ def arguments_for(candidate: Candidate, sizes: Sizes) -> Arguments:
             where=None if candidate.file is None else f"{candidate.file}:{candidate.line}",
         )
     return Arguments(filled)
-
-
-def _choose(options: Sequence[str], *, is_causal: bool) -> str:
-    """The text that stands for the usual attention, which hides the future where the model does; else the first."""
-    usual = (*(("causal", "mask") if is_causal else ()), *_USUAL_OPTIONS)
-    return next((option for word in usual for option in options if word in option.lower()), options[0])
 
 
 def _listed(parameters: Sequence[Parameter]) -> str:

@@ -17,6 +17,11 @@ from pytest_attn_grader.submission.size_names import (
 _CONFIG_ENDINGS = ("config", "cfg", "args", "params", "options", "settings")
 _OF_PROJECTION = re.compile(r"(?:^|_)(q|k|v|qk|query|key|value|queries|keys|values)(?:_|$)")
 _GROUP_ROLES = frozenset({"key_value_heads", "group_size"})
+# What code calls the attention without anything special, where it chooses between several.
+_USUAL_OPTIONS = (
+    "full", "vanilla", "standard", "naive", "base", "manual", "normal", "regular", "eager", "softmax", "scaled", "dot",
+    "sdpa", "torch", "math", "none",
+)  # fmt: skip
 SIZE_ROLES = frozenset({"width", "out", "heads", "head_dim", "temperature", "config"})
 
 
@@ -102,6 +107,13 @@ def text_options(parameter: Parameter) -> tuple[str, ...]:
     """The texts that a parameter may be: those of its annotation, else those with which the code compares it."""
     listed = re.findall(r"""Literal\[[^]]*\]""", parameter.annotation or "")
     return tuple(re.findall(r"""["']([^"']*)["']""", "".join(listed))) or parameter.choices
+
+
+def choose_option(parameter: Parameter, *, is_causal: bool = True) -> str:
+    """The text that stands for the usual attention, which hides the future where the model does; else the first."""
+    options = text_options(parameter)
+    usual = (*(("causal", "mask") if is_causal else ()), *_USUAL_OPTIONS)
+    return next((option for word in usual for option in options if word in option.lower()), options[0])
 
 
 def _keeps_default(parameter: Parameter, role: str | None) -> bool:

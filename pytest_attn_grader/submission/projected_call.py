@@ -13,6 +13,7 @@ from pytest_attn_grader.sandbox.arguments import Argument, LiteralArgument, Tens
 from pytest_attn_grader.sandbox.messages import CallSpec
 from pytest_attn_grader.submission.call_conventions import CallConventions
 from pytest_attn_grader.submission.constructor import CONTEXT_TOKENS
+from pytest_attn_grader.submission.constructor_roles import choose_option, text_options
 from pytest_attn_grader.submission.contract import Contract
 from pytest_attn_grader.submission.function_attention import SWITCHES
 from pytest_attn_grader.submission.masks import PADDING, PER_HEAD, SQUARE, to_mask_convention, to_mask_shape
@@ -85,11 +86,16 @@ class ProjectedCall:
             given |= {slot.role: TensorRef(sent_as[slot.parameter]) for slot in self.contract.slots if _is_weight(slot)}
         if self._padding_is_in_the_mask:
             given["key_padding_mask"] = LiteralArgument(None)
+        texts = {each.name: each for each in self.contract.candidate.called.parameters if text_options(each)}
+
+        def value_of(slot: Slot) -> Argument:
+            return LiteralArgument(choose_option(texts[slot.parameter])) if slot.role == "option" else given[slot.role]
+
         slots = self.contract.slots
         return CallSpec(
             target=shape.target,
-            arguments=tuple((slot.parameter, given[slot.role]) for slot in slots if slot.by_position),
-            keywords=tuple((slot.parameter, given[slot.role]) for slot in slots if not slot.by_position),
+            arguments=tuple((slot.parameter, value_of(slot)) for slot in slots if slot.by_position),
+            keywords=tuple((slot.parameter, value_of(slot)) for slot in slots if not slot.by_position),
             training=inputs.training,
             seed=inputs.seed,
             echo_inputs=inputs.watch_inputs,

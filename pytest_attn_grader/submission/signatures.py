@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 
 from pytest_attn_grader.sandbox.messages import Candidate, Parameter
+from pytest_attn_grader.submission.constructor_roles import text_options
 from pytest_attn_grader.submission.key_texts import assign_key_text, takes_key_text
 from pytest_attn_grader.submission.parameter_names import (
     BLOCK_SIZES,
@@ -41,7 +42,7 @@ class Slot:
     `role` is query, key, value, mask, key_padding_mask, valid_lens, dropout_p or training; head_dim; block_size; heads
     and one of `GROUP_ROLES`; scale; with hidden states also hidden_states and return_weights, with projections also
     w_q, b_q, …, w_o, num_heads, width, context and rotary_base. A switch is causal (on) or off, and what is needed but
-    stands for nothing is none.
+    stands for nothing is none; a text that is one of several is option.
     """
 
     role: str
@@ -197,7 +198,7 @@ def assign_hidden_states_roles(candidate: Candidate, *, projected: bool) -> tupl
         if projected and parameter.name.lower() == "h" and "hidden_states" in named.values():
             role = "num_heads"  # of two that could be the hidden states, the first is
         if not parameter.has_default or (parameter.default == "None" and role in OPTIONAL_TABLES):
-            named[parameter.name] = role
+            named[parameter.name] = role or ("option" if text_options(parameter) else None)
     notes = [*_by_initials(candidate, named), *assign_key_text(candidate, named)]
     roles = set(named.values())
     if {"hidden_states", "key", "value"} <= roles and "query" not in roles:

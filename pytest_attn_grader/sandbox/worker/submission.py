@@ -169,7 +169,7 @@ class Submission:
         if described["kind"] == "module-class":
             described["forward_parameters"] = parameters_of(value.forward)
             choices = choices_in(value)
-            for parameter in described["parameters"]:
+            for parameter in (*described["parameters"], *described["forward_parameters"]):
                 parameter["choices"] = choices.get(parameter["name"], [])
         if described["kind"] == "module-instance":
             described["class_name"] = failures.truncate(type(value).__name__, 200)
