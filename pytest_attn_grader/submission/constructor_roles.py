@@ -97,6 +97,9 @@ def _with_missing_size(found: list[tuple[Parameter, str | None]]) -> list[tuple[
         and not takes_rotary_module(parameter)
     ]
     roles = {role for _, role in found}
+    if unknown and not roles & SIZE_ROLES and all(_OF_PROJECTION.search(each.name.lower()) for each in unknown):
+        # (q_size, v_size) of one head: what is projected has the same width.
+        return [(parameter, "width" if parameter in unknown else role) for parameter, role in found]
     missing = {"width", "heads"} - roles
     if len(unknown) != 1 or len(missing) != 1 or roles & {"config", "head_dim"}:
         return found

@@ -199,7 +199,7 @@ def assign_hidden_states_roles(candidate: Candidate, *, projected: bool) -> tupl
             role = "num_heads"  # of two that could be the hidden states, the first is
         if not parameter.has_default or (parameter.default == "None" and role in OPTIONAL_TABLES):
             named[parameter.name] = role or ("option" if text_options(parameter) else None)
-    notes = [*_by_initials(candidate, named), *assign_key_text(candidate, named)]
+    notes = [*_by_initials(candidate, named), *_by_one_word(candidate, named), *assign_key_text(candidate, named)]
     roles = set(named.values())
     if {"hidden_states", "key", "value"} <= roles and "query" not in roles:
         # forward(x, k, v): what stands before keys and values are the queries
@@ -221,6 +221,20 @@ def _by_initials(candidate: Candidate, named: dict[str, str | None]) -> Notes:
         return ()
     named.update(zip(first, ("query", "key", "value"), strict=True))
     return (("by-position", f"{', '.join(first)} were taken as query, key, value"),)
+
+
+def _by_one_word(candidate: Candidate, named: dict[str, str | None]) -> Notes:
+    """Take three parameters whose names differ in one word for query, key and value: encodings_for_q, …_k, …_v."""
+    first = [each.name for each in candidate.parameters if each.takes_position][:3]
+    rows = [name.lower().strip("_").split("_") for name in first]
+    if len(rows) < 3 or len({len(row) for row in rows}) > 1 or {"query", "key", "value"} <= set(named.values()):
+        return ()
+    differing = [words for words in zip(*rows, strict=True) if len(set(words)) > 1]
+    roles = [role_of(word) for word in differing[0]] if len(differing) == 1 else []
+    if set(roles) != {"query", "key", "value"}:
+        return ()
+    named.update(zip(first, roles, strict=True))
+    return (("by-position", f"{', '.join(first)} were taken as {', '.join(map(str, roles))}"),)
 
 
 def unfilled(candidate: Candidate, slots: Sequence[Slot]) -> list[str]:

@@ -78,6 +78,7 @@ def test_what_has_no_value_is_named() -> None:
         ("d, n", {"d": 256, "n": 4}),
         ("emb, k", {"emb": 256, "k": 4}),
         ("emb: int, k: int", {"emb": 256, "k": 4}),
+        ("q_param, v_param", {"q_param": 256, "v_param": 256}),
         ("nhead, adimension", {"nhead": 4, "adimension": 256}),
         ("query_dim, heads, context_dim=None", {"query_dim": 256, "heads": 4}),
         ("query_dim, context_dim=None, heads=8, dim_head=64", {"query_dim": 256, "heads": 4, "dim_head": 64}),

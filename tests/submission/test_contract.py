@@ -274,6 +274,8 @@ FORWARDS = [
         {"q": "query", "k": "key", "v": "value", "key_padding_mask": "key_padding_mask"},
     ),
     ("x, mask=None, need_weights=False", {"x": "hidden_states", "mask": "mask", "need_weights": "return_weights"}),
+    ("enc_for_q, enc_for_k, enc_for_v", {"enc_for_q": "query", "enc_for_k": "key", "enc_for_v": "value"}),
+    ("value_in, key_in, query_in", {"value_in": "value", "key_in": "key", "query_in": "query"}),
     ("x, kv, mask=None", {"x": "query", "kv": "key", "mask": "mask"}),
     ("tgt, memory, tgt_mask", {"tgt": "query", "memory": "key", "tgt_mask": "mask"}),
     ("query, context", {"query": "query", "context": "key"}),
