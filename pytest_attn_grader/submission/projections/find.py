@@ -12,8 +12,8 @@ from pytest_attn_grader.submission.projections.norms import find_norms
 from pytest_attn_grader.submission.projections.projection_map import ParameterRef, ProjectionMap
 from pytest_attn_grader.submission.projections.role_patterns import (
     ROLE_PATTERNS,
+    find_low_rank,
     is_bias,
-    is_low_rank,
     packing_order,
     role_of_parameter,
     roles_by_number,
@@ -48,7 +48,7 @@ def find_projections(
             looked for and what was seen.
     """
     require_separate_weights(module, name)
-    low_rank = [parameter for parameter in module.parameters if is_low_rank(parameter)]
+    low_rank = find_low_rank(module.parameters)
     weights = [parameter for parameter in module.parameters if not is_bias(parameter) and parameter not in low_rank]
     biases = [parameter for parameter in module.parameters if is_bias(parameter) and parameter not in low_rank]
     by_role, others = _sort_by_role(weights, biases)

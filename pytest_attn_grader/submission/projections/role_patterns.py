@@ -33,7 +33,7 @@ ROLE_PATTERNS: tuple[tuple[str, str], ...] = (
 )
 # Two thin matrices whose product is added to a projection: lora_A and lora_B, or A and B, of all or of one projection.
 _LOW_RANK = re.compile(
-    r"\w*lora_?(?:\w+_)?(?:a|b|down|up|left|right)|(?:\w*lora_?)?(?:a|b)(?:_(?:q|k|v|o|qkv|c|out|in))?"
+    r"(?:\w*lora_?(?:\w+_)?(?=\w+$)|(?=[ab](?:_|$)))(?P<side>a|b|down|up|left|right)(?:_(?:q|k|v|o|qkv|c|out|in))?"
 )
 # Names that say "a layer" as often as "the output projection": "query.linear" is the query's.
 _WEAK = re.compile(r"(?:c|proj|dense|fc|linear|lin|z|layer|mix|map|net)s?")
@@ -56,10 +56,16 @@ def role_of_parameter(parameter: RemoteParameter) -> str | None:
     return weak
 
 
-def is_low_rank(parameter: RemoteParameter) -> bool:
-    """Whether a parameter is one of two thin matrices whose product is added to a projection, as LoRA does."""
-    parts = [part for part in parameter.name.lower().split(".") if part not in {"weight", "default"}]
-    return len(parameter.shape) == 2 and _LOW_RANK.fullmatch(parts[-1]) is not None
+def find_low_rank(parameters: Sequence[RemoteParameter]) -> list[RemoteParameter]:
+    """The pairs of thin matrices whose product is added to a projection, as LoRA does; b_q alone is a bias."""
+    sides: dict[str, tuple[list[RemoteParameter], list[RemoteParameter]]] = {}
+    for parameter in parameters:
+        parts = [part for part in parameter.name.lower().split(".") if part not in {"weight", "default"}]
+        named = _LOW_RANK.fullmatch(parts[-1])
+        if named is not None and len(parameter.shape) == 2:
+            whole = ".".join([*parts[:-1], parts[-1][: named.start("side")], parts[-1][named.end("side") :]])
+            sides.setdefault(whole, ([], []))[named["side"] in {"b", "up", "right"}].append(parameter)
+    return [each for first, second in sides.values() if first and second for each in (*first, *second)]
 
 
 def packing_order(name: str) -> str | None:
