@@ -80,20 +80,28 @@ def _run_cells(
     target: str | None,
     definitions_only: bool,
 ) -> str | None:
-    rest, whole = Rest(), ast.Module([], [])
+    rest, whole = Rest(), ast.Module([each for _, _, tree in cells for each in tree.body], [])
     first: tuple[int, BaseException] | None = None
-    for number, cell, tree in cells:
+    waiting, moved = [*cells], dict[int, str]()
+    while waiting:
+        number, cell, tree = waiting.pop(0)
         place = f"{file}[cell {number}]"
         if cell.written_file is not None:
             written.add(cell, place)
             continue
-        whole.body += tree.body
         if definitions_only:
             run_only_definitions(tree, place, module, rest)
             continue
         try:
             _run_cell(cell.source, place, module)
         except BaseException as error:
+            missing = error.name if isinstance(error, NameError) else None
+            place_after = _place_after_definition(missing, waiting)
+            if place_after and number not in moved:
+                later = waiting[place_after - 1][0]
+                moved[number] = f"cell {number} of {file.name} was run after cell {later}, which sets {missing}"
+                waiting.insert(place_after, (number, cell, tree))
+                continue
             if not can_be_left_out(error, in_notebook=True):
                 raise
             run_rest_of_cell(error, tree, place, module, rest)
@@ -103,10 +111,18 @@ def _run_cells(
     if definitions_only:
         return f"running {file.name} did not end; what is defined was taken without the code around it"
     if first is None:
-        return None
+        return "; ".join(moved.values()) or None
     number, cause = first
     what = truncate(f"{type(cause).__name__}: {cause}".splitlines()[0], 200)
     return f"cell {number} of {file.name} failed ({what}); what is defined was taken without it"
+
+
+def _place_after_definition(name: str | None, waiting: Sequence[tuple[int, NotebookCell, ast.Module]]) -> int:
+    """The place behind the first of the waiting cells that sets a name; 0 where none does.
+
+    A cell that lacks the name was run after that one by its author.
+    """
+    return next((at for at, (_, _, tree) in enumerate(waiting, 1) if name in names_set_by(tree.body)), 0)
 
 
 def _select_needed(trees: Sequence[ast.Module], target: str | None) -> list[int]:

@@ -56,6 +56,19 @@ def test_a_cell_that_fails_before_the_definition_is_left_out(workshop: Workshop,
     assert note.endswith("what is defined was taken without it")
 
 
+def test_a_cell_is_run_after_the_one_that_sets_what_it_lacks(workshop: Workshop) -> None:
+    cells = ("import torch", "factor = two / 2", "two = 2", REFERENCE)
+    student = workshop.student(notebook(*cells), suffix=".ipynb")
+    (note,) = [why for name, why in student.contract.notes if name == "definitions-only"]
+    assert note.endswith("was run after cell 3, which sets two")
+
+
+def test_cells_that_lack_each_other_are_run_twice_at_most(workshop: Workshop) -> None:
+    student = workshop.student(notebook("a = b", "b = a", REFERENCE), suffix=".ipynb")
+    (note,) = [why for name, why in student.contract.notes if name == "definitions-only"]
+    assert "failed (NameError" in note
+
+
 def test_what_is_graded_may_need_the_cell_that_fails(workshop: Workshop) -> None:
     cells = ("scale = 1 / 0", "def attention(query, key, value, mask=None):\n    return query * scale")
     with pytest.raises(SubmissionError, match="ZeroDivisionError") as caught:
