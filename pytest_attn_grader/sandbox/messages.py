@@ -150,7 +150,12 @@ class CachedReply:
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter of a student's callable, as the worker reports it; `choices` are texts that it is compared with."""
+    """One parameter of a student's callable, as the worker reports it.
+
+    Attributes:
+        choices: texts that it is compared with.
+        is_input_size: of a constructor: it is the number of features of what a linear layer projects.
+    """
 
     name: str
     kind: str
@@ -158,6 +163,7 @@ class Parameter:
     default: str | None = None
     annotation: str | None = None
     choices: tuple[str, ...] = ()
+    is_input_size: bool = False
 
     @property
     def takes_position(self) -> bool:

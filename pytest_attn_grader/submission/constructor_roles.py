@@ -67,6 +67,8 @@ def assign_sizes(candidate: Candidate, steps: frozenset[str] = frozenset()) -> l
         role = named[parameter.name]
         if role == "either":
             role = "width" if has_width else "head_dim"
+        if has_width and parameter.is_input_size and not parameter.has_default and role in {None, "head_dim"}:
+            role = "width"  # kv_dim, where keys and values are projected from so many features
         if parameter.name.lower() == "query_dim" and not {"width", "out"} & {*named.values()}:
             role = "width"  # of the hidden states that queries are made of: a context may have another width
         if parameter.kind.startswith("var-"):

@@ -61,6 +61,14 @@ def test_a_text_is_one_of_those_that_it_is_compared_with(
     assert arguments_for(candidate, Sizes(256, 4, 64, is_causal=is_causal)).shown["kind"] == chosen
 
 
+@pytest.mark.parametrize(("is_input_size", "filled"), [(True, 256), (False, 64)])
+def test_a_size_of_inputs_is_the_width(is_input_size: bool, filled: int) -> None:
+    candidate = module("x", constructor="d_model, num_heads, key_dim")
+    *sizes, key_dim = candidate.parameters
+    candidate = replace(candidate, parameters=(*sizes, replace(key_dim, is_input_size=is_input_size)))
+    assert arguments_for(candidate, Sizes(256, 4, 64)).shown["key_dim"] == filled
+
+
 def test_a_text_is_one_of_its_annotation() -> None:
     candidate = module("x", constructor="d_model, num_heads, kind: Literal['fast', 'naive']")
     assert arguments_for(candidate, Sizes(256, 4, 64)).shown["kind"] == "naive"

@@ -1,25 +1,26 @@
-"""The texts among which the code of a class chooses, as in ``if kind == "causal"``. Part of the worker."""
+"""What the code of a class says of its parameters: texts to choose from, widths of inputs. Part of the worker.
+
+A text is one of several in ``if kind == "causal"``; ``self.k_proj = nn.Linear(kv_dim, d_model)`` takes kv_dim features.
+"""
 
 from __future__ import annotations
 
 import ast
 import inspect
+import re
 import textwrap
 from typing import Any
 
 from .failures import truncate
 
 MAX_CHOICES = 20
+_PROJECTED = re.compile(r"(?:^|_)w?(?:q|k|v|kv|query|key|value|queries|keys|values)(?:_|$)")
 
 
 def choices_in(value: Any) -> dict[str, list[str]]:
     """Return, by the name of a parameter or an attribute, the texts with which it is compared or looked up."""
-    try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(value)))
-    except (OSError, TypeError, ValueError, SyntaxError):
-        return {}
     found: dict[str, list[str]] = {}
-    for node in ast.walk(tree):
+    for node in ast.walk(_tree_of(value)):
         others: list[Any]
         if isinstance(node, ast.Compare):
             subject, others = node.left, node.comparators
@@ -39,6 +40,27 @@ def choices_in(value: Any) -> dict[str, list[str]]:
         if name and texts:
             found[name] = [*found.get(name, []), *texts][:MAX_CHOICES]
     return found
+
+
+def input_sizes_in(value: Any) -> set[str]:
+    """Return the names that are the input features of linear layers which are called after query, key or value."""
+    return {
+        node.value.args[0].id
+        for node in ast.walk(_tree_of(value))
+        if isinstance(node, ast.Assign)
+        and _PROJECTED.search((_name_of(node.targets[0]) or "").lower())
+        and isinstance(node.value, ast.Call)
+        and (_name_of(node.value.func) or "").endswith("Linear")
+        and node.value.args
+        and isinstance(node.value.args[0], ast.Name)
+    }
+
+
+def _tree_of(value: Any) -> ast.AST:
+    try:
+        return ast.parse(textwrap.dedent(inspect.getsource(value)))
+    except (OSError, TypeError, ValueError, SyntaxError):
+        return ast.Module([], [])
 
 
 def _name_of(subject: ast.expr) -> str | None:

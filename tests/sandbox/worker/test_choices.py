@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
-from pytest_attn_grader.sandbox.worker.choices import choices_in
+from pytest_attn_grader.sandbox.worker.choices import choices_in, input_sizes_in
 
 
 class ByComparison:
@@ -14,6 +15,20 @@ class ByComparison:
 
     def forward(self, x: int) -> bool:
         return self.order in ("first", "last") and x == 3
+
+
+class Projects(torch.nn.Module):
+    def __init__(self, width: int, kv_dim: int, d_v: int) -> None:
+        super().__init__()
+        self.q_proj = torch.nn.Linear(width, width)
+        self.to_k, self.W_v = torch.nn.Linear(kv_dim, width), torch.nn.Linear(kv_dim, d_v)
+        self.value = torch.nn.Linear(kv_dim, d_v)
+        self.out_proj = torch.nn.Linear(d_v, width)
+
+
+def test_sizes_of_what_is_projected() -> None:
+    assert input_sizes_in(Projects) == {"width", "kv_dim"}
+    assert input_sizes_in(int) == set()
 
 
 class ByMatch:
