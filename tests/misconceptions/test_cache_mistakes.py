@@ -57,6 +57,30 @@ WRONG = {
         RETURNED, ("k, v = (torch.cat(pair, -2) for pair in zip(layer_past, (k, v)))", "pass")
     ),
     ("cache-forgotten", "one call back"): change(RETURNED, ("present = (k, v)", "present = new")),
+    ("cache-mixed-up", "returned in the other order"): change(RETURNED, ("present = (k, v)", "present = (v, k)")),
+    ("cache-mixed-up", "keys among the values"): change(
+        KEPT, ("torch.cat([self.cached_values, v], dim=1)", "torch.cat([self.cached_values, k], dim=1)")
+    ),
+    ("cache-mixed-up", "the first example's"): change(
+        RETURNED, ("present = (k, v)", "present = (k[:1].expand_as(k), v[:1].expand_as(v))")
+    ),
+    ("cache-unrotated", "before the rotation"): change(
+        ROTARY,
+        (TURNED, f"raw = k; {TURNED}"),
+        ('{"k": k, "v": v}', '{"k": raw if cache is None else torch.cat([cache["k"], raw], -2), "v": v}'),
+    ),
+    ("cache-unrotated", "in another style"): change(
+        START_POS,
+        ("q, k = turn(q, freqs_cis), turn(k, freqs_cis)", "q, new = turn(q, freqs_cis), turn(k, freqs_cis)"),
+        ("(self.cache_k, self.cache_v))", "(torch.cat([self.cache_k[:b, :start_pos], new], 1), self.cache_v))"),
+    ),
+    ("cache-wrong-axis", "of the heads"): change(RETURNED, ("torch.cat(pair, -2)", "torch.cat(pair, 1)")),
+    ("cache-wrong-axis", "of the heads, kept"): change(
+        KEPT,
+        ("[self.cached_keys, k], dim=1", "[self.cached_keys, k], dim=2"),
+        ("[self.cached_values, v], dim=1", "[self.cached_values, v], dim=2"),
+    ),
+    ("cache-forgotten", "the values"): change(KEPT, ("[self.cached_values, v], dim=1)", "[v], dim=1)")),
     ("cache-future-seen", "as soon as there is a cache"): change(
         RETURNED, ("scores = (q @", "keep = keep | torch.tensor(use_cache)\n        scores = (q @")
     ),

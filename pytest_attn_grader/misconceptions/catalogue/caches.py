@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -11,12 +12,15 @@ from torch import Tensor
 from pytest_attn_grader.attention.rotation import BASE, Pairing, Rotation, rotate
 from pytest_attn_grader.misconceptions.base import ParameterFitter, misconception
 from pytest_attn_grader.misconceptions.catalogue.rotary import with_base_of_model
+from pytest_attn_grader.misconceptions.observations import Recognition, SubmissionObservations
 from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride
 
+# In a message about tensors that do not go together; "dimension 3" is none.
+_SIZES = re.compile(r"(?<!dimension )\b\d+\b")
 PAIRINGS: tuple[Pairing, ...] = ("halves", "neighbours")
 
 
-def _chunks(inputs: Inputs) -> list[slice]:
+def chunks_of(inputs: Inputs) -> list[slice]:
     """The keys of each call so far."""
     stops = (*inputs.chunk_starts[1:], inputs.key.shape[-2])
     return [slice(start, stop) for start, stop in zip(inputs.chunk_starts, stops, strict=True)]
@@ -24,7 +28,7 @@ def _chunks(inputs: Inputs) -> list[slice]:
 
 def _by_chunk(inputs: Inputs, change: Callable[[Tensor, int], Tensor]) -> Tensor:
     """The keys, with `change(keys, start)` of those of each call."""
-    return torch.cat([change(inputs.key[..., chunk, :], chunk.start) for chunk in _chunks(inputs)], dim=-2)
+    return torch.cat([change(inputs.key[..., chunk, :], chunk.start) for chunk in chunks_of(inputs)], dim=-2)
 
 
 def _moved(pairing: Pairing, base: float, where: Callable[[int], int], *names: str) -> Callable[[Inputs], Inputs]:
@@ -75,7 +79,7 @@ def _rotate_again(pairing: Pairing, base: float = BASE) -> Callable[[Inputs], In
     return prepare
 
 
-def _in_both_pairings(make: Callable[[Pairing, float], Callable[[Inputs], Inputs]]) -> ParameterFitter:
+def in_both_pairings(make: Callable[[Pairing, float], Callable[[Inputs], Inputs]]) -> ParameterFitter:
     return with_base_of_model(
         lambda base: tuple(StageOverride({"prepare": make(pairing, base)}) for pairing in PAIRINGS)
     )
@@ -166,7 +170,7 @@ def cache_positions_shifted(inputs: Inputs) -> Inputs:
     probe="cache-tokens",
     rotary=True,
     variants=(StageOverride({"prepare": _rotate_again("neighbours")}),),
-    fit=_in_both_pairings(_rotate_again),
+    fit=in_both_pairings(_rotate_again),
 )
 def cache_rotated_again(inputs: Inputs) -> Inputs:
     """rotates the keys of the cache once more in every call.
@@ -200,12 +204,29 @@ def _keeping_calls(number: int) -> Callable[[Inputs], Inputs]:
     return prepare
 
 
+def _loses_keys(case: SubmissionObservations) -> Recognition | None:
+    """One new token fails: a tensor has as many keys as there are, and another those of the last call or two."""
+    evidence = ""
+    for name in case.attempts:
+        lengths = case.probes[name].chunks if case.probes else ()
+        numbers = set(map(int, _SIZES.findall(case.failure_message(name).partition("\n")[0])))
+        for call in range(1, len(lengths) if set(lengths[1:]) == {1} else 0):
+            total, last = sum(lengths[: call + 1]), {1, 1 + lengths[call - 1]}
+            if total in numbers and numbers & last - {total}:
+                evidence = (
+                    f"where there are {total} tokens, a tensor has only the {min(numbers & last)} of the last calls"
+                )
+    failed = (name for name, record in case.attempts.items() if record.failure and case.probes[name].chunks)
+    return Recognition(frozenset(failed), evidence) if evidence else None
+
+
 @misconception(
     "AG453",
     "cache-forgotten",
     replaces="prepare",
     family="cache",
     probe="cache-tokens",
+    recognise=_loses_keys,
     variants=(
         StageOverride({"prepare": _keeping_calls(1)}, "only the keys of the call before are kept, not all of them"),
     ),
@@ -227,55 +248,3 @@ def cache_forgotten(inputs: Inputs) -> Inputs:
     Fix: Put the cached keys and values before the new ones, in every call, and return all of them.
     """
     return _keeping_calls(0)(inputs)
-
-
-def _unmasked(*, only_first: bool, has_mask: bool = False) -> Callable[[Inputs], Inputs]:
-    """The tokens of a call with a cache see all of it; padding stays masked.
-
-    Args:
-        has_mask: the caller's mask, which is passed where there is padding, hides the future there.
-    """
-
-    def prepare(inputs: Inputs) -> Inputs:
-        if not inputs.chunk_starts or (only_first and len(inputs.chunk_starts) > 1):
-            return inputs
-        if has_mask and not bool(inputs.keep_mask[..., -1, :].all()):
-            return inputs
-        return replace(inputs, keep_mask=inputs.keep_mask[..., -1:, :].expand_as(inputs.keep_mask))
-
-    return prepare
-
-
-@misconception(
-    "AG455",
-    "cache-future-seen",
-    replaces="prepare",
-    family="cache",
-    probe="cache-tokens",
-    causal=True,
-    variants=(
-        StageOverride({"prepare": _unmasked(only_first=False)}, "in every call"),
-        StageOverride({"prepare": _unmasked(only_first=True, has_mask=True)}, "unless it is given a mask"),
-        StageOverride({"prepare": _unmasked(only_first=False, has_mask=True)}, "in every call without a mask"),
-    ),
-)
-def cache_future_seen(inputs: Inputs) -> Inputs:
-    """does not mask the future in a call that comes with a cache.
-
-    One new token is the last one: it may see every key, and needs no mask. But a text begins with a prompt, whose
-    tokens all come in the first call, with a cache that is still empty. Each of them must see only the tokens up to
-    itself, as in training.
-
-    Bad:
-        if cache is None:
-            attn_scores = attn_scores.masked_fill(~causal, float("-inf"))
-    Good:
-        if query_len > 1:
-            attn_scores = attn_scores.masked_fill(~causal[-query_len:], float("-inf"))
-
-    Effect: Training is right. While a model writes, the tokens of the prompt see the ones after them, and so does all
-    that is read from them in later layers.
-    Nudge: How many tokens come in the first call with a cache, and what does the first of them see?
-    Fix: Mask whenever a call has more than one new token, with or without a cache.
-    """
-    return _unmasked(only_first=True)(inputs)
