@@ -48,6 +48,8 @@ def find_projections(
             looked for and what was seen.
     """
     require_separate_weights(module, name)
+    kernels = tuple((each.name, each.shape) for each in module.parameters if _is_kernel_of_one(each))
+    module = replace(module, parameters=tuple(map(_as_linear, module.parameters)))
     low_rank = find_low_rank(module.parameters)
     weights = [parameter for parameter in module.parameters if not is_bias(parameter) and parameter not in low_rank]
     biases = [parameter for parameter in module.parameters if is_bias(parameter) and parameter not in low_rank]
@@ -86,8 +88,20 @@ def find_projections(
         by_order=by_order,
         letters=letters,
         norms=norms,
+        kernels=kernels,
         low_rank=tuple(_place(parameter, "", ()) for parameter in low_rank),
     )
+
+
+def _is_kernel_of_one(parameter: RemoteParameter) -> bool:
+    """Whether a parameter is the weight of a convolution that sees one token at a time, as a linear layer does."""
+    return parameter.owner.startswith("Conv") and len(parameter.shape) > 2 and set(parameter.shape[2:]) == {1}
+
+
+def _as_linear(parameter: RemoteParameter) -> RemoteParameter:
+    if not _is_kernel_of_one(parameter):
+        return parameter
+    return replace(parameter, shape=parameter.shape[:2], owner="Linear")
 
 
 def _sort_by_role(

@@ -110,7 +110,7 @@ def pack(found: ProjectionMap, layout: Layout, projections: Projections) -> dict
             _put(values, places[0], layout, weight, bias)
     if found.output is not None:
         _put_output(values, found, layout, projections)
-    return values
+    return values | {name: values[name].reshape(shape) for name, shape in found.kernels if name in values}
 
 
 def _letters(role: str, layout: Layout) -> str:

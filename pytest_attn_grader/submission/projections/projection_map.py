@@ -39,6 +39,7 @@ class ProjectionMap:
         by_order: names said nothing; the matrices were taken as query, key, value, output as they are defined.
         letters: the order of query, key and value in a fused matrix, when its name says so.
         num_key_value_heads: heads of keys and values; None for one for every query head.
+        kernels: names and shapes of convolutions with a kernel of one token, which are linear layers otherwise.
         low_rank: thin matrices whose product is added to a projection; they are set to 0.
         heads_are_traced: the number of heads was found by what outputs depend on; no argument or attribute says it.
     """
@@ -54,6 +55,7 @@ class ProjectionMap:
     letters: str | None = None
     num_key_value_heads: int | None = None
     norms: NormParameters | None = None
+    kernels: tuple[tuple[str, tuple[int, ...]], ...] = ()
     low_rank: tuple[ParameterRef, ...] = ()
     heads_are_traced: bool = False
 

@@ -10,9 +10,9 @@ from pytest_attn_grader.sandbox.messages import RemoteParameter
 
 _KIND = (
     r"(?:_?(?:proj|projection|lin|linear|w|weight|layer|net|fc|mat|matrix|matrice|transform|map|mapping|head|encoder|"
-    r"embed|dense|param)s?)?"
+    r"embed|dense|param|conv)s?)?"
 )
-_PREFIX = r"(?:(?:w|to|fc|lin|linear|proj|weight|in|attn|dense|c)_?)?"
+_PREFIX = r"(?:(?:w|to|fc|lin|linear|proj|weight|in|attn|dense|conv|c)_?)?"
 # Names of fused projections that say in which order they hold query, key and value.
 _ORDERS = {
     separator.join(words): "".join(word[0] for word in words)

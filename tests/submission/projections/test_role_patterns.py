@@ -18,7 +18,7 @@ def parameter(name: str) -> RemoteParameter:
         ("q_proj.weight", "q"), ("W_key.weight", "k"), ("to_v.weight", "v"), ("out_proj.weight", "o"),
         ("c_attn.weight", "qkv"), ("query_key_value.weight", "qkv"), ("kv_proj.weight", "kv"), ("wo.weight", "o"),
         ("heads.0.query.weight", "q"), ("query.linear.weight", "q"), ("layers.1.fc.weight", "o"), ("norm.weight", None),
-        ("_query_layers.0.weight", "q"), ("_w_o.weight", "o"),
+        ("_query_layers.0.weight", "q"), ("_w_o.weight", "o"), ("conv_v.weight", "v"), ("key_conv.weight", "k"),
     ],
 )  # fmt: skip
 def test_roles(name: str, role: str | None) -> None:
