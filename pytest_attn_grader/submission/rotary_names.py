@@ -21,4 +21,7 @@ TABLES = OPTIONAL_TABLES | {"rotary_pair"}
 def rotary_role(name: str) -> str | None:
     """The role of a parameter that takes rotary positions; None for any other."""
     plain = name.lower().strip("_")
-    return next((role for role, names in ROTARY_ROLES.items() if plain in names), None)
+    role = next((role for role, names in ROTARY_ROLES.items() if plain in names), None)
+    # cos_emb, freq_sin, rope_cos_sin
+    said = {"cos", "sin"} & {*plain.split("_")}
+    return role or ("rotary_pair" if len(said) > 1 else f"rotary_{said.pop()}" if said else None)

@@ -121,7 +121,16 @@ def test_a_helper_that_rotates_is_not_the_attention(workshop: Workshop) -> None:
 
 @pytest.mark.parametrize(
     ("name", "role"),
-    [("cos", "rotary_cos"), ("freqs_cis", "rotary_complex"), ("Position_ids", "rotary_positions"), ("mask", None)],
+    [
+        ("cos", "rotary_cos"),
+        ("freqs_cis", "rotary_complex"),
+        ("Position_ids", "rotary_positions"),
+        ("mask", None),
+        ("cos_emb", "rotary_cos"),
+        ("freq_sin", "rotary_sin"),
+        ("cos_and_sin", "rotary_pair"),
+        ("cosine_scale", None),
+    ],
 )
 def test_names_have_roles(name: str, role: str | None) -> None:
     assert rotary_role(name) == role

@@ -1,4 +1,4 @@
-"""What the code of a class says of its parameters: texts to choose from, widths of inputs. Part of the worker.
+"""Texts that a parameter of a class may be, and parameters that are widths of inputs. Part of the worker.
 
 A text is one of several in ``if kind == "causal"``; ``self.k_proj = nn.Linear(kv_dim, d_model)`` takes kv_dim features.
 """
