@@ -154,6 +154,10 @@ def _softmax_in_half(attn_scores: Tensor, inputs: Inputs) -> Tensor:
     return attn_scores.half().masked_fill(~inputs.keep_mask, float("-inf")).softmax(-1).to(inputs.query.dtype)
 
 
+def _softmax_in_bfloat16(attn_scores: Tensor, _: Inputs) -> Tensor:
+    return attn_scores.bfloat16().softmax(-1).to(attn_scores.dtype)
+
+
 def _all_in_half(attn_scores: Tensor, inputs: Inputs) -> Tensor:
     return attn_scores.half().masked_fill(~inputs.keep_mask, float("-inf")).softmax(-1)
 
@@ -176,6 +180,7 @@ def _values_in_half(attn_weights: Tensor, inputs: Inputs) -> Tensor:
         ),
         StageOverride({"mask": unchanged, "normalise": _softmax_in_half}, "the softmax"),
         StageOverride({"score": _bfloat16_scores}, "the scores in bfloat16"),
+        StageOverride({"normalise": _softmax_in_bfloat16}, "the softmax in bfloat16"),
         StageOverride(
             {"prepare": _all_in_bfloat16, "finish": lambda attn_output, inputs: attn_output.float()}, "all in bfloat16"
         ),

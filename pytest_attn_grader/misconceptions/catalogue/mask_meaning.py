@@ -86,6 +86,11 @@ def _padding_inverted(attn_scores: Tensor, inputs: Inputs, *, future: float | No
     return attn_scores.masked_fill(inputs.keep_mask.any(-2, keepdim=True), inputs.fill)
 
 
+def _added_inverted(attn_scores: Tensor, inputs: Inputs) -> Tensor:
+    """A large negative number is added to what is kept; where nothing is blocked, to all, which changes nothing."""
+    return attn_scores - 1e4 * inputs.keep_mask.to(attn_scores)
+
+
 def _nothing_where_no_key_is_left(attn_scores: Tensor, _: Inputs) -> Tensor:
     return attn_scores.softmax(-1).nan_to_num(0.0)
 
@@ -118,6 +123,7 @@ _INVERTED_AND_CAREFUL = (
     variants=(
         StageOverride({"mask": _both_inverted}, "two masks, both read so"),
         StageOverride({"mask": _padding_inverted}, "the mask of the padding alone"),
+        StageOverride({"mask": _added_inverted}, "a large negative number is added to what may be attended to"),
         StageOverride({"mask": partial(_padding_inverted, future=float("-inf"))}, "the mask of the padding alone"),
         *_INVERTED_AND_CAREFUL,
     ),
