@@ -70,7 +70,7 @@ class Search:
         if complete is not None:
             return complete
         if all(record.failure is not None for record in self.case.attempts.values()):
-            return self._partial(near, [])  # without a number, no two mistakes are told from two others
+            return self._partial(near, [])  # without a number, two mistakes cannot be distinguished from two others
         hidden = [hypothesis for hypothesis in singles if self._is_hidden(hypothesis)]
         complete = self._judge.complete(self._in_time(self._with_hidden(near, hidden)))
         if complete is not None:
