@@ -273,4 +273,4 @@ class Constructed:
     handle: int
     is_module: bool
     config_read: Mapping[str, Any]
-    lengthened: Mapping[str, Any] = field(default_factory=dict)
+    lengthened: Mapping[str, int] = field(default_factory=dict)

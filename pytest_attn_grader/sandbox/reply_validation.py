@@ -47,9 +47,8 @@ def refuse_malformed(worker: WorkerProcess | None) -> Iterator[None]:
 
 def read_constructed(reply: Mapping[str, Any]) -> Constructed:
     """Return the handle of a constructed object and what its constructor asked for."""
-    read, lengthened = (
-        {str(name)[:80]: _plain(value) for name, value in _entries(reply[key])} for key in ("config_read", "lengthened")
-    )
+    read = {str(name)[:80]: _plain(value) for name, value in _entries(reply["config_read"])}
+    lengthened = {str(name)[:80]: _typed(value, int) for name, value in _entries(reply["lengthened"])}
     return Constructed(_typed(reply["handle"], int), reply["kind"] == "module-instance", read, lengthened)
 
 

@@ -56,7 +56,13 @@ MODULE: dict[str, Any] = {
     "has_loader": False,
 }
 GRADIENTS: dict[str, Any] = {"id": 3, "gradients": {"query": "grad.query"}, "seconds": 0.1}
-CONSTRUCTED: dict[str, Any] = {"id": 4, "handle": 1, "kind": "module-instance", "config_read": {"n_embd": 4}}
+CONSTRUCTED: dict[str, Any] = {
+    "id": 4,
+    "handle": 1,
+    "kind": "module-instance",
+    "config_read": {"n_embd": 4},
+    "lengthened": {"BLOCK_SIZE": 1024},
+}
 FAILURE: dict[str, Any] = {"id": 5, "failure": {"name": "raised", "message": "x", "where": "student.py:1"}}
 GOOD = (CALL, DESCRIPTION, MODULE, GRADIENTS, CONSTRUCTED, FAILURE)
 
