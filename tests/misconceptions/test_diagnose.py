@@ -45,8 +45,8 @@ def test_every_mistake_is_told_from_every_other(known, diagnose_attention):
 @pytest.mark.parametrize("known", BY_NUMBERS, ids=lambda known: known.slug)
 def test_every_form_of_a_mistake_is_wrong_somewhere(known, case_of):
     for change in known.changes:
-        if change.note.startswith(("blocks of 128", "blocks of 256")):
-            continue  # they show on long texts only
+        if change.note.startswith(("blocks of 128", "blocks of 256", "blocks of 64, the maximum of the last")):
+            continue  # they show on long texts only, the last one where there are three blocks
         assert MismatchFinder(case_of(change.pipeline(), layer_of=known), PredictionCache()).faults(CORRECT), (
             change.note
         )

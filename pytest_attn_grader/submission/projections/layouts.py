@@ -66,7 +66,8 @@ def layouts_for(found: ProjectionMap) -> Iterator[Layout]:
     letters = ("qkv",) if not found.is_fused else _LETTERS if found.letters is None else (found.letters,)
     bare = any(place.kind not in {"Linear", "Conv1D"} for place in (*places, *([found.output] if found.output else [])))
     # Of a square matrix nothing shows how it is stored: a fused one is stored in the same way.
-    stored = (True, False) if fused and places[0].shape[0] > places[0].shape[-1] else (False, True)
+    is_tall = fused and len(places[0].shape) > 1 and places[0].shape[0] > places[0].shape[-1]
+    stored = (True, False) if is_tall else (False, True)
     apart = (False, True) if places[0].kind == ARGUMENT and found.output is not None and not fused else (False,)
     for sequence_first, heads_apart, transposed, order_of_three, packing in itertools.product(
         (False, True), apart, stored if bare else (False,), letters, packings
