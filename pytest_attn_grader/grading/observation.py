@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -79,8 +80,9 @@ class Observation:
         """The real rows of the weights, `(rows, num_heads, key_len)`."""
         return real_rows(self.attn_weights, self.probe)
 
-    @property
+    @cached_property
     def output_error(self) -> float:
+        """Largest difference from the reference on the real rows; it is asked for after every check."""
         return max_abs_error(self.attn_output, _require_tensor(self.reference.attn_output), self.probe)
 
     @property

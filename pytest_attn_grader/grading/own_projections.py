@@ -143,15 +143,15 @@ class _Trial:
             return None
         inputs = replace(self._inputs(self.projections, None), key_states=self.other)
         with torch.no_grad():
-            output = replace(self.attention.oracle, contract=contract).forward(self.shape, inputs).output
+            output = self._merged(replace(self.attention.oracle, contract=contract).forward(self.shape, inputs).output)
         keep_masks = (self.keep_mask, torch.ones_like(self.keep_mask))
-        right = [self._difference(self._merged(output), replace(inputs, keep_mask=mask)) for mask in keep_masks]
+        right = [self._difference(output, replace(inputs, keep_mask=mask)) for mask in keep_masks]
         if min(right) <= TOLERANCE:
             return None
         for words, (query, key, value) in other_texts(self.states, self.other):
             for mask in keep_masks:
                 wrong = replace(inputs, query_states=query, key_states=key, value_states=value, keep_mask=mask)
-                if self._difference(self._merged(output), wrong) <= TOLERANCE:
+                if self._difference(output, wrong) <= TOLERANCE:
                     failure = Failure(name="malformed-reply", message=f"with another text for the keys {words}")
                     return OwnProjections("with another text for the keys and values", min(right), failure)
         return None

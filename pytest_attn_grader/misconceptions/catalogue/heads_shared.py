@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from torch import Tensor
 
 from pytest_attn_grader.misconceptions.base import misconception
@@ -26,24 +24,20 @@ def _sum_of_heads(tensor: Tensor) -> Tensor:
     return tensor.sum(1, keepdim=True).expand_as(tensor)
 
 
-def _sharing(share: Callable[[Tensor], Tensor], note: str, *names: str) -> StageOverride:
-    return StageOverride.of_tensors(share, *names, note=note)
-
-
 @misconception(
     "AG508",
     "multi-query",
     replaces="prepare",
     family="heads",
     variants=(
-        _sharing(_first_head, "head 0's key", "key"),
-        _sharing(_first_head, "head 0's value", "value"),
-        _sharing(_first_head, "head 0's query", "query"),
-        _sharing(_first_head, "head 0's query, key and value", "query", "key", "value"),
-        _sharing(_last_head, "the last head's key and value", "key", "value"),
-        _sharing(_mean_head, "the mean of the keys and of the values", "key", "value"),
-        _sharing(_sum_of_heads, "the sum of all heads' keys", "key"),
-        _sharing(_sum_of_heads, "the sum of all heads' values", "value"),
+        StageOverride.of_tensors(_first_head, "key", note="head 0's key"),
+        StageOverride.of_tensors(_first_head, "value", note="head 0's value"),
+        StageOverride.of_tensors(_first_head, "query", note="head 0's query"),
+        StageOverride.of_tensors(_first_head, "query", "key", "value", note="head 0's query, key and value"),
+        StageOverride.of_tensors(_last_head, "key", "value", note="the last head's key and value"),
+        StageOverride.of_tensors(_mean_head, "key", "value", note="the mean of the keys and of the values"),
+        StageOverride.of_tensors(_sum_of_heads, "key", note="the sum of all heads' keys"),
+        StageOverride.of_tensors(_sum_of_heads, "value", note="the sum of all heads' values"),
     ),
 )
 def multi_query(inputs: Inputs) -> Inputs:

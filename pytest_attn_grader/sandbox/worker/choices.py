@@ -17,10 +17,18 @@ MAX_CHOICES = 20
 _PROJECTED = re.compile(r"(?:^|_)w?(?:q|k|v|kv|query|key|value|queries|keys|values)(?:_|$)")
 
 
-def choices_in(value: Any) -> dict[str, list[str]]:
+def tree_of(value: Any) -> ast.AST:
+    """Return the syntax tree of a class or function; an empty one where there is no source."""
+    try:
+        return ast.parse(textwrap.dedent(inspect.getsource(value)))
+    except (OSError, TypeError, ValueError, SyntaxError):
+        return ast.Module([], [])
+
+
+def choices_in(tree: ast.AST) -> dict[str, list[str]]:
     """Return, by the name of a parameter or an attribute, the texts with which it is compared or looked up."""
     found: dict[str, list[str]] = {}
-    for node in ast.walk(_tree_of(value)):
+    for node in ast.walk(tree):
         others: list[Any]
         if isinstance(node, ast.Compare):
             subject, others = node.left, node.comparators
@@ -42,11 +50,11 @@ def choices_in(value: Any) -> dict[str, list[str]]:
     return found
 
 
-def input_sizes_in(value: Any) -> set[str]:
+def input_sizes_in(tree: ast.AST) -> set[str]:
     """Return the names that are the input features of linear layers which are called after query, key or value."""
     return {
         node.value.args[0].id
-        for node in ast.walk(_tree_of(value))
+        for node in ast.walk(tree)
         if isinstance(node, ast.Assign)
         and _PROJECTED.search((_name_of(node.targets[0]) or "").lower())
         and isinstance(node.value, ast.Call)
@@ -54,13 +62,6 @@ def input_sizes_in(value: Any) -> set[str]:
         and node.value.args
         and isinstance(node.value.args[0], ast.Name)
     }
-
-
-def _tree_of(value: Any) -> ast.AST:
-    try:
-        return ast.parse(textwrap.dedent(inspect.getsource(value)))
-    except (OSError, TypeError, ValueError, SyntaxError):
-        return ast.Module([], [])
 
 
 def _name_of(subject: ast.expr) -> str | None:

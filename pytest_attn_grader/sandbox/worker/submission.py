@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from . import failures
-from .choices import choices_in, input_sizes_in
+from .choices import choices_in, input_sizes_in, tree_of
 from .global_state import restored
 from .inspection import fields_of, names_in_code, parameters_of
 from .loading import Loader
@@ -168,7 +168,8 @@ class Submission:
         }
         if described["kind"] == "module-class":
             described["forward_parameters"] = parameters_of(value.forward)
-            choices, inputs = choices_in(value), input_sizes_in(value)
+            tree = tree_of(value)  # once: to find a class, its whole file is parsed
+            choices, inputs = choices_in(tree), input_sizes_in(tree)
             for parameter in described["parameters"]:
                 parameter["is_input_size"] = parameter["name"] in inputs
             for parameter in (*described["parameters"], *described["forward_parameters"]):

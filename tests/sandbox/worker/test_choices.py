@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pytest_attn_grader.sandbox.worker.choices import choices_in, input_sizes_in
+from pytest_attn_grader.sandbox.worker.choices import choices_in, input_sizes_in, tree_of
 
 
 class ByComparison:
@@ -27,8 +27,8 @@ class Projects(torch.nn.Module):
 
 
 def test_sizes_of_what_is_projected() -> None:
-    assert input_sizes_in(Projects) == {"width", "kv_dim"}
-    assert input_sizes_in(int) == set()
+    assert input_sizes_in(tree_of(Projects)) == {"width", "kv_dim"}
+    assert input_sizes_in(tree_of(int)) == set()
 
 
 class ByMatch:
@@ -50,4 +50,4 @@ class ByMatch:
     ],
 )
 def test_texts_by_the_name_that_they_are_compared_with(value: type, choices: dict[str, list[str]]) -> None:
-    assert choices_in(value) == choices
+    assert choices_in(tree_of(value)) == choices
