@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Collection, Iterable
+from itertools import chain
 
 # Calls that make a tensor of numbers.
 MAKERS = frozenset({"tensor", "Tensor", "FloatTensor"})
@@ -64,13 +65,15 @@ def is_fresh_float(node: ast.AST) -> bool:
 
 def fills_fresh_tensors(nodes: Collection[ast.AST]) -> bool:
     """Whether a loop assigns to, or writes into, a tensor that is made without saying its dtype."""
-    assignments = [node for node in nodes if isinstance(node, (ast.Assign, ast.AugAssign))]
-    fresh = [node for node in assignments if any(is_fresh_float(each) for each in ast.walk(node.value))]
+    fresh = [node for node in _assignments(nodes) if any(is_fresh_float(each) for each in ast.walk(node.value))]
     made = {name_of(target) for node in fresh for target in _targets_of(node)}
-    loops = [node for node in nodes if isinstance(node, ast.For)]
-    repeated = [node for node in assignments if any(node in ast.walk(loop) for loop in loops)]
+    repeated = chain.from_iterable(_assignments(ast.walk(node)) for node in nodes if isinstance(node, ast.For))
     targets = [target for node in repeated for target in _targets_of(node)]
     return any(name_of(each.value if isinstance(each, ast.Subscript) else each) in made for each in targets)
+
+
+def _assignments(nodes: Iterable[ast.AST]) -> list[ast.Assign | ast.AugAssign]:
+    return [node for node in nodes if isinstance(node, (ast.Assign, ast.AugAssign))]
 
 
 def _targets_of(node: ast.Assign | ast.AugAssign) -> list[ast.expr]:

@@ -154,12 +154,8 @@ def _output_in_float32(attn_output: Tensor, _: Inputs) -> Tensor:
     return torch.from_numpy(attn_output.detach().float().cpu().numpy()).to(attn_output)
 
 
-def _query_through_numpy(inputs: Inputs) -> Inputs:
-    return replace(inputs, query=torch.from_numpy(inputs.query.detach().cpu().numpy()).to(inputs.query.device))
-
-
-def _output_through_numpy(attn_output: Tensor, _: Inputs) -> Tensor:
-    return torch.from_numpy(attn_output.detach().cpu().numpy()).to(attn_output.device)
+def _there_and_back(tensor: Tensor) -> Tensor:
+    return torch.from_numpy(tensor.detach().cpu().numpy()).to(tensor.device)
 
 
 @misconception(
@@ -170,16 +166,16 @@ def _output_through_numpy(attn_output: Tensor, _: Inputs) -> Tensor:
     probe="bfloat16",
     look_alikes=("weights-detached", "no-grad"),
     variants=(
-        StageOverride({"normalise": lambda scores, _: _output_through_numpy(scores.softmax(dim=-1), _)}, "the softmax"),
+        StageOverride({"normalise": lambda scores, _: _there_and_back(scores.softmax(dim=-1))}, "the softmax"),
         StageOverride({"normalise": _through_numpy}, "a softmax without subtracting the largest score"),
-        StageOverride({"prepare": _query_through_numpy}, "the query"),
+        StageOverride.of_tensors(_there_and_back, "query", note="the query"),
         StageOverride({"normalise": _softmax_in_float32}, "the softmax, in float32"),
         StageOverride({"finish": _output_in_float32}, "all of it, in float32"),
     ),
     recognise=_mixes_numpy_in,
     shown_by=lambda source: source.calls("numpy", "from_numpy", "asarray"),
 )
-def numpy_roundtrip(attn_output: Tensor, inputs: Inputs) -> Tensor:
+def numpy_roundtrip(attn_output: Tensor, _: Inputs) -> Tensor:
     """computes a part with numpy.
 
     numpy knows nothing of gradients, of GPUs or of bfloat16. A tensor that needs a gradient refuses to become an array;
@@ -194,7 +190,7 @@ def numpy_roundtrip(attn_output: Tensor, inputs: Inputs) -> Tensor:
     Nudge: Does every line stay within torch?
     Fix: Use torch's function of the same name: torch.exp, torch.sqrt, torch.softmax.
     """
-    return _output_through_numpy(attn_output, inputs)
+    return _there_and_back(attn_output)
 
 
 def _through_list(tensor: Tensor) -> Tensor:
