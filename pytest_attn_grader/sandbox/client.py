@@ -56,8 +56,7 @@ class SandboxClient:
         self._peak_rss_bytes: int | None = None
         self._last_failure: SubmissionError | None = None
         self._closed = False
-        self._trips: list[RoundTrip] = []
-        self._recording = False
+        self._trips: list[RoundTrip] | None = None
         self._clock = RunClock()
         self.unenforced: tuple[str, ...] = ()
         self.replacements = 0
@@ -201,11 +200,12 @@ class SandboxClient:
     @contextmanager
     def record_round_trips(self) -> Iterator[list[RoundTrip]]:
         """Collect every trip to the worker that is made inside and comes back."""
-        self._trips, self._recording = [], True
+        trips: list[RoundTrip] = []
+        self._trips = trips
         try:
-            yield self._trips
+            yield trips
         finally:
-            self._recording = False
+            self._trips = None
 
     def echo(self, trip: RoundTrip) -> float:
         """Make a trip once more with as many bytes each way and nothing computed; return its seconds."""
@@ -285,7 +285,7 @@ class SandboxClient:
             raise
         finally:
             self._clock.spent_seconds += time.perf_counter() - started
-        if self._recording:
+        if self._trips is not None:
             seconds = time.perf_counter() - started
             inside = worker_seconds(reply[0], seconds)
             self._trips.append(RoundTrip(header["op"], sizes_of(sent), sizes_of(reply[1]), seconds, inside))

@@ -14,22 +14,19 @@ _MAX_TEXT_CHARS = 10_000
 _FAILURE_NAMES = frozenset(get_args(FailureName))
 
 
-def make_failure(name: FailureName, message: str, remedy: str = "") -> SubmissionError:
-    """Return the failure with this name."""
-    return SubmissionError(name, message, remedy=remedy)
-
-
 def from_flood(limits: Limits) -> SubmissionError:
     """Return the failure of a submission that has printed too much."""
-    return make_failure(
-        "output-flood", f"The code printed more than {limits.output_bytes} bytes.", "Remove print calls from loops."
+    return SubmissionError(
+        "output-flood",
+        f"The code printed more than {limits.output_bytes} bytes.",
+        remedy="Remove print calls from loops.",
     )
 
 
 def from_restarts() -> SubmissionError:
     """Return the failure of a submission that has ended so many workers that the run is over before the next is up."""
     message = "The submission ended its process so often that the time of the run was over."
-    return make_failure("timeout", message, "Find out why the process ends.")
+    return SubmissionError("timeout", message, remedy="Find out why the process ends.")
 
 
 def from_timeout(operation: str, seconds: float) -> SubmissionError:
@@ -41,7 +38,7 @@ def from_timeout(operation: str, seconds: float) -> SubmissionError:
             "Look for downloads (the sandbox has no network), training and plots outside of functions: the import "
             "runs them. Put them under if __name__ == '__main__':"
         )
-    return make_failure("timeout", f"After {seconds:g} s {doing} had not ended and was stopped.", remedy)
+    return SubmissionError("timeout", f"After {seconds:g} s {doing} had not ended and was stopped.", remedy=remedy)
 
 
 def another_call_may_answer(name: str, remedy: str) -> bool:
@@ -55,16 +52,16 @@ def another_call_may_answer(name: str, remedy: str) -> bool:
 def from_supervisor_note(note: str, doing: str, limits: Limits) -> SubmissionError | None:
     """Return what there was too much of, by the supervisor's note; None when it has not ended the worker by itself."""
     if note == "too-many-processes":
-        return make_failure(
+        return SubmissionError(
             "too-many-processes",
             f"During {doing} there were more than {limits.processes} processes; all of them were ended.",
-            "Attention needs no other process: remove fork, subprocess and multiprocessing.",
+            remedy="Attention needs no other process: remove fork, subprocess and multiprocessing.",
         )
     if note == "out-of-memory":
-        return make_failure(
+        return SubmissionError(
             "out-of-memory",
             f"During {doing} the processes together took more than {(limits.memory_bytes or 0) >> 20} MiB.",
-            "Look for tensors that are larger than the scores.",
+            remedy="Look for tensors that are larger than the scores.",
         )
     return None
 
@@ -72,28 +69,28 @@ def from_supervisor_note(note: str, doing: str, limits: Limits) -> SubmissionErr
 def from_exit_status(status: int, doing: str, limits: Limits) -> SubmissionError:
     """Return what a process's exit status means for the submission; negative is the signal that ended it."""
     if status >= 0:
-        return make_failure(
-            "exited", f"During {doing} the code ended the process with exit code {status}.", "Remove os._exit."
+        return SubmissionError(
+            "exited", f"During {doing} the code ended the process with exit code {status}.", remedy="Remove os._exit."
         )
     try:
         name = signal.Signals(-status).name
     except ValueError:
         name = f"signal {-status}"
     if name == "SIGXCPU":
-        return make_failure(
+        return SubmissionError(
             "out-of-cpu-time",
             f"During {doing} the worker used up its {limits.cpu_seconds} s of processor time.",
-            "Look for an endless loop or thread.",
+            remedy="Look for an endless loop or thread.",
         )
     if name == "SIGXFSZ":
-        return make_failure(
+        return SubmissionError(
             "file-too-large",
             f"During {doing} a file grew over {limits.file_size_bytes} bytes.",
-            "Attention writes no files.",
+            remedy="Attention writes no files.",
         )
     hint = " (the system does this when memory runs out)" if name == "SIGKILL" else ""
-    return make_failure(
-        "crashed", f"During {doing} the process was ended by {name}{hint}.", "Run the file by itself to see it."
+    return SubmissionError(
+        "crashed", f"During {doing} the process was ended by {name}{hint}.", remedy="Run the file by itself to see it."
     )
 
 

@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from pytest_attn_grader.errors import SubmissionError
-from pytest_attn_grader.sandbox.exit_reasons import make_failure, student_failure
+from pytest_attn_grader.sandbox.exit_reasons import student_failure
 from pytest_attn_grader.sandbox.worker.limits import Limits
 from pytest_attn_grader.sandbox.worker_process import WorkerProcess
 
@@ -90,11 +90,6 @@ class InProcessWorker(WorkerProcess):
         """True once it is closed."""
         return self._closed
 
-    @property
-    def alive(self) -> bool:
-        """True until it is closed."""
-        return not self._closed
-
     def kill(self) -> None:
         """Forget the submission's objects; its modules stay loaded."""
         self._closed = True
@@ -115,7 +110,7 @@ def _time_limit(seconds: float) -> Iterator[None]:
         return
 
     def stop(number: int, frame: object) -> None:
-        raise make_failure("timeout", f"After {seconds:g} s the call had not ended and was stopped.")
+        raise SubmissionError("timeout", f"After {seconds:g} s the call had not ended and was stopped.")
 
     before = signal.signal(signal.SIGALRM, stop)
     signal.setitimer(signal.ITIMER_REAL, seconds)

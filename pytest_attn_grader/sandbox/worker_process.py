@@ -25,7 +25,6 @@ from pytest_attn_grader.sandbox.exit_reasons import (
     from_restarts,
     from_supervisor_note,
     from_timeout,
-    make_failure,
     student_failure,
 )
 from pytest_attn_grader.sandbox.fork_server import ForkedProcess
@@ -114,7 +113,7 @@ class WorkerProcess:
             RuntimeError: this worker is not running (not started, or ended by an earlier failure).
         """
         with self._lock:
-            self._handshake()
+            self.wait_until_ready()
             payload = protocol.encode_tensors(tensors or {})
             self._number += 1
             limit = self.limits.call_seconds if seconds is None else seconds
@@ -124,9 +123,8 @@ class WorkerProcess:
                 error = student_failure(failure)
                 if error is None:
                     self.kill()
-                    error = make_failure(
-                        "malformed-reply", "The worker reported a failure that cannot be read.", WIRE_REMEDY
-                    )
+                    message = "The worker reported a failure that cannot be read."
+                    error = SubmissionError("malformed-reply", message, remedy=WIRE_REMEDY)
                 raise error
             return reply, received
 
@@ -142,7 +140,10 @@ class WorkerProcess:
             RuntimeError: this worker is not running.
         """
         with self._lock:
-            self._handshake(seconds)
+            if self._connection is None:
+                raise RuntimeError("this worker is not running: it was not started, or an earlier failure ended it")
+            if self.hello is None:
+                self._receive_greeting(self._connection, seconds)
 
     @property
     def unenforced(self) -> tuple[str, ...]:
@@ -204,17 +205,13 @@ class WorkerProcess:
         """End the worker; may be called any number of times."""
         self.kill()
 
-    def _handshake(self, seconds: float | None = None) -> None:
-        if self._connection is None:
-            raise RuntimeError("this worker is not running: it was not started, or an earlier failure ended it")
-        if self.hello is not None:
-            return
+    def _receive_greeting(self, connection: socket.socket, seconds: float | None) -> None:
         # The greeting may have been waiting for long: there is always a moment to read it.
         latest = max(self._started + self.limits.start_seconds, time.monotonic() + _GREETING_SECONDS)
         deadline = latest if seconds is None else min(latest, time.monotonic() + seconds)
         try:
             self.hello, _ = protocol.receive_frame(
-                self._connection, max_payload_bytes=0, deadline=deadline, on_wait=self._check_alive
+                connection, max_payload_bytes=0, deadline=deadline, on_wait=self._check_alive
             )
         except (protocol.WireError, SubmissionError) as error:
             # None of the student's code has run yet, so this is not the student's fault.
@@ -294,4 +291,5 @@ class WorkerProcess:
             if self.in_namespaces and status > _SIGNALLED:
                 status = _SIGNALLED - status  # bubblewrap passes a signal on as a shell does
             return from_supervisor_note(note, doing, self.limits) or from_exit_status(status, doing, self.limits)
-        return make_failure("malformed-reply", f"What came back from {doing} cannot be read: {error}.", WIRE_REMEDY)
+        message = f"What came back from {doing} cannot be read: {error}."
+        return SubmissionError("malformed-reply", message, remedy=WIRE_REMEDY)

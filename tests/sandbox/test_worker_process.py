@@ -231,7 +231,7 @@ def test_a_worker_found_dead_between_calls_is_a_failure_once(remote_over: MakeRe
 def test_forged_failures_are_malformed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for forged in ({"name": "passed"}, {"name": []}, "text", 3):
         worker = WorkerProcess(root=tmp_path, import_paths=sys.path, limits=Limits())
-        monkeypatch.setattr(worker, "_handshake", lambda: None)
+        monkeypatch.setattr(worker, "wait_until_ready", lambda: None)
         monkeypatch.setattr(worker, "_exchange", lambda *_, forged=forged: ({"failure": forged}, {}))
         with pytest.raises(SubmissionError) as caught:
             worker.request({"op": "ping"})

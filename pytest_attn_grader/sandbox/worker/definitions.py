@@ -12,12 +12,13 @@ import dis
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from traceback import walk_tb
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 import torch
 
-from .failures import PACKAGE, WorkerError, truncate
+from .failures import PACKAGE, WorkerError, packages_of, truncate
 
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _KEPT = (*DEFINITIONS, ast.Import, ast.ImportFrom, ast.Assign, ast.AnnAssign, ast.AugAssign, ast.If, ast.Try)
@@ -46,7 +47,7 @@ def can_be_left_out(error: BaseException, *, in_notebook: bool = False) -> bool:
         in_notebook: cells that mount a drive of Colab are usual there, and no part of what is handed in.
     """
     if isinstance(error, SystemExit):
-        return _comes_from_argparse(error)
+        return "argparse" in packages_of(error)
     if isinstance(error, ImportError):
         # A part of what was handed in is missing, or it is a notebook of Colab: its author has to know.
         here = (*_GRADER, PACKAGE) if in_notebook else (*_GRADER, PACKAGE, "google")
@@ -55,15 +56,6 @@ def can_be_left_out(error: BaseException, *, in_notebook: bool = False) -> bool:
     return isinstance(error, Exception) and not isinstance(
         error, (SyntaxError, MemoryError, RecursionError, WorkerError, torch.OutOfMemoryError)
     )
-
-
-def _comes_from_argparse(error: BaseException) -> bool:
-    step = error.__traceback__
-    while step is not None:
-        if step.tb_frame.f_globals.get("__name__") == "argparse":
-            return True
-        step = step.tb_next
-    return False
 
 
 def run_definitions_after(error: BaseException, file: Path, module: ModuleType, target: str | None) -> str:
@@ -199,12 +191,9 @@ def _parse(file: Path) -> ast.Module | None:
 
 def _line_in(error: BaseException, place: str) -> int | None:
     """The line of the file's top level at which the error came up."""
-    step = error.__traceback__
-    while step is not None:
-        code = step.tb_frame.f_code
-        if code.co_name == "<module>" and code.co_filename == place:
-            return step.tb_lineno
-        step = step.tb_next
+    for frame, line in walk_tb(error.__traceback__):
+        if frame.f_code.co_name == "<module>" and frame.f_code.co_filename == place:
+            return line
     return None
 
 

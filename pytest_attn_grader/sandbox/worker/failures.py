@@ -15,6 +15,7 @@ import re
 import sys
 import sysconfig
 from pathlib import Path
+from traceback import walk_tb
 from types import TracebackType
 from typing import Any
 
@@ -177,14 +178,12 @@ def _student_frames(start: TracebackType | None, root: Path) -> list[tuple[str, 
     """Return (place, function, source line) of the student's frames: the first few and the last ones."""
     found: list[tuple[str, int, str]] = []
     half = MAX_FRAMES // 2
-    step = start
-    while step is not None:
-        code = step.tb_frame.f_code
+    for frame, line in walk_tb(start):
+        code = frame.f_code
         if is_student_file(code.co_filename, root):
-            found.append((code.co_filename, step.tb_lineno, code.co_name))
+            found.append((code.co_filename, line, code.co_name))
             if len(found) > MAX_FRAMES:
                 del found[half]  # deep recursion: keep both ends
-        step = step.tb_next
     return [
         (
             f"{relative_to(file, root)}:{line}",
@@ -235,26 +234,23 @@ def _remedy(error: BaseException) -> str:
         return _remedy_for_name(error.name)
     if isinstance(error, AttributeError) and not _comes_from_numpy(error):
         return _remedy_for_attribute(error)
-    if isinstance(error, NotImplementedError) and _packages_of(error)[-1:] != ["torch"]:
+    if isinstance(error, NotImplementedError) and packages_of(error)[-1:] != ["torch"]:
         return "Write the part that is still to be done."
     if type(error).__module__.startswith("_pytest"):
         return "Remove the call into pytest: a skip in a submission counts as a failure."
     return _NUMPY_REMEDY if _comes_from_numpy(error) else ""
 
 
-def _packages_of(error: BaseException) -> list[str]:
+def packages_of(error: BaseException) -> list[str]:
     """The packages whose code was running, from the outermost to the one that raised."""
-    found, step = [], error.__traceback__
-    while step is not None:
-        found.append(str(step.tb_frame.f_globals.get("__name__", "")).partition(".")[0])
-        step = step.tb_next
-    return found
+    frames = [frame for frame, _ in walk_tb(error.__traceback__)]
+    return [str(frame.f_globals.get("__name__", "")).partition(".")[0] for frame in frames]
 
 
 def _comes_from_numpy(error: BaseException) -> bool:
     """Whether the code called numpy: a frame below the student's, or numpy's own words."""
     own_words = isinstance(error, (AttributeError, RuntimeError, TypeError)) and "numpy" in str(error)
-    return own_words or "numpy" in _packages_of(error)
+    return own_words or "numpy" in packages_of(error)
 
 
 def _remedy_for_attribute(error: AttributeError) -> str:
@@ -286,12 +282,11 @@ def _remedy_for_layer(class_name: str, attribute: str) -> str:
     return f"Call the layer: {class_name} is the layer itself, and its result is a tensor." if is_of_result else ""
 
 
-def _own_object(step: TracebackType | None, class_name: str) -> object | None:
+def _own_object(start: TracebackType | None, class_name: str) -> object | None:
     """The `self` of this class in one of the frames."""
     found = None
-    while step is not None:
-        candidate = step.tb_frame.f_locals.get("self")
+    for frame, _ in walk_tb(start):
+        candidate = frame.f_locals.get("self")
         if type(candidate).__name__ == class_name and hasattr(candidate, "__dict__"):
             found = candidate
-        step = step.tb_next
     return found

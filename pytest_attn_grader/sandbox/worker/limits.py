@@ -62,11 +62,6 @@ class Limits:
         """Return the limits as plain data, for the worker's command line."""
         return asdict(self)
 
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Limits:
-        """Read what `to_json` wrote."""
-        return cls(**data)
-
 
 def apply_limits(limits: Limits) -> list[str]:
     """Hold this process to the limits; return the names of those that this system cannot enforce."""

@@ -52,7 +52,7 @@ def load_notebook(
     """
     module = ModuleType(name)
     module.__file__ = str(file)
-    vars(module).update(display=_display, get_ipython=_get_ipython)
+    vars(module).update(display=_display, get_ipython=_Shell)
     sys.modules[name] = module
     try:
         cells = [translate_cell(source) for source in read_code_cells(file.read_text(encoding="utf-8-sig"))]
@@ -223,7 +223,3 @@ class _Shell:
 
     def __getattr__(self, name: str) -> Any:
         return lambda *arguments, **options: None
-
-
-def _get_ipython() -> _Shell:
-    return _Shell()

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.parameter import is_lazy
 
 from . import cached_calls, serialization
 from .config_stub import Config, make_config, read_keys
@@ -145,7 +146,6 @@ class Caller:
                 "shape": [] if is_lazy(parameter) else list(parameter.shape),
                 "lazy": is_lazy(parameter),
                 "dtype": serialization.dtype_name(parameter),
-                "requires_grad": parameter.requires_grad,
                 "owner": truncate(type(owner).__name__, 80),
             }
             for name, (parameter, owner) in named.items()
@@ -165,7 +165,7 @@ class Caller:
                         "malformed-reply", f"there is no parameter {name!r} of shape {tuple(value.shape)}"
                     )
                 named[name][0].copy_(value)
-        return {"loaded": sorted(tensors)}, {}
+        return {}, {}
 
     def echo(self, header: Header, tensors: dict[str, Tensor]) -> Reply:
         """Compute nothing: copy what came, as a call copies its inputs, and send back zeros of these shapes."""
@@ -177,10 +177,9 @@ class Caller:
         )
 
     def release(self, header: Header, tensors: dict[str, Tensor]) -> Reply:
-        """Forget graphs and objects; unknown handles are ignored."""
+        """Forget graphs; unknown handles are ignored."""
         for handle in header["handles"]:
             self._graphs.pop(handle, None)
-            self._objects.pop(handle, None)
         return {}, {}
 
     def _plain(self, tensors: Mapping[str, Tensor], prefix: str = "") -> dict[str, Tensor]:
@@ -247,11 +246,6 @@ def _fresh_tensors(target: Any, before: Mapping[str, Any]) -> dict[str, Tensor]:
         for name, value in found.items()
         if isinstance(value, Tensor) and value is not before[name] and serialization.can_be_sent(value)
     }
-
-
-def is_lazy(parameter: Tensor) -> bool:
-    """Whether a parameter gets its shape only with the first call."""
-    return torch.nn.parameter.is_lazy(parameter)
 
 
 def _call_each(

@@ -34,7 +34,8 @@ def kill_process_tree(root: int, *, owner: int | None = None) -> None:
     give_up = time.monotonic() + _KILL_SECONDS
     while time.monotonic() < give_up:
         # Stopped first, each before its children are asked for: what is stopped forks no more, so the search ends.
-        victims = iter_descendants(root, found_one=partial(_stop, root)) if root == os.getpid() else []
+        stop = partial(signal_below, root, number=signal.SIGSTOP)
+        victims = iter_descendants(root, found_one=stop) if root == os.getpid() else []
         # That may miss one that is changing its parent: nothing is left only when the slow way says so too.
         victims = victims or descendants(root)
         for victim in victims:
@@ -174,10 +175,6 @@ def signal_below(root: int, pid: int, number: int) -> None:
                 signal.pidfd_send_signal(descriptor, number)
         finally:
             os.close(descriptor)
-
-
-def _stop(root: int, pid: int) -> None:
-    signal_below(root, pid, signal.SIGSTOP)
 
 
 def descendants(pid: int) -> list[int]:

@@ -48,7 +48,7 @@ class BlockGraderImport:
 
 def serve(descriptor: int, config: dict[str, Any]) -> None:
     """Answer requests until the grader hangs up."""
-    own_limits = limits.Limits.from_json(config["limits"])
+    own_limits = limits.Limits(**config["limits"])
     connection = socket.socket(fileno=descriptor)
     torch.set_num_threads(int(config["threads"]))
     faulthandler.enable()

@@ -61,4 +61,4 @@ def test_a_limit_of_nothing_is_refused(value: float) -> None:
 
 def test_limits_cross_as_plain_data() -> None:
     limits = Limits(call_seconds=3, memory_bytes=None)
-    assert Limits.from_json(limits.to_json()) == limits
+    assert Limits(**limits.to_json()) == limits
