@@ -88,10 +88,12 @@ def confine(group: Path | None, *, leave_root: bool) -> None:
 
 def fork_worker(confine: Callable[[], None]) -> int:
     """Fork; the child (0) is confined, dies with this process, and has a new session and nothing to read."""
-    supervisor_pid = os.getpid()
+    supervisor_pid, niceness = os.getpid(), os.getpriority(os.PRIO_PROCESS, 0)
     _raise_priority()
     worker_pid = os.fork()
     if worker_pid == 0:
+        with contextlib.suppress(OSError):  # below 0 it needs a privilege
+            os.setpriority(os.PRIO_PROCESS, 0, niceness)
         confine()  # first: the kernel forgets with whom a process dies when its user changes
         die_with_parent()
         if os.getppid() != supervisor_pid:
@@ -135,7 +137,7 @@ def _raise_priority() -> None:
     """Take precedence over the worker, so that hundreds of its processes cannot keep this process from ending them.
 
     Only root may. It needs to: everybody else has a limit on the number of processes that the system holds them to.
-    What is forked from here has the usual precedence again.
+    What is forked from here has the usual precedence again, with niceness 0.
     """
     with contextlib.suppress(OSError, AttributeError):
         os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -63,3 +64,23 @@ def test_what_only_the_sum_shows_has_a_name(tier: str, tmp_path: Path) -> None:
             assert words in caught.value.message
             remote.call(CallSpec("fine", QUERY), {"query": torch.zeros(1)})
     assert not left_in(tmp_path)
+
+
+NICE_GRADER = """
+import os, sys
+sys.path.insert(0, {path!r})
+from pathlib import Path
+from pytest_attn_grader.sandbox.worker.limits import Limits
+from pytest_attn_grader.sandbox.worker_process import WorkerProcess
+os.nice(3)
+with WorkerProcess(root=Path({root!r}), import_paths=sys.path, limits=Limits()) as worker:
+    worker.wait_until_ready()
+    print(os.getpriority(os.PRIO_PROCESS, worker.hello["pid"]) - os.getpriority(os.PRIO_PROCESS, 0))
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux has a supervisor")
+def test_a_worker_is_as_nice_as_its_grader(tmp_path: Path, pytestconfig: pytest.Config) -> None:
+    code = NICE_GRADER.format(path=str(pytestconfig.rootpath), root=str(tmp_path))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "0"
