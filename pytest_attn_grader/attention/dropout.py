@@ -60,6 +60,19 @@ def output_weights(attn_output: Tensor, probe: Probe) -> tuple[Tensor, float] | 
     return real_rows(weights, probe), float(real_rows(rest, probe).abs().max())
 
 
+def exact_weights(attn_output: Tensor, probe: Probe) -> Tensor | None:
+    """The weights ``(batch, num_heads, query_len, key_len)`` of a finite output, a weighted sum of the values.
+
+    Returns:
+        None where it is not, or where `effective_weights` cannot tell.
+    """
+    found = effective_weights(attn_output, probe)
+    if found is None or not real_rows(attn_output, probe).isfinite().all():
+        return None
+    weights, rest = found
+    return weights if float(real_rows(rest, probe).abs().max()) < MAX_RESIDUAL else None
+
+
 @dataclass(frozen=True)
 class Dropout:
     """Effect of dropout on known weights.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -31,6 +31,7 @@ CALL_OPTIONS: Mapping[str, str] = {
     "other-mask": "with a mask of another dtype",
     "scale": "with a scale that is passed",
 }
+_SWITCHES = frozenset(flag for flag in CAUSAL_FLAGS if "causal" in flag)
 _SCALES = frozenset({"scale", "scaling", "softmax_scale", "sm_scale"})
 _TELLS_MASKS_APART = re.compile(r"mask\w*\.dtype\s*(?:[=!]=|is\b|in\b|not\b)|is_floating_point\(")
 _NOTHING = "the function returned None"
@@ -76,6 +77,19 @@ def _has_optional_mask(contract: Contract) -> bool:
     return contract.takes_mask and bool(masks) and masks[0].parameter not in needed
 
 
+def _unused_parameter(contract: Contract, names: Collection[str], *, default: str) -> str | None:
+    """The parameter of one of these names, with this default, that the usual call leaves out."""
+    taken = {slot.parameter for slot in contract.slots}
+    return next(
+        (
+            each.name
+            for each in contract.candidate.called.parameters
+            if each.name.lower() in names and each.default == default and each.name not in taken
+        ),
+        None,
+    )
+
+
 def _run_training(attention: StudentAttention, probe: Probe) -> Observation:
     if not attention.contract.has_training_switch:
         raise NotApplicable("it has no training mode")
@@ -115,21 +129,15 @@ def _run_without_mask(attention: StudentAttention, probe: Probe) -> Observation:
 
 
 def _run_causal(attention: StudentAttention, probe: Probe) -> Observation:
-    contract, called = attention.contract, attention.contract.candidate.called
-    taken = {slot.parameter for slot in contract.slots}
-    switches = [
-        each.name
-        for each in called.parameters
-        if each.name.lower() in CAUSAL_FLAGS and "causal" in each.name.lower() and each.default == "False"
-    ]
-    if not switches or switches[0] in taken or not _has_optional_mask(contract):
+    contract = attention.contract
+    switch = _unused_parameter(contract, _SWITCHES, default="False")
+    if switch is None or not _has_optional_mask(contract):
         raise NotApplicable("it has no switch for the future beside an optional mask")
-    maskless = contract.without_role("mask")
-    switched = maskless.with_role("causal", switches[0])
+    switched = contract.without_role("mask").with_role("causal", switch)
     past = _sees_the_past(probe)
     result = attention.with_contract(switched).run_probe(past)
     if result.failure is not None:
-        raise NotApplicable(f"it gives no answer with {switches[0]}=True: {result.failure.message}")
+        raise NotApplicable(f"it gives no answer with {switch}=True: {result.failure.message}")
     return Observation(past, result)
 
 
@@ -155,17 +163,12 @@ def _run_other_mask(attention: StudentAttention, probe: Probe) -> Observation:
 def _run_scale(attention: StudentAttention, probe: Probe) -> Observation:
     """Pass a scale, which is a factor, as in scaled_dot_product_attention, or a divisor."""
     contract = attention.contract
-    taken = {slot.parameter for slot in contract.slots}
-    scales = [
-        each.name
-        for each in contract.candidate.called.parameters
-        if each.name.lower() in _SCALES and each.default == "None" and each.name not in taken
-    ]
-    if contract.kind != "function" or not scales:
+    scale = _unused_parameter(contract, _SCALES, default="None")
+    if contract.kind != "function" or scale is None:
         raise NotApplicable("it has no optional parameter for the scale")
-    result = attention.with_contract(contract.with_role("scale", scales[0])).run_probe(probe)
+    result = attention.with_contract(contract.with_role("scale", scale)).run_probe(probe)
     if result.failure is not None:
-        raise NotApplicable(f"it gives no answer with {scales[0]}={OTHER_SCALE}: {result.failure.message}")
+        raise NotApplicable(f"it gives no answer with {scale}={OTHER_SCALE}: {result.failure.message}")
     root = probe.query.shape[-1] ** 0.5
     meanings = [
         Observation(replace(probe, query=probe.query * (factor * root)), result)

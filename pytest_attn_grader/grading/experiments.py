@@ -13,8 +13,8 @@ from torch.autograd.gradcheck import GradcheckError
 from pytest_attn_grader.attention.dropout import (
     MAX_RESIDUAL,
     Dropout,
-    effective_weights,
     estimate_dropout,
+    exact_weights,
     is_zero_or_scaled,
 )
 from pytest_attn_grader.attention.probes import (
@@ -74,7 +74,7 @@ def run_training(student: StudentAttention, probe: Probe, dropout_p: float, firs
         return TrainingRun(failure=failure)
     evaluated, first, second, future = (_output_of(record) for record in records)
     observation = Observation(training, records[1])
-    attn_weights = _effective_weights(evaluated, probe)
+    attn_weights = exact_weights(evaluated, probe)
     return TrainingRun(
         change_between_calls=observation.error_between(first, second),
         change_in_training=observation.error_between(evaluated, first),
@@ -82,7 +82,7 @@ def run_training(student: StudentAttention, probe: Probe, dropout_p: float, firs
         dropout=estimate_dropout(first, attn_weights, training),
         is_weighted_sum=attn_weights is not None,
         drops_output_only=_drops_output_only(evaluated, first, probe),
-        sums_to_one=_sums_to_one(_effective_weights(first, training), training),
+        sums_to_one=_sums_to_one(exact_weights(first, training), training),
     )
 
 
@@ -107,15 +107,6 @@ def _output_of(record: ProbeResult) -> Tensor:
     if record.attn_output is None:
         raise ValueError("a record without failure must hold an output")
     return record.attn_output
-
-
-def _effective_weights(attn_output: Tensor, probe: Probe) -> Tensor | None:
-    """The weights that an output is made of; None when it is no weighted sum of the values."""
-    found = effective_weights(attn_output, probe)
-    if found is None or not real_rows(attn_output, probe).isfinite().all():
-        return None
-    attn_weights, residual = found
-    return attn_weights if float(real_rows(residual, probe).abs().max()) < MAX_RESIDUAL else None
 
 
 @dataclass(frozen=True)

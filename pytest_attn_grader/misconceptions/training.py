@@ -11,8 +11,8 @@ from pytest_attn_grader.attention.dropout import (
     MAX_ZERO,
     MIN_WEIGHT,
     Dropout,
-    effective_weights,
     estimate_dropout,
+    exact_weights,
     is_zero_or_scaled,
     output_weights,
 )
@@ -27,12 +27,7 @@ def find_dropout(case: SubmissionObservations, name: str) -> Dropout | None:
     evaluated, record = case.attempts.get("basic"), case.attempts.get(name)
     if evaluated is None or record is None or evaluated.attn_output is None or record.attn_output is None:
         return None
-    found = effective_weights(evaluated.attn_output, case.probes["basic"])
-    if found is None or not real_rows(evaluated.attn_output, case.probes["basic"]).isfinite().all():
-        return None
-    attn_weights, residual = found
-    if float(real_rows(residual, case.probes["basic"]).abs().max()) >= MAX_RESIDUAL:
-        return None
+    attn_weights = exact_weights(evaluated.attn_output, case.probes["basic"])
     return estimate_dropout(record.attn_output, attn_weights, case.probes[name])
 
 

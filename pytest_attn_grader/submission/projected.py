@@ -5,6 +5,7 @@ An oracle has fixed sizes; `head_adapter.py` makes any heads fit them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -127,24 +128,10 @@ class ProjectedReference:
     like: ProjectedAttention
     rotation: Rotation | None = None
 
-    def shape_for(
-        self,
-        num_heads: int,
-        head_dim: int,
-        *,
-        num_key_value_heads: int | None = None,
-        width: int | None = None,
-        dropout_p: float = 0.0,
-        dtype: torch.dtype = torch.float32,
-    ) -> InstanceSizes:
-        return self.like.shape_for(
-            num_heads,
-            head_dim,
-            num_key_value_heads=num_key_value_heads,
-            width=width,
-            dropout_p=dropout_p,
-            dtype=dtype,
-        )
+    @property
+    def shape_for(self) -> Callable[..., InstanceSizes]:
+        """As the student's."""
+        return self.like.shape_for
 
     def forward(self, shape: InstanceSizes, inputs: ProjectedInputs) -> ProjectedOutputs:
         query, _, _ = inputs.projections.query_key_value(inputs.query_states)
