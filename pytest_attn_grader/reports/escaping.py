@@ -17,18 +17,17 @@ _COMMAND = re.compile(r"^(\s*)(?=::|##)", re.MULTILINE)
 # The older form is executed anywhere in a line.
 _INLINE_COMMAND = re.compile(r"##(?=\[)")
 _ENTITIES = {ord(char): f"&#{ord(char)};" for char in string.punctuation}
-_KEPT = frozenset("\n\t")
 MAX_PATH_CHARS = 4096
 
 
-def escape_unprintable(text: str) -> str:
-    """Spell out every unprintable character: controls, escapes, direction marks, lone surrogates. Keep line breaks."""
-    return "".join(char if char.isprintable() or char in _KEPT else f"\\x{ord(char):02x}" for char in text)
+def escape_unprintable(text: str, *, keep: str = "\n\t") -> str:
+    """Spell out every unprintable character but those to keep: controls, escapes, direction marks, lone surrogates."""
+    return "".join(char if char.isprintable() or char in keep else f"\\x{ord(char):02x}" for char in text)
 
 
 def for_terminal(text: str, max_chars: int = 500) -> str:
     """Return one printable line of bounded length, for a terminal."""
-    cleaned = "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)
+    cleaned = escape_unprintable(text, keep="")
     return cleaned if len(cleaned) <= max_chars else f"{cleaned[:max_chars]}… ({len(cleaned)} characters)"
 
 
@@ -52,8 +51,7 @@ def for_annotation(text: str, max_chars: int | None = None, *, is_property: bool
     """Escape the message of a workflow command (``::error::MESSAGE``) or the value of a property (``title=``)."""
     unsafe = "%\r\n:," if is_property else "%\r\n"
     cut = text if max_chars is None or len(text) <= max_chars else f"{text[:max_chars]}… ({len(text)} characters)"
-    kept = "".join(char if char.isprintable() or char in "\r\n" else f"\\x{ord(char):02x}" for char in cut)
-    return "".join(quote(char) if char in unsafe else char for char in kept)
+    return "".join(quote(char) if char in unsafe else char for char in escape_unprintable(cut, keep="\r\n"))
 
 
 def for_markdown(text: str, max_chars: int | None = None) -> str:

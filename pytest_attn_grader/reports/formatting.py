@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from markupsafe import Markup, escape
 
+from pytest_attn_grader.reports.escaping import escape_unprintable
 from pytest_attn_grader.results.base import Number
 from pytest_attn_grader.results.comparison import Timing
 from pytest_attn_grader.results.report import Diagnosis, GradeReport
@@ -80,8 +81,7 @@ def submission_label(target: str) -> str:
 
 def token_text(token: str) -> str:
     """Return a readable token: a blank as ␣, a line break as ↵, other unprintable characters spelled out."""
-    shown = "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in token.replace("\n", "↵"))
-    return shown.strip() or "␣"
+    return escape_unprintable(token.replace("\n", "↵"), keep="").strip() or "␣"
 
 
 def distinct_token_texts(tokens: Sequence[str]) -> list[str]:

@@ -18,7 +18,7 @@ from pytest_attn_grader.reports import formatting
 from pytest_attn_grader.reports.page_templates import make_environment, read_script
 from pytest_attn_grader.reports.summary import category_points, format_not_run, format_speed, format_timing, points
 from pytest_attn_grader.results.base import Matrix, Number
-from pytest_attn_grader.results.comparison import ChangedPrediction, Comparison, HeadComparison
+from pytest_attn_grader.results.comparison import Comparison, HeadComparison
 from pytest_attn_grader.results.report import CheckResult, GradeReport
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -55,7 +55,7 @@ def render_page(report: GradeReport) -> str:
             label=formatting.report_title(report),
             compared=report.comparison,
             lower_loss=_explain_lower_loss(report),
-            changed=_clearest_change(report.comparison),
+            changed=report.comparison and report.comparison.clearest_change,
             shown_tokens=_shown_tokens(report.comparison),
             not_defined=NOT_DEFINED,
             failed=[check for check in report.checks if check.outcome == "failed"],
@@ -89,12 +89,6 @@ def get_environment() -> Environment:
         ),
     )
     return environment
-
-
-def _clearest_change(compared: Comparison | None) -> ChangedPrediction | None:
-    """Return the changed prediction of which the reference is most certain."""
-    found = [text.changed_prediction for text in compared.held_out if text.changed_prediction] if compared else []
-    return max(found, key=lambda each: float(each.reference[0].probability), default=None)
 
 
 def _shown_tokens(compared: Comparison | None) -> int:
@@ -152,8 +146,7 @@ def _plot_data(report: GradeReport) -> dict[str, Any]:
 
 def _most_different_row(compared: Comparison) -> int:
     """Return the row in which both maps of the most different head differ most."""
-    worst = (compared.layer_idx, compared.worst_head)
-    shown = next(each for each in compared.maps if (each.layer, each.head) == worst)
+    shown = compared.worst_map
     distances = [
         sum(abs(float(student) - float(reference)) for student, reference in zip(*rows, strict=True))
         for rows in zip(shown.student[:MAX_TOKENS], shown.reference[:MAX_TOKENS], strict=True)

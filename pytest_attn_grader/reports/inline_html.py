@@ -43,8 +43,7 @@ def _maps(comparison: Comparison | None, tokens: tuple[str, ...]) -> dict[str, o
     """The maps of the head that differs most; none where nothing was compared."""
     if comparison is None or not comparison.maps:
         return {"tokens": ()}
-    layer, head = comparison.layer_idx, comparison.worst_head
-    chosen = next(pair for pair in comparison.maps if (pair.layer, pair.head) == (layer, head))
+    chosen = comparison.worst_map
     shown = tokens[:MAX_TOKENS]
     reference, student = _cut(chosen.reference), _cut(chosen.student)
     difference = [
@@ -52,8 +51,8 @@ def _maps(comparison: Comparison | None, tokens: tuple[str, ...]) -> dict[str, o
     ]
     return {
         "tokens": [token.strip() or token for token in shown],
-        "layer": layer,
-        "head": head,
+        "layer": chosen.layer,
+        "head": chosen.head,
         "reference": _cells(reference),
         "student": _cells(student),
         "difference": _cells(difference),

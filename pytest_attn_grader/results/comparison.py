@@ -215,6 +215,17 @@ class Comparison(FrozenModel):
         """The head of the graded layer whose map differs most."""
         return most_different(self.heads_of_layer).head
 
+    @property
+    def worst_map(self) -> AttentionMap:
+        """The map of that head."""
+        return next(each for each in self.maps if (each.layer, each.head) == (self.layer_idx, self.worst_head))
+
+    @property
+    def clearest_change(self) -> ChangedPrediction | None:
+        """The changed prediction of which the reference is most certain; None where the student changes none."""
+        found = [text.changed_prediction for text in self.held_out if text.changed_prediction is not None]
+        return max(found, key=lambda each: float(each.reference[0].probability), default=None)
+
 
 def most_different(heads: Sequence[HeadComparison]) -> HeadComparison:
     """Return the head whose map differs most; one without a finite distance comes first."""

@@ -146,6 +146,13 @@ OPTIONS: tuple[Option, ...] = (
         "URL",
     ),
 )
+OPTION_BY_NOUN: Mapping[str, Option] = {option.noun: option for option in OPTIONS}
+# What an ini file has as a list, with the form of one line and what it is.
+INI_LISTS: Mapping[str, tuple[str, str]] = {
+    "points": ("CATEGORY=NUMBER", "points per category"),
+    "thresholds": ("METRIC=NUMBER", "thresholds of the similarity checks"),
+    "forbid": ("NAME", "library attention that a submission may not call"),
+}
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -165,14 +172,8 @@ def add_options(parser: pytest.Parser) -> None:
             **bare,
         )
         parser.addini(option.dest, option.help, default=None)
-    parser.addini("attn_points", "points per category, one 'category = points' per line", type="linelist", default=[])
-    parser.addini(
-        "attn_forbid",
-        "library attention that a submission may not call, one per line",
-        type="linelist",
-        default=[],
-    )
-    parser.addini("attn_thresholds", "thresholds, one 'metric = value' per line", type="linelist", default=[])
+    for name, (line, help_text) in INI_LISTS.items():
+        parser.addini(f"attn_{name}", f"{help_text}, one {line} per line", type="linelist", default=[])
 
 
 def read_option(
@@ -183,7 +184,7 @@ def read_option(
     Args:
         early: read the options that pytest knows before it has loaded conftest files.
     """
-    option = next(option for option in OPTIONS if option.noun == noun)
+    option = OPTION_BY_NOUN[noun]
     namespace = config.known_args_namespace if early else config.option
     for value, source in (
         (getattr(namespace, option.dest, None), option.flag),

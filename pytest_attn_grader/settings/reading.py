@@ -19,11 +19,8 @@ from pytest_attn_grader.settings.options import (
     DEFAULT_POINTS,
     DEFAULT_THRESHOLDS,
     FORMAT_NAMES,
-    HINT_LEVELS,
-    MASK_CONVENTIONS,
+    OPTION_BY_NOUN,
     PROMPT_EXAMPLE,
-    REQUIRED_TIERS,
-    SANDBOX_TIERS,
     read_option,
 )
 from pytest_attn_grader.settings.settings import INI_FILE_KEY, NO_INI_FILE, Settings
@@ -50,6 +47,10 @@ def read_settings(config: pytest.Config, environment: Mapping[str, str] = os.env
         except ValueError:
             raise UsageError(f"{source} got {value!r}, but {noun} must be {expects}.") from None
 
+    def read_choice(noun: str) -> Any:
+        choices = OPTION_BY_NOUN[noun].choices or ()
+        return read(noun, lambda value: one_of(choices, value), f"one of {', '.join(choices)}")
+
     seed = read("seed", non_negative_int, "a whole number from 0 to 2**63 - 1")
     paths = {noun: read(noun, non_empty, "a path") for noun in ("report", "html", "plots", "progress")}
     formats = read("format", parse_formats, f"NAME:PATH with a name of {', '.join(FORMAT_NAMES)}") or ()
@@ -71,11 +72,11 @@ def read_settings(config: pytest.Config, environment: Mapping[str, str] = os.env
         formats=tuple((name, invocation_dir / path) for name, path in formats),
         budget_seconds=read("budget", positive_float, "a number of seconds above 0"),
         timeout_seconds=read("timeout", positive_float, "a number of seconds above 0"),
-        seed=_draw_seed() if seed is None else seed,
-        sandbox=read("sandbox", choice(SANDBOX_TIERS), f"one of {', '.join(SANDBOX_TIERS)}"),
-        require_sandbox=read("require_sandbox", choice(REQUIRED_TIERS), f"one of {', '.join(REQUIRED_TIERS)}"),
-        mask=read("mask", choice(MASK_CONVENTIONS), f"one of {', '.join(MASK_CONVENTIONS)}"),
-        hints=read("hints", choice(HINT_LEVELS), f"one of {', '.join(HINT_LEVELS)}"),
+        seed=draw_seed() if seed is None else seed,
+        sandbox=read_choice("sandbox"),
+        require_sandbox=read_choice("require_sandbox"),
+        mask=read_choice("mask"),
+        hints=read_choice("hints"),
         title=read("title", unicode_text, "text in UTF-8"),
         catalogue=read("catalogue", web_address, "an address that begins with https:// or http://"),
         points=_read_table(config, "attn_points", DEFAULT_POINTS),
@@ -104,7 +105,8 @@ def _read_table(config: pytest.Config, name: str, defaults: Mapping[str, float])
     return MappingProxyType(table)
 
 
-def _draw_seed() -> int:
+def draw_seed() -> int:
+    """Draw a seed for a run, or for all runs of a class."""
     return int.from_bytes(os.urandom(4), "little")
 
 
@@ -156,10 +158,7 @@ def positive_float(value: str) -> float:
     return number
 
 
-def choice(choices: tuple[str, ...]) -> Callable[[str], str]:
-    def convert(value: str) -> str:
-        if value not in choices:
-            raise ValueError(value)
-        return value
-
-    return convert
+def one_of(choices: tuple[str, ...], value: str) -> str:
+    if value not in choices:
+        raise ValueError(value)
+    return value

@@ -96,7 +96,7 @@ def assess_reports(
         progress.print_error(f"skipped, because they are assessments: {len(set(reports)) - len(paths)}")
     if dry_run:
         for path in paths:
-            _print_request(path, options, progress, write_line)
+            _print_request(path, options, progress)
         return progress.exit_code
     try:
         asyncio.run(_assess_all(paths, options, Endpoint(), progress))
@@ -106,9 +106,7 @@ def assess_reports(
     return progress.exit_code
 
 
-def _print_request(
-    path: Path, options: AssessOptions, progress: AssessmentProgress, write_line: Callable[[str], None]
-) -> None:
+def _print_request(path: Path, options: AssessOptions, progress: AssessmentProgress) -> None:
     try:
         inputs = load_input(path, named_source=options.source, with_source=options.with_source)
     except (UsageError, UngradableError) as error:
@@ -116,7 +114,7 @@ def _print_request(
         return
     if inputs.source_note:
         progress.print_error(f"{path}: {inputs.source_note}")
-    write_line(json.dumps(inputs.request.payload(options.model or None, ANSWER_FORMATS[0]), indent=1))
+    progress.write_line(json.dumps(inputs.request.payload(options.model or None, ANSWER_FORMATS[0]), indent=1))
 
 
 async def _assess_all(

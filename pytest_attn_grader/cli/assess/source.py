@@ -70,7 +70,8 @@ def find_source(student: StudentInfo, report: Path, named: Path | None) -> tuple
         return source, note
     # Both, because a relative path may start at either.
     folders = dict.fromkeys([Path.cwd(), report.resolve().parent])
-    found = list(_targets_below(named, student) if named is not None else _targets_as_typed(folders, student))
+    as_typed = (target for folder in folders for target in _target(student.target, folder))
+    found = list(as_typed if named is None else _targets_below(named, student))
     for target in found:
         source = _read(target, student)
         if source.matches_report:
@@ -78,11 +79,6 @@ def find_source(student: StudentInfo, report: Path, named: Path | None) -> tuple
     if found:
         return None, "the source has changed since it was graded, so it was not sent (--source FILE sends it)"
     return None, "the source is not at the path in the report, so it was not sent (--source PATH names it)"
-
-
-def _targets_as_typed(folders: dict[Path, None], student: StudentInfo) -> Iterator[Target]:
-    for folder in folders:
-        yield from _target(student.target, folder)
 
 
 def _targets_below(folder: Path, student: StudentInfo) -> Iterator[Target]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,7 @@ from pytest_attn_grader.errors import AttnGraderError
 from pytest_attn_grader.grading.comparison import compare_on_prompt
 from pytest_attn_grader.model_utils import replace_attention_mechanism
 from pytest_attn_grader.models.prompt import tokenize_prompt
-from pytest_attn_grader.results.comparison import AttentionMap, ChangedPrediction
+from pytest_attn_grader.results.comparison import AttentionMap, ChangedPrediction, most_different
 from pytest_attn_grader.settings.options import PROMPT_EXAMPLE
 
 if TYPE_CHECKING:
@@ -57,23 +56,15 @@ def measure_mistake(misconception: Misconception, loaded: LoadedModel) -> Measur
         compared = compare_on_prompt(loaded, student_model, prompt, layer_idx=LAYER)
     except CODE_ERRORS as error:
         return Measurement(error=f"{type(error).__name__}: {error}".partition("\n")[0])
-    head = compared.worst_head
-    chosen = next(each for each in compared.maps if (each.layer, each.head) == (LAYER, head))
-    metrics = next(each for each in compared.heads_of_layer if each.head == head)
     return Measurement(
         tokens=prompt.tokens,
-        head=chosen,
-        total_variation=float(metrics.total_variation),
+        head=compared.worst_map,
+        total_variation=float(most_different(compared.heads_of_layer).total_variation),
         reference_loss=float(compared.predictions.reference_loss),
         student_loss=float(compared.predictions.student_loss),
-        changed=_clearest([text.changed_prediction for text in compared.held_out]),
+        changed=compared.clearest_change,
         gradient_ratio=_gradient_ratio(misconception.attention),
     )
-
-
-def _clearest(found: Sequence[ChangedPrediction | None]) -> ChangedPrediction | None:
-    changes = [each for each in found if each is not None]
-    return max(changes, key=lambda each: float(each.reference[0].probability), default=None)
 
 
 def _gradient_ratio(attention: AttentionFunction) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -14,6 +13,7 @@ import typer
 from pytest_attn_grader.cli.error_exit import EXIT_INTERRUPTED, exit_on_error
 from pytest_attn_grader.cli.grade.run_options import pytest_arguments, read_run_settings, with_run_options
 from pytest_attn_grader.errors import EXIT_UNGRADABLE, UsageError
+from pytest_attn_grader.settings.reading import draw_seed
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -153,6 +153,6 @@ def _resolve_seed(out: Path, seed: int | None, *, resume: bool) -> int:
         except (ValueError, KeyError, TypeError) as error:
             raise UsageError(f"{file} cannot be read ({error}). Delete it, or give --seed.") from error
     if seed is None:
-        seed = int.from_bytes(os.urandom(4), "little")
+        seed = draw_seed()
     file.write_text(json.dumps({"seed": seed}) + "\n", encoding="utf-8")
     return seed

@@ -20,8 +20,8 @@ _ODD = re.compile(r"[^\w .()+@,'-]+")
 def needs_copy(submission: ClassSubmission) -> bool:
     """Whether a name on the way to the file is not UTF-8, has control characters, or a suffix in upper case."""
     assert submission.path is not None
-    path = str(submission.path)
-    return not (_PLAIN_NAME.fullmatch(submission.path.name) and path.isprintable() and _is_utf8(path))
+    # Bytes that are not UTF-8 are lone surrogates, which are not printable either.
+    return not (_PLAIN_NAME.fullmatch(submission.path.name) and str(submission.path).isprintable())
 
 
 def copy_to_own_folder(submission: ClassSubmission, copies: Path) -> ClassSubmission:
@@ -55,11 +55,3 @@ def _plain_name(name: str) -> str:
     stem, dot, suffix = readable_text(name).rpartition(".")
     known = suffix.lower() in {"py", "ipynb"}
     return f"{_ODD.sub('_', stem)}.{suffix.lower()}" if dot and known else _ODD.sub("_", readable_text(name))
-
-
-def _is_utf8(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -11,18 +11,12 @@ import pytest
 import typer
 
 from pytest_attn_grader.errors import UsageError
-from pytest_attn_grader.settings.options import OPTIONS, read_option
+from pytest_attn_grader.settings.options import INI_LISTS, OPTIONS, read_option
 from pytest_attn_grader.settings.reading import read_settings
 from pytest_attn_grader.settings.settings import Settings
 
 # `grade` sets these for each submission, from its id, --out, --pages, --plots and --format.
 SET_BY_GRADE = frozenset({"student", "report", "html", "plots", "format", "progress", "title"})
-# What a single run reads from an ini file alone, with the form of one line.
-INI_LISTS = {
-    "points": ("CATEGORY=NUMBER", "points per category"),
-    "thresholds": ("METRIC=NUMBER", "thresholds of the similarity checks"),
-    "forbid": ("NAME", "library attention that a submission may not call"),
-}
 RUN_OPTIONS = tuple(option for option in OPTIONS if option.noun not in SET_BY_GRADE)
 Command = TypeVar("Command", bound=Callable[..., None])
 
@@ -32,40 +26,27 @@ def with_run_options(command: Command) -> Command:
     signature = inspect.signature(command, eval_str=True)
     own = [each for each in signature.parameters.values() if each.kind is not inspect.Parameter.VAR_KEYWORD]
     generated = [
-        inspect.Parameter(
-            option.noun,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=None,
-            annotation=Annotated[
-                str | None,
-                typer.Option(
-                    f"--{option.noun.replace('_', '-')}",
-                    metavar=option.metavar,
-                    help=f"As {option.flag}: {option.help}.",
-                ),
-            ],
-        )
+        _parameter(option.noun, str | None, option.metavar, f"As {option.flag}: {option.help}.")
         for option in RUN_OPTIONS
     ]
     lists = [
-        inspect.Parameter(
+        _parameter(
             name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=None,
-            annotation=Annotated[
-                list[str] | None,
-                typer.Option(
-                    f"--{name}",
-                    metavar=metavar,
-                    help=f"As ini option attn_{name}, and in place of it: {help_text}. May be repeated.",
-                ),
-            ],
+            list[str] | None,
+            metavar,
+            f"As ini option attn_{name}, and in place of it: {help_text}. May be repeated.",
         )
         for name, (metavar, help_text) in INI_LISTS.items()
     ]
     keyword_only = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own]
     command.__signature__ = signature.replace(parameters=[*keyword_only, *generated, *lists])  # type: ignore[attr-defined]
     return command
+
+
+def _parameter(name: str, kind: Any, metavar: str, help_text: str) -> inspect.Parameter:
+    """A parameter of a typer command that is an option; None when it is not typed."""
+    option = typer.Option(f"--{name.replace('_', '-')}", metavar=metavar, help=help_text)
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind, option])
 
 
 def pytest_arguments(run_options: Mapping[str, Any], more: Sequence[str]) -> tuple[str, ...]:

@@ -37,7 +37,7 @@ def _documents(report: GradeReport) -> Iterator[dict[str, Any]]:
         "version": VERSION,
         "status": "pass" if report.verdict == "passed" else "fail",
         "message": headline(report),
-        "max_score": _whole(total(report)),
+        "max_score": round(total(report)[1]),
     }
     for max_chars in MESSAGE_LIMITS:
         made = rows(report, max_chars)
@@ -45,10 +45,6 @@ def _documents(report: GradeReport) -> Iterator[dict[str, Any]]:
     # A course can add thousands of checks: then one test stands for all.
     score = sum(_whole_points(rows(report, 0)))
     yield {**base, "tests": [{"name": "all checks", "status": base["status"], "score": score, "message": ""}]}
-
-
-def _whole(earned_and_possible: tuple[float, float]) -> int:
-    return round(earned_and_possible[1])
 
 
 def _whole_points(made: list[CheckRow]) -> list[int]:

@@ -34,7 +34,7 @@ def draw_figures(report: GradeReport) -> dict[str, Figure]:
     layer = compared.layer_idx
     maps = [each for each in compared.maps if each.layer == layer]
     tokens = report.prompt.tokens[: len(maps[0].reference)]
-    chosen = compared.worst_head
+    worst = compared.worst_map
     figures = {
         "heads": plot_head_grid(
             [each.reference for each in maps],
@@ -43,10 +43,10 @@ def draw_figures(report: GradeReport) -> dict[str, Figure]:
             title=f"Layer {layer}, every head",
         ),
         "head": plot_head(
-            maps[chosen].reference,
-            maps[chosen].student,
+            worst.reference,
+            worst.student,
             tokens,
-            title=f"Layer {layer}, head {chosen}: the one that differs most",
+            title=f"Layer {layer}, head {worst.head}: the one that differs most",
         ),
         "next_tokens": plot_next_tokens(
             [(each.token, float(each.probability)) for each in compared.predictions.reference],

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from pytest_attn_grader.reports.escaping import escape_unprintable
+
 REFERENCE_COLOUR = "#33415c"
 STUDENT_COLOUR = "#d9722e"
 GRID_COLOUR = "#d5d9e0"
@@ -31,9 +33,8 @@ def new_figure(width: float, height: float, title: str = "") -> Figure:
 
 def token_label(token: str) -> str:
     """Return a token as a label: without leading space, unprintable characters spelled out."""
-    shown = token.strip() or token
     # A lone $ starts a formula in matplotlib.
-    return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in shown).replace("$", r"\$")
+    return escape_unprintable(token.strip() or token, keep="").replace("$", r"\$")
 
 
 def as_map(values: Any) -> np.ndarray[Any, Any]:
