@@ -135,13 +135,13 @@ class SpeedBenchmark:
         """
         return self._sample_at(tokens, plan).summarize()
 
-    def confirm_at(self, tokens: int = DEFAULT_TOKENS, *, limit: float) -> Samples:
+    def confirm_at(self, *, limit: float) -> Samples:
         """Time the forward pass again while even its fastest call is more than `limit` times slower.
 
         Raises:
             SubmissionError: the student gave no answer.
         """
-        samples = self._sample_at(tokens, STEADY)
+        samples = self._sample_at(DEFAULT_TOKENS, STEADY)
         for _ in range(MAX_CONFIRMATIONS):
             if samples.min_slowdown <= limit:
                 break

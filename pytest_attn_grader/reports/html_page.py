@@ -26,6 +26,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 MAX_TOKENS = 48
 # Weights are embedded as whole thousandths: the page shows two decimals.
 THOUSAND = 1000
+MAX_EVIDENCE_CHARS = 200
 # Rounding error of a row sum in half precision; the same as in `attention.validation`, which would import torch.
 ROW_SUM_TOLERANCE = 5e-3
 # Nats per token; a loss below the reference's by more than this is explained. Where an attention reads the future,
@@ -201,8 +202,8 @@ def _evidence(check: CheckResult) -> list[tuple[str, str]]:
     return [(name.replace("_", " "), _short(value)) for name, value in check.evidence.items()]
 
 
-def _short(value: Any, max_chars: int = 200) -> str:
+def _short(value: Any) -> str:
     if isinstance(value, float) or value in ("nan", "inf", "-inf"):
         return formatting.number(value) if not math.isfinite(float(value)) else f"{value:.4g}"
     text = ", ".join(_short(each) for each in value) if isinstance(value, list) else str(value)
-    return text if len(text) <= max_chars else f"{text[:max_chars]}…"
+    return text if len(text) <= MAX_EVIDENCE_CHARS else f"{text[:MAX_EVIDENCE_CHARS]}…"

@@ -222,7 +222,7 @@ class SandboxClient:
         """End the worker; what it printed and how much memory it took stay known."""
         self._closed = True
         if self._worker is not None:
-            self._worker.close()
+            self._worker.kill()
 
     def _running(self) -> WorkerProcess:
         if self._closed:

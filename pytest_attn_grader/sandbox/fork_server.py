@@ -15,7 +15,6 @@ import socket
 import subprocess
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import IO, Any
 
 from pytest_attn_grader.sandbox.worker.process_tree import parent_of
@@ -201,11 +200,6 @@ class ForkedProcess:
             poll.poll(_PID_SECONDS * 1000)
             os.close(self._descriptor)
             self._descriptor = None
-
-
-def holder_available() -> bool:
-    """Whether the program that holds namespaces open is installed."""
-    return Path(NAMESPACE_HOLDER).exists()
 
 
 def copy_program(executable: str) -> int:

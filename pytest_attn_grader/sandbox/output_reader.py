@@ -8,6 +8,8 @@ import sys
 import threading
 from typing import IO
 
+_CLOSE_SECONDS = 0.5
+
 
 class OutputReader:
     """Reads a pipe in a thread and keeps the first `max_bytes`.
@@ -30,12 +32,12 @@ class OutputReader:
         """The output so far. Bytes that are not UTF-8 become replacement characters."""
         return bytes(self._data).decode("utf-8", "replace")
 
-    def close(self, *, seconds: float = 0.5) -> None:
-        """Read what is left, for at most `seconds`, then close the pipes. The worker should be dead."""
+    def close(self) -> None:
+        """Read what is left, for a moment, then close the pipes. The worker should be dead."""
         # An escaped process may hold the other end open: then the wake-up pipe ends the thread.
-        self._thread.join(seconds)
+        self._thread.join(_CLOSE_SECONDS)
         os.close(self._wake_write)
-        self._thread.join(seconds)
+        self._thread.join(_CLOSE_SECONDS)
         # Windows cannot wait for two pipes; a thread that still reads there keeps its pipe and ends with it.
         if not self._thread.is_alive():
             self._pipe.close()

@@ -75,7 +75,7 @@ class WorkerProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        self.kill()
 
     def start(self) -> None:
         """Start the process and return at once; the first request waits until it is ready."""
@@ -152,12 +152,12 @@ class WorkerProcess:
 
     @property
     def usable(self) -> bool:
-        """True from `start` until a failure or `close` ended the worker; whether it would answer is not known."""
+        """True from `start` until a failure or `kill` ended the worker; whether it would answer is not known."""
         return self._connection is not None
 
     @property
     def ended(self) -> bool:
-        """True once a failure or `close` has ended it: it will never answer again."""
+        """True once a failure or `kill` has ended it: it will never answer again."""
         return self._process is not None and self._connection is None
 
     @property
@@ -182,7 +182,10 @@ class WorkerProcess:
             self._peak_rss_bytes = peak_rss_bytes(self._pid) or self._peak_rss_bytes
 
     def kill(self) -> None:
-        """End the worker and everything below it, now. Nothing is left behind: no process, descriptor or thread."""
+        """End the worker and everything below it, now; it may be called any number of times.
+
+        Nothing is left behind: no process, descriptor or thread.
+        """
         with self._lock:
             if self._process is None or self._connection is None:
                 return
@@ -200,10 +203,6 @@ class WorkerProcess:
                 self._output.close()
                 self._text = self._output.text
                 self._output = None
-
-    def close(self) -> None:
-        """End the worker; may be called any number of times."""
-        self.kill()
 
     def _receive_greeting(self, connection: socket.socket, seconds: float | None) -> None:
         # The greeting may have been waiting for long: there is always a moment to read it.

@@ -177,16 +177,12 @@ def _shape_with_loader(
         width = known.get("width", heads * head_dim)
     loading = discover_loader(student, target, width=width, num_heads=heads, head_dim=head_dim, name=candidate.name)
     has_output = "w_o" in loading.takes
-    return InstanceSizes(
-        width=width,
-        num_heads=heads,
-        head_dim=head_dim,
+    found = ProjectionMap({}, None, heads, head_dim, width, width if has_output else heads * head_dim)
+    return replace(
+        _shape_with(found, target),
         has_input_biases={"b_q", "b_k", "b_v"} <= loading.takes,
         has_output=has_output,
         has_output_bias="b_o" in loading.takes,
-        out_features=width if has_output else heads * head_dim,
-        target=target,
-        found=ProjectionMap({}, None, heads, head_dim, width, width if has_output else heads * head_dim),
         loading=loading,
     )
 

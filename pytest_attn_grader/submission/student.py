@@ -289,4 +289,4 @@ class Student:
         if self._remote is not None:
             self._remote.close()
         elif self._first_worker is not None:
-            self._first_worker.close()
+            self._first_worker.kill()

@@ -111,7 +111,7 @@ class Bench:
 
     def close(self) -> None:
         if self._worker is not None:
-            self._worker.close()
+            self._worker.kill()
 
     def __enter__(self) -> Bench:
         return self

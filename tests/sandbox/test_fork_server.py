@@ -213,7 +213,7 @@ def test_one_that_cannot_do_namespaces_is_not_asked_for_them(
     worker = make_worker(tmp_path, "bwrap")
     worker.start()
     assert isinstance(worker._process, subprocess.Popen)
-    worker.close()
+    worker.kill()
 
 
 @needs_bwrap

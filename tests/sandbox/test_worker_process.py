@@ -48,8 +48,8 @@ def test_a_worker_starts_at_once_and_once(tmp_path: Path) -> None:
     assert worker.request({"op": "ping"}) == ({"id": 1}, {})
     assert worker.alive
     assert (worker.peak_rss_bytes or 0) > 50_000_000
-    worker.close()
-    worker.close()
+    worker.kill()
+    worker.kill()
     assert worker.ended
     assert not worker.alive
     with pytest.raises(RuntimeError, match="not running"):
@@ -92,7 +92,7 @@ def test_nothing_is_left_after_twenty_cycles(tmp_path: Path) -> None:
             wanted = {"path": str(tmp_path / "student.py"), "module": None, "name": None, "definitions_only": False}
             worker.request({"op": "describe", **wanted})
         # The others are ended in the middle of starting.
-        worker.close()
+        worker.kill()
     assert count() == before
 
 

@@ -82,7 +82,7 @@ class Workshop:
 
     def close(self) -> None:
         if self._worker is not None:
-            self._worker.close()
+            self._worker.kill()
 
 
 class SharedRemote(SandboxClient):

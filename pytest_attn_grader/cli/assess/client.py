@@ -87,10 +87,10 @@ class Endpoint:
         UsageError: the client is not installed, or an environment variable is missing or malformed.
     """
 
-    def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
+    def __init__(self) -> None:
         self.answer_format: AnswerFormat = ANSWER_FORMATS[0]
-        self._key = _read_key(environment)
-        self._url = _read_url(environment)
+        self._key = _read_key()
+        self._url = _read_url()
         try:
             import httpx2
             import openai
@@ -233,8 +233,8 @@ def _seconds_to_wait(headers: Mapping[str, str]) -> float | None:
     return seconds if math.isfinite(seconds) and seconds >= 0 else None
 
 
-def _read_key(environment: Mapping[str, str]) -> str:
-    key = environment.get(KEY_VARIABLE, "")
+def _read_key() -> str:
+    key = os.environ.get(KEY_VARIABLE, "")
     if not key.strip():
         raise UsageError(
             f"{KEY_VARIABLE} is not set. Set it to the key of the endpoint (any text if it needs none), and "
@@ -247,9 +247,9 @@ def _read_key(environment: Mapping[str, str]) -> str:
     return key
 
 
-def _read_url(environment: Mapping[str, str]) -> str | None:
+def _read_url() -> str | None:
     """None: the client's own default."""
-    url = environment.get(URL_VARIABLE)
+    url = os.environ.get(URL_VARIABLE)
     if url is None:
         return None
     try:

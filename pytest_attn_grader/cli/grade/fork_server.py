@@ -191,7 +191,7 @@ def _start_sandbox_fork_server() -> ForkServer | None:
 def _verify_fork_server(sandbox: ForkServer) -> None:
     """Fork a test worker in every tier, and use the sandbox's fork server only for tiers whose worker answers."""
     fork_server.set_fork_server(sandbox)
-    sandbox.forks_into_namespaces = fork_server.holder_available() and not bubblewrap.unavailable_reason()
+    sandbox.forks_into_namespaces = Path(fork_server.NAMESPACE_HOLDER).exists() and not bubblewrap.unavailable_reason()
     with tempfile.TemporaryDirectory() as empty:
         for in_namespaces in {False, sandbox.forks_into_namespaces}:
             worker = WorkerProcess(

@@ -54,7 +54,9 @@ class ReplacedBlock(nn.Module):
         assert student is not None  # attached where this class was given
         batch_size, seq_len, _ = hidden_states.shape
         keep_mask = make_keep_mask(
-            expand_token_mask(_first(arguments, _MASK_ARGUMENTS)),
+            expand_token_mask(
+                next((mask for name in _MASK_ARGUMENTS if (mask := arguments.get(name)) is not None), None)
+            ),
             (batch_size, seq_len, seq_len),
             is_causal=self.student_is_causal,
             device=hidden_states.device,
@@ -243,7 +245,3 @@ def _derived(patched: type[nn.Module], original: type[nn.Module]) -> type[nn.Mod
 def _original_class(cls: type[nn.Module]) -> type[nn.Module]:
     """transformers' class below the derived ones."""
     return next(base for base in cls.__mro__ if issubclass(base, nn.Module) and not issubclass(base, _PATCHED_CLASSES))
-
-
-def _first(arguments: dict[str, Any], names: tuple[str, ...]) -> Any:
-    return next((arguments[name] for name in names if arguments.get(name) is not None), None)

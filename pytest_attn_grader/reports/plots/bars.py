@@ -8,7 +8,6 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from pytest_attn_grader.reports.plots.style import (
-    COLUMN_WIDTH,
     FONT_SIZE,
     GRID_COLOUR,
     REFERENCE_COLOUR,
@@ -31,7 +30,7 @@ def plot_next_tokens(
         reference, student: (token, probability), the most likely first.
         title: over the picture.
     """
-    figure = new_figure(COLUMN_WIDTH, 0.9 + 0.24 * max(len(reference), len(student)), title)
+    figure = new_figure(0.9 + 0.24 * max(len(reference), len(student)), title)
     both = ((reference, REFERENCE_COLOUR, "reference"), (student, STUDENT_COLOUR, "student"))
     for axes, (tokens, colour, name) in zip(figure.subplots(1, 2), both, strict=True):
         places = range(len(tokens))
@@ -57,7 +56,7 @@ def plot_drift(drift: Sequence[Any], *, layer_idx: int, title: str = "") -> Figu
         title: over the picture.
     """
     values = as_map(list(drift))
-    figure = new_figure(COLUMN_WIDTH, 2.4, title)
+    figure = new_figure(2.4, title)
     axes = figure.subplots()
     axes.plot(range(len(values)), values, marker="o", color=STUDENT_COLOUR, linewidth=2, clip_on=False)
     axes.axvspan(layer_idx, layer_idx + 1, color=GRID_COLOUR, alpha=0.5, linewidth=0)

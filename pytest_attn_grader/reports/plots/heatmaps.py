@@ -9,7 +9,6 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from pytest_attn_grader.reports.plots.style import (
-    COLUMN_WIDTH,
     DIFFERENCE_MAP,
     FONT_SIZE,
     TEXT_COLOUR,
@@ -32,7 +31,7 @@ def plot_head(reference: Any, student: Any, tokens: Sequence[str], *, title: str
         title: over the picture.
     """
     maps = _panels(reference, student)
-    figure = new_figure(COLUMN_WIDTH, 2.9 if len(tokens) <= MAX_TOKENS_WITH_VALUES else 3.4, title)
+    figure = new_figure(2.9 if len(tokens) <= MAX_TOKENS_WITH_VALUES else 3.4, title)
     row = figure.subplots(1, 3)
     images = _draw_row(row, maps, _top(maps[:2]))
     for place, (axes, panel) in enumerate(zip(row, maps, strict=True)):
@@ -55,7 +54,7 @@ def plot_head_grid(reference: Any, student: Any, tokens: Sequence[str], *, title
     """
     heads = [_panels(*maps) for maps in zip(reference, student, strict=True)]
     top = _top([panel for maps in heads for panel in maps[:2]])
-    figure = new_figure(COLUMN_WIDTH, 1.0 + 1.75 * len(heads), title)
+    figure = new_figure(1.0 + 1.75 * len(heads), title)
     grid = figure.subplots(len(heads), 3, squeeze=False)
     for head, (row, maps) in enumerate(zip(grid, heads, strict=True)):
         images = _draw_row(row, maps, top)

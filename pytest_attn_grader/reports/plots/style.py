@@ -22,9 +22,9 @@ FONT_SIZE = 8.0
 MAX_LABELS = 32
 
 
-def new_figure(width: float, height: float, title: str = "") -> Figure:
+def new_figure(height: float, title: str = "") -> Figure:
     """Return a figure that pyplot does not know: nothing to close, no window, safe in threads."""
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(COLUMN_WIDTH, height), layout="constrained")
     figure.patch.set_facecolor("white")
     if title:
         figure.suptitle(title, fontsize=FONT_SIZE + 2, color=TEXT_COLOUR, x=0.01, ha="left", weight="bold")

@@ -17,6 +17,7 @@ from functools import partial
 from .privileges import MACHINES
 
 _KILL_SECONDS = 60.0  # hundreds of processes take their time to end on a busy machine
+_ORPHAN_SECONDS = 2.0
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
 
@@ -49,7 +50,7 @@ def kill_process_tree(root: int, *, owner: int | None = None) -> None:
         time.sleep(0.001)
 
 
-def kill_orphans(parent: int, *, seconds: float = 2.0) -> None:
+def kill_orphans(parent: int) -> None:
     """Kill the processes of student code whose supervisor is dead, so that they are children of `parent` now.
 
     They are known by two things that a worker has and cannot shed: it is in another session than `parent`, and it has a
@@ -57,7 +58,6 @@ def kill_orphans(parent: int, *, seconds: float = 2.0) -> None:
 
     Args:
         parent: this process, or the fork server that it uses.
-        seconds: give up after this time.
 
     Raises:
         ValueError: `parent` is not the number of a process, or is above this process. Nothing was signalled.
@@ -65,7 +65,7 @@ def kill_orphans(parent: int, *, seconds: float = 2.0) -> None:
     if is_below(check_number(parent), os.getpid()):
         raise ValueError(f"process {parent} is above this one; nothing was signalled")
     own = _session_and_filters(parent)
-    give_up = time.monotonic() + seconds
+    give_up = time.monotonic() + _ORPHAN_SECONDS
     while own is not None and time.monotonic() < give_up:
         found = {pid: _session_and_filters(pid) for pid in children_of(parent)}
         orphans = [pid for pid, each in found.items() if each is not None and each[0] != own[0] and each[1] > own[1]]

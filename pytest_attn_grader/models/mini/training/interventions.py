@@ -77,10 +77,10 @@ def patch_layer(model: MiniModel, wrong_attention: WrongAttention, *, layer_idx:
     return duplicate
 
 
-def remove_rotation(model: MiniModel, *, layer_idx: int = 0) -> MiniModel:
-    """Return a copy of a Llama, with the same tensors, whose layer does not rotate query and key."""
+def remove_rotation(model: MiniModel) -> MiniModel:
+    """Return a copy of a Llama, with the same tensors, whose layer 0 does not rotate query and key."""
     duplicate: MiniModel = eager_copy(model)
-    attention = find_architecture(duplicate).get_attention(duplicate, layer_idx)
+    attention = find_architecture(duplicate).get_attention(duplicate, 0)
     attention.register_forward_pre_hook(_rotate_by_nothing, with_kwargs=True)
     return duplicate
 

@@ -68,6 +68,6 @@ def write_marked_documents(
     return (write_pieces(kind, seed, split) for kind, seed in draw_kinds(count, split, mix, first_seed))
 
 
-def write_prompts(kind: str, count: int, split: Split = "held_out", *, first_seed: int = 0) -> tuple[Prompt, ...]:
-    """This many prompts of one of `PROMPT_KINDS`."""
-    return tuple(PROMPT_KINDS[kind](Writer(seed, split)) for seed in range(first_seed, first_seed + count))
+def write_prompts(kind: str, count: int) -> tuple[Prompt, ...]:
+    """This many held-out prompts of one of `PROMPT_KINDS`."""
+    return tuple(PROMPT_KINDS[kind](Writer(seed, "held_out")) for seed in range(count))
