@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pytest_attn_grader._utils.fork_cache import cached, is_enabled
@@ -154,6 +155,9 @@ def run_diagnosis(
     tolerances = {name: each.tolerance for name, each in known.items() if each.tolerance_was_used}
     predictions = predictions or cached("predictions", PredictionCache)
     convention, rotary_base = contract.mask_convention, attention.rotary_base
+    diagnose_answers = partial(
+        diagnose, mask_convention=convention, hints=hints, source=source, rotary_base=rotary_base
+    )
     if results and seconds >= MIN_SECONDS and not is_enabled():
         # While the new process loads torch. In a class both are there already.
         predict_first(
@@ -177,15 +181,11 @@ def run_diagnosis(
         def explain(more: Mapping[str, Observation]) -> Diagnosis | None:
             asked = by_name | {name: each.probe for name, each in more.items()}
             answers = attempts | {name: each.student for name, each in more.items()}
-            return diagnose(
+            return diagnose_answers(
                 answers,
                 {name: asked[name] for name in answers},
                 references,
                 tolerances,
-                mask_convention=convention,
-                hints=hints,
-                source=source,
-                rotary_base=rotary_base,
                 predictions=predictions,
                 seconds=deadline - time.perf_counter(),
             )
@@ -201,30 +201,21 @@ def run_diagnosis(
         if option == "scale":
             continue  # the check says that a parameter is not used as it should be; the scale itself is right
         if observed and option in observed and not observed[option].is_right:
-            return _diagnose_call_option(
-                option, observed[option], hints, source, mask_convention=convention, rotary_base=rotary_base
-            )
+            return _diagnose_call_option(option, observed[option], diagnose_answers)
     if diagnosis is None and (failure := failure_without_mask(attention, seed)) is not None:
         return diagnose_failure(failure, hints=hints, source=source)
     return None if only_named and diagnosis is not None and not diagnosis.slugs else diagnosis
 
 
 def _diagnose_call_option(
-    option: str, observation: Observation, hints: str, source: str, *, mask_convention: str, rotary_base: float | None
+    option: str, observation: Observation, diagnose_answers: Callable[..., Diagnosis | None]
 ) -> Diagnosis | None:
     """Name the mistake of a submission that is right as it is called usually, and wrong in this way."""
     output, shape = observation.student.attn_output, observation.probe.query.shape
     if output is not None and output.shape == shape and not bool(observation.student_output.isfinite().all()):
         return None  # on a single probe NaN fits many mistakes
     probe = replace(observation.probe, name=observation.probe.name.removesuffix("-train"), training=False)
-    found = diagnose(
-        {probe.name: observation.student},
-        {probe.name: probe},
-        mask_convention=mask_convention,
-        hints=hints,
-        source=source,
-        rotary_base=rotary_base,
-    )
+    found = diagnose_answers({probe.name: observation.student}, {probe.name: probe})
     if found is None:
         return None
     words, message = CALL_OPTIONS[option], found.message

@@ -43,21 +43,18 @@ MAX_NUMBERS = 8
 
 def evaluate(verdict: Verdict, checks: Sequence[CheckResult], score: Score, diagnosis: Diagnosis | None) -> Evaluation:
     """Build the criteria of a run; categories without checks are left out."""
+    applicable = [check for check in checks if check.outcome != "not-applicable"]
     return Evaluation(
         verdict=verdict,
         criteria=tuple(
             _criterion(category, of_category, score)
             for category in CATEGORIES
-            if (of_category := [check for check in checks if check.category == category and _applies(check)])
+            if (of_category := [check for check in applicable if check.category == category])
         ),
         levels=dict(DESCRIPTORS),
         mistakes=() if diagnosis is None else diagnosis.slugs,
         mistake_titles=() if diagnosis is None else diagnosis.titles,
     )
-
-
-def _applies(check: CheckResult) -> bool:
-    return check.outcome != "not-applicable"
 
 
 def _criterion(category: Category, checks: Sequence[CheckResult], score: Score) -> Criterion:

@@ -125,11 +125,6 @@ class GradingSession:
         layer_idx, all_layers = self.settings.layer_idx, self.settings.all_layers
         return find_architecture(self.loaded.model).layer_steps(layer_idx, all_layers=all_layers)
 
-    @property
-    def is_bidirectional(self) -> bool:
-        """Whether every token attends to every other; see `StudentAttention.is_bidirectional`."""
-        return self.submission.attention.is_bidirectional
-
     def run_probe(self, name: str, variant: str | None = None) -> Observation:
         """Put a probe, or a variant of it (`probes.make_variant`), to the student; the same one only once.
 
@@ -177,8 +172,8 @@ class GradingSession:
         from pytest_attn_grader.grading.experiments import run_training
 
         with self.clock.phase("probes"):
-            first = 0 if self.is_bidirectional else first_changed
-            return run_training(self.submission.attention, probe, dropout_p, first)
+            attention = self.submission.attention
+            return run_training(attention, probe, dropout_p, 0 if attention.is_bidirectional else first_changed)
 
     def run_gradcheck(self) -> experiments.GradcheckResult:
         """Compare the student's gradients with finite differences."""

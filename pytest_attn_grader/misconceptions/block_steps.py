@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from pytest_attn_grader.attention.probes import Probe
+from pytest_attn_grader.attention.reference import reference_attention
 from pytest_attn_grader.misconceptions.observations import Recognition, SubmissionObservations
 
 # The usual epsilons of nn.LayerNorm, nn.RMSNorm and of those written by hand.
@@ -105,10 +106,7 @@ def _words(before: str | None, after: str | None, *, residual: bool) -> str:
 def _attend(probe: Probe, width: int, norm: str | None, epsilon: float) -> Tensor:
     """The right output, for hidden states that are normalised before the projections."""
     query, key, value = (_projected(tensor.double(), width, norm, epsilon) for tensor in (*probe.prepared, probe.value))
-    scores = query @ key.transpose(-2, -1) * query.shape[-1] ** -0.5
-    scores = scores.masked_fill(~probe.keep_mask, torch.finfo(scores.dtype).min)
-    output: Tensor = scores.softmax(dim=-1) @ value
-    return output
+    return reference_attention(query, key, value, probe.keep_mask)[0]
 
 
 def _projected(tensor: Tensor, width: int, norm: str | None, epsilon: float) -> Tensor:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from pytest_attn_grader.attention.probes import INPUT_NAMES, Probe, ProbeResult
 from pytest_attn_grader.attention.tolerances import ProbeTolerance, derive_tolerance
@@ -53,8 +52,7 @@ def diagnose(
     """
     if hints == "none":
         return None
-    case = _case(attempts, probes, references or {}, tolerances or {}, mask_convention, source)
-    case = replace(case, rotary_base=rotary_base)
+    case = _case(attempts, probes, references or {}, tolerances or {}, mask_convention, source, rotary_base)
     explanation = Search(case, predictions, seconds=seconds).run()
     return None if explanation is None else _worded(explanation, case, hints)
 
@@ -73,7 +71,7 @@ def predict_first(
 
     Args: as those of `diagnose`.
     """
-    case = replace(_case(attempts, probes, references, tolerances, mask_convention, ""), rotary_base=rotary_base)
+    case = _case(attempts, probes, references, tolerances, mask_convention, "", rotary_base)
     for hypothesis in single_hypotheses(case):
         _ = predictions.of(hypothesis, next(iter(attempts)), case).attn_output
 
@@ -101,6 +99,7 @@ def _case(
     tolerances: Mapping[str, ProbeTolerance],
     mask_convention: str,
     source: str,
+    rotary_base: float | None,
 ) -> SubmissionObservations:
     all_references, all_tolerances = dict(references), dict(tolerances)
     derived: dict[tuple[int, ...], tuple[ProbeResult, ProbeTolerance]] = {}
@@ -114,7 +113,13 @@ def _case(
             all_references[name], all_tolerances[name] = derived[inputs]
         derived.setdefault(inputs, (all_references[name], all_tolerances[name]))
     return SubmissionObservations(
-        dict(attempts), dict(probes), all_references, all_tolerances, mask_convention, SubmissionSource(source)
+        dict(attempts),
+        dict(probes),
+        all_references,
+        all_tolerances,
+        mask_convention,
+        SubmissionSource(source),
+        rotary_base=rotary_base,
     )
 
 

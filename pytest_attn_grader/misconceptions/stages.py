@@ -95,6 +95,12 @@ def fill_blocked(attn_scores: Tensor, inputs: Inputs) -> Tensor:
     return attn_scores.masked_fill(~inputs.keep_mask, inputs.fill)
 
 
+def fill_later(attn_scores: Tensor, _: Inputs) -> Tensor:
+    """Block what comes later on the last axis, whatever the last two axes stand for."""
+    keep = torch.ones_like(attn_scores, dtype=torch.bool).tril()
+    return attn_scores.masked_fill(~keep, torch.finfo(attn_scores.dtype).min)
+
+
 def softmax_over_keys(attn_scores: Tensor, _: Inputs) -> Tensor:
     return attn_scores.softmax(dim=-1)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from pytest_attn_grader.models.architectures import Architecture, find_architecture
+from pytest_attn_grader.models.architectures import find_architecture
 from pytest_attn_grader.models.patching.dispatch import attention_weights_requested
 from pytest_attn_grader.results.submission import WidthAdapter
 from pytest_attn_grader.submission.head_adapter import CallStats, HeadAdapter
@@ -122,10 +122,11 @@ def make_block(
         return None
     projections = projections_of(model, family, layer_idx)
     shape = _shape(oracle, projections)
-    if restriction(student, model, layer_idx) is not None:
-        projections = _restricted(projections, shape)
-    layout = student.conventions.layout
-    return StudentBlock(oracle, shape, layout, projections, projects_output=_projects_output(family))
+    if restriction(student, model, layer_idx) is not None and shape.width == projections.w_q.shape[0]:
+        projections = projections.without_input_biases()
+    # BERT keeps the output projection outside of what is replaced.
+    projects_output = not family.projections.output_in_parent
+    return StudentBlock(oracle, shape, student.conventions.layout, projections, projects_output=projects_output)
 
 
 def restriction(oracle: ProjectedStudent, model: Any, layer_idx: int) -> str | None:
@@ -144,15 +145,6 @@ def restriction(oracle: ProjectedStudent, model: Any, layer_idx: int) -> str | N
 
 def _shape(oracle: ProjectedAttention, projections: Projections) -> InstanceSizes:
     return oracle.shape_for(projections.num_heads, projections.head_dim, width=projections.w_q.shape[0])
-
-
-def _restricted(projections: Projections, shape: InstanceSizes) -> Projections:
-    return projections.without_input_biases() if shape.width == projections.w_q.shape[0] else projections
-
-
-def _projects_output(family: Architecture) -> bool:
-    """BERT keeps the output projection outside of what is replaced."""
-    return not family.projections.output_in_parent
 
 
 def _without_output(projections: Projections) -> Projections:

@@ -164,7 +164,7 @@ def test_looking_nowhere_is_wrong_in_an_encoder_too(
     workshop: Workshop, model_of: Callable[[str], LoadedModel], name: str
 ) -> None:
     session = session_over(workshop.student(BOTH_WAYS.replace("w @ v", "v")), model_of(name))
-    assert session.is_bidirectional
+    assert session.submission.attention.is_bidirectional
     assert "no output moved by" in ask(session, masking.test_sees_others)
     diagnosis = session.diagnose()
     assert diagnosis is not None
@@ -204,7 +204,7 @@ def test_a_wrong_mask_of_the_padding_in_an_encoder(
 ) -> None:
     source = PADDED.replace(FILLED, masked).replace("padding_mask", name)
     session = session_over(workshop.student(source), model_of("bert"))
-    assert session.is_bidirectional
+    assert session.submission.attention.is_bidirectional
     said = ask_everything(session)
     assert said["equivalence.basic"].startswith("weights off by")
     diagnosis = session.diagnose()
@@ -218,7 +218,7 @@ def test_a_mask_of_the_padding_is_not_enough_in_a_decoder(
     workshop: Workshop, model_of: Callable[[str], LoadedModel]
 ) -> None:
     session = session_over(workshop.student(PADDED), model_of("gpt-neox"))
-    assert not session.is_bidirectional
+    assert not session.submission.attention.is_bidirectional
     assert ask(session, masking.test_no_weight_on_future).startswith("a weight of")
 
 

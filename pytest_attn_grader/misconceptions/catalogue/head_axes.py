@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 
-import torch
 from torch import Tensor
 
 from pytest_attn_grader.misconceptions.base import misconception
 from pytest_attn_grader.misconceptions.observations import Recognition, SubmissionObservations
-from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride, unchanged
+from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride, fill_later, unchanged
 
 # Of the axes of scores, the one of the queries or that of the keys; a padding mask fails at those of batch and heads.
 _MISMATCH = re.compile(r"size of tensor a \((\d+)\) must match the size of tensor b \((\d+)\) .*dimension [23]")
@@ -21,11 +20,6 @@ def _swapped(tensor: Tensor) -> Tensor:
 
 def _over_heads(inputs: Inputs) -> Tensor:
     return _swapped(inputs.query) @ _swapped(inputs.key).transpose(-2, -1)  # (batch, seq, num_heads, num_heads)
-
-
-def _causal_over_heads(attn_scores: Tensor, _: Inputs) -> Tensor:
-    keep = torch.ones_like(attn_scores, dtype=torch.bool).tril()
-    return attn_scores.masked_fill(~keep, torch.finfo(attn_scores.dtype).min)
 
 
 def _values_of_heads(attn_weights: Tensor, inputs: Inputs) -> Tensor:
@@ -69,9 +63,9 @@ def _mixes_up_heads_and_tokens(case: SubmissionObservations) -> Recognition | No
     variants=tuple(
         StageOverride({"score": _over_heads, "combine": combine, "mask": mask}, note)
         for combine, mask, note in (
-            (_values_of_heads, _causal_over_heads, "a causal mask over the heads"),
+            (_values_of_heads, fill_later, "a causal mask over the heads"),
             (_merged_as_if_swapped, unchanged, "heads and tokens swapped afterwards"),
-            (_merged_as_if_swapped, _causal_over_heads, "a causal mask over the heads, swapped afterwards"),
+            (_merged_as_if_swapped, fill_later, "a causal mask over the heads, swapped afterwards"),
         )
     ),
     recognise=_mixes_up_heads_and_tokens,

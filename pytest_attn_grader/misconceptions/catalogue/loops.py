@@ -7,7 +7,7 @@ from torch import Tensor
 
 from pytest_attn_grader.misconceptions.base import misconception
 from pytest_attn_grader.misconceptions.observations import Recognition, SubmissionObservations
-from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride, unchanged
+from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride, fill_later, unchanged
 from pytest_attn_grader.misconceptions.training import is_dropped_outside_of_training
 
 
@@ -108,14 +108,9 @@ def _values_over_batch(attn_weights: Tensor, inputs: Inputs) -> Tensor:
     return (attn_weights @ inputs.value.transpose(0, 2)).transpose(0, 2)
 
 
-def _causal(attn_scores: Tensor) -> Tensor:
-    keep = torch.ones_like(attn_scores, dtype=torch.bool).tril()
-    return attn_scores.masked_fill(~keep, float("-inf"))
-
-
 _CAUSAL_OVER_BATCH = (
     StageOverride(
-        {"score": _over_batch, "combine": _values_over_batch, "mask": lambda attn_scores, _: _causal(attn_scores)},
+        {"score": _over_batch, "combine": _values_over_batch, "mask": fill_later},
         "with a causal mask over the batch",
     ),
 )
