@@ -46,7 +46,6 @@ class ProbeTolerance:
 
     probe: str
     dtype: str
-    device: str
     spread: Mapping[str, float]
     tolerance: Mapping[str, float]
 
@@ -72,7 +71,7 @@ def _derive(probe: Probe) -> tuple[ProbeResult, ProbeTolerance]:
         for name, tensor in _quantities(exact).items()
     }
     dtype = str(probe.query.dtype).removeprefix("torch.")
-    return exact, ProbeTolerance(probe.name, dtype, str(probe.query.device), spread, tolerance)
+    return exact, ProbeTolerance(probe.name, dtype, spread, tolerance)
 
 
 def _quantities(record: ProbeResult) -> dict[str, Tensor]:

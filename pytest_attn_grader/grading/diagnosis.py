@@ -29,8 +29,6 @@ from pytest_attn_grader.submission.return_values import SWAP_REMEDY
 from pytest_attn_grader.submission.target import read_source_text
 
 if TYPE_CHECKING:
-    import torch
-
     from pytest_attn_grader.grading.observation import Observation
     from pytest_attn_grader.grading.session import GradingSession
     from pytest_attn_grader.grading.student import StudentUnderTest
@@ -65,7 +63,6 @@ def diagnose_session(session: GradingSession, predictions: PredictionCache | Non
         attention,
         seed=session.settings.seed,
         max_len=session.context_limit,
-        device=session.loaded.device,
         hints=hints,
         sliding_window=session.layer_steps().sliding_window,
         predictions=predictions,
@@ -113,7 +110,6 @@ def run_diagnosis(
     *,
     seed: int,
     max_len: int,
-    device: torch.device,
     hints: str,
     sliding_window: int | None = None,
     predictions: PredictionCache | None = None,
@@ -147,7 +143,7 @@ def run_diagnosis(
         sliding_window=sliding_window,
     )
     deadline = time.perf_counter() + seconds
-    probes = diagnosis_probes(seed, capabilities, device=device)
+    probes = diagnosis_probes(seed, capabilities)
     by_name = {probe.name: probe for probe in probes}
     known = {probe.name: observed[probe.name] for probe in probes if observed and probe.name in observed}
     results = {name: observation.student for name, observation in known.items()}

@@ -46,7 +46,6 @@ class Observation:
         return Tolerance(
             probe=tolerance.probe,
             dtype=tolerance.dtype,
-            device=tolerance.device,
             factor=FACTOR,
             spread=dict(tolerance.spread),
             tolerance=dict(tolerance.tolerance),

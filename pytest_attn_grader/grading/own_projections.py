@@ -67,13 +67,13 @@ class OwnProjections:
 def observe_own_projections(session: GradingSession) -> OwnProjections:
     """Run them once in a session; raises as `run_own_projections`."""
     if session.own_projections is None:
-        attention, seed, device = session.submission.attention, session.settings.seed, session.loaded.device
+        attention, seed = session.submission.attention, session.settings.seed
         with session.clock.phase("probes"):
-            session.own_projections = run_own_projections(attention, seed, device)
+            session.own_projections = run_own_projections(attention, seed)
     return session.own_projections
 
 
-def run_own_projections(attention: StudentAttention, seed: int, device: torch.device) -> OwnProjections:
+def run_own_projections(attention: StudentAttention, seed: int) -> OwnProjections:
     """Call a submission with random projections, then with another text for the values and for the keys.
 
     Returns:
@@ -87,7 +87,7 @@ def run_own_projections(attention: StudentAttention, seed: int, device: torch.de
         raise NotApplicable("it has no projections")
     if attention.preparation is not None:
         raise NotApplicable("its query and key are normalised behind their projections")
-    trial = _Trial(attention, attention.oracle.shape_for(*TRIAL_SIZES), seed, device)
+    trial = _Trial(attention, attention.oracle.shape_for(*TRIAL_SIZES), seed)
     found = trial.run_with_biases()
     takes_values = {"key", "value"} <= attention.contract.roles and attention.oracle.takes_key_states
     if not found.is_right or "valid_lens" in attention.contract.roles:
@@ -102,17 +102,16 @@ def run_own_projections(attention: StudentAttention, seed: int, device: torch.de
 
 
 class _Trial:
-    def __init__(self, attention: ModuleAttention, shape: InstanceSizes, seed: int, device: torch.device) -> None:
+    def __init__(self, attention: ModuleAttention, shape: InstanceSizes, seed: int) -> None:
         self.attention = attention
         self.shape = shape
         self.generator = torch.Generator().manual_seed(seed)
-        self.device = device
         self.width = shape.width or shape.num_heads * shape.head_dim
         self.biases = _biases_of(shape)
         self.projections = self._make_projections()
         self.states, self.other = (self._random(BATCH_SIZE, TOKENS, self.width) for _ in range(2))
         window = attention.sliding_window
-        keep_mask = causal_keep_mask(TOKENS, TOKENS, sliding_window=window, device=device)
+        keep_mask = causal_keep_mask(TOKENS, TOKENS, sliding_window=window)
         self.keep_mask = keep_mask.expand(BATCH_SIZE, 1, TOKENS, TOKENS) | attention.is_bidirectional
 
     def run_with_biases(self) -> OwnProjections:
@@ -198,7 +197,7 @@ class _Trial:
         return Projections(**{name: weight / width**0.5 for name, weight in weights.items()}, **biases)
 
     def _random(self, *sizes: int) -> Tensor:
-        return torch.randn(sizes, generator=self.generator).to(self.device)
+        return torch.randn(sizes, generator=self.generator)
 
     def _inputs(self, projections: Projections, value_states: Tensor | None) -> ProjectedInputs:
         return ProjectedInputs(self.states, self.states, projections, self.keep_mask, value_states=value_states)

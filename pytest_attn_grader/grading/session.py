@@ -162,8 +162,7 @@ class GradingSession:
 
         takes_hidden_states = self.submission.contract.kind != "function"
         spec = spec_named(name, self.context_limit, for_hidden_states=takes_hidden_states)
-        seed, device = self.settings.seed, self.loaded.device
-        probe = self.submission.attention.make_probe(spec, seed=seed, device=device)
+        probe = self.submission.attention.make_probe(spec, seed=self.settings.seed)
         window = self.layer_steps().sliding_window
         return probe if probe.sliding_window == window else probe.with_sliding_window(window)
 

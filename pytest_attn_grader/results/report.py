@@ -124,7 +124,6 @@ class Tolerance(FrozenModel):
 
     probe: str
     dtype: str
-    device: str
     factor: float
     spread: dict[str, Number]
     tolerance: dict[str, Number]

@@ -99,7 +99,7 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option("layer", "layer whose attention is replaced, counted from 0, or all", "0", "N"),
     Option("prompt", "text on which both attentions are compared", PROMPT_EXAMPLE, "TEXT"),
-    Option("device", "device to compute on: auto, cpu, cuda, cuda:N", "auto", "DEVICE"),
+    Option("device", "device that the model runs on: auto, cpu, cuda, cuda:N", "auto", "DEVICE"),
     Option("report", "write the JSON report to this file", None, "PATH"),
     Option("html", "write an HTML page to this file; it opens offline", None, "FILE"),
     Option("plots", "write plots (PNG and SVG) into this folder", None, "DIR"),

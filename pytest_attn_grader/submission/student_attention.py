@@ -121,11 +121,11 @@ class StudentAttention(Attention, Protocol):
         without_future = not self.contract.takes_mask or self.masks_padding_only
         return without_future and not self.in_causal_model
 
-    def make_probe(self, spec: ProbeSpec, *, seed: int, device: torch.device | None = None) -> Probe:
+    def make_probe(self, spec: ProbeSpec, *, seed: int) -> Probe:
         """A probe with the mask that it can be given in the graded model, as `prepare` leaves it."""
         if self.is_bidirectional and not self.contract.takes_mask:
             spec = replace(spec, padding="none")
-        return self.prepare(build_probe(spec, seed=seed, device=device, is_bidirectional=self.is_bidirectional))
+        return self.prepare(build_probe(spec, seed=seed, is_bidirectional=self.is_bidirectional))
 
     def prepare(self, probe: Probe) -> Probe:
         """The probe as the graded layer asks: with its preparation of query and key, and its window."""

@@ -4,7 +4,6 @@ import importlib
 from collections.abc import Callable
 
 import pytest
-import torch
 
 from pytest_attn_grader.attention.probes import Capabilities, Probe, ProbeResult, diagnosis_probes
 from pytest_attn_grader.attention.tolerances import ProbeTolerance, derive_tolerance
@@ -34,7 +33,6 @@ def diagnosed(attention: FunctionAttention, observed: dict[str, Observation], se
         attention,
         seed=SEED,
         max_len=MAX_LEN,
-        device=torch.device("cpu"),
         hints="explain",
         observed=observed,
         seconds=seconds,

@@ -139,4 +139,4 @@ def test_the_expected_output_is_that_of_a_loop_in_float64(workshop, mini, monkey
     attention = session_over(workshop.student(module()), mini).submission.attention
     assert isinstance(attention, ModuleAttention)
     monkeypatch.setattr(type(attention.oracle), "forward", loop)
-    assert run_own_projections(attention, 1, torch.device("cpu")).is_right
+    assert run_own_projections(attention, 1).is_right

@@ -12,7 +12,7 @@ from pytest_attn_grader.grading.layer_effect import measure_layer_effect
 from pytest_attn_grader.model_utils import attach_tokenizer, patched_model
 from pytest_attn_grader.models import load_model, release_memory
 from tests.real.runs import run_graded
-from tests.real.submissions import REFERENCE, RIGHT
+from tests.real.submissions import MISTAKES, REFERENCE, RIGHT, Mistake
 
 if TYPE_CHECKING:
     from pytest_attn_grader.models.types import LoadedModel
@@ -45,6 +45,12 @@ def test_a_report_names_the_gpu_and_its_peak() -> None:
     assert run.failed() == ()
     assert run.report["environment"]["gpu"] == torch.cuda.get_device_name()
     assert int(run.report["environment"]["gpu_peak_memory_bytes"]) > 10_000_000
+
+
+@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.slug)
+def test_a_mistake_is_named(mistake: Mistake) -> None:
+    run = run_graded(mistake.source, "mini", 1, device="cuda")
+    assert (run.report["verdict"], run.report["diagnosis"]["slugs"]) == ("failed", [mistake.slug])
 
 
 def test_repeated_models_leave_nothing_on_the_gpu() -> None:

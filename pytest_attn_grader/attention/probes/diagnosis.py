@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import torch
-
 from pytest_attn_grader.attention.probes.probe import Probe, build_probe
 from pytest_attn_grader.attention.probes.specs import PROBE_SPECS, SPEC_BY_NAME, ProbeSpec
 from pytest_attn_grader.attention.probes.variants import (
@@ -41,9 +39,7 @@ class Capabilities:
     sliding_window: int | None = None
 
 
-def diagnosis_probes(
-    seed: int, capabilities: Capabilities = Capabilities(), *, device: torch.device | None = None
-) -> tuple[Probe, ...]:
+def diagnosis_probes(seed: int, capabilities: Capabilities = Capabilities()) -> tuple[Probe, ...]:
     """Every probe of the diagnosis, in the order in which one instance should run them.
 
     With dropout there are "basic-eval", "basic-train", the same with another seed, and "basic-train-low" as well.
@@ -55,7 +51,7 @@ def diagnosis_probes(
     def build(spec: ProbeSpec) -> Probe:
         if capabilities.is_bidirectional and not capabilities.takes_mask:
             spec = replace(spec, padding="none")
-        probe = build_probe(spec, seed=seed, device=device, is_bidirectional=capabilities.is_bidirectional)
+        probe = build_probe(spec, seed=seed, is_bidirectional=capabilities.is_bidirectional)
         return probe.with_preparation(capabilities.preparation).with_sliding_window(capabilities.sliding_window)
 
     probes = [build(spec) for spec in specs]

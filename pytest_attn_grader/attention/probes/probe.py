@@ -94,7 +94,7 @@ class Probe:
         for each in fields(self):
             value = getattr(self, each.name)
             if isinstance(value, Tensor):
-                digest.update(f"{each.name} {value.dtype} {value.device} {tuple(value.shape)}".encode())
+                digest.update(f"{each.name} {value.dtype} {tuple(value.shape)}".encode())
                 digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
             else:
                 digest.update(f"{each.name} {value!r}".encode())
@@ -108,20 +108,18 @@ class Probe:
         return f"batch {batch_size}, {num_heads} heads{groups}, {lengths} tokens, head_dim {head_dim}"
 
 
-def build_probe(
-    spec: ProbeSpec, *, seed: int, device: torch.device | None = None, is_bidirectional: bool = False
-) -> Probe:
-    """Turn a spec into tensors; the same seed gives the same tensors on every device and dtype.
+def build_probe(spec: ProbeSpec, *, seed: int, is_bidirectional: bool = False) -> Probe:
+    """Turn a spec into tensors on the CPU; the same seed gives the same tensors in every dtype.
 
     The tensors must not be written into: a class shares them.
 
     Args:
         is_bidirectional: the mask hides the padding only, as an encoder's does.
     """
-    return cached(("probe", spec, seed, device, is_bidirectional), lambda: _build(spec, seed, device, is_bidirectional))
+    return cached(("probe", spec, seed, is_bidirectional), lambda: _build(spec, seed, is_bidirectional))
 
 
-def _build(spec: ProbeSpec, seed: int, device: torch.device | None, is_bidirectional: bool) -> Probe:
+def _build(spec: ProbeSpec, seed: int, is_bidirectional: bool) -> Probe:
     probe_seed = derived_seed(seed, spec.name)
     generator = torch.Generator().manual_seed(probe_seed)
 
@@ -144,18 +142,15 @@ def _build(spec: ProbeSpec, seed: int, device: torch.device | None, is_bidirecti
     keep_mask = (torch.ones_like(visible) if is_bidirectional else visible) & real_keys[:, None, None, :]
     upstream = upstream * real_rows[:, None, :, None]
 
-    def place(tensor: Tensor) -> Tensor:
-        return tensor.to(device=device, dtype=spec.dtype)
-
     return Probe(
         name=spec.name,
         title=spec.title,
-        query=place(query),
-        key=place(key),
-        value=place(value),
-        keep_mask=keep_mask.to(device),
-        real_rows=real_rows.to(device),
-        upstream=place(upstream) if spec.gradients else None,
+        query=query.to(spec.dtype),
+        key=key.to(spec.dtype),
+        value=value.to(spec.dtype),
+        keep_mask=keep_mask,
+        real_rows=real_rows,
+        upstream=upstream.to(spec.dtype) if spec.gradients else None,
         seed=probe_seed,
         group_size=spec.group_size,
         chunks=spec.chunks,
