@@ -23,6 +23,7 @@ from pytest_attn_grader.submission.cached_calls import split_into_chunks, with_c
 from pytest_attn_grader.submission.projected import ProjectedInputs
 from pytest_attn_grader.submission.projections.matrices import one_hot_projections
 from pytest_attn_grader.submission.student_attention import NO_CACHE
+from pytest_attn_grader.submission.trials import is_right_result
 from tests.support.cached_modules import KEPT, RETURNED, ROTARY, START_POS
 from tests.support.students import Workshop, change
 
@@ -133,6 +134,17 @@ def test_what_starts_as_a_pair_and_is_wrong_later_is_still_asked(workshop: Works
     answer = attention.run_probe(asked)
     assert answer.attn_output is not None, answer.failure
     assert max_abs_error(answer.attn_output, exact, asked) > 0.1
+
+
+@pytest.mark.parametrize("kept", ["[..., -8:, :]", "[..., :8, :]", "[..., -20:, :]"])
+def test_a_cache_that_is_cut_short_shows(workshop: Workshop, kept: str) -> None:
+    student = workshop.student(
+        change(RETURNED, ("present = (k, v)", f"present = (k{kept}, v{kept})")), name="Attention"
+    )
+    attention = fit(student, student.contract, seed=SEED)
+    asked = build_probe(SPEC_BY_NAME["cache-tokens"], seed=SEED)
+    assert attention.unsupported_reason(asked) is None
+    assert not is_right_result(attention.run_probe(asked), asked)
 
 
 def test_every_token_and_every_row_of_the_mask_once() -> None:

@@ -67,11 +67,11 @@ PROBE_SPECS: tuple[ProbeSpec, ...] = (
     ProbeSpec("multi-query", "one key/value head for all query heads", padding="none", group_size=5),
     ProbeSpec(
         "cache-tokens",
-        "three tokens, then three more one at a time, with the cache",
-        query_len=6,
-        key_len=6,
+        "29 tokens, then three more one at a time, with the cache",
+        query_len=32,
+        key_len=32,
         padding="none",
-        chunks=(3, 1, 1, 1),
+        chunks=(29, 1, 1, 1),
     ),
     ProbeSpec(
         "cache-padded",
