@@ -100,6 +100,24 @@ OTHERS = {
     ),
     ("groups-wrong-head", "backwards"): module_source(shared="z.flip(1).repeat_interleave(self.h // self.g, 1)"),
 }
+# The angles, from these frequencies of the pairs.
+FREQUENCIES = """
+        angles = torch.arange(t)[:, None] * FREQUENCIES
+        q, k = (PAIRED(z, angles.cos(), angles.sin()) for z in (q, k))"""
+
+
+def with_frequencies(frequencies: str, pairing: str = "halves") -> str:
+    return module_source(FREQUENCIES.replace("FREQUENCIES", frequencies), pairing=pairing)
+
+
+EXPONENTS = {
+    ("rotary-exponents", "half the head"): with_frequencies(
+        "1.0 / 10000.0 ** (torch.arange(0, self.d, 2) / (self.d // 2))"
+    ),
+    ("rotary-exponents", "i"): with_frequencies("10000.0 ** (-torch.arange(self.d // 2) / self.d)", "neighbours"),
+    ("rotary-exponents", "linspace"): with_frequencies("10000.0 ** -torch.linspace(0, 1, self.d // 2)", "neighbours"),
+    ("rotary-exponents", "from 1"): with_frequencies("10000.0 ** (-torch.arange(1, self.d, 2) / self.d)"),
+}
 # Query and key, turned by hand: FORMULA gives what becomes of the pair (a, b).
 BY_HAND = """
         def by_hand(x):
@@ -163,6 +181,7 @@ WRONG = {
         for pairing in ("halves", "neighbours")
     },
     **OTHERS,
+    **EXPONENTS,
     **FORMULAS,
 }
 # Each looks like one of the mistakes, and is right.

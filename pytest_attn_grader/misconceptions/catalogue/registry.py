@@ -174,6 +174,7 @@ MISCONCEPTIONS: tuple[Misconception, ...] = (
     rotary.rotary_theta,
     rotary_formulas.rotary_layouts_mixed,
     rotary_formulas.rotary_formula,
+    rotary_formulas.rotary_exponents,
     rotary_formulas.rotary_partial,
     rotary_formulas.rotary_over_heads,
     rotary_formulas.rotary_twice,

@@ -19,7 +19,7 @@ from pytest_attn_grader.misconceptions.base import Misconception, ParameterFitte
 from pytest_attn_grader.misconceptions.observations import SubmissionObservations
 from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride
 
-_OTHER_BASES = (100.0, 500.0, 1000.0, 5000.0, BASE, 50_000.0, 100_000.0, 500_000.0, 1_000_000.0)
+_OTHER_BASES = (500.0, 1000.0, 5000.0, BASE, 50_000.0, 100_000.0, 500_000.0, 1_000_000.0)
 
 
 def _rotation(halves: bool, base: float = BASE) -> Rotation:

@@ -1,4 +1,4 @@
-"""Rotary positions by a wrong formula: mixed layouts, a lost minus, a part of the dimensions, the wrong axis, twice."""
+"""Rotary positions by a wrong formula: mixed layouts, a lost minus, other exponents, a wrong axis or width, twice."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from pytest_attn_grader.misconceptions.stages import Inputs
 
 # The pair (a, b), cosine and sine, and what becomes of the pair.
 _Formula = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+# The right exponents of the base, 2 i / head_dim, and what is taken for them.
+_Exponents = Callable[[Tensor], Tensor]
 
 
 def _apply_to_both(change: Callable[[Tensor, int], Tensor]) -> Turn:
@@ -22,12 +24,12 @@ def _apply_to_both(change: Callable[[Tensor, int], Tensor]) -> Turn:
     return lambda inputs: replace(inputs, query=change(inputs.query, count_past(inputs)), key=change(inputs.key, 0))
 
 
-def _angles(states: Tensor, start: int, base: float) -> Tensor:
+def _angles(states: Tensor, start: int, base: float, exponents: _Exponents = lambda right: right) -> Tensor:
     """Position times frequency, ``(seq_len, head_dim / 2)``."""
     seq_len, head_dim = states.shape[-2:]
     positions = torch.arange(start, start + seq_len, device=states.device, dtype=torch.float64)
-    exponents = torch.arange(0, head_dim, 2, device=states.device, dtype=torch.float64) / head_dim
-    return positions[:, None] * base**-exponents
+    right = torch.arange(0, head_dim, 2, device=states.device, dtype=torch.float64) / head_dim
+    return positions[:, None] * base ** -exponents(right)
 
 
 def _mixed(halves: bool, base: float = BASE) -> Turn:
@@ -68,9 +70,9 @@ def rotary_layouts_mixed(inputs: Inputs) -> Inputs:
     return _mixed(halves=True)(inputs)
 
 
-def _by_formula(halves: bool, base: float, formula: _Formula) -> Turn:
+def _by_formula(halves: bool, base: float, formula: _Formula, exponents: _Exponents = lambda right: right) -> Turn:
     def turn(states: Tensor, start: int) -> Tensor:
-        angles = _angles(states, start, base)
+        angles = _angles(states, start, base, exponents)
         first, second = states.chunk(2, -1) if halves else (states[..., 0::2], states[..., 1::2])
         one, other = formula(first, second, angles.cos().to(states), angles.sin().to(states))
         return torch.cat([one, other], -1) if halves else torch.stack([one, other], -1).flatten(-2)
@@ -110,6 +112,46 @@ def rotary_formula(inputs: Inputs) -> Inputs:
     Fix: Compute (a cos - b sin, b cos + a sin), with rotate_half as cat((-second, first)).
     """
     return _by_formula(halves=True, base=BASE, formula=_FORMULAS[0][1])(inputs)
+
+
+_EXPONENTS: tuple[tuple[str, _Exponents], ...] = (
+    ("twice as large, 4 i / head_dim", lambda right: 2 * right),
+    ("half as large, i / head_dim", lambda right: right / 2),
+    ("the same for all pairs", torch.zeros_like),
+    ("in reverse order, the slowest pair first", lambda right: right.flip(0)),
+    ("from 0 to 1, as of linspace(0, 1, head_dim / 2)", lambda right: right / right[-1:].clamp_min(1e-9)),
+    ("counted from 1, (2 i + 1) / head_dim", lambda right: right + 0.5 / len(right)),
+    ("counted from 1, 2 (i + 1) / head_dim", lambda right: right + 1.0 / len(right)),
+)
+
+
+def _with_exponents(halves: bool, base: float, exponents: _Exponents) -> Turn:
+    return _by_formula(halves, base, lambda a, b, cos, sin: (a * cos - b * sin, b * cos + a * sin), exponents)
+
+
+@rotary_mistake(
+    "AG447",
+    "rotary-exponents",
+    lambda halves, base: [
+        (f"exponents {note}", _with_exponents(halves, base, exponents)) for note, exponents in _EXPONENTS
+    ],
+)
+def rotary_exponents(inputs: Inputs) -> Inputs:
+    """computes the angles of the rotary positions with wrong exponents.
+
+    Pair i, counted from 0, turns by position * base ** (-2 i / head_dim). torch.arange(0, head_dim, 2) is 2 i already:
+    with another factor of 2, or divided by head_dim / 2, the exponents are twice as large; arange(head_dim / 2) is i.
+
+    Bad:
+        inv_freq = 1.0 / theta ** (2 * torch.arange(0, head_dim, 2) / head_dim)
+    Good:
+        inv_freq = 1.0 / theta ** (torch.arange(0, head_dim, 2) / head_dim)
+
+    Effect: The pairs turn at other speeds than those that the weights were trained with.
+    Nudge: Write down the exponent of the first, the second and the last pair: 0, 2 / head_dim, just below 1?
+    Fix: Write 1.0 / theta ** (torch.arange(0, head_dim, 2) / head_dim).
+    """
+    return _with_exponents(True, BASE, _EXPONENTS[0][1])(inputs)
 
 
 def _partly(halves: bool, base: float, parts: int, *, over_all: bool) -> Turn:
