@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-from pytest_attn_grader.attention.probes import SPEC_BY_NAME, ignore_padding, real_rows, without_gradients
+from pytest_attn_grader.attention.probes import SPEC_BY_NAME, Probe, ignore_padding, real_rows, without_gradients
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.sandbox.exit_reasons import another_call_may_answer
 from pytest_attn_grader.submission.contract import Contract
@@ -81,23 +82,27 @@ def _contract_that_shows_mask(attention: StudentAttention, seed: int) -> Contrac
         SubmissionError: it does not answer with the mask of its contract.
     """
     padded = attention.make_probe(SPEC_BY_NAME["left-padding"], seed=seed)
-    unpadded = ignore_padding(padded)
     if attention.unsupported_reason(padded) is not None:
         return attention.contract  # a probe that is too large for it settles nothing
-
-    def output(tried: StudentAttention, keep_mask: Tensor) -> Tensor:
-        with torch.no_grad():
-            answer = tried(padded.query, padded.key, padded.value, keep_mask)
-        return real_rows(answer[0] if isinstance(answer, tuple) else answer, padded).nan_to_num()
-
+    # Where examples are called one by one as soon as their masks differ, examples that it mixes would look like a mask.
+    alone = attention.make_probe(replace(SPEC_BY_NAME["left-padding"], batch_size=1), seed=seed)
     for variant in contract_variants(attention.contract):
         tried = attention.with_contract(variant)
         try:
-            outputs = [output(tried, probe.keep_mask) for probe in (padded, unpadded)]
+            if _shows_mask(tried, padded) and _shows_mask(tried, alone):
+                return variant
         except SubmissionError:
             if variant is attention.contract:
                 raise
-            continue
-        if not torch.equal(*outputs):
-            return variant
     return None
+
+
+def _shows_mask(attention: StudentAttention, padded: Probe) -> bool:
+    """Whether this padding changes the output."""
+
+    def output(keep_mask: Tensor) -> Tensor:
+        with torch.no_grad():
+            answer = attention(padded.query, padded.key, padded.value, keep_mask)
+        return real_rows(answer[0] if isinstance(answer, tuple) else answer, padded).nan_to_num()
+
+    return not torch.equal(output(padded.keep_mask), output(ignore_padding(padded).keep_mask))

@@ -111,6 +111,13 @@ def test_a_wrong_attention_is_given_the_mask_that_it_uses(workshop: Workshop) ->
     assert not is_right(attention, seed=1)
 
 
+def test_examples_that_are_mixed_do_not_show_a_mask_that_is_never_used(workshop: Workshop) -> None:
+    source = MODULE.format(dims=2, masked="scores").replace("@ v)", "@ v.roll(1, 0))")
+    attention = fit(student := workshop.student(source), student.contract, seed=1)
+    assert isinstance(attention, ModuleAttention)
+    assert attention.oracle.conventions.mask_shape == PER_HEAD
+
+
 @pytest.mark.parametrize(("dims", "mask_shape"), [(2, SQUARE), (3, PER_EXAMPLE)])
 @pytest.mark.parametrize("mixed", ["v[:1]", "v.roll(1, 0)"])
 def test_calls_for_one_example_do_not_hide_that_examples_are_mixed(
