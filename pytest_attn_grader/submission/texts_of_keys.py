@@ -17,7 +17,7 @@ from pytest_attn_grader.submission.trials import TRIAL_HEAD_DIM, TRIAL_HEADS, is
 _BATCH, _TOKENS = 3, 5
 _FEWER_QUERIES = ("decode", "chunk")
 _ONE_LENGTH = "its views take the number of queries for that of the keys: both are always of one text"
-_NO_CACHE = "it has no cache, and {what} for whole texts: queries and keys are always of one text"
+_NO_CACHE = "it has no cache, and {what}: queries and keys are always of one text"
 
 
 def with_texts_settled(attention: ModuleAttention, seed: int) -> ModuleAttention:
@@ -45,13 +45,15 @@ def _with_switch_off(attention: ModuleAttention, seed: int) -> ModuleAttention:
 
 
 def _reason_without_cache(attention: ModuleAttention) -> str | None:
-    """A module that hides the future or rotates by positions that it counts itself is right for whole texts only."""
+    """A module that is to hide the future by itself, or counts its positions itself, is right for whole texts only."""
     has_cache = any(True for _ in cache_styles(attention.contract.candidate))
     if has_cache or not attention.oracle.steps.is_causal:
         return None
     if not {"mask", "valid_lens"} & attention.contract.roles:
-        return _NO_CACHE.format(what="hides the future")
-    return _NO_CACHE.format(what="counts positions") if attention.oracle.conventions.rotation is not None else None
+        return _NO_CACHE.format(what="takes no mask")
+    return (
+        _NO_CACHE.format(what="counts positions from 0") if attention.oracle.conventions.rotation is not None else None
+    )
 
 
 def _takes_fewer_queries(attention: ModuleAttention, seed: int) -> bool:

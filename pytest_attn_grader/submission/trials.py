@@ -154,12 +154,14 @@ def is_right_result(result: ProbeResult, probe: Probe) -> bool:
 
 
 def returns_the_value(attention: ModuleAttention, seed: int) -> bool:
-    """Whether the output of a single token is its value."""
+    """Whether the output of a single token is its value, also where its mask means the opposite."""
     generator = torch.Generator().manual_seed(seed)
     size = (_TRIAL_BATCH, TRIAL_HEADS, 1, TRIAL_HEAD_DIM)
     query, key, value = (torch.randn(size, generator=generator) for _ in range(3))
     keep_mask = torch.ones(_TRIAL_BATCH, 1, 1, 1, dtype=torch.bool)
     output, _ = attention.heads.attend(query, key, value, keep_mask, CallStats())
+    if "mask" in attention.contract.roles and not output.isfinite().any():
+        output, _ = attention.heads.attend(query, key, value, ~keep_mask, CallStats())
     return bool((output - value).abs().max() <= _SAME * value.abs().max())
 
 
@@ -173,9 +175,14 @@ def query_is_row_local(attention: ModuleAttention, seed: int) -> bool:
     query, key, value = (torch.randn(size, generator=generator) for _ in range(3))
     other_query = torch.cat([torch.randn(size, generator=generator)[:, :, :1], query[:, :, 1:]], dim=2)
     keep_mask = causal_keep_mask(2)[None, None]
-    outputs = [
-        attention.heads.attend(each, key, value, keep_mask, CallStats())[0][:, :, 1] for each in (query, other_query)
-    ]
+
+    def outputs_with(mask: Tensor) -> list[Tensor]:
+        asked = (query, other_query)
+        return [attention.heads.attend(each, key, value, mask, CallStats())[0][:, :, 1] for each in asked]
+
+    outputs = outputs_with(keep_mask)
+    if "mask" in attention.contract.roles and not outputs[0].isfinite().any():
+        outputs = outputs_with(~keep_mask)  # it may mean the opposite
     return bool((outputs[0] - outputs[1]).abs().max() <= _SAME * value.abs().max())
 
 

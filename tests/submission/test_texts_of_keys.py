@@ -75,7 +75,7 @@ def test_a_switch_is_on_where_the_mask_is_not_enough(kind: str, workshop: Worksh
 def test_a_module_that_hides_the_future_and_has_no_cache_sees_whole_texts(source: str, workshop: Workshop) -> None:
     attention = fitted(workshop, source)
     assert {each.name: each.why for each in attention.adaptations}["one-text"] == (
-        "it has no cache, and hides the future for whole texts: queries and keys are always of one text"
+        "it has no cache, and takes no mask: queries and keys are always of one text"
     )
     assert attention.unsupported_reason(build_probe(SPEC_BY_NAME["decode"], seed=1)) is not None
     assert is_right_on(attention, build_probe(SPEC_BY_NAME["unpadded"], seed=1))
