@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from pytest_attn_grader.attention.probes import Probe, max_abs_error, real_rows
-from pytest_attn_grader.attention.reference import causal_keep_mask
+from pytest_attn_grader.attention.probes import Probe, max_abs_error
 from pytest_attn_grader.misconceptions.catalogue.results import SHORT_DTYPES, name_returned_tensor
 from pytest_attn_grader.misconceptions.observations import SubmissionObservations
+from pytest_attn_grader.misconceptions.weight_evidence import describe_weights
 
 _MOST = 0.5
 _REVERSES_AXES = re.compile(r"\.T\b")
@@ -35,9 +35,11 @@ def _sentences(case: SubmissionObservations) -> Iterator[str]:
     name = "basic" if "basic" in wrong else wrong[0]
     yield from _changed_inputs(case, name)
     yield from _shapes(case, name)
-    yield from _weights(case, name)
+    yield from describe_weights(case, name)
     yield from _parts(case, name)
     yield from _random(case)
+    if unused := [each for each, gradient in case.attempts[name].gradients.items() if gradient is None]:
+        yield f"no gradient reaches {' and '.join(unused)}: the output is not made of it"
     # A short dtype has a tolerance that hides small errors.
     right = [other for other in case.eval_probes() if _right(case, other) and other not in SHORT_DTYPES]
     if all(case.probes[other].query.shape[-2] == 1 for other in right):
@@ -49,6 +51,10 @@ def _sentences(case: SubmissionObservations) -> Iterator[str]:
         )
     elif right:
         right = [other for other in right if other != "one-token"]
+        if {len(case.probes[other].query) for other in right} == {1} and min(
+            len(case.probes[other].query) for other in wrong
+        ) > 1:
+            yield "it is right with one example, wrong with several: look where they are mixed, or share a mask"
         titles = ", ".join(case.probes[other].title for other in right[:2])
         yield f"it is right with {titles}, first wrong with {case.probes[name].title}{_by_how_much(case, name)}"
     else:
@@ -210,48 +216,6 @@ def _changed_inputs(case: SubmissionObservations, name: str) -> Iterator[str]:
     }
     if changed := [*record.changed, *(each for each, pair in before.items() if not torch.equal(*pair))]:
         yield f"the call changes tensors of its caller ({', '.join(changed)}), and every later step takes them changed"
-
-
-def _weights(case: SubmissionObservations, name: str) -> Iterator[str]:
-    """Describe the weights: the returned ones, or those that the output is made of."""
-    record, probe, exact = case.attempts[name], case.probes[name], case.references[name].attn_weights
-    shape = (*probe.query.shape[:-1], probe.key.shape[-2])
-    weights = record.attn_weights
-    if weights is None or weights.shape != shape or exact is None:
-        return
-    student, reference = real_rows(weights.double(), probe), real_rows(exact.double(), probe)
-    bad_rows = int((~student.isfinite()).any(-1).sum())
-    if bad_rows:
-        yield f"{bad_rows} of {student[..., 0].numel()} rows of weights are not finite"
-        return
-    if record.weights_returned and case.matches_reference(name, "weights"):
-        yield "the weights are right; the product with value, or what follows it, is not"
-        return
-    sums = student.sum(-1)
-    if float((sums - 1).abs().max()) > 1e-3:
-        normalised = student / sums[..., None]
-        right_otherwise = float((normalised - reference).abs().nan_to_num(1.0).max()) < 1e-3
-        even = float(sums.max() - sums.min()) < 1e-3
-        text = (
-            f"rows sum to {float(sums.mean()):.4g}"
-            if even
-            else f"rows sum to {float(sums.min()):.3g} to {float(sums.max()):.3g}"
-        )
-        yield text + (", weights otherwise right" if right_otherwise else " instead of 1")
-    if float(student.min()) < -1e-6:
-        yield f"some weights are negative (down to {float(student.min()):.3g})"
-    keep = real_rows(probe.keep_mask.expand(shape), probe)
-    leaked = float(student[~keep].abs().max()) if bool((~keep).any()) else 0.0
-    if leaked > 1e-6:
-        yield f"masked keys get weights of up to {leaked:.3g}"
-        return
-    later = keep & real_rows(~causal_keep_mask(*shape[-2:]).expand(shape), probe)
-    if bool(later.any()) and float(student[later].abs().max()) <= 1e-6:
-        yield "no token attends to a later one, but this model reads in both directions: leave the causal mask out"
-        return
-    factor = case.score_factor(name)
-    if factor is not None:
-        yield f"the weights are those of scores that are {factor:.4g} times as large as they should be"
 
 
 def _common_factor(tensor: Tensor, exact: Tensor) -> float | None:

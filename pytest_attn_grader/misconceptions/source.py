@@ -145,7 +145,7 @@ class SubmissionSource:
         return adds and any(is_fresh_float(call) for call in self._calls())
 
     def fills_a_new_tensor(self) -> bool:
-        """Whether a loop adds to, or writes into, a tensor that is made without saying its dtype."""
+        """Whether a tensor that is made without saying its dtype is filled: by a loop, or with a tensor as a cache."""
         return fills_fresh_tensors(self._nodes)
 
     def rotates(self) -> bool:

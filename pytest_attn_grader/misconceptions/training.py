@@ -87,7 +87,16 @@ def has_renormalised_rows(case: SubmissionObservations, name: str) -> bool:
 
 def has_dropped_output(case: SubmissionObservations, name: str) -> bool:
     """Whether training gives the output of evaluation, single numbers set to 0 and the others scaled by one factor."""
-    before, after = _output_rows(case, "basic"), _output_rows(case, name)
+    return _are_numbers_dropped(_output_rows(case, "basic"), _output_rows(case, name))
+
+
+def is_output_dropped_outside_of_training(case: SubmissionObservations, name: str) -> bool:
+    """Whether the output is the reference's, single numbers set to 0 and the others enlarged by one factor."""
+    exact, probe = case.references[name].attn_output, case.probes[name]
+    return _are_numbers_dropped(None if exact is None else real_rows(exact.double(), probe), _output_rows(case, name))
+
+
+def _are_numbers_dropped(before: Tensor | None, after: Tensor | None) -> bool:
     if before is None or after is None or before.shape != after.shape:
         return False
     zero = after == 0

@@ -42,6 +42,32 @@ def test_the_parts_that_are_right(part: tuple[slice | int, ...], sentence: str, 
     assert sentence in describe_evidence(case_of(spoiled(part)))
 
 
+@pytest.mark.parametrize(
+    ("is_lost", "which"),
+    [
+        (lambda weights: weights < 0.05, "the smallest of their rows"),
+        (lambda weights: (weights > 0.2) & (weights < 0.5), "large ones among them"),
+    ],
+)
+def test_weights_that_are_lost(is_lost: Callable[[Tensor], Tensor], which: str, case_of: Callable[[Any], Any]) -> None:
+    def attention(query: Tensor, key: Tensor, value: Tensor, keep_mask: Tensor, **_: Any) -> tuple[Tensor, Tensor]:
+        weights = reference_attention(query, key, value, keep_mask)[1]
+        weights = weights.masked_fill(is_lost(weights), 0.0)
+        return weights @ value, weights
+
+    said = "; ".join(describe_evidence(case_of(attention)))
+    assert "of the weights are 0 and should not be" in said
+    assert which in said
+
+
+def test_what_no_gradient_reaches(case_of: Callable[[Any], Any]) -> None:
+    def attention(query: Tensor, key: Tensor, value: Tensor, keep_mask: Tensor, **_: Any) -> tuple[Tensor, Tensor]:
+        attn_output, attn_weights = reference_attention(query, key, value.detach(), keep_mask)
+        return attn_output.sin(), attn_weights
+
+    assert "no gradient reaches value: the output is not made of it" in describe_evidence(case_of(attention))
+
+
 def test_weights_first_and_output_second(case_of: Callable[[Any], Any]) -> None:
     said = describe_evidence(case_of(lambda *args, **_: reference_attention(*args)[::-1]))
     assert any("return the output first" in sentence for sentence in said)

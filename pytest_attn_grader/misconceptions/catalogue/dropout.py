@@ -20,6 +20,7 @@ from pytest_attn_grader.misconceptions.training import (
     has_dropped_scores,
     has_renormalised_rows,
     is_dropped_outside_of_training,
+    is_output_dropped_outside_of_training,
 )
 
 
@@ -27,6 +28,10 @@ def _drops_in_eval(case: SubmissionObservations) -> Recognition | None:
     # With a single key the only weight is 1 whatever the formula is: dropped, it says nothing about the rest.
     several_keys = [name for name in case.eval_probes() if case.probes[name].key.shape[-2] > 1]
     found = [name for name in several_keys if is_dropped_outside_of_training(case, name)]
+    what = "some weights are"
+    if not found:
+        found = [name for name in several_keys if is_output_dropped_outside_of_training(case, name)]
+        what = "single numbers of the output are"
     if not found:
         return None
     # Small probes may come through by luck, and gradients are those of the dropped weights.
@@ -36,7 +41,7 @@ def _drops_in_eval(case: SubmissionObservations) -> Recognition | None:
         if everywhere
         else case.all_of(*found, *(name for name in case.eval_probes() if name not in several_keys))
     )
-    return Recognition(explained, "some weights are exactly 0 and the others enlarged, although training is off")
+    return Recognition(explained, f"{what} exactly 0 and the others enlarged, although training is off")
 
 
 @misconception(
@@ -49,7 +54,7 @@ def _drops_in_eval(case: SubmissionObservations) -> Recognition | None:
     recognise=_drops_in_eval,
 )
 def dropout_eval(attn_weights: Tensor, inputs: Inputs) -> Tensor:
-    """drops weights outside of training too.
+    """drops weights, or numbers of the output, outside of training too.
 
     Dropout is noise for training; in use a model should answer the same question the same way. F.dropout(x, p) drops
     always, because its argument training defaults to True; so does a new nn.Dropout that was not put into eval mode.

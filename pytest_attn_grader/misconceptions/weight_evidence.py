@@ -1,0 +1,75 @@
+"""The evidence in the weights: the returned ones, or those that the output is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from pytest_attn_grader.attention.probes import real_rows
+from pytest_attn_grader.attention.reference import causal_keep_mask
+from pytest_attn_grader.misconceptions.observations import SubmissionObservations
+
+# A weight is lost where it should be at least the first, and is below the second.
+_VISIBLE, _ZERO = 1e-4, 1e-9
+
+
+def describe_weights(case: SubmissionObservations, name: str) -> Iterator[str]:
+    """Describe the weights: the returned ones, or those that the output is made of."""
+    record, probe, exact = case.attempts[name], case.probes[name], case.references[name].attn_weights
+    shape = (*probe.query.shape[:-1], probe.key.shape[-2])
+    weights = record.attn_weights
+    if weights is None or weights.shape != shape or exact is None:
+        return
+    student, reference = real_rows(weights.double(), probe), real_rows(exact.double(), probe)
+    bad_rows = int((~student.isfinite()).any(-1).sum())
+    if bad_rows:
+        yield f"{bad_rows} of {student[..., 0].numel()} rows of weights are not finite"
+        return
+    if record.weights_returned and case.matches_reference(name, "weights"):
+        yield "the weights are right; the product with value, or what follows it, is not"
+        return
+    sums = student.sum(-1)
+    if float((sums - 1).abs().max()) > 1e-3:
+        normalised = student / sums[..., None]
+        right_otherwise = float((normalised - reference).abs().nan_to_num(1.0).max()) < 1e-3
+        even = float(sums.max() - sums.min()) < 1e-3
+        text = (
+            f"rows sum to {float(sums.mean()):.4g}"
+            if even
+            else f"rows sum to {float(sums.min()):.3g} to {float(sums.max()):.3g}"
+        )
+        yield text + (", weights otherwise right" if right_otherwise else " instead of 1")
+    if float(student.min()) < -1e-6:
+        yield f"some weights are negative (down to {float(student.min()):.3g})"
+    keep = real_rows(probe.keep_mask.expand(shape), probe)
+    leaked = float(student[~keep].abs().max()) if bool((~keep).any()) else 0.0
+    if leaked > 1e-6:
+        yield f"masked keys get weights of up to {leaked:.3g}"
+        return
+    later = keep & real_rows(~causal_keep_mask(*shape[-2:]).expand(shape), probe)
+    if bool(later.any()) and float(student[later].abs().max()) <= 1e-6:
+        yield "no token attends to a later one, but this model reads in both directions: leave the causal mask out"
+        return
+    factor = case.score_factor(name)
+    if factor is not None:
+        yield f"the weights are those of scores that are {factor:.4g} times as large as they should be"
+        return
+    yield from _lost(student, reference)
+
+
+def _lost(student: Tensor, reference: Tensor) -> Iterator[str]:
+    """Say which weights are 0 and should not be: the small ones of each row, or those of certain keys."""
+    seen = reference > _VISIBLE
+    lost = seen & (student.abs() < _ZERO)
+    lost &= (lost != seen).any(-1, keepdim=True)  # of whole rows their sums tell
+    if not bool(lost.any()):
+        return
+    largest_lost = torch.where(lost, reference, 0.0).amax(-1)
+    smallest_kept = torch.where(seen & ~lost, reference, torch.inf).amin(-1)
+    which = "the smallest of their rows" if bool((largest_lost < smallest_kept).all()) else "large ones among them"
+    yield (
+        f"{float(lost.sum() / seen.sum()):.0%} of the weights are 0 and should not be, of up to "
+        f"{float(largest_lost.max()):.2g}: {which}"
+    )
