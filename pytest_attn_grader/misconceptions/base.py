@@ -65,7 +65,7 @@ class Hints:
     fix: str
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Misconception:
     """A wrong attention that people really write.
 
@@ -96,7 +96,7 @@ class Misconception:
     slug: str
     title: str
     family: str
-    probe: str
+    probe: str = "basic"
     changes: tuple[StageOverride, ...]
     explanation: str
     hints: Hints
@@ -126,20 +126,9 @@ def misconception(
     *,
     replaces: str,
     family: str,
-    probe: str = "basic",
     together_with: Mapping[str, Callable[..., Any]] | None = None,
     variants: tuple[StageOverride, ...] = (),
-    look_alikes: tuple[str, ...] = (),
-    fill_matters: bool = False,
-    recognise: Recogniser | None = None,
-    fit: ParameterFitter | None = None,
-    by_numbers: bool = True,
-    counted: bool = True,
-    shown_by: SourceTest | None = None,
-    rotary: bool | None = None,
-    windowed: bool | None = None,
-    normed: bool | None = None,
-    causal: bool | None = None,
+    **facts: Any,
 ) -> Callable[[Callable[..., Any]], Misconception]:
     """Turn a wrong stage and its docstring into a `Misconception`.
 
@@ -147,6 +136,7 @@ def misconception(
         replaces: the stage of the pipeline that the function stands for.
         together_with: further stages that the same mistake replaces.
         variants: other forms of the same mistake.
+        facts: the attributes of `Misconception` that differ from their defaults.
     """
 
     def make(stage: Callable[..., Any]) -> Misconception:
@@ -160,23 +150,12 @@ def misconception(
             slug=slug,
             title=title,
             family=family,
-            probe=probe,
             changes=(StageOverride({replaces: stage, **(together_with or {})}), *variants),
             explanation=explanation,
             hints=Hints(sections["Nudge"], explanation, fix),
             effect=sections["Effect"],
             text=text,
-            look_alikes=look_alikes,
-            fill_matters=fill_matters,
-            recognise=recognise,
-            fit=fit,
-            by_numbers=by_numbers,
-            counted=counted,
-            shown_by=shown_by,
-            rotary=rotary,
-            windowed=windowed,
-            normed=normed,
-            causal=causal,
+            **facts,
         )
 
     return make

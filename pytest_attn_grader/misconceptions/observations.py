@@ -197,12 +197,11 @@ class SubmissionObservations:
 
     def blocked_weight(self, name: str) -> float | None:
         """The weight that every blocked key has; None when it is not one number, or 0 as it should be."""
-        record, probe = self.attempts.get(name), self.probes[name]
-        shape = (*probe.query.shape[:-1], probe.key.shape[-2])
-        if record is None or record.attn_weights is None or record.attn_weights.shape != shape:
+        weights, probe = self._weights_of(name), self.probes[name]
+        if weights is None:
             return None
-        blocked = ~real_rows(probe.keep_mask.expand(shape), probe)
-        return _one_number(real_rows(record.attn_weights.double(), probe)[blocked]) or None
+        blocked = ~real_rows(probe.keep_mask.expand(weights.shape), probe)
+        return _one_number(real_rows(weights.double(), probe)[blocked]) or None
 
     def blocked_score(self, name: str) -> float | None:
         """The score that blocked keys must have had, read off the student's weights; None when it is not one number."""
@@ -237,12 +236,17 @@ class SubmissionObservations:
 
     def kept_weights(self, name: str) -> Tensor | None:
         """The student's whole weights on a probe, if they are finite and of the right shape."""
+        weights = self._weights_of(name)
+        return weights if weights is not None and bool(weights.isfinite().all()) else None
+
+    def _weights_of(self, name: str) -> Tensor | None:
+        """The student's whole weights on a probe, if they are of the right shape."""
         record = self.attempts.get(name)
         if record is None or record.attn_weights is None:
             return None
         probe = self.probes[name]
-        right_shape = record.attn_weights.shape == (*probe.query.shape[:-1], probe.key.shape[-2])
-        return record.attn_weights if right_shape and bool(record.attn_weights.isfinite().all()) else None
+        has_shape = record.attn_weights.shape == (*probe.query.shape[:-1], probe.key.shape[-2])
+        return record.attn_weights if has_shape else None
 
     def distance_slopes(self, name: str) -> Tensor | None:
         """By how much each head's scores fall with every token of distance; None unless that explains all of them."""
@@ -263,18 +267,14 @@ class SubmissionObservations:
         A row's scores are known up to a constant: the one of the kept key with the largest weight is set to the right
         one.
         """
-        record = self.attempts.get(name)
-        if record is None or record.attn_weights is None:
+        whole = self._weights_of(name)
+        if whole is None:
             return None
         probe = self.probes[name]
-        shape = (*probe.query.shape[:-1], probe.key.shape[-2])
-        if record.attn_weights.shape != shape:
-            return None
-        weights = real_rows(record.attn_weights.double(), probe)
+        weights = real_rows(whole.double(), probe)
         query, key = (tensor.double() for tensor in probe.prepared)
-        scores = real_rows(query @ key.transpose(-2, -1), probe)
-        scores = scores / probe.query.shape[-1] ** 0.5
-        keep = real_rows(probe.keep_mask.expand(shape), probe)
+        scores = real_rows(query @ key.transpose(-2, -1), probe) / probe.query.shape[-1] ** 0.5
+        keep = real_rows(probe.keep_mask.expand(whole.shape), probe)
         best = weights.masked_fill(~keep, -1.0).argmax(-1, keepdim=True)
         largest = weights.gather(-1, best)
         known = (weights > 1e-30) & (largest > 1e-6)

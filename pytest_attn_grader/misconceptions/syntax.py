@@ -79,9 +79,9 @@ def _assignments(nodes: Iterable[ast.AST]) -> list[ast.Assign | ast.AugAssign]:
     return [node for node in nodes if isinstance(node, (ast.Assign, ast.AugAssign))]
 
 
-def _targets_of(node: ast.Assign | ast.AugAssign) -> list[ast.expr]:
+def _targets_of(node: ast.Assign | ast.AugAssign | ast.AnnAssign) -> list[ast.expr]:
     """The places that are assigned to, those of a tuple one by one."""
-    targets = [node.target] if isinstance(node, ast.AugAssign) else node.targets
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target]
     return [part for each in targets for part in (each.elts if isinstance(each, ast.Tuple) else [each])]
 
 
@@ -127,9 +127,7 @@ def changes_lasting(node: ast.AST, names: Collection[str]) -> bool:
         return _is_lasting(node.func.value, names)
     if not isinstance(node, (ast.Assign, ast.AugAssign, ast.AnnAssign)):
         return False
-    targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-    parts = [part for target in targets for part in (target.elts if isinstance(target, ast.Tuple) else [target])]
-    return any(not isinstance(part, ast.Name) and _is_lasting(part, names) for part in parts)
+    return any(not isinstance(part, ast.Name) and _is_lasting(part, names) for part in _targets_of(node))
 
 
 def _is_lasting(node: ast.AST, names: Collection[str]) -> bool:
