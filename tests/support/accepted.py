@@ -30,6 +30,7 @@ KINDS = ("function", "projected", "module", "narrow")
 SEVERAL_FILES = {
     "projected/with_helpers": "homework.py",
     "module/src_layout": "src/transformer/attention.py",
+    "module/broken_package": "model/attention.py",
     "narrow/package": "tiny/layer.py",
 }
 
@@ -94,9 +95,12 @@ def student_of(style: Style, workshop: Workshop) -> Iterator[Student]:
     """The submission in the shared worker; one of several files has a root, and so a worker, of its own."""
     if not style.has_several_files:
         source = style.file.read_text(encoding="utf-8")
-        yield workshop.student(source, name=style.chosen, suffix=style.file.suffix)
+        student = workshop.student(source, name=style.chosen, suffix=style.file.suffix)
+        student.is_causal = True
+        yield student
         return
     student = Student(find_target(style.typed, style.file.parent), call_seconds=CALL_SECONDS, tier="auto")
+    student.is_causal = True
     try:
         yield student
     finally:

@@ -11,6 +11,7 @@ from typing import NoReturn
 from pytest_attn_grader.misconceptions.base import misconception
 from pytest_attn_grader.misconceptions.observations import Recognition, SubmissionObservations
 from pytest_attn_grader.misconceptions.stages import Inputs
+from pytest_attn_grader.sandbox.worker.failures import PACKAGE
 
 _NO_MODULE = re.compile(r"No module named '([\w.]+)'")
 _IMPORT_FAILURES = frozenset({"import-error", "timeout"})
@@ -57,7 +58,7 @@ def needs_network(_: Inputs) -> NoReturn:
     raise ConnectionError("Max retries exceeded")
 
 
-_RELATIVE = re.compile(r"^\s*from \.", re.MULTILINE)
+_RAISED = re.compile(r"ImportError: *(\S[^\n]*)")
 
 
 def _import_fails(case: SubmissionObservations) -> Recognition | None:
@@ -69,11 +70,12 @@ def _import_fails(case: SubmissionObservations) -> Recognition | None:
 
 
 def _import_words(text: str, source: str) -> str:
-    if "relative import" in text or _RELATIVE.search(source):
-        return "a relative import (from . import ...) works in a package only, and this is a single file"
     missing = _NO_MODULE.search(text)
     if missing is None:
-        return "the module is there, but not the name that is imported from it"
+        return _other_words(text)
+    if missing[1].startswith(f"{PACKAGE}."):
+        name = missing[1].removeprefix(PACKAGE)
+        return f"it imports from {name}, and there is no file {name[1:].replace('.', '/')}.py beside yours"
     if missing[1].startswith("google") and "google.colab" in source:
         return "google.colab exists on Google Colab only"
     close = difflib.get_close_matches(missing[1], _known_modules(missing[1]), n=1, cutoff=0.85)
@@ -82,6 +84,16 @@ def _import_words(text: str, source: str) -> str:
     if inside and package in sys.modules:
         return f"the package {package} has no module {inside!r}{meant}"
     return f"there is no module {missing[1]!r}: neither a file beside yours nor an installed package{meant}"
+
+
+def _other_words(text: str) -> str:
+    """An import that failed although the module is there."""
+    if "relative import" in text:
+        return "a relative import (from . import ...) works in a package only, and this is a single file"
+    if "cannot import name" in text:
+        return "the module is there, but not the name that is imported from it"
+    said = _RAISED.search(text)
+    return f"an import ended with {said[1][:120]!r}" if said else "an import ended with an ImportError"
 
 
 def _known_modules(name: str) -> list[str]:

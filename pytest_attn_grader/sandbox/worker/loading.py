@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 from .definitions import can_be_left_out, run_definitions, run_definitions_after
-from .failures import PACKAGE, WorkerError
+from .failures import PACKAGE, WorkerError, truncate
 from .notebook import load_notebook
 
 
@@ -53,7 +53,12 @@ class Loader:
             return module
         if "." in name and not self._definitions_only:
             # Inside a package relative imports work, so it is imported as part of it.
-            module = _import_named(name)
+            try:
+                module = _import_named(name)
+            except Exception as error:
+                if file.name == "__init__.py" or not can_be_left_out(error):
+                    raise
+                return self._load_without_packages(error, file, name)
             if getattr(module, "__file__", None) and Path(str(module.__file__)).resolve() == file.resolve():
                 return module
         if name in sys.modules or "." in name or not name.isidentifier():
@@ -88,6 +93,23 @@ class Loader:
             if not can_be_left_out(error) or sys.modules.get(module.__name__) is not module:
                 raise
             self._left_out[module.__name__] = run_definitions_after(error, file, module, self._target)
+
+    def _load_without_packages(self, error: Exception, file: Path, name: str) -> ModuleType:
+        """A file of a package that cannot be imported: its __init__.py may need what the attention does not need."""
+        packages = name.split(".")[:-1]
+        for known in [each for each in sys.modules if each.split(".")[0] == packages[0]]:
+            del sys.modules[known]
+        for depth, folder in zip(range(len(packages), 0, -1), file.parents, strict=False):
+            package = ModuleType(".".join(packages[:depth]))
+            package.__path__ = [str(folder)]
+            sys.modules[package.__name__] = package
+        try:
+            module = self._load_file(file, name)
+        except Exception:  # noqa: BLE001 - the file needs its package, whose own error says more
+            raise error from None
+        what = truncate(f"{type(error).__name__}: {error}".splitlines()[0], 200)
+        self._left_out.setdefault(name, f"importing {packages[0]} failed ({what}); {file.name} was taken without it")
+        return module
 
     def _load_into_package(self, file: Path) -> ModuleType:
         """A file that imports from beside itself with a dot, in a folder that is no package: it is taken for one."""

@@ -141,3 +141,40 @@ def test_an_endless_loop_and_what_is_needed_stay_failures(load: Load, end: str) 
 def test_nothing_is_left_out_where_nothing_fails(load: Load) -> None:
     module, left_out = load("SIZE = 3\n" + ATTENTION)
     assert (module.attention(1, 2, 3), left_out) == (9, None)
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder for a package, from which its modules can be imported."""
+    folder = tmp_path / "written_package"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (folder / "sizes.py").write_text("SIZE = 3\n", encoding="utf-8")
+    yield folder
+    for name in [each for each in sys.modules if each.startswith("written_package")]:
+        del sys.modules[name]
+
+
+def test_a_file_is_taken_without_the_rest_of_its_package(package: Path) -> None:
+    (package / "__init__.py").write_text("import a_library_for_plots\n", encoding="utf-8")
+    (package / "mine.py").write_text("from .sizes import SIZE\n" + ATTENTION, encoding="utf-8")
+    left_out: dict[str, str] = {}
+    loader = Loader(None, definitions_only=False, left_out=left_out)
+    module = loader.load(str(package / "mine.py"), "written_package.mine")
+    assert module.attention(1, 2, 3) == 9
+    assert "a_library_for_plots" in left_out[module.__name__]
+
+
+@pytest.mark.parametrize(
+    ("first", "own", "error"),
+    [
+        ("import a_library_for_plots\n", "import another_library\nSIZE = another_library.SIZE\n", "for_plots"),
+        ("from .. import other\n", "SIZE = 3\n", "relative import"),
+    ],
+)
+def test_a_package_may_be_needed(package: Path, first: str, own: str, error: str) -> None:
+    (package / "__init__.py").write_text(first, encoding="utf-8")
+    (package / "mine.py").write_text(own + ATTENTION, encoding="utf-8")
+    loader = Loader(None, definitions_only=False, left_out={})
+    with pytest.raises(ImportError, match=error):
+        loader.load(str(package / "mine.py"), "written_package.mine")

@@ -1,0 +1,3 @@
+from .tokens import encode
+
+__all__ = ["encode"]
