@@ -181,3 +181,10 @@ def test_right_token_by_token(workshop: Workshop, name: str) -> None:
     }
     assert supported == {"cache-tokens": True, "cache-chunks": False}
     assert "right token by token, but not for several" in str([note.why for note in attention.adaptations])
+
+
+def test_a_mask_that_does_not_fit_is_no_forgotten_cache(workshop: Workshop) -> None:
+    source = change(RETURNED, (SHIFTED, "torch.ones(s, s, dtype=torch.bool).tril()[:, -t:]"))
+    diagnosis = diagnosis_of(workshop, source)
+    assert diagnosis is not None
+    assert "cache-forgotten" not in diagnosis.slugs

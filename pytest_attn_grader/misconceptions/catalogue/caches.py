@@ -17,6 +17,8 @@ from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride
 
 # In a message about tensors that do not go together; "dimension 3" is none.
 _SIZES = re.compile(r"(?<!dimension )\b\d+\b")
+# The last size of each shape in it: of scores and of their mask it is the number of keys.
+_SHAPES = re.compile(r"\[(?:\d+, )*(\d+)\]")
 PAIRINGS: tuple[Pairing, ...] = ("halves", "neighbours")
 
 
@@ -209,7 +211,9 @@ def _loses_keys(case: SubmissionObservations) -> Recognition | None:
     evidence = ""
     for name in case.attempts:
         lengths = case.probes[name].chunks if case.probes else ()
-        numbers = set(map(int, _SIZES.findall(case.failure_message(name).partition("\n")[0])))
+        message = case.failure_message(name).partition("\n")[0]
+        sizes = _SHAPES.findall(message) if "broadcast shape" in message else _SIZES.findall(message)
+        numbers = set(map(int, sizes))
         for call in range(1, len(lengths) if set(lengths[1:]) == {1} else 0):
             total, last = sum(lengths[: call + 1]), {1, 1 + lengths[call - 1]}
             if total in numbers and numbers & last - {total}:
