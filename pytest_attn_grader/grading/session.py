@@ -88,7 +88,7 @@ class GradingSession:
             UngradableError: the model is not available, or its architecture is not supported.
         """
         self.lazy_prompt.get()
-        _ = self.is_causal
+        self.submission.process.is_causal = self.is_causal
         # Several candidates are a question to the user; every other fault of the contract is a result.
         self.submission.find_contract()
 

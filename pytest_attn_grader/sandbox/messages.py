@@ -155,6 +155,7 @@ class Parameter:
     Attributes:
         choices: texts that it is compared with.
         is_input_size: of a constructor: it is the number of features of what a linear layer projects.
+        is_factor: of a constructor: it is multiplied by another name.
     """
 
     name: str
@@ -164,6 +165,7 @@ class Parameter:
     annotation: str | None = None
     choices: tuple[str, ...] = ()
     is_input_size: bool = False
+    is_factor: bool = False
 
     @property
     def takes_position(self) -> bool:

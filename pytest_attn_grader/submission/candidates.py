@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from pytest_attn_grader.errors import SubmissionError, UngradableError, UsageError
 from pytest_attn_grader.sandbox.messages import Candidate, Description
-from pytest_attn_grader.submission.constructor_roles import splits_heads
+from pytest_attn_grader.submission.constructor_roles import roles_of, splits_heads
 from pytest_attn_grader.submission.contract import (
     CONTRACT_TEXT,
     MODULE_TEXT,
@@ -29,8 +29,13 @@ from pytest_attn_grader.submission.target import Target
 CONTRACT_NAME = "attention"
 
 
-def choose_contract(description: Description, target: Target, mask_convention: str) -> Contract:
+def choose_contract(
+    description: Description, target: Target, mask_convention: str, *, is_causal: bool | None = None
+) -> Contract:
     """Choose what is graded, and decide how it is called.
+
+    Args:
+        is_causal: whether the graded model hides the future; None where that is not known.
 
     Raises:
         SubmissionError, UsageError, UngradableError: as `choose_candidate` and `resolve_contract`.
@@ -44,7 +49,7 @@ def choose_contract(description: Description, target: Target, mask_convention: s
         left_out = () if description.left_out is None else (("definitions-only", description.left_out),)
         return replace(contract, notes=(*left_out, *contract.notes, *notes))
 
-    chosen = choose_candidate(candidates, target.name, target.typed)
+    chosen = choose_candidate(candidates, target.name, target.typed, is_causal)
     if target.name is not None:
         return make_contract(chosen, ())
     user = find_user(candidates, chosen)
@@ -54,7 +59,9 @@ def choose_contract(description: Description, target: Target, mask_convention: s
     return replace(contract, of_function=make_contract(chosen, ()))
 
 
-def choose_candidate(candidates: Sequence[Candidate], wanted: str | None, typed: str) -> Candidate:
+def choose_candidate(
+    candidates: Sequence[Candidate], wanted: str | None, typed: str, is_causal: bool | None = None
+) -> Candidate:
     """The one thing to grade.
 
     Raises:
@@ -64,7 +71,15 @@ def choose_candidate(candidates: Sequence[Candidate], wanted: str | None, typed:
     """
     if wanted is not None:
         return _named_candidate(candidates, wanted, typed)
-    ranked = _rank(candidates)
+    ranked = [each for each in _rank(candidates) if not _is_part_of_unfit(each, candidates)]
+    if ranked and all(_is_whole_model(each) and not looks_like_attention(each.name) for each in ranked):
+        raise SubmissionError(
+            "no-target",
+            f"{ranked[0].name} is a whole model, which takes numbers of tokens, and no attention stands beside it.",
+            remedy="Define the attention as a separate class, at the top level of the file.",
+        )
+    if len(ranked) > 1 and ranked[0].is_module and is_causal is not None:
+        ranked = [each for each in ranked if _suits(each, candidates, is_causal)] or ranked
     if len(ranked) == 1:
         return ranked[0]
     if ranked:
@@ -180,6 +195,25 @@ def _is_block_of(module: Candidate, others: Sequence[Candidate], candidates: Seq
     return normalises and any({"Linear", "Parameter"} & each.uses for each in inside)
 
 
+def _is_part_of_unfit(module: Candidate, candidates: Sequence[Candidate]) -> bool:
+    """Whether a module, such as a rotation, is used by an attention module that cannot be called."""
+    if not module.is_module or looks_like_attention(module.name):
+        return False
+    meant = [each for each in candidates if each.is_module and looks_like_attention(each.name)]
+    return any(module.name in each.uses and problem_of(each) is not None for each in meant)
+
+
+def _suits(module: Candidate, candidates: Sequence[Candidate], is_causal: bool) -> bool:
+    """Whether a module can hide the future where the model does, by a mask, a switch or a triangle; or not hide it."""
+    used = {module.name, *module.uses}
+    while more := set().union(*(each.uses for each in candidates if each.name in used)) - used:
+        used |= more
+    roles = {slot.role for slot in assign_hidden_states_roles(module.called, projected=False)[0]} | roles_of(module)
+    has_choice = bool(roles & {*MASK_ROLES, "causal"})
+    has_triangle = bool(used & {"tril", "triu"})
+    return has_choice or has_triangle == is_causal
+
+
 def _crosses(module: Candidate) -> bool:
     """Whether a module needs two texts, as cross-attention does."""
     return takes_key_text(assign_hidden_states_roles(module.called, projected=False)[1])
@@ -205,6 +239,9 @@ def choice_note(chosen: Candidate, candidates: Sequence[Candidate]) -> Notes:
     if not names:
         return ()
     others_words = f"{' and '.join(names)} could be chosen with :NAME"
+    if chosen.is_module and len(_rank(candidates)) > 1:
+        why = "because it hides the future, or does not, as the model"
+        return (("chosen", f"{chosen.name} is graded, {why}; {others_words}"),)
     if modules and not chosen.is_module:
         return (("function-first", f"{chosen.name} is graded, a function before modules; {others_words}"),)
     if chosen.name == CONTRACT_NAME and not chosen.is_module:
@@ -231,7 +268,7 @@ def _require_gradable(candidate: Candidate) -> Candidate:
 
 def _no_target(candidates: Sequence[Candidate], typed: str) -> SubmissionError:
     """Nothing fits: the smallest change to the one that is meant, or the contract."""
-    seen = "; ".join(f"{candidate.signature}: {problem_of(candidate)}" for candidate in candidates[:5])
+    seen = "; ".join(f"{each.signature}: {problem}" for each in candidates[:5] if (problem := problem_of(each)))
     meant = [candidate for candidate in candidates if looks_like_attention(candidate.name)]
     chosen = candidates if len(candidates) == 1 else meant
     only = chosen[0] if len(chosen) == 1 else None

@@ -58,6 +58,7 @@ def assign_sizes(candidate: Candidate, steps: frozenset[str] = frozenset()) -> l
             where there is a default. With the base of a rotation goes the longest text.
     """
     named = roles_by_name([each.name for each in candidate.parameters])
+    named |= _heads_and_their_size(candidate, named)
     has_width = "width" in named.values()
     if "rotary_base" in steps and "rotary_base" in named.values():
         steps |= {"context"}
@@ -86,6 +87,16 @@ def assign_sizes(candidate: Candidate, steps: frozenset[str] = frozenset()) -> l
                 role = "head_dim"  # what query, key or value are projected to
         found.append((parameter, role))
     return _with_missing_size(found)
+
+
+def _heads_and_their_size(candidate: Candidate, named: dict[str, str | None]) -> dict[str, str]:
+    """Take two required sizes that are multiplied for the heads and their size: (count, size), not (size, heads)."""
+    factors = [each for each in candidate.parameters if each.is_factor and not each.has_default]
+    sizes = [each for each in factors if each.name.lower() in {"size", "dim"} and not each.is_input_size]
+    counts = [each for each in factors if named[each.name] in {None, "heads"}]
+    if len(factors) != 2 or len(sizes) != 1 or len(counts) != 1:
+        return {}
+    return {counts[0].name: "heads", sizes[0].name: "head_dim"}
 
 
 def _with_missing_size(found: list[tuple[Parameter, str | None]]) -> list[tuple[Parameter, str | None]]:

@@ -21,9 +21,12 @@ def assign_key_text(candidate: Candidate, named: dict[str, str | None]) -> tuple
         each.name
         for each in required[1:]
         if named[each.name] is None and each.name.lower().strip("_") in KEY_TEXTS and each.annotation != "int"
-    ]
+    ] or [each.name for each in required[1:] if named[each.name] == "key"]  # forward(query, key)
+    given = set(named.values())
     # A loss of x and y is none.
-    if len(texts) != 1 or {"key", "value"} & set(named.values()) or not looks_like_attention(candidate.name):
+    if len(texts) != 1 or "value" in given or not looks_like_attention(candidate.name):
+        return ()
+    if "key" in given and named[texts[0]] != "key":
         return ()
     first = required[0].name
     if named[first] not in {None, "hidden_states", "query"}:

@@ -207,7 +207,8 @@ def assign_hidden_states_roles(candidate: Candidate, *, projected: bool) -> tupl
         roles = set(named.values())
     if "hidden_states" not in roles and not {"query", "key", "value"} <= roles and not takes_key_text(notes):
         first = next((each.name for each in candidate.parameters if each.takes_position), None)
-        if first is not None and named[first] in {None, "query"}:
+        only = {"query", "key", "value"} & roles  # forward(value)
+        if first is not None and (named[first] in {None, "query"} or {named[first]} == only):
             named[first] = "hidden_states"
             notes.append(("by-position", f"{first} was taken as the hidden states"))
     return _slots(candidate, named, notes)

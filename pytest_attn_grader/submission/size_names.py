@@ -122,7 +122,7 @@ OTHER_VALUES: dict[str, float | str | bool | None] = {
     "scale_attn_weights": True, "scale_attn_by_inverse_layer_idx": False, "reorder_and_upcast_attn": False,
     "rotary_pct": 1.0, "rotary_percentage": 1.0, "partial_rotary_factor": 1.0, "rope_scaling": None,
     "pretraining_tp": 1, "attn_logit_softcapping": None, "attn_logit_softcap": None, "clip_qkv": None,
-    "rank": 4, "lora_rank": 4, "lora_r": 4, "lora_alpha": 4, "lora_dim": 4,
+    "r": 4, "rank": 4, "lora_rank": 4, "lora_r": 4, "lora_alpha": 4, "lora_dim": 4,
     "lora_dropout": 0.0,
     "position_embedding_type": "absolute", "_attn_implementation": "eager", "attn_implementation": "eager",
 }  # fmt: skip

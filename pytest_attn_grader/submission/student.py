@@ -67,6 +67,7 @@ class Student:
         self.requested_tier = tier
         self.required_tier = required_tier
         self.mask_convention = mask_convention
+        self.is_causal: bool | None = None  # of the graded model, where it is known
         self.library_calls: Counter[str] = Counter()
         self.limits = Limits(call_seconds=call_seconds, run_seconds=run_seconds)
         self._first_source: Mapping[Path, bytes] = {}
@@ -151,7 +152,9 @@ class Student:
             UsageError: several things can, and none was chosen.
         """
         if self._contract is None:
-            self._contract = choose_contract(self.description, self.target, self.mask_convention)
+            self._contract = choose_contract(
+                self.description, self.target, self.mask_convention, is_causal=self.is_causal
+            )
         return self._contract
 
     def grade_as(self, contract: Contract) -> None:

@@ -94,6 +94,39 @@ def test_of_several_classes_the_one_with_heads_is_meant() -> None:
     assert "SelfAttention" in why
 
 
+def test_of_several_classes_one_hides_the_future_as_the_model() -> None:
+    plain = module("x", name="SelfAttention")
+    causal = replace(module("x", name="CausalAttention"), uses=frozenset({"triu"}))
+    head = replace(module("x", name="OneHead"), uses=frozenset({"tril"}))
+    looped = replace(module("x", name="LoopedAttention"), uses=frozenset({"OneHead"}))
+    masked = module("x, mask=None", name="MaskedAttention")
+    assert choose_candidate([causal, plain], None, "x", is_causal=True) is causal
+    assert choose_candidate([causal, plain], None, "x", is_causal=False) is plain
+    assert choose_candidate([head, looped, plain], None, "x", is_causal=True) is looped
+    assert choose_candidate([masked, plain], None, "x", is_causal=True) is masked
+    for several, is_causal in (([causal, plain], None), ([causal, masked], True), ([plain, masked], False)):
+        with pytest.raises(UsageError, match="2 modules"):
+            choose_candidate(several, None, "x", is_causal)
+    assert "hides the future" in choice_note(causal, [causal, plain])[0][1]
+
+
+def test_a_part_of_an_attention_that_cannot_be_called_is_not_graded_in_its_place() -> None:
+    rotation = module("x", constructor="theta, head_dim", name="Rotation")
+    attention = replace(module("x, w_a, w_b", name="RotaryAttention"), uses=frozenset({"Rotation"}))
+    assert choose_candidate([rotation], None, "x") is rotation
+    with pytest.raises(SubmissionError, match="nothing to pass for 'w_a' and 'w_b'"):
+        choose_candidate([rotation, attention], None, "x")
+    function = candidate("q, k, v", name="attend")
+    assert choose_candidate([function, replace(attention, uses=frozenset({"attend"}))], None, "x") is function
+
+
+def test_a_whole_model_is_named_as_one() -> None:
+    model = replace(module("x", name="GPT"), uses=frozenset({"Embedding"}))
+    with pytest.raises(SubmissionError, match="GPT is a whole model"):
+        choose_candidate([model], None, "x")
+    assert choose_candidate([model], "GPT", "x") is model
+
+
 def test_a_text_for_the_keys_is_a_second_choice() -> None:
     one, several = module("x", name="SelfAttention"), module("x, context", name="CrossAttention")
     assert choose_candidate([one, several], None, "x") is one

@@ -69,6 +69,26 @@ def test_a_size_of_inputs_is_the_width(is_input_size: bool, filled: int) -> None
     assert arguments_for(candidate, Sizes(256, 4, 64)).shown["key_dim"] == filled
 
 
+@pytest.mark.parametrize(
+    ("signature", "is_input_size", "filled"),
+    [
+        ("count, size", False, {"count": 4, "size": 64}),
+        ("dim, n_head", False, {"dim": 64, "n_head": 4}),
+        ("size, heads", True, {"size": 256, "heads": 4}),
+        ("emb, heads", False, {"emb": 256, "heads": 4}),
+    ],
+)
+def test_what_is_multiplied_by_the_heads_is_their_size(
+    signature: str, is_input_size: bool, filled: dict[str, int]
+) -> None:
+    candidate = module("x", constructor=signature)
+    sizes = [
+        replace(each, is_factor=True, is_input_size=is_input_size and each.name == "size")
+        for each in candidate.parameters
+    ]
+    assert arguments_for(replace(candidate, parameters=tuple(sizes)), Sizes(256, 4, 64)).shown == filled
+
+
 def test_a_text_is_one_of_its_annotation() -> None:
     candidate = module("x", constructor="d_model, num_heads, kind: Literal['fast', 'naive']")
     assert arguments_for(candidate, Sizes(256, 4, 64)).shown["kind"] == "naive"

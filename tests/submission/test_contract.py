@@ -268,6 +268,9 @@ FORWARDS = [
     ("x", {"x": "hidden_states"}),
     ("hidden_states, attention_mask=None", {"hidden_states": "hidden_states", "attention_mask": "mask"}),
     ("inputs_embeds", {"inputs_embeds": "hidden_states"}),
+    ("value", {"value": "hidden_states"}),
+    ("k, mask=None", {"k": "hidden_states", "mask": "mask"}),
+    ("query, key, mask", {"query": "query", "key": "key", "mask": "mask"}),
     ("query, key, value, mask=None", {"query": "query", "key": "key", "value": "value", "mask": "mask"}),
     (
         "q, k, v, key_padding_mask=None",

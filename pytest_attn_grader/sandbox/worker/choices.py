@@ -64,6 +64,17 @@ def input_sizes_in(tree: ast.AST) -> set[str]:
     }
 
 
+def factors_in(tree: ast.AST) -> set[str]:
+    """Return the names that are multiplied by another name, as in nn.Linear(count * size, width)."""
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
+            left, right = node.left, node.right
+            if isinstance(left, ast.Name) and isinstance(right, ast.Name):
+                names |= {left.id, right.id}
+    return names
+
+
 def _name_of(subject: ast.expr) -> str | None:
     """Return the name that is compared, also in kind.lower() and self.kind."""
     if isinstance(subject, ast.Call) and isinstance(subject.func, ast.Attribute):

@@ -55,6 +55,12 @@ def _annotation(parameter: inspect.Parameter) -> str | None:
     return name[:200] if isinstance(name, str) else failures.safe_repr(name, 200)
 
 
+def forward_of(module: type[torch.nn.Module] | torch.nn.Module) -> Any:
+    """Return what a module or its class is called by: its forward, or a __call__ that is written in its place."""
+    owner = module if isinstance(module, type) else type(module)
+    return module.__call__ if getattr(owner, "forward", None) is torch.nn.Module.forward else module.forward
+
+
 def names_in_code(value: Any) -> list[str]:
     """Return the names that the code of a function, or of a class's methods, refers to."""
     names: set[str] = set()

@@ -13,9 +13,9 @@ from typing import Any
 import torch
 
 from . import failures
-from .choices import choices_in, input_sizes_in, tree_of
+from .choices import choices_in, factors_in, input_sizes_in, tree_of
 from .global_state import restored
-from .inspection import fields_of, names_in_code, parameters_of
+from .inspection import fields_of, forward_of, names_in_code, parameters_of
 from .loading import Loader
 
 MAX_CANDIDATES = 100
@@ -157,7 +157,7 @@ class Submission:
         return isinstance(file, str) and failures.is_student_file(file, self.root)
 
     def _candidate(self, name: str, value: Any) -> dict[str, Any]:
-        called = value.forward if isinstance(value, torch.nn.Module) else value
+        called = forward_of(value) if isinstance(value, torch.nn.Module) else value
         file, line = _place(value)
         described: dict[str, Any] = {
             "name": failures.truncate(name, 200),
@@ -167,11 +167,12 @@ class Submission:
             "file": None if file is None else failures.relative_to(file, self.root),
         }
         if described["kind"] == "module-class":
-            described["forward_parameters"] = parameters_of(value.forward)
+            described["forward_parameters"] = parameters_of(forward_of(value))
             tree = tree_of(value)  # once: to find a class, its whole file is parsed
-            choices, inputs = choices_in(tree), input_sizes_in(tree)
+            choices, inputs, factors = choices_in(tree), input_sizes_in(tree), factors_in(tree)
             for parameter in described["parameters"]:
                 parameter["is_input_size"] = parameter["name"] in inputs
+                parameter["is_factor"] = parameter["name"] in factors
             for parameter in (*described["parameters"], *described["forward_parameters"]):
                 parameter["choices"] = choices.get(parameter["name"], [])
         if described["kind"] == "module-instance":
