@@ -116,7 +116,7 @@ class HubServer:
         self._front = _Server(self)
         self._cdn = _Server(self)
         self.endpoint = f"http://127.0.0.1:{self._front.server_port}"
-        self.cdn = f"http://127.0.0.1:{self._cdn.server_port}"
+        self.cdn = f"http://localhost:{self._cdn.server_port}"
 
     def __enter__(self) -> HubServer:
         for server in (self._front, self._cdn):
