@@ -126,6 +126,7 @@ def misconception(
     *,
     replaces: str,
     family: str,
+    note: str = "",
     together_with: Mapping[str, Callable[..., Any]] | None = None,
     variants: tuple[StageOverride, ...] = (),
     **facts: Any,
@@ -134,6 +135,7 @@ def misconception(
 
     Args:
         replaces: the stage of the pipeline that the function stands for.
+        note: which variant of the mistake the function is, where there are others.
         together_with: further stages that the same mistake replaces.
         variants: other forms of the same mistake.
         facts: the attributes of `Misconception` that differ from their defaults.
@@ -150,7 +152,7 @@ def misconception(
             slug=slug,
             title=title,
             family=family,
-            changes=(StageOverride({replaces: stage, **(together_with or {})}), *variants),
+            changes=(StageOverride({replaces: stage, **(together_with or {})}, note), *variants),
             explanation=explanation,
             hints=Hints(sections["Nudge"], explanation, fix),
             effect=sections["Effect"],

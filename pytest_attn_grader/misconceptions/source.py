@@ -156,6 +156,13 @@ class SubmissionSource:
         """Whether sines and cosines are computed, as of rotary positions."""
         return self.calls("cos") and self.calls("sin")
 
+    def makes_float_tables(self) -> bool:
+        """Whether sines and cosines are computed, and not cast where they are: cos().to(x.dtype)."""
+        cast = [call for call in self._calls() if name_of(call.func) in {"to", "type_as", "type"}]
+        inside = {node for call in cast for node in ast.walk(call.func)}
+        tables = [call for call in self._calls() if name_of(call.func) in {"cos", "sin"}]
+        return self.makes_tables() and not all(call in inside for call in tables)
+
     def imports(self, name: str) -> bool:
         """Whether a package of this name is imported."""
         return any(

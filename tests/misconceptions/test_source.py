@@ -206,3 +206,17 @@ def test_nothing_takes_a_root(line: str, expected: bool) -> None:
 
 def test_the_numbers_in_products_and_divisions() -> None:
     assert SubmissionSource("s = q @ k.mT / 1e9 * -2.5 + 7\nt = k ** 3").factors() == {1e9, 2.5}
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("cos, sin = angles.cos(), angles.sin()", True),
+        ("cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)", False),
+        ("cos, sin = angles.cos()[:seq].type_as(x), torch.sin(angles).to(x)", False),
+        ("cos, sin = angles.cos().to(x.dtype), angles.sin()", True),
+        ("weights = scores.softmax(-1)", False),
+    ],
+)
+def test_tables_that_are_left_in_float32(source: str, expected: bool) -> None:
+    assert SubmissionSource(source).makes_float_tables() is expected

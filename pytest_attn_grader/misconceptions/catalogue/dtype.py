@@ -26,7 +26,7 @@ def _mixes_devices(case: SubmissionObservations) -> Recognition | None:
     variants=(
         StageOverride({"finish": lambda output, _: output + torch.zeros(output.shape)}, "the output is added to it"),
     ),
-    shown_by=lambda source: source.makes_tables() or source.fills_a_new_tensor(),
+    shown_by=lambda source: source.makes_float_tables() or source.fills_a_new_tensor(),
 )
 def float32_mixed_in(attn_weights: Tensor, _: Inputs) -> Tensor:
     """mixes a float32 tensor with inputs of another dtype.

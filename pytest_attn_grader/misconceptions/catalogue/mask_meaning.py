@@ -225,16 +225,19 @@ def mask_after_softmax(attn_weights: Tensor, inputs: Inputs) -> Tensor:
     return attn_weights * inputs.keep_mask
 
 
+def _fill_weights(attn_weights: Tensor, inputs: Inputs, *, fill: float) -> Tensor:
+    return attn_weights.masked_fill(~inputs.keep_mask, fill)
+
+
 @misconception(
     "AG317",
     "mask-after-softmax-neginf",
     replaces="reweigh",
     family="mask",
     together_with={"mask": unchanged},
-    variants=(
-        StageOverride(
-            {"mask": unchanged, "reweigh": lambda weights, inputs: weights.masked_fill(~inputs.keep_mask, -1e9)}, "-1e9"
-        ),
+    variants=tuple(
+        StageOverride({"mask": unchanged, "reweigh": partial(_fill_weights, fill=fill)}, f"{fill:g}")
+        for fill in (-1e4, -1e9, -1e10, -1e20)
     ),
 )
 def mask_after_softmax_neginf(attn_weights: Tensor, inputs: Inputs) -> Tensor:

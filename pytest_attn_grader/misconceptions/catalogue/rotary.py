@@ -60,11 +60,13 @@ def with_base_of_model(make: Callable[[float], tuple[StageOverride, ...]]) -> Pa
     return fit
 
 
-def rotary_mistake(code: str, slug: str, make: Forms) -> Callable[[Callable[..., Any]], Misconception]:
-    """Make a `misconception` of this family, in every form that `make` gives for a pairing."""
+def rotary_mistake(code: str, slug: str, make: Forms, note: str = "") -> Callable[[Callable[..., Any]], Misconception]:
+    """Make a `misconception` of this family, in every form that `make` gives for a pairing; `note` is the first's."""
     fit = with_base_of_model(partial(_variants, make))
     variants = _variants(make)
-    return misconception(code, slug, replaces="prepare", family="rotary", rotary=True, variants=variants, fit=fit)
+    return misconception(
+        code, slug, replaces="prepare", family="rotary", note=note, rotary=True, variants=variants, fit=fit
+    )
 
 
 def _turn_value(halves: bool, base: float = BASE) -> Turn:

@@ -135,6 +135,7 @@ def _with_exponents(halves: bool, base: float, exponents: _Exponents) -> Turn:
     lambda halves, base: [
         (f"exponents {note}", _with_exponents(halves, base, exponents)) for note, exponents in _EXPONENTS
     ],
+    note=f"exponents {_EXPONENTS[0][0]}",
 )
 def rotary_exponents(inputs: Inputs) -> Inputs:
     """computes the angles of the rotary positions with wrong exponents.

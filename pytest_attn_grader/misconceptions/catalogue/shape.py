@@ -29,7 +29,7 @@ def _assumes_a_length(case: SubmissionObservations) -> Recognition | None:
             wrong_shape.append(name)
         elif _complains_about_size(_own_text(case, name)) and not _complains_about_width(case, name):
             failed.append(name)
-    own_numbers = {name: set(map(int, _NUMBERS.findall(_own_text(case, name)))) - case.sizes(name) for name in failed}
+    own_numbers = {name: _numbers(case, name) - case.sizes(name) for name in failed}
     complaints = tuple(failed)
     if any(own_numbers.values()):
         # A complaint that names sizes of the call only is another mistake's.
@@ -38,9 +38,10 @@ def _assumes_a_length(case: SubmissionObservations) -> Recognition | None:
     if case.grows_with_calls() or not lengths_failed or lengths_failed & answered:
         return None
     common = set.intersection(*(own_numbers[name] for name in failed)) - {0, 1}
-    limit = max(common, default=0)
+    # A limit may be a size of the call too, such as head_dim.
+    limit = max(set.intersection(*(_numbers(case, name) for name in failed)), default=0)
     longest_answered = max((key_len for _, key_len in answered), default=0)
-    if common and longest_answered <= limit < min(key_len for _, key_len in lengths_failed):
+    if answered and longest_answered <= limit < min(key_len for _, key_len in lengths_failed):
         explained = case.all_of(*failed, *wrong_shape)
         return Recognition(explained, f"it takes texts of up to {limit} tokens only, and was called with more")
     if len(answered) > 1 or len(lengths_failed) < 2:
@@ -51,6 +52,11 @@ def _assumes_a_length(case: SubmissionObservations) -> Recognition | None:
         return None
     works_with = max(common) if common else next(iter(answered))[1]
     return Recognition(case.all_of(*complaints, *wrong_shape), f"it works with {works_with} tokens only")
+
+
+def _numbers(case: SubmissionObservations, name: str) -> set[int]:
+    """Numbers in the complaint, but for the lengths of the call."""
+    return set(map(int, _NUMBERS.findall(_own_text(case, name)))) - set(_lengths(case, name))
 
 
 def _complains_about_size(text: str) -> bool:
