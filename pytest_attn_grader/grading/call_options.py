@@ -106,8 +106,8 @@ def _run_without_weights(attention: StudentAttention, probe: Probe) -> Observati
     contract = attention.contract
     if "return_weights" not in contract.roles:
         raise NotApplicable("it has no parameter that asks for its weights")
-    slots = tuple(replace(slot, role="off") if slot.role == "return_weights" else slot for slot in contract.slots)
-    return Observation(probe, attention.with_contract(replace(contract, slots=slots)).run_probe(probe))
+    unasked = contract.with_other_roles({"return_weights": "off"})
+    return Observation(probe, attention.with_contract(unasked).run_probe(probe))
 
 
 def _run_without_mask(attention: StudentAttention, probe: Probe) -> Observation:

@@ -237,8 +237,7 @@ def contract_for_two_texts(attention: ModuleAttention) -> Contract | None:
     ]
     if len(optional) != 1 or contract.kind != "module" or "hidden_states" not in contract.roles:
         return None
-    slots = tuple(replace(each, role="query") if each.role == "hidden_states" else each for each in contract.slots)
-    return replace(contract, slots=slots).with_role("key", optional[0])
+    return contract.with_other_roles({"hidden_states": "query"}).with_role("key", optional[0])
 
 
 def _relative_error(output: Tensor, expected: Tensor) -> float:

@@ -5,7 +5,7 @@ Everything here is decided from the signatures that the worker reports; no stude
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -79,14 +79,18 @@ class Contract:
         masks = {slot.role for slot in slots} & MASK_ROLES
         return replace(self, slots=slots, mask_convention=self.mask_convention if masks else "none")
 
+    def with_other_roles(self, others: Mapping[str, str]) -> Contract:
+        """The same whose parameters with these roles have the others."""
+        return replace(self, slots=tuple(replace(each, role=others.get(each.role, each.role)) for each in self.slots))
+
     def with_whole_mask(self) -> Contract | None:
         """The same with its only mask, of padding, taken for one of queries and keys; None where there is no such."""
         if MASK_ROLES & self.roles != {"key_padding_mask"}:
             return None
-        slots = tuple(replace(each, role="mask") if each.role == "key_padding_mask" else each for each in self.slots)
-        name = next(each.parameter for each in slots if each.role == "mask")
+        whole = self.with_other_roles({"key_padding_mask": "mask"})
+        name = next(each.parameter for each in whole.slots if each.role == "mask")
         note = ("whole-mask", f"{name} is passed as (batch, 1, query, key)")
-        return replace(self, slots=slots, notes=(*self.notes, note))
+        return replace(whole, notes=(*self.notes, note))
 
     def with_optional_positions(self) -> Contract | None:
         """The same with token positions that have a default passed by name; None where there are no such."""
@@ -99,9 +103,8 @@ class Contract:
 
     def without_causal_switch(self) -> Contract:
         """The same with its switch that hides the future off: in a model that hides nothing."""
-        slots = tuple(replace(slot, role="off") if slot.role == "causal" else slot for slot in self.slots)
         notes = tuple((name, text.replace("True", "False") if name == "switch" else text) for name, text in self.notes)
-        return replace(self, slots=slots, notes=notes)
+        return replace(self.with_other_roles({"causal": "off"}), notes=notes)
 
     def _place(self, role: str) -> int:
         return next((index for index, slot in enumerate(self.slots) if slot.role == role), len(self.slots))

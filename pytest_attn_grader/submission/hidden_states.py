@@ -124,8 +124,7 @@ def _other_mask_shapes(attention: ModuleAttention) -> Iterator[ModuleAttention]:
     conventions = attention.oracle.conventions
     for mask_shape in MASK_SHAPES if "mask" in attention.contract.roles else ():
         if mask_shape != conventions.mask_shape:
-            oracle = replace(attention.oracle, conventions=replace(conventions, mask_shape=mask_shape))
-            yield replace(attention, oracle=oracle)
+            yield attention.with_conventions(replace(conventions, mask_shape=mask_shape))
 
 
 def _query_key_order_unknown(shape: InstanceSizes) -> bool:
@@ -142,14 +141,13 @@ def _with_rotation(
     settled = attention.oracle.conventions.tables
     for table in (settled, *(each for each in tables if each != settled)):
         conventions = replace(attention.oracle.conventions, tables=table)
-        tried = replace(attention, oracle=replace(attention.oracle, conventions=conventions))
+        tried = attention.with_conventions(conventions)
         try:
             rotation = find_rotation(_attend_with(tried), *TRIAL_SIZES, seed, base=rotary_base or BASE)
         except SubmissionError:
             continue  # where no table fits, the checks will meet the same failure, and say what it is
         if rotation is not None:
-            conventions = replace(conventions, rotation=rotation)
-            return replace(attention, oracle=replace(attention.oracle, conventions=conventions))
+            return tried.with_conventions(replace(conventions, rotation=rotation))
     return attention
 
 

@@ -35,6 +35,7 @@ from pytest_attn_grader.submission.student_attention import (
 )
 
 if TYPE_CHECKING:
+    from pytest_attn_grader.submission.call_conventions import CallConventions
     from pytest_attn_grader.submission.student import Student
 
 
@@ -193,7 +194,10 @@ class ModuleAttention(StudentAttention):
 
     def with_cache(self, style: CacheStyle) -> ModuleAttention:
         """The same attention, whose cache is passed on in this way."""
-        conventions = replace(self.oracle.conventions, cache=style)
+        return self.with_conventions(replace(self.oracle.conventions, cache=style))
+
+    def with_conventions(self, conventions: CallConventions) -> ModuleAttention:
+        """The same attention, whose module is called by these conventions."""
         return replace(self, oracle=replace(self.oracle, conventions=conventions))
 
     def with_student(self, student: Student) -> ModuleAttention:

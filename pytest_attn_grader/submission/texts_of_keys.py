@@ -27,8 +27,7 @@ def with_texts_settled(attention: ModuleAttention, seed: int) -> ModuleAttention
     """
     attention = _with_switch_off(attention, seed)
     why = _reason_without_cache(attention) if _takes_fewer_queries(attention, seed) else _ONE_LENGTH
-    conventions = replace(attention.oracle.conventions, one_text=why)
-    return replace(attention, oracle=replace(attention.oracle, conventions=conventions))
+    return attention.with_conventions(replace(attention.oracle.conventions, one_text=why))
 
 
 def _with_switch_off(attention: ModuleAttention, seed: int) -> ModuleAttention:

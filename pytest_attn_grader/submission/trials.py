@@ -61,10 +61,7 @@ def contract_variants(contract: Contract) -> Iterator[Contract]:
             yield replace(contract, slots=slots)
     if GROUP_NUMBERS & contract.roles:
         # "num_kv_groups" is a number of groups, or of query heads in each.
-        others = {"key_value_heads": "group_size", "group_size": "key_value_heads"}
-        yield replace(
-            contract, slots=tuple(replace(slot, role=others.get(slot.role, slot.role)) for slot in contract.slots)
-        )
+        yield contract.with_other_roles({"key_value_heads": "group_size", "group_size": "key_value_heads"})
     if not contract.is_mask_settled and {"mask", "key_padding_mask"} & contract.roles:
         yield replace(contract, is_mask_numeric=True)
         yield replace(contract, mask_convention="additive")
@@ -223,8 +220,7 @@ def with_norm(attention: ModuleAttention, over: NormAxis, seed: int) -> ModuleAt
         return bool(known.numel()) and bool(known.max() <= _SAME * value.abs().max())
 
     def styled(offset: int) -> ModuleAttention:
-        conventions = replace(oracle.conventions, norm=NormStyle(over, offset))
-        return replace(attention, oracle=replace(oracle, conventions=conventions))
+        return attention.with_conventions(replace(oracle.conventions, norm=NormStyle(over, offset)))
 
     if shape.found.norms is None:
         return styled(0) if is_same(attention, (_LONGER * query, _LONGER * key)) else attention
