@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 
@@ -136,7 +137,7 @@ def _rotation(case: SubmissionObservations) -> Iterator[str]:
     if case.is_rotary and case.source.rotates():
         yield (
             "the file rotates query and key by their positions, and the first token is not turned: look at the angles, "
-            "at the pairs of dimensions that they turn, and at the axis of the positions"
+            "at the pairs of dimensions that they turn, at the axis of the positions, and at the views before"
         )
 
 
@@ -181,7 +182,8 @@ def _by_how_much(case: SubmissionObservations, name: str) -> str:
     output, reference = case.attempts[name].attn_output, case.references[name].attn_output
     if output is None or reference is None or output.shape != reference.shape:
         return ""
-    return f", by up to {max_abs_error(output, reference, case.probes[name]):.3g}"
+    error = max_abs_error(output, reference, case.probes[name])
+    return f", by up to {error:.3g}" if math.isfinite(error) else ", with NaN or infinity"
 
 
 def _shapes(case: SubmissionObservations, name: str) -> Iterator[str]:

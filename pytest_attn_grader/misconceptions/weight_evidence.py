@@ -56,11 +56,16 @@ def describe_weights(case: SubmissionObservations, name: str) -> Iterator[str]:
     if factor is not None:
         yield f"the weights are those of scores that are {factor:.4g} times as large as they should be"
         return
-    yield from _lost(student, reference)
+    yield from _lost(student, reference, real_rows(_steps_back(*shape[-2:]).expand(shape), probe))
 
 
-def _lost(student: Tensor, reference: Tensor) -> Iterator[str]:
-    """Say which weights are 0 and should not be: the small ones of each row, or those of certain keys."""
+def _steps_back(query_len: int, key_len: int) -> Tensor:
+    """How many tokens a key is before a query, of which the last is at the last key, ``(query_len, key_len)``."""
+    return torch.arange(key_len - query_len, key_len)[:, None] - torch.arange(key_len)
+
+
+def _lost(student: Tensor, reference: Tensor, steps_back: Tensor) -> Iterator[str]:
+    """Say which weights are 0 and should not be: each token's own, the small ones of each row, or others."""
     seen = reference > _VISIBLE
     lost = seen & (student.abs() < _ZERO)
     lost &= (lost != seen).any(-1, keepdim=True)  # of whole rows their sums tell
@@ -69,6 +74,8 @@ def _lost(student: Tensor, reference: Tensor) -> Iterator[str]:
     largest_lost = torch.where(lost, reference, 0.0).amax(-1)
     smallest_kept = torch.where(seen & ~lost, reference, torch.inf).amin(-1)
     which = "the smallest of their rows" if bool((largest_lost < smallest_kept).all()) else "large ones among them"
+    if not bool(steps_back[lost].any()):
+        which = "those of each token's own key"
     yield (
         f"{float(lost.sum() / seen.sum()):.0%} of the weights are 0 and should not be, of up to "
         f"{float(largest_lost.max()):.2g}: {which}"

@@ -56,7 +56,24 @@ def find_rotation(attend: Attend, num_heads: int, head_dim: int, seed: int, *, b
     generator = torch.Generator().manual_seed(seed)
     query, key, value = (torch.randn(_BATCH, num_heads, _TOKENS, head_dim, generator=generator) for _ in range(3))
     query, key = (tensor[:, :, :1].expand_as(tensor).contiguous() for tensor in (query, key))
-    keep_mask = causal_keep_mask(_TOKENS).expand(_BATCH, 1, -1, -1).contiguous()
+    causal = causal_keep_mask(_TOKENS).expand(_BATCH, 1, -1, -1).contiguous()
+    pairings: tuple[Pairing, ...] = ("halves", "neighbours")
+    rotations = [Rotation(pairing, base) for pairing in pairings]
+    # Where scores are multiplied by the mask, equal ones are unlike those that it hides.
+    for keep_mask in (causal, torch.ones_like(causal)):
+        is_flat = _flat_test(attend, query, key, value, keep_mask)
+        if is_flat(query, key):
+            return None
+        for rotation in rotations:
+            if is_flat(rotate(query, rotation, backwards=True), rotate(key, rotation, backwards=True)):
+                return rotation
+    return None
+
+
+def _flat_test(
+    attend: Attend, query: Tensor, key: Tensor, value: Tensor, keep_mask: Tensor
+) -> Callable[[Tensor, Tensor], bool]:
+    """Make a test of whether a query and a key give the output of scores of zero."""
     flat = attend(torch.zeros_like(query), torch.zeros_like(key), value, keep_mask)
     if not bool(flat.isfinite().any()):  # a norm without an epsilon divides by the length of its query, here 0
         flat = keep_mask.to(value) / keep_mask.sum(-1, keepdim=True) @ value
@@ -67,10 +84,4 @@ def find_rotation(attend: Attend, num_heads: int, head_dim: int, seed: int, *, b
         known = difference.isfinite()
         return bool(known.any()) and bool(difference[known].abs().max() <= _SAME * value.abs().max())
 
-    if is_flat(query, key):
-        return None
-    pairings: tuple[Pairing, ...] = ("halves", "neighbours")
-    for rotation in (Rotation(pairing, base) for pairing in pairings):
-        if is_flat(rotate(query, rotation, backwards=True), rotate(key, rotation, backwards=True)):
-            return rotation
-    return None
+    return is_flat

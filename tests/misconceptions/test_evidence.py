@@ -60,6 +60,15 @@ def test_weights_that_are_lost(is_lost: Callable[[Tensor], Tensor], which: str, 
     assert which in said
 
 
+def test_the_own_key_that_is_left_out(case_of: Callable[[Any], Any]) -> None:
+    def attention(query: Tensor, key: Tensor, value: Tensor, keep_mask: Tensor, **_: Any) -> tuple[Tensor, Tensor]:
+        others = keep_mask & ~torch.eye(*keep_mask.shape[-2:], dtype=torch.bool)
+        keep_mask = torch.where(others.any(-1, keepdim=True), others, keep_mask)
+        return reference_attention(query, key, value, keep_mask)
+
+    assert "those of each token's own key" in "; ".join(describe_evidence(case_of(attention)))
+
+
 def test_what_no_gradient_reaches(case_of: Callable[[Any], Any]) -> None:
     def attention(query: Tensor, key: Tensor, value: Tensor, keep_mask: Tensor, **_: Any) -> tuple[Tensor, Tensor]:
         attn_output, attn_weights = reference_attention(query, key, value.detach(), keep_mask)

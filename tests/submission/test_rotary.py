@@ -84,6 +84,15 @@ def test_the_rotation_is_found_whatever_scale_and_mask_are(
     assert find_rotation(attend, 4, 64, seed=0, base=rotation.base) == rotation
 
 
+@pytest.mark.parametrize("rotation", ROTATIONS)
+def test_the_rotation_is_found_where_scores_are_multiplied_by_the_mask(rotation: Rotation) -> None:
+    def attend(query: Tensor, key: Tensor, value: Tensor, keep_mask: Tensor) -> Tensor:
+        scores = rotate(query, rotation) @ rotate(key, rotation).transpose(-2, -1)
+        return (scores * keep_mask).softmax(-1) @ value
+
+    assert find_rotation(attend, 4, 64, seed=0, base=rotation.base) == rotation
+
+
 def rotate_key_only(query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
     return query, rotate(key, ROTATIONS[0])
 

@@ -265,7 +265,7 @@ def rotary_model_width(inputs: Inputs) -> Inputs:
     "AG437",
     "rotary-theta",
     lambda halves, model_base: [
-        (f"base {base:g}", turn_both(halves, base=base)) for base in _OTHER_BASES if model_base == BASE
+        (f"base {base:g}", turn_both(halves, base=base)) for base in _OTHER_BASES if base != model_base
     ],
 )
 def rotary_theta(inputs: Inputs) -> Inputs:

@@ -19,9 +19,16 @@ from pytest_attn_grader.misconceptions.stages import (
 )
 
 
-@misconception("AG401", "k-for-v", replaces="combine", family="wiring")
+@misconception(
+    "AG401",
+    "k-for-v",
+    replaces="combine",
+    family="wiring",
+    note="the keys",
+    variants=(StageOverride({"combine": lambda weights, inputs: weights @ inputs.query}, "the queries"),),
+)
 def k_for_v(attn_weights: Tensor, inputs: Inputs) -> Tensor:
-    """multiplies the weights with the keys instead of the values.
+    """multiplies the weights with the keys, or the queries, instead of the values.
 
     The weights say *where* to look, and they come from query and key. *What* is taken from there is the value.
     Multiplied with the keys, the weights are right and the output is not, and no gradient reaches the value
