@@ -181,7 +181,7 @@ def _is_helper(candidate: Candidate) -> bool:
     Of a function of weights the name is not enough either: its hidden states would have one.
     """
     if kind_of(candidate) == "function":
-        by_place = any(name == "by-position" for name, _ in assign_roles(candidate)[1])
+        by_place = any(name in {"by-position", "positional"} for name, _ in assign_roles(candidate)[1])
         return by_place and not looks_like_attention(candidate.name)
     notes = assign_hidden_states_roles(candidate.called, projected=True)[1]
     return any(name == "by-position" for name, _ in notes)

@@ -148,7 +148,8 @@ def test_a_layer_with_a_norm_around_an_attention_is_not_what_is_meant() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", ["dim, end, theta", "x, n_heads, d_head", "tokens, size, step", "q_len, k_len, device"]
+    "arguments",
+    ["dim, end, theta", "x, n_heads, d_head", "tokens, size, step", "q_len, k_len, device", "*a", "*args, **kwargs"],
 )
 def test_a_helper_is_no_attention_beside_a_class(arguments: str) -> None:
     attention = module("x", constructor="d_model, num_heads", name="CausalSelfAttention")
