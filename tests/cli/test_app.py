@@ -91,7 +91,7 @@ def test_convert_to_what_is_no_format(report: Path) -> None:
 def test_explain_by_id_or_slug(name: str) -> None:
     code, printed, _ = run("explain", name)
     assert code == 0
-    assert printed.startswith("AG801 dropout-eval: an attention that drops weights outside of training too.")
+    assert printed.startswith("AG801 dropout-eval: an attention that drops weights, or numbers of the output, outside")
     for part in ("Bad:", "Good:", "Effect:", "Nudge:", "Fix:"):
         assert part in printed
 
