@@ -25,7 +25,7 @@ from pytest_attn_grader.grading.held_out_text import (
 from pytest_attn_grader.grading.layer_effect import measure_layer_effect
 from pytest_attn_grader.grading.map_selection import select_maps
 from pytest_attn_grader.grading.relations import compare_relations, match_permuted_heads, repeat_prompt
-from pytest_attn_grader.models.architectures import is_causal_model
+from pytest_attn_grader.models.architectures import is_causal_model, without_cache
 from pytest_attn_grader.models.patching.forward_pass import run_forward
 from pytest_attn_grader.results.comparison import (
     ROUNDING_NATS,
@@ -122,7 +122,7 @@ class _Internals(NamedTuple):
 
 @torch.inference_mode()
 def _forward_with_internals(model: PreTrainedModel, input_ids: Tensor) -> _Internals:
-    outputs = model(input_ids, output_attentions=True, output_hidden_states=True, use_cache=False)
+    outputs = model(input_ids, output_attentions=True, output_hidden_states=True, **without_cache(model))
     return _Internals(torch.cat(outputs.attentions).cpu(), tuple(state[0].double() for state in outputs.hidden_states))
 
 

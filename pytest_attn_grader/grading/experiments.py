@@ -29,6 +29,7 @@ from pytest_attn_grader.attention.reference import causal_keep_mask, reference_a
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.grading.concurrency import run_with_both
 from pytest_attn_grader.grading.observation import Observation
+from pytest_attn_grader.models.architectures import without_cache
 from pytest_attn_grader.results.submission import Failure
 
 if TYPE_CHECKING:
@@ -173,7 +174,7 @@ def run_gradient_flow(model: PreTrainedModel, student_model: PreTrainedModel, in
 def _embedding_gradient(model: PreTrainedModel, input_ids: Tensor) -> Tensor:
     """Through `inputs_embeds`, not through the weight: with tied embeddings the output layer would drown the rest."""
     embeddings = model.get_input_embeddings()(input_ids).detach().requires_grad_()
-    logits = model(inputs_embeds=embeddings, use_cache=False).logits
+    logits = model(inputs_embeds=embeddings, **without_cache(model)).logits
     loss = next_token_loss(logits, input_ids)
     gradient: Tensor = torch.autograd.grad(loss, embeddings)[0]
     return gradient.double()

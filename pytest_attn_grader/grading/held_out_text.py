@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pytest_attn_grader.grading.experiments import next_token_loss, own_token_loss
-from pytest_attn_grader.models.architectures import is_causal_model
+from pytest_attn_grader.models.architectures import is_causal_model, without_cache
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -65,7 +65,7 @@ class PassageResult(NamedTuple):
 @torch.inference_mode()
 def evaluate_passage(model: PreTrainedModel, input_ids: Tensor, *, closely: bool = False) -> PassageResult:
     """Run a model on a passage, `(1, tokens)`; large tensors are kept only when it is compared closely."""
-    outputs = model(input_ids, use_cache=False, output_attentions=closely)
+    outputs = model(input_ids, output_attentions=closely, **without_cache(model))
     loss = next_token_loss if is_causal_model(model) else own_token_loss
     reading = PassageResult(input_ids, float(loss(outputs.logits, input_ids)))
     return reading._replace(attentions=outputs.attentions, logits=outputs.logits[0].cpu()) if closely else reading

@@ -190,6 +190,15 @@ def is_causal_model(model: nn.Module) -> bool:
         raise UngradableError(str(unknown)) from unknown
 
 
+def without_cache(model: nn.Module) -> dict[str, bool]:
+    """The argument by which a decoder keeps no keys and values; transformers 4's encoders have no such argument.
+
+    Raises:
+        UngradableError: the architecture cannot be derived.
+    """
+    return {"use_cache": False} if is_causal_model(model) else {}
+
+
 def _derive(model: nn.Module) -> Architecture:
     from pytest_attn_grader.models.patching.recording import record_layers
     from pytest_attn_grader.models.query_key_norm import find_query_key_norm
