@@ -84,6 +84,7 @@ class Misconception:
         fit: variants with a constant that is read off the student's numbers.
         by_numbers: whether running `changes` on the student's probes and comparing numbers can show it.
         shown_by: whether the source shows it, which decides between mistakes whose numbers are the same.
+        only_shown: named only where the source, if it is known, shows it: other mistakes end in the same NaN.
         rotary: True for a mistake of a submission that has to rotate query and key by their positions, False for one of
             a submission that must not; None for both.
         windowed: the same for a layer with a sliding window.
@@ -109,6 +110,7 @@ class Misconception:
     by_numbers: bool = True
     counted: bool = True
     shown_by: SourceTest | None = None
+    only_shown: bool = False
     rotary: bool | None = None
     windowed: bool | None = None
     normed: bool | None = None

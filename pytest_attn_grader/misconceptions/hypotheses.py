@@ -75,6 +75,8 @@ def single_hypotheses(case: SubmissionObservations) -> Iterator[Hypothesis]:
             continue
         if known.family == "cache" and not any(case.probes[name].chunks for name in case.attempts):
             continue
+        if known.only_shown and case.source.is_known and known.shown_by and not known.shown_by(case.source):
+            continue
         fitted = known.fit(case) if known.fit is not None else ()
         for change in (*known.changes, *fitted):
             yield Hypothesis((known,), change)

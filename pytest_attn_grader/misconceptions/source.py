@@ -22,6 +22,7 @@ from pytest_attn_grader.misconceptions.syntax import (
     is_made_here,
     is_mask,
     is_size_of,
+    leaves_tables,
     mentions,
     mutable_defaults,
     name_of,
@@ -61,7 +62,7 @@ class SubmissionSource:
             return ast.Module(body=[], type_ignores=[])
 
     @cached_property
-    def _nodes(self) -> tuple[ast.AST, ...]:
+    def nodes(self) -> tuple[ast.AST, ...]:
         return tuple(ast.walk(self._tree))
 
     @property
@@ -76,7 +77,7 @@ class SubmissionSource:
         """Whether a statement is nothing but a call of one of these, so that its result is lost."""
         return any(
             isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and name_of(node.value.func) in names
-            for node in self._nodes
+            for node in self.nodes
         )
 
     def fills_with(self, low: float, high: float) -> bool:
@@ -85,19 +86,19 @@ class SubmissionSource:
 
     def multiplies_by_mask(self) -> bool:
         """Whether something whose name holds "mask" or "keep" is multiplied with the scores."""
-        products = [node for node in self._nodes if isinstance(getattr(node, "op", None), ast.Mult)]
+        products = [node for node in self.nodes if isinstance(getattr(node, "op", None), ast.Mult)]
         operands = [side for node in products for side in sides(node)]
         return any(mentions(side, ("mask", "keep", "tril")) for side in operands if not isinstance(side, ast.BinOp))
 
     def adds_mask(self, name: str) -> bool:
         """Whether a mask, of this name or with "mask" in it, is added to something and nothing else is done to it."""
         words = ("mask", name.lower())
-        sums = [node for node in self._nodes if isinstance(getattr(node, "op", None), ast.Add)]
+        sums = [node for node in self.nodes if isinstance(getattr(node, "op", None), ast.Add)]
         is_added = any(is_mask(side, words) for node in sums for side in sides(node))
         other_uses = (
-            [side for node in self._nodes if isinstance(node, ast.Compare) for side in compared(node)]
-            + [node.operand for node in self._nodes if isinstance(node, ast.UnaryOp)]
-            + [side for node in self._nodes if is_arithmetic(node) and node not in sums for side in sides(node)]
+            [side for node in self.nodes if isinstance(node, ast.Compare) for side in compared(node)]
+            + [node.operand for node in self.nodes if isinstance(node, ast.UnaryOp)]
+            + [side for node in self.nodes if is_arithmetic(node) and node not in sums for side in sides(node)]
             + [argument for call in self._calls() if name_of(call.func) in _FILLS for argument in call.args]
             + [call.func for call in self._calls() if name_of(call.func) in _CONVERSIONS]
         )
@@ -111,13 +112,13 @@ class SubmissionSource:
         """The expressions whose square root is taken."""
         return [
             node.left
-            for node in self._nodes
+            for node in self.nodes
             if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow) and ast.unparse(node.right) in _HALVES
         ] + [call.args[0] for call in self._calls() if name_of(call.func) in {"sqrt", "rsqrt"} and call.args]
 
     def scales_without_root(self) -> bool:
         """Whether a whole number of dimensions is all that can scale: no root, no power, no number, no library call."""
-        powers = any(isinstance(getattr(node, "op", None), ast.Pow) for node in self._nodes)
+        powers = any(isinstance(getattr(node, "op", None), ast.Pow) for node in self.nodes)
         scalers = self.calls("sqrt", "rsqrt", "pow", "norm", "scaled_dot_product_attention", "MultiheadAttention")
         return self.is_known and not (powers or scalers or self.factors())
 
@@ -125,12 +126,12 @@ class SubmissionSource:
         """Whether the root of axis 1 or -2 is taken: sqrt(q.shape[1]), or d = k.size(-2) and d ** 0.5."""
         roots = self._roots()
         names = {each.id for root in roots for each in ast.walk(root) if isinstance(each, ast.Name)}
-        given = [node.value for node in self._nodes if isinstance(node, ast.Assign) and assigned_names([node]) & names]
+        given = [node.value for node in self.nodes if isinstance(node, ast.Assign) and assigned_names([node]) & names]
         return any(is_size_of(each, {"1", "-2"}) for root in (*roots, *given) for each in ast.walk(root))
 
     def factors(self) -> set[float]:
         """The numbers that something is multiplied with or divided by, without their signs."""
-        sides_of = [sides(node) for node in self._nodes if isinstance(getattr(node, "op", None), (ast.Mult, ast.Div))]
+        sides_of = [sides(node) for node in self.nodes if isinstance(getattr(node, "op", None), (ast.Mult, ast.Div))]
         numbers = [getattr(side, "operand", side) for found in sides_of for side in found]
         values = [number.value for number in numbers if isinstance(number, ast.Constant)]
         return {abs(float(value)) for value in values if isinstance(value, (int, float)) and value}
@@ -141,12 +142,12 @@ class SubmissionSource:
 
     def makes_float_mask(self) -> bool:
         """Whether a new tensor is made without saying its dtype, where something is added."""
-        adds = any(isinstance(getattr(node, "op", None), ast.Add) for node in self._nodes)
+        adds = any(isinstance(getattr(node, "op", None), ast.Add) for node in self.nodes)
         return adds and any(is_fresh_float(call) for call in self._calls())
 
     def fills_a_new_tensor(self) -> bool:
         """Whether a tensor that is made without saying its dtype is filled: by a loop, or with a tensor as a cache."""
-        return fills_fresh_tensors(self._nodes)
+        return fills_fresh_tensors(self.nodes)
 
     def rotates(self) -> bool:
         """Whether it rotates query and key: by sines and cosines, in the file or of something called rotary or rope."""
@@ -157,18 +158,15 @@ class SubmissionSource:
         return self.calls("cos") and self.calls("sin")
 
     def makes_float_tables(self) -> bool:
-        """Whether sines and cosines are computed, and not cast where they are: cos().to(x.dtype)."""
-        cast = [call for call in self._calls() if name_of(call.func) in {"to", "type_as", "type"}]
-        inside = {node for call in cast for node in ast.walk(call.func)}
-        tables = [call for call in self._calls() if name_of(call.func) in {"cos", "sin"}]
-        return self.makes_tables() and not all(call in inside for call in tables)
+        """Whether sines and cosines are computed, and not cast where they are."""
+        return self.makes_tables() and leaves_tables(self.nodes)
 
     def imports(self, name: str) -> bool:
         """Whether a package of this name is imported."""
         return any(
             (isinstance(node, ast.Import) and any(each.name.split(".")[0] == name for each in node.names))
             or (isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == name)
-            for node in self._nodes
+            for node in self.nodes
         )
 
     def forgets_batch_first(self) -> bool:
@@ -176,7 +174,7 @@ class SubmissionSource:
         makes = any(name_of(call.func) == "MultiheadAttention" for call in self._calls())
         derives = any(
             isinstance(node, ast.ClassDef) and any(name_of(base) == "MultiheadAttention" for base in node.bases)
-            for node in self._nodes
+            for node in self.nodes
         )
         return (makes or derives) and "batch_first" not in self.text
 
@@ -205,7 +203,7 @@ class SubmissionSource:
 
     def helper_without_return(self) -> str | None:
         """The name of a function or method that returns no value although its result is used."""
-        helpers = (node for node in self._nodes if isinstance(node, ast.FunctionDef) and node.name[:2] != "__")
+        helpers = (node for node in self.nodes if isinstance(node, ast.FunctionDef) and node.name[:2] != "__")
         for node in helpers:
             is_used = self.calls(node.name) and not self.discards_result_of(node.name)
             if is_used and not any(gives_a_value(each) for each in ast.walk(node)):
@@ -243,7 +241,7 @@ class SubmissionSource:
 
     def blocks_query_axis(self) -> bool:
         """Whether a mask gets a new last axis, so that it meets the queries: mask[:, None, :, None]."""
-        return any(adds_last_axis(node) for node in self._nodes)
+        return any(adds_last_axis(node) for node in self.nodes)
 
     def never_reads(self, *parameters: str) -> bool:
         """Whether a function takes one of these parameters and does nothing with it."""
@@ -265,26 +263,26 @@ class SubmissionSource:
             and node.attr in {"data", "detach"}
             and isinstance(node.value, ast.Attribute)
             and (node.value.attr.endswith(("weight", "bias")) or node.value.attr.lower().startswith("w_"))
-            for node in self._nodes
+            for node in self.nodes
         )
 
     def _methods(self) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
         """Functions and methods but for constructors."""
         functions = (ast.FunctionDef, ast.AsyncFunctionDef)
-        return (node for node in self._nodes if isinstance(node, functions) and node.name != "__init__")
+        return (node for node in self.nodes if isinstance(node, functions) and node.name != "__init__")
 
     def _calls(self) -> Iterator[ast.Call]:
-        return (node for node in self._nodes if isinstance(node, ast.Call))
+        return (node for node in self.nodes if isinstance(node, ast.Call))
 
     def _fills(self) -> Iterator[float]:
         constants = {
             target.id: node.value
-            for node in self._nodes
+            for node in self.nodes
             if isinstance(node, ast.Assign)
             for target in node.targets
             if isinstance(target, ast.Name)
         }
-        for node in self._nodes:
+        for node in self.nodes:
             candidates: list[ast.expr] = []
             if isinstance(node, ast.Call) and name_of(node.func) in _FILLS:
                 candidates = [*node.args, *(keyword.value for keyword in node.keywords)]

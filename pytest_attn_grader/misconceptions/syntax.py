@@ -98,6 +98,30 @@ def mentions(node: ast.AST, words: tuple[str, ...]) -> bool:
     return any(word in name.lower() for name in names for word in words)
 
 
+def leaves_tables(nodes: Collection[ast.AST]) -> bool:
+    """Whether a sine or cosine is not cast where it is computed, as in cos().to(x.dtype)."""
+    calls = [node for node in nodes if isinstance(node, ast.Call)]
+    casts = [call.func for call in calls if name_of(call.func) in {"to", "type_as", "type"}]
+    inside = {node for cast in casts for node in ast.walk(cast)}
+    return any(name_of(call.func) in {"cos", "sin"} and call not in inside for call in calls)
+
+
+def multiplies_infinity(nodes: Collection[ast.AST]) -> bool:
+    """Whether infinity occurs, and is multiplied by something or a mask is, so that it may meet a 0."""
+    products = [node for node in nodes if isinstance(getattr(node, "op", None), ast.Mult)]
+    infinite = {node for node in nodes if _is_infinity(node)}
+    operands = [side for node in products for side in sides(node)]
+    return bool(infinite) and any(
+        mentions(side, ("mask", "keep", "pad", "tril", "causal")) or any(node in infinite for node in ast.walk(side))
+        for side in operands
+    )
+
+
+def _is_infinity(node: ast.AST) -> bool:
+    text = node.value if isinstance(node, ast.Constant) else name_of(node)
+    return isinstance(text, str) and re.search(r"(?<![a-z])inf(init[ey]|ty)?(?![a-z])", text.lower()) is not None
+
+
 def assigned_names(statements: Iterable[ast.stmt]) -> set[str]:
     """The names that these statements themselves assign, not those inside of functions and classes."""
     targets = [

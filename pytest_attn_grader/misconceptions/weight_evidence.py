@@ -60,7 +60,7 @@ def describe_weights(case: SubmissionObservations, name: str) -> Iterator[str]:
 
 
 def _steps_back(query_len: int, key_len: int) -> Tensor:
-    """How many tokens a key is before a query, of which the last is at the last key, ``(query_len, key_len)``."""
+    """Tokens from a key to a later query, ``(query_len, key_len)``; the last query is at the last key."""
     return torch.arange(key_len - query_len, key_len)[:, None] - torch.arange(key_len)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pytest_attn_grader.misconceptions.source import SubmissionSource
+from pytest_attn_grader.misconceptions.syntax import multiplies_infinity
 
 
 @pytest.mark.parametrize(
@@ -220,3 +221,17 @@ def test_the_numbers_in_products_and_divisions() -> None:
 )
 def test_tables_that_are_left_in_float32(source: str, expected: bool) -> None:
     assert SubmissionSource(source).makes_float_tables() is expected
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ('scores = scores + (1 - mask) * float("-inf")', True),
+        ("NEG_INF = -torch.inf\nscores += hidden * NEG_INF", True),
+        ('scores = scores.masked_fill(late, float("-inf"))\nscores = scores * padding_mask', True),
+        ('scores = (q @ k * scale).masked_fill(~mask, float("-inf")) ** 0.5', False),
+        ("scores = scores * mask + torch.finfo(scores.dtype).min", False),
+    ],
+)
+def test_infinity_that_may_meet_a_zero(source: str, expected: bool) -> None:
+    assert multiplies_infinity(SubmissionSource(source).nodes) is expected

@@ -10,6 +10,7 @@ from torch import Tensor
 from pytest_attn_grader.misconceptions.base import misconception
 from pytest_attn_grader.misconceptions.observations import SubmissionObservations
 from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride, fill_blocked
+from pytest_attn_grader.misconceptions.syntax import multiplies_infinity
 
 _SAME_NUMBERS = ("mask-multiplied", "mask-fill-zero", "mask-fill-tiny")
 
@@ -274,6 +275,8 @@ def _with_numbers(case: SubmissionObservations) -> tuple[StageOverride, ...]:
         StageOverride({"mask": _zero_times_blocked}, "blocked scores are multiplied by the mask of the padding"),
     ),
     fit=_with_numbers,
+    shown_by=lambda source: multiplies_infinity(source.nodes),
+    only_shown=True,
 )
 def inf_times_zero(attn_scores: Tensor, inputs: Inputs) -> Tensor:
     """multiplies a mask of zeros and ones by infinity, and 0 times infinity is NaN.
