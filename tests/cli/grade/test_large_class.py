@@ -47,10 +47,13 @@ class Watched:
         return self.journal.read_bytes().count(b"\n") if self.journal.exists() else 0
 
     def held_bytes(self) -> dict[int, int]:
-        """What those processes hold that go on from one submission to the next, theirs alone, by their number."""
+        """What is resident of the processes that go on from one submission to the next, by their number.
+
+        What is theirs alone would change from moment to moment: all that a fork server holds while it has no fork.
+        """
         driver = psutil.Process(self._process.pid)
         lasting = [each for each in driver.children() if "cli.grade.fork_server" in command_line(each)]
-        return {each.pid: each.memory_full_info().uss for each in (driver, *lasting)}
+        return {each.pid: each.memory_info().rss for each in (driver, *lasting)}
 
     def end(self, number: signal.Signals | None = None) -> tuple[int, str]:
         """Send a signal if any; return the exit code and what was said, once everything below has ended."""
