@@ -245,17 +245,18 @@ def run_continuations(
 def _continue_greedily(model: PreTrainedModel, input_ids: Tensor, new_tokens: int, *, use_cache: bool) -> list[int]:
     """Append the most likely token again and again, as `generate` does."""
     # logits of the last token alone, where the model can: an output layer takes as long as all others together
-    takes_number = "logits_to_keep" in inspect.signature(model.forward).parameters
-    last_only = {"logits_to_keep": 1} if takes_number else {}
+    parameters = inspect.signature(model.forward).parameters
+    last_only = {"logits_to_keep": 1} if "logits_to_keep" in parameters else {}
+    cache_name = "cache" if "cache" in parameters else "past_key_values"  # renamed in transformers 5.24
     written: list[int] = []
     cache = None
     current = input_ids
     for _ in range(new_tokens):
-        output = model(current, past_key_values=cache, use_cache=use_cache, **last_only)
+        output = model(current, use_cache=use_cache, **{cache_name: cache}, **last_only)
         token = output.logits[:, -1:].argmax(dim=-1)
         written.append(int(token))
         if use_cache:
-            cache, current = output.past_key_values, token
+            cache, current = output[cache_name], token
         else:
             current = torch.cat([current, token], dim=-1)
     return written

@@ -26,7 +26,7 @@ from pytest_attn_grader.models.patching.dispatch import (
 )
 
 _MASK_ARGUMENTS = ("attention_mask", "mask")
-_CACHE_ARGUMENTS = ("past_key_values", "past_key_value", "layer_past")
+_CACHE_ARGUMENTS = ("cache", "past_key_values", "past_key_value", "layer_past")
 
 
 class ReplacedBlock(nn.Module):
