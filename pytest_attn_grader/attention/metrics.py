@@ -24,6 +24,7 @@ from pytest_attn_grader.attention.head_scores import (
     previous_token_score,
 )
 from pytest_attn_grader.attention.logit_metrics import kl_divergence, top_k_agreement
+from pytest_attn_grader.attention.reference import steps_back
 from pytest_attn_grader.attention.validation import (
     ROW_SUM_TOLERANCE,
     select_rows,
@@ -226,8 +227,7 @@ def attention_distance(weights: torch.Tensor, *, real_rows: torch.Tensor | None 
         ValueError: a value is not finite or negative, or a row does not sum to one.
     """
     query_len, key_len = weights.shape[-2:]
-    query_positions = torch.arange(key_len - query_len, key_len, device=weights.device)[:, None]
-    distances = (query_positions - torch.arange(key_len, device=weights.device)).abs()  # (query_len, key_len)
+    distances = steps_back(query_len, key_len, device=weights.device).abs()
     weights = validate_distribution(weights, "weights", real_rows)
     return (weights * select_rows(distances, real_rows)).sum(dim=-1).mean(dim=-1)
 

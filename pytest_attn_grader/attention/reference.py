@@ -98,6 +98,11 @@ def causal_keep_mask(
     return keep_mask
 
 
+def steps_back(query_len: int, key_len: int, *, device: torch.device | None = None) -> torch.Tensor:
+    """Tokens from each key to each query, ``(query_len, key_len)``; the last query is at the last key."""
+    return torch.arange(key_len - query_len, key_len, device=device)[:, None] - torch.arange(key_len, device=device)
+
+
 def sees_future(keep_mask: torch.Tensor) -> bool:
     """Whether a keep mask ``(..., query_len, key_len)`` lets a query attend to a later key."""
     causal = causal_keep_mask(*keep_mask.shape[-2:], device=keep_mask.device)

@@ -178,8 +178,7 @@ def _run_scale(attention: StudentAttention, probe: Probe) -> Observation:
 
 
 def _sees_the_past(probe: Probe) -> Probe:
-    causal = causal_keep_mask(*probe.keep_mask.shape[-2:], device=probe.keep_mask.device)
-    keep_mask = causal.expand_as(probe.keep_mask).clone()
+    keep_mask = causal_keep_mask(*probe.keep_mask.shape[-2:]).expand_as(probe.keep_mask).clone()
     return replace(probe, keep_mask=keep_mask, full_keep_mask=None, sliding_window=None)
 
 

@@ -197,7 +197,7 @@ class SubmissionObservations:
 
     def blocked_weight(self, name: str) -> float | None:
         """The weight that every blocked key has; None when it is not one number, or 0 as it should be."""
-        weights, probe = self._weights_of(name), self.probes[name]
+        weights, probe = self.shaped_weights(name), self.probes[name]
         if weights is None:
             return None
         blocked = ~real_rows(probe.keep_mask.expand(weights.shape), probe)
@@ -236,10 +236,10 @@ class SubmissionObservations:
 
     def kept_weights(self, name: str) -> Tensor | None:
         """The student's whole weights on a probe, if they are finite and of the right shape."""
-        weights = self._weights_of(name)
+        weights = self.shaped_weights(name)
         return weights if weights is not None and bool(weights.isfinite().all()) else None
 
-    def _weights_of(self, name: str) -> Tensor | None:
+    def shaped_weights(self, name: str) -> Tensor | None:
         """The student's whole weights on a probe, if they are of the right shape."""
         record = self.attempts.get(name)
         if record is None or record.attn_weights is None:
@@ -267,7 +267,7 @@ class SubmissionObservations:
         A row's scores are known up to a constant: the one of the kept key with the largest weight is set to the right
         one.
         """
-        whole = self._weights_of(name)
+        whole = self.shaped_weights(name)
         if whole is None:
             return None
         probe = self.probes[name]

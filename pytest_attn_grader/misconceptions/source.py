@@ -63,6 +63,7 @@ class SubmissionSource:
 
     @cached_property
     def nodes(self) -> tuple[ast.AST, ...]:
+        """All of its syntax tree."""
         return tuple(ast.walk(self._tree))
 
     @property

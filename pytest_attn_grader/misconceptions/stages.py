@@ -21,6 +21,7 @@ from torch.nn import functional as F
 
 from pytest_attn_grader.attention.probes import INPUT_NAMES
 from pytest_attn_grader.attention.query_key_norm import Preparation
+from pytest_attn_grader.attention.reference import steps_back
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,7 @@ class Inputs:
     @property
     def distances(self) -> Tensor:
         """Tokens from a key to a later query, ``(query_len, key_len)``; the last query is at the last key."""
-        query_len, key_len = self.query.shape[-2], self.key.shape[-2]
-        device = self.query.device
-        return torch.arange(key_len - query_len, key_len, device=device)[:, None] - torch.arange(key_len, device=device)
+        return steps_back(self.query.shape[-2], self.key.shape[-2], device=self.query.device)
 
     def is_near(self, window: int | None) -> Tensor:
         """Whether a key is inside a window of so many keys, ``(query_len, key_len)``; the future is."""

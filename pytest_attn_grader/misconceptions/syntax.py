@@ -65,11 +65,12 @@ def is_fresh_float(node: ast.AST) -> bool:
 
 def fills_fresh_tensors(nodes: Collection[ast.AST]) -> bool:
     """Whether a tensor that is made without saying its dtype is assigned to in a loop, or gets another's numbers."""
-    fresh = [node for node in _assignments(nodes) if any(is_fresh_float(each) for each in ast.walk(node.value))]
+    assignments = _assignments(nodes)
+    fresh = [node for node in assignments if any(is_fresh_float(each) for each in ast.walk(node.value))]
     made = {name_of(target) for node in fresh for target in _targets_of(node)}
     repeated = chain.from_iterable(_assignments(ast.walk(node)) for node in nodes if isinstance(node, ast.For))
     targets = [target for node in repeated for target in _targets_of(node)]
-    stored = [node for node in _assignments(nodes) if isinstance(node.value, (ast.Name, ast.Call))]
+    stored = [node for node in assignments if isinstance(node.value, (ast.Name, ast.Call))]
     stored = [node for node in stored if name_of(getattr(node.value, "func", node.value)) not in {"float", "inf"}]
     targets += [each for node in stored for each in _targets_of(node) if isinstance(each, ast.Subscript)]
     return any(name_of(each.value if isinstance(each, ast.Subscript) else each) in made for each in targets)

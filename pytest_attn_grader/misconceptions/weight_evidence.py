@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pytest_attn_grader.attention.probes import real_rows
-from pytest_attn_grader.attention.reference import causal_keep_mask
+from pytest_attn_grader.attention.reference import causal_keep_mask, steps_back
 from pytest_attn_grader.misconceptions.observations import SubmissionObservations
 
 # A weight is lost where it should be at least the first, and is below the second.
@@ -18,10 +18,10 @@ _VISIBLE, _ZERO = 1e-4, 1e-9
 def describe_weights(case: SubmissionObservations, name: str) -> Iterator[str]:
     """Describe the weights: the returned ones, or those that the output is made of."""
     record, probe, exact = case.attempts[name], case.probes[name], case.references[name].attn_weights
-    shape = (*probe.query.shape[:-1], probe.key.shape[-2])
-    weights = record.attn_weights
-    if weights is None or weights.shape != shape or exact is None:
+    weights = case.shaped_weights(name)
+    if weights is None or exact is None:
         return
+    shape = weights.shape
     student, reference = real_rows(weights.double(), probe), real_rows(exact.double(), probe)
     bad_rows = int((~student.isfinite()).any(-1).sum())
     if bad_rows:
@@ -56,12 +56,7 @@ def describe_weights(case: SubmissionObservations, name: str) -> Iterator[str]:
     if factor is not None:
         yield f"the weights are those of scores that are {factor:.4g} times as large as they should be"
         return
-    yield from _lost(student, reference, real_rows(_steps_back(*shape[-2:]).expand(shape), probe))
-
-
-def _steps_back(query_len: int, key_len: int) -> Tensor:
-    """Tokens from a key to a later query, ``(query_len, key_len)``; the last query is at the last key."""
-    return torch.arange(key_len - query_len, key_len)[:, None] - torch.arange(key_len)
+    yield from _lost(student, reference, real_rows(steps_back(*shape[-2:]).expand(shape), probe))
 
 
 def _lost(student: Tensor, reference: Tensor, steps_back: Tensor) -> Iterator[str]:

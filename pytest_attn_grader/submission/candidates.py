@@ -71,7 +71,7 @@ def choose_candidate(
     """
     if wanted is not None:
         return _named_candidate(candidates, wanted, typed)
-    ranked = [each for each in _rank(candidates) if not _is_part_of_unfit(each, candidates)]
+    ranked = _meant(candidates)
     if ranked and all(_is_whole_model(each) and not looks_like_attention(each.name) for each in ranked):
         raise SubmissionError(
             "no-target",
@@ -103,6 +103,11 @@ def _named_candidate(candidates: Sequence[Candidate], wanted: str, typed: str) -
             remedy=f"Define it as a function: {CONTRACT_TEXT}",
         )
     return _require_gradable(chosen)
+
+
+def _meant(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """The candidates that fit best, without the parts of an attention that cannot be called."""
+    return [each for each in _rank(candidates) if not _is_part_of_unfit(each, candidates)]
 
 
 def _rank(candidates: Sequence[Candidate]) -> list[Candidate]:
@@ -239,7 +244,7 @@ def choice_note(chosen: Candidate, candidates: Sequence[Candidate]) -> Notes:
     if not names:
         return ()
     others_words = f"{' and '.join(names)} could be chosen with :NAME"
-    if chosen.is_module and len(_rank(candidates)) > 1:
+    if chosen.is_module and len(_meant(candidates)) > 1:
         why = "because it hides the future, or does not, as the model"
         return (("chosen", f"{chosen.name} is graded, {why}; {others_words}"),)
     if modules and not chosen.is_module:

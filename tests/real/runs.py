@@ -46,11 +46,14 @@ class GradedRun:
         return tuple(c["id"] for c in checks if c["outcome"] == "failed" and c["category"] not in without)
 
 
-def run_graded(source: str, model: str, layer: int | str, *, device: str = "cpu", budget: float = 600.0) -> GradedRun:
+def run_graded(
+    source: str, model: str, layer: int | str, *, device: str = "cpu", budget: float = 600.0, program: str = "pytest"
+) -> GradedRun:
     """Grade a submission in a process and a folder of its own.
 
     Args:
         budget: seconds; longer than a student's, so that other load on the machine decides nothing.
+        program: the module that is run; it takes pytest's arguments.
 
     Raises:
         RuntimeError: the run wrote no report, or is ungradable.
@@ -66,7 +69,7 @@ def run_graded(source: str, model: str, layer: int | str, *, device: str = "cpu"
         command = (
             sys.executable,
             "-m",
-            "pytest",
+            program,
             "--attn-student=submission.py",
             *options,
             "--attn-report=report.json",

@@ -63,10 +63,7 @@ class Probe:
         if sliding_window is None:
             return self
         lengths = self.keep_mask.shape[-2:]
-        near, own = (
-            causal_keep_mask(*lengths, sliding_window=size, device=self.keep_mask.device)
-            for size in (sliding_window, 1)
-        )
+        near, own = (causal_keep_mask(*lengths, sliding_window=size) for size in (sliding_window, 1))
         keep_mask = self.keep_mask & near
         # A padded query behind the text has lost its last key. It keeps itself, as inside a model, or it would be NaN.
         lost = self.keep_mask.any(-1, keepdim=True) & ~keep_mask.any(-1, keepdim=True)
@@ -95,7 +92,7 @@ class Probe:
             value = getattr(self, each.name)
             if isinstance(value, Tensor):
                 digest.update(f"{each.name} {value.dtype} {tuple(value.shape)}".encode())
-                digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+                digest.update(value.detach().contiguous().view(torch.uint8).numpy().tobytes())
             else:
                 digest.update(f"{each.name} {value!r}".encode())
         return digest.hexdigest()

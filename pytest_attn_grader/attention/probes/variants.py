@@ -35,7 +35,7 @@ def perturb_padding(probe: Probe) -> Probe:
 
 
 def _positions(probe: Probe) -> Tensor:
-    return torch.arange(probe.real_rows.shape[-1], device=probe.real_rows.device).expand_as(probe.real_rows)
+    return torch.arange(probe.real_rows.shape[-1]).expand_as(probe.real_rows)
 
 
 def _replace_tokens(probe: Probe, replaced: Tensor, name: str) -> Probe:
@@ -74,9 +74,9 @@ def ignore_padding(probe: Probe) -> Probe:
     if probe.is_bidirectional:
         return replace(probe, keep_mask=torch.ones_like(probe.keep_mask))
     query_len, key_len = probe.keep_mask.shape[-2:]
-    window, device = probe.sliding_window, probe.keep_mask.device
+    window = probe.sliding_window
     keep_mask, full = (
-        causal_keep_mask(query_len, key_len, sliding_window=size, device=device).expand_as(probe.keep_mask).clone()
+        causal_keep_mask(query_len, key_len, sliding_window=size).expand_as(probe.keep_mask).clone()
         for size in (window, None)
     )
     return replace(probe, keep_mask=keep_mask, full_keep_mask=None if window is None else full)

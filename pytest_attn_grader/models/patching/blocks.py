@@ -53,10 +53,9 @@ class ReplacedBlock(nn.Module):
         student = get_attention(self)
         assert student is not None  # attached where this class was given
         batch_size, seq_len, _ = hidden_states.shape
+        masks = [arguments[name] for name in _MASK_ARGUMENTS if arguments.get(name) is not None]
         keep_mask = make_keep_mask(
-            expand_token_mask(
-                next((mask for name in _MASK_ARGUMENTS if (mask := arguments.get(name)) is not None), None)
-            ),
+            expand_token_mask(masks[0] if masks else None),
             (batch_size, seq_len, seq_len),
             is_causal=self.student_is_causal,
             device=hidden_states.device,
