@@ -182,6 +182,8 @@ class FunctionAttention(StudentAttention):
             "key_value_heads": LiteralArgument(key_value_heads),
             "group_size": LiteralArgument(num_heads // key_value_heads),
             "scale": LiteralArgument(OTHER_SCALE),
+            "factor": LiteralArgument(head_dim**-0.5),
+            "divisor": LiteralArgument(head_dim**0.5),
             "is_grouped": LiteralArgument(num_heads > key_value_heads),
             "return_weights": LiteralArgument(True),
             **SWITCHES,

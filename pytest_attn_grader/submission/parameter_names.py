@@ -146,6 +146,9 @@ NEVER_A_MASK = frozenset(
         "is_causal", "causal", "eps", "return_weights", "need_weights", "device", "dtype",
     }
 )  # fmt: skip
+# Of what the scores are multiplied by, and of what bounds them.
+SCALES = frozenset({"scale", "scaling", "softmax_scale", "sm_scale", "attn_scale", "scale_factor", "scaling_factor"})
+CAPS = frozenset({"softcap", "soft_cap", "logits_soft_cap", "logit_softcap", "logit_cap", "logits_cap", "attn_softcap"})
 # Of a flag that hides the future when it is on.
 CAUSAL_FLAGS = frozenset(
     {"causal", "is_causal", "use_causal_mask", "autoregressive", "masked", "apply_causal_mask", "use_mask", "is_masked"}

@@ -13,10 +13,12 @@ from pytest_attn_grader.submission.key_texts import assign_key_text, takes_key_t
 from pytest_attn_grader.submission.parameter_names import (
     BLOCK_SIZES,
     CACHES,
+    CAPS,
     CAUSAL_FLAGS,
     GROUP_FLAGS,
     NEVER_A_MASK,
     RETURN_WEIGHTS,
+    SCALES,
     SIZES,
     hidden_states_role,
     longer_projection_role,
@@ -24,7 +26,7 @@ from pytest_attn_grader.submission.parameter_names import (
     role_of,
 )
 from pytest_attn_grader.submission.rotary_names import OPTIONAL_TABLES, rotary_role
-from pytest_attn_grader.submission.size_names import is_flag, role_of_size
+from pytest_attn_grader.submission.size_names import SIZE_NAMES, is_flag, role_of_size
 
 Notes = tuple[tuple[str, str], ...]
 MASK_ROLES = frozenset({"mask", "key_padding_mask", "valid_lens"})
@@ -40,9 +42,9 @@ class Slot:
     """One parameter and the role of the value that is passed for it.
 
     `role` is query, key, value, mask, key_padding_mask, valid_lens, dropout_p or training; head_dim; block_size; heads
-    and one of `GROUP_ROLES`; scale; with hidden states also hidden_states and return_weights, with projections also
-    w_q, b_q, …, w_o, num_heads, width, context and rotary_base. A switch is causal (on) or off, and what is needed but
-    stands for nothing is none; a text that is one of several is option.
+    and one of `GROUP_ROLES`; scale; factor (1/sqrt(head_dim)) and divisor; with hidden states also hidden_states and
+    return_weights, with projections also w_q, b_q, …, w_o, num_heads, width, context and rotary_base. A switch is
+    causal (on) or off, and what is needed but stands for nothing is none; a text that is one of several is option.
     """
 
     role: str
@@ -154,6 +156,8 @@ def _switches(candidate: Candidate, named: Mapping[str, str | None]) -> dict[str
                 found[parameter.name] = "off"
         elif not parameter.has_default and (parameter.annotation == "bool" or is_flag(parameter.name)):
             found[parameter.name] = "off"
+        elif not parameter.has_default and plain in CAPS:
+            found[parameter.name] = "off" if parameter.annotation in {"int", "float"} else "none"
         elif not parameter.has_default and ("mask" in plain or plain in CACHES):
             found[parameter.name] = "none"
     return found
@@ -258,6 +262,8 @@ def _role_in_function(name: str) -> str | None:
         ("head_dim", SIZES["head_dim"]),
         ("block_size", BLOCK_SIZES),
         ("is_grouped", GROUP_FLAGS),
+        ("factor", SCALES),
+        ("divisor", SIZE_NAMES["temperature"]),
     ):
         if plain in names:
             return meaning
@@ -272,7 +278,7 @@ def _fillable(parameter: Parameter, role: str) -> bool:
 
     A dropout that defaults to None is often a module: a number there would break a right submission.
     """
-    if role in {"head_dim", "block_size"}:
+    if role in {"head_dim", "block_size", "factor", "divisor"}:
         return not parameter.has_default
     return role != "dropout_p" or not parameter.has_default or parameter.default != "None"
 

@@ -26,6 +26,7 @@ from pytest_attn_grader.submission.contract import Contract
 from pytest_attn_grader.submission.head_adapter import CallStats
 from pytest_attn_grader.submission.masks import BIASED, INFINITE, bias_of_keys
 from pytest_attn_grader.submission.module_attention import ModuleAttention
+from pytest_attn_grader.submission.parameter_names import role_of
 from pytest_attn_grader.submission.projections.norms import NormStyle
 from pytest_attn_grader.submission.signatures import GROUP_NUMBERS
 from pytest_attn_grader.submission.student_attention import StudentAttention
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 CACHE_PROBES = ("cache-tokens", "cache-chunks")
 # On padding at the right alone, a causal mask and an unused mask give the same outputs.
 _MASKED_PROBES = ("basic", "left-padding")
+# sm_scale, softmax_scale and scaling are what scores are multiplied by.
+_FACTOR_OR_DIVISOR = frozenset({"scale", "scale_factor", "scaling_factor", "attn_scale"})
 TRIAL_HEADS, TRIAL_HEAD_DIM = 4, 64
 TRIAL_SIZES = TRIAL_HEADS, TRIAL_HEAD_DIM
 _TRIAL_BATCH, _TRIAL_TOKENS = 3, 5
@@ -62,6 +65,8 @@ def contract_variants(contract: Contract) -> Iterator[Contract]:
     if GROUP_NUMBERS & contract.roles:
         # "num_kv_groups" is a number of groups, or of query heads in each.
         yield contract.with_other_roles({"key_value_heads": "group_size", "group_size": "key_value_heads"})
+    if any(slot.role == "factor" and slot.parameter.lower() in _FACTOR_OR_DIVISOR for slot in contract.slots):
+        yield contract.with_other_roles({"factor": "divisor"})
     if not contract.is_mask_settled and {"mask", "key_padding_mask"} & contract.roles:
         yield replace(contract, is_mask_numeric=True)
         yield replace(contract, mask_convention="additive")
@@ -78,12 +83,15 @@ def with_variant_note(attention: StudentAttention) -> StudentAttention:
         note = Adaptation(name="infinite-mask", why="the mask is passed as 0 and -inf: other numbers mask nothing")
     elif contract.is_mask_numeric:
         note = Adaptation(name="numeric-mask", why="the mask is passed as 1 (may attend) and 0: True and False fail")
-    elif all(slot.role != "none" for slot in contract.slots):
+    elif any(slot.role == "none" and role_of(slot.parameter) == "dropout_p" for slot in contract.slots):
+        note = Adaptation(name="dropout", why="its dropout is passed as None: it is a module or function, not a number")
+    elif "divisor" in contract.roles:
+        named = [slot.parameter for slot in contract.slots if slot.role == "divisor"]
+        note = Adaptation(name="divisor", why=f"{named[0]} is passed as sqrt(head_dim): the scores are divided by it")
+    else:
         named = [slot.parameter for slot in contract.slots if slot.role in GROUP_NUMBERS]
         meaning = "key/value heads" if "key_value_heads" in contract.roles else "query heads for each of them"
         note = Adaptation(name="group-size", why=f"{' and '.join(named)} is passed as the number of {meaning}")
-    else:
-        note = Adaptation(name="dropout", why="its dropout is passed as None: it is a module or function, not a number")
     return attention.with_adaptations((*attention.adaptations, note))
 
 
