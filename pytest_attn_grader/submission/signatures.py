@@ -112,7 +112,7 @@ def _takes_sizes(first: Sequence[Parameter]) -> bool:
 def _is_number(parameter: Parameter) -> bool:
     """Whether a parameter is a number or a switch, so that it is no mask wherever it stands."""
     size = role_of_size(parameter.name) if len(parameter.name) > 2 else None
-    return parameter.name.lower() in NEVER_A_MASK or size not in {None, "causal"} or _is_plain(parameter)
+    return parameter.name.lower() in NEVER_A_MASK | CAPS or size not in {None, "causal"} or _is_plain(parameter)
 
 
 def _is_plain(parameter: Parameter) -> bool:
