@@ -210,7 +210,8 @@ def is_rotary(name: str) -> bool:
 
 
 def looks_like_attention(name: str) -> bool:
-    """Whether a class is called as attention is."""
+    """Whether a class is called as attention is; of a nested class the last part of its name says so."""
+    name = name.removesuffix(".forward").rpartition(".")[2]
     if any(word in name.lower() for word in ("attention", "attn", "head", "multi")):
         return True
     words = re.findall(r"[A-Z]+(?![a-z])|[A-Z][a-z]*|[a-z]+", name)

@@ -148,8 +148,8 @@ def _config_lacks(case: SubmissionObservations) -> Recognition | None:
 def config_attribute(_: Inputs) -> NoReturn:
     """reads something from its config that the config does not have.
 
-    A config object comes from the caller. The usual sizes are there under their usual names; a flag that you add is
-    not, unless the class of the config is in your file.
+    A config object comes from the caller. The usual sizes are there under their usual names, and what is only tested,
+    as in `if config.fast:`, is off. Anything else that you add is not there, unless its class is in your file.
 
     Bad:
         self.use_cache = config.my_flag

@@ -1,6 +1,7 @@
-"""Texts that a parameter of a class may be, and parameters that are widths of inputs. Part of the worker.
+"""Texts that a parameter of a class may be, parameters that are widths of inputs, switches. Part of the worker.
 
-A text is one of several in ``if kind == "causal"``; ``self.k_proj = nn.Linear(kv_dim, d_model)`` takes kv_dim features.
+A text is one of several in ``if kind == "causal"``; ``self.k_proj = nn.Linear(kv_dim, d_model)`` takes kv_dim features;
+what is only tested, as in ``if config.fast``, is a switch.
 """
 
 from __future__ import annotations
@@ -73,6 +74,45 @@ def factors_in(tree: ast.AST) -> set[str]:
             if isinstance(left, ast.Name) and isinstance(right, ast.Name):
                 names |= {left.id, right.id}
     return names
+
+
+def switches_in(tree: ast.AST) -> set[str]:
+    """Return the names of attributes and keys that are only tested, as in ``if config.fast:``, also by another name."""
+    tested: set[int] = set()
+    copied: dict[int, str | None] = {}
+    loads: dict[str | None, list[int]] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.If, ast.IfExp, ast.While)):
+            tested |= {id(each) for each in _truths_in(node.test)}
+        elif isinstance(node, ast.Assign):
+            pairs = [(node.targets[0], node.value)]
+            if isinstance(node.targets[0], ast.Tuple) and isinstance(node.value, ast.Tuple):
+                pairs = list(zip(node.targets[0].elts, node.value.elts, strict=False))
+            copied |= {id(each): _key_of(target) for target, value in pairs for each in _truths_in(value)}
+        if isinstance(getattr(node, "ctx", None), ast.Load):
+            loads.setdefault(_key_of(node), []).append(id(node))
+
+    def is_switch(key: str | None, seen: frozenset[str | None]) -> bool:
+        uses = [use for use in loads.get(key, []) if copied.get(use) not in seen]
+        return bool(uses) and all(
+            use in tested or (use in copied and is_switch(copied[use], seen | {copied[use]})) for use in uses
+        )
+
+    return {key[1:] for key in loads if key and key.startswith(".") and is_switch(key, frozenset({key}))}
+
+
+def _truths_in(test: ast.expr) -> list[ast.expr]:
+    """Return the parts of a test that are taken for true or false: x and y in ``x and not y``."""
+    if isinstance(test, ast.BoolOp):
+        return [each for value in test.values for each in _truths_in(value)]
+    return _truths_in(test.operand) if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not) else [test]
+
+
+def _key_of(node: ast.AST) -> str | None:
+    """Return .fast for what is read or set as config.fast or config["fast"], and the name of a variable."""
+    if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
+        return f".{node.slice.value!s}"
+    return f".{node.attr}" if isinstance(node, ast.Attribute) else getattr(node, "id", None)
 
 
 def _name_of(subject: ast.expr) -> str | None:

@@ -43,6 +43,7 @@ class Config(Mapping[str, Any]):
         self.__dict__["_fillers"] = frozenset(fillers)
         self.__dict__["_instance"] = instance
         self.__dict__["_read"] = {}
+        self.__dict__["_switches"] = frozenset()
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -68,6 +69,9 @@ class Config(Mapping[str, Any]):
             value = self._values[known]
         elif _FLAG.fullmatch(str(name).lower()):
             value = False
+        elif name in self._switches:
+            # Whatever it is called, it is only tested. The scaling and the mask are parts of the attention.
+            value = "scal" in name.lower() or ("mask" in name.lower() and bool(self._values.get("causal")))
         elif "drop" in str(name).lower() and "dropout" in self._values:
             value = self._values["dropout"]
         elif _PART.fullmatch(str(name).lower()):

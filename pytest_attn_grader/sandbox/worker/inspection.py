@@ -8,7 +8,7 @@ import re
 import sys
 from collections.abc import Collection, Iterator
 from itertools import islice, pairwise
-from types import CodeType
+from types import CodeType, FunctionType, MethodType
 from typing import Any
 
 import torch
@@ -29,9 +29,24 @@ _KINDS = {
 }
 
 
+def unwrap(called: Any) -> Any:
+    """Return the function that decorators have left behind *args, also where they do not name it in `__wrapped__`."""
+    if isinstance(called, MethodType):
+        return MethodType(unwrap(called.__func__), called.__self__)
+    found = inspect.unwrap(called)
+    if not isinstance(found, FunctionType) or not found.__code__.co_flags & inspect.CO_VARARGS:
+        return called
+    try:
+        kept = [cell.cell_contents for cell in found.__closure__ or ()]
+    except ValueError:  # a cell that is filled later
+        return called
+    inside = [each for each in kept if isinstance(each, FunctionType)]
+    return unwrap(inside[0]) if len(inside) == 1 else called
+
+
 def parameters_of(called: Any) -> list[dict[str, Any]]:
     try:
-        signature = inspect.signature(called)
+        signature = inspect.signature(unwrap(called))
     except (TypeError, ValueError):
         # Builtins and scripted functions have no signature: they may take anything.
         signature = inspect.signature(lambda *args, **kwargs: None)
@@ -85,8 +100,8 @@ def names_read_from(value: type, objects: Collection[str]) -> list[str]:
 
 
 def _codes_of(value: Any) -> Iterator[CodeType]:
-    methods = vars(value).values() if isinstance(value, type) else [inspect.unwrap(value)]
-    codes = [code for method in methods if (code := getattr(method, "__code__", None)) is not None]
+    methods = vars(value).values() if isinstance(value, type) else [value]
+    codes = [code for method in methods if (code := getattr(inspect.unwrap(unwrap(method)), "__code__", None))]
     while codes:
         code = codes.pop()
         yield code

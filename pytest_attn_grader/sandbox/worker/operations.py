@@ -197,7 +197,9 @@ class Caller:
 
     def _constructor_argument(self, item: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Any:
         if "config" in item:
-            return make_config(item["config"], self._submission.find_class(item["class"]))
+            config = make_config(item["config"], self._submission.find_class(item["class"]))
+            config.__dict__["_switches"] = self._submission.switches
+            return config
         if "module" in item:
             return self._submission.resolve(item["module"])(**item["keywords"])
         return _argument(item, tensors)

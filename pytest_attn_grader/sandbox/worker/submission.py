@@ -13,9 +13,9 @@ from typing import Any
 import torch
 
 from . import failures
-from .choices import choices_in, factors_in, input_sizes_in, tree_of
+from .choices import choices_in, factors_in, input_sizes_in, switches_in, tree_of
 from .global_state import restored
-from .inspection import fields_of, forward_of, names_in_code, parameters_of
+from .inspection import fields_of, forward_of, names_in_code, parameters_of, unwrap
 from .loading import Loader
 
 MAX_CANDIDATES = 100
@@ -76,6 +76,12 @@ class Submission:
             found = getattr(found, part)
         return found
 
+    @property
+    def switches(self) -> frozenset[str]:
+        """The names that the submission only tests for being true."""
+        assert self._module is not None
+        return frozenset(switches_in(tree_of(self._module)))
+
     def find_class(self, name: str | None) -> object:
         """Return the class of this name, or the only configuration class that it defines; None when there is none."""
         assert self._module is not None
@@ -135,13 +141,21 @@ class Submission:
 
     def _candidates(self, module: ModuleType) -> list[dict[str, Any]]:
         chosen: dict[int, tuple[str, object]] = {}
-        for name, value in list(vars(module).items()):
+        defined = list(vars(module).items())
+        for name, value in defined:  # which grows
             if name.startswith("_") or not _is_defined_in(value, module):
                 continue
+            if isinstance(value, type):
+                inner = [(f"{name}.{key}", each) for key, each in vars(value).items() if not key.startswith("_")]
+                defined += [(key, each) for key, each in inner if _is_nested(each, key)]
             # One object under two names is listed once, under its own name if that is one of them.
             if id(value) not in chosen or getattr(value, "__name__", None) == name:
                 chosen[id(value)] = (name, value)
-        return [self._candidate(name, value) for name, value in list(chosen.values())[:MAX_CANDIDATES]]
+        described = [self._candidate(name, value) for name, value in list(chosen.values())[:MAX_CANDIDATES]]
+        nested = [each["name"] for each in described if "." in each["name"]]
+        for candidate in described:
+            candidate["uses"] += [name for name in nested if name.rpartition(".")[2] in candidate["uses"]]
+        return described
 
     def _imported_modules(self, module: ModuleType) -> list[dict[str, Any]]:
         """Describe the classes of modules that come from other files of the submission."""
@@ -204,6 +218,11 @@ def _is_defined_in(value: object, module: ModuleType) -> bool:
     return getattr(owner, "__module__", None) == module.__name__
 
 
+def _is_nested(value: object, name: str) -> bool:
+    """Tell whether a value is a module that is defined in the body of another class."""
+    return isinstance(value, type) and issubclass(value, torch.nn.Module) and value.__qualname__ == name
+
+
 def _kind(value: object) -> str:
     if isinstance(value, torch.nn.Module):
         return "module-instance"
@@ -213,7 +232,7 @@ def _kind(value: object) -> str:
 
 
 def _place(value: Any) -> tuple[str | None, int | None]:
-    shown = type(value) if isinstance(value, torch.nn.Module) else inspect.unwrap(value)
+    shown = type(value) if isinstance(value, torch.nn.Module) else inspect.unwrap(unwrap(value))
     code = getattr(shown, "__code__", None)
     if code is not None:
         return str(code.co_filename), int(code.co_firstlineno)

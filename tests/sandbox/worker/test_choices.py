@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+
 import pytest
 import torch
 
-from pytest_attn_grader.sandbox.worker.choices import choices_in, input_sizes_in, tree_of
+from pytest_attn_grader.sandbox.worker.choices import choices_in, input_sizes_in, switches_in, tree_of
+from pytest_attn_grader.sandbox.worker.config_stub import make_config
 
 
 class ByComparison:
@@ -51,3 +54,40 @@ class ByMatch:
 )
 def test_texts_by_the_name_that_they_are_compared_with(value: type, choices: dict[str, list[str]]) -> None:
     assert choices_in(tree_of(value)) == choices
+
+
+SWITCHES = """
+def make(config, cfg, other):
+    self.fast = config.fast
+    self.plain = not cfg["plain"] and config.quick
+    flag = config.by_another_name
+    if flag or self.fast:
+        y = 1 if self.config.inside else 2
+    while not config.stop: pass
+    fast = 3
+    return fast if self.plain else 0
+"""
+NO_SWITCHES = """
+def make(config):
+    self.never = config.never
+    self.kept = config.kept
+    if config.kind == "a" or config.size > 2 or self.seen is None: pass
+    if config.both: print(config.both)
+    if self.kept: print(self.kept)
+    if f(config.passed): pass
+"""
+
+
+def test_switches_are_only_tested() -> None:
+    found = switches_in(ast.parse(SWITCHES))
+    assert found >= {"fast", "plain", "quick", "by_another_name", "inside", "stop"}
+    names = {"never", "kept", "kind", "size", "seen", "both", "passed", "config"}
+    assert not names & switches_in(ast.parse(NO_SWITCHES))
+
+
+def test_the_mask_and_the_scaling_are_on() -> None:
+    config = make_config({"causal": True, "n_head": 4}, None)
+    config.__dict__["_switches"] = {"fast", "masked_future", "scaled", "n_head"}
+    assert (config.fast, config["masked_future"], config.scaled, config.n_head) == (False, True, True, 4)
+    with pytest.raises(AttributeError, match="config has no 'others'"):
+        _ = config.others
