@@ -28,6 +28,7 @@ from pytest_attn_grader.plugin.sigterm import GracefulTermination
 from pytest_attn_grader.plugin.stash import EVIDENCE_KEY, LIVE_KEY, RUN_NAME, SESSION_KEY
 from pytest_attn_grader.plugin.warning_filters import default_warnings, show_warnings_of_checks
 from pytest_attn_grader.reports import junit, terminal
+from pytest_attn_grader.reports.escaping import for_log
 from pytest_attn_grader.sandbox.grader_process import protect_grader
 from pytest_attn_grader.settings.reading import read_settings
 from pytest_attn_grader.settings.settings import Settings
@@ -47,7 +48,7 @@ def start_run(config: pytest.Config) -> None:
         run = GradedRun(config, xdist.settings_with_controller_seed(config, settings))
     except UsageError as error:
         write_usage_error_report(config, error)
-        raise pytest.UsageError(str(error)) from error
+        raise pytest.UsageError(for_log(str(error))) from error
     config.pluginmanager.register(run, RUN_NAME)
     config.pluginmanager.register(OtherPlugins(), "attn-grader-other-plugins")
     config.pluginmanager.register(ShortSummary(), "attn-grader-short-summary")
@@ -156,7 +157,7 @@ class GradedRun:
                 self._prepare(self.session)
         except UsageError as error:
             self.state.fault = error
-            raise pytest.UsageError(str(error)) from error
+            raise pytest.UsageError(for_log(str(error))) from error
         except UngradableError as error:
             self.state.fault = error
             return True
@@ -191,7 +192,7 @@ class GradedRun:
             except (UsageError, UngradableError) as error:
                 self.state.fault = error
         if self.state.fault is not None:
-            pytest.skip(str(self.state.fault))
+            pytest.skip(for_log(str(self.state.fault)))
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(

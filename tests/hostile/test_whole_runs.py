@@ -45,6 +45,12 @@ print("54 passed in 1.00s")
 def attention(query, key, value, mask=None):
     return value * 0
 """
+# Two candidates are a question on the terminal: names are any text.
+ODD_NAMES = """
+for name in ("attention\\x1b[2J\\n::error::forged", "attention\\u202e\\n##[error]forged"):
+    globals()[name] = type(attention)(attention.__code__, globals(), name, attention.__defaults__)
+del attention
+"""
 
 
 @pytest.mark.slow
@@ -65,6 +71,15 @@ def test_neither_verdict_nor_exit_code_can_be_changed(warm: Warm) -> None:
     run.assert_tidy()
     assert (run.exit_code, run.verdict, run.report["exit_code"]) == (1, "failed", 1)
     assert not any(line.strip().startswith("::") for line in run.text.splitlines())
+
+
+@pytest.mark.slow
+def test_names_of_functions_are_no_orders(warm: Warm) -> None:
+    run = warm.grade(REFERENCE + ODD_NAMES)
+    assert (run.exit_code, run.verdict) == (4, "ungradable"), run.text
+    assert "2 functions could be graded: attention\\x1b[2J" in run.text
+    assert not {"\x1b", "\u202e"} & set(run.text)
+    assert not any(line.strip().startswith(("::", "##")) for line in run.text.splitlines())
 
 
 @pytest.mark.slow
