@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -27,6 +28,7 @@ from pytest_attn_grader.sandbox.worker_process import WorkerProcess
 
 MAX_DEPTH = 8
 MAX_ENTRIES = 2000
+MAX_NUMBERS = 1 << 28  # in one parameter: more would not fit into a worker
 T = TypeVar("T")
 
 
@@ -108,15 +110,19 @@ def read_gradients(
 
 
 def read_module(reply: Mapping[str, Any]) -> RemoteModule:
-    """Return the parameters and what else says how the module is built."""
-    return _read(RemoteModule, reply)
+    """Return the parameters and what else says how the module is built; numbers that no size has are left out."""
+    read = _read(RemoteModule, reply)
+    for each in read.parameters:
+        if any(size < 0 for size in each.shape) or math.prod(each.shape) > MAX_NUMBERS:
+            raise ValueError(f"parameter {each.name[:80]!r} has the shape {str(each.shape)[:80]}")
+    return replace(read, sizes={name: size for name, size in read.sizes.items() if abs(size) <= MAX_NUMBERS})
 
 
 def read_description(reply: Mapping[str, Any]) -> Description:
     """Return what the worker says is in the submission."""
     read = _read(Description, reply)
-    if len(read.candidates) + len(read.imported_modules) > MAX_ENTRIES:
-        raise ValueError("there are too many candidates")
+    if len(read.candidates) + len(read.imported_modules) + len(read.files) > MAX_ENTRIES:
+        raise ValueError("there are too many candidates or files")
     return replace(read, changed_state=tuple(name for name in KNOWN if name in read.changed_state))
 
 

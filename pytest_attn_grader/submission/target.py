@@ -17,6 +17,8 @@ from pytest_attn_grader.errors import UsageError
 from pytest_attn_grader.sandbox.worker.ipython_syntax import is_python, read_code_cells, translate_cell
 
 _MAX_SOURCE_BYTES = 5_000_000
+_MAX_SOURCES_BYTES = 20_000_000  # of all files together
+_MAX_ANALYSED_CHARS = 200_000  # a diagnosis from a longer text would take minutes
 SOURCE_SUFFIXES = (".py", ".ipynb")
 
 
@@ -186,15 +188,19 @@ def read_sources(target: Target, reported_files: Iterable[str] = ()) -> dict[Pat
     for reported in reported_files:
         with contextlib.suppress(OSError, ValueError, RuntimeError):  # no path at all, or a link that leads to itself
             file = (target.root / reported).resolve()
-            content = _content(file) if file.is_relative_to(target.root) else None
+            if file in contents or not file.is_relative_to(target.root):
+                continue
+            content = _content(file) if sum(map(len, contents.values())) < _MAX_SOURCES_BYTES else None
             if content is not None:
                 contents[file] = content
     return contents
 
 
 def read_source_text(target: Target) -> str:
-    """The Python of the target's file; of a notebook, of the cells that Python can read."""
+    """The Python of the target's file; of a notebook, of the cells that Python can read; "" where it is very long."""
     parts = python_parts(target.path, read_sources(target)[target.path].decode(errors="replace"))
+    if sum(map(len, parts)) > _MAX_ANALYSED_CHARS:
+        return ""
     return parts[0] if len(parts) == 1 else "\n".join(part for part in parts if is_python(part))
 
 

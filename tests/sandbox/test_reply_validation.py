@@ -77,7 +77,9 @@ def test_forged_gradients_end_as_malformed(gradients: Any, tensors: dict[str, to
     assert caught.value.name == "malformed-reply"
 
 
-@pytest.mark.parametrize("change", [{"name": 3}, {"candidates": 3}, {"candidates": [3]}, {"files": [None]}, {}])
+@pytest.mark.parametrize(
+    "change", [{"name": 3}, {"candidates": 3}, {"candidates": [3]}, {"files": [None]}, {"files": ["a"] * 5000}, {}]
+)
 def test_forged_descriptions_end_as_malformed(change: dict[str, Any]) -> None:
     good: dict[str, Any] = {
         "name": None,
@@ -91,3 +93,17 @@ def test_forged_descriptions_end_as_malformed(change: dict[str, Any]) -> None:
     forged = good | change if change else {}
     with pytest.raises(SubmissionError), reply_validation.refuse_malformed(None):
         reply_validation.read_description(forged)
+
+
+@pytest.mark.parametrize("shape", [[-1], [10**18], [1 << 15, 1 << 15]])
+def test_a_parameter_that_no_worker_could_hold_is_malformed(shape: list[int]) -> None:
+    weight = {"name": "w", "shape": [2, 0], "dtype": "float32", "owner": "Linear"}
+    good: dict[str, Any] = {
+        "parameters": [weight],
+        "sizes": {"num_heads": 4, "seed": 10**30},
+        "unregistered": [],
+        "has_loader": True,
+    }
+    assert reply_validation.read_module(good).sizes == {"num_heads": 4}
+    with pytest.raises(SubmissionError), reply_validation.refuse_malformed(None):
+        reply_validation.read_module(good | {"parameters": [weight | {"shape": shape}]})

@@ -14,7 +14,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from pytest_attn_grader.errors import UsageError
-from pytest_attn_grader.submission.target import Target, find_target, hash_sources, read_source_text
+from pytest_attn_grader.submission.target import Target, find_target, hash_sources, read_source_text, read_sources
 
 # Nothing here may run: finding a submission is not importing it.
 HERE = Path(__file__).parent
@@ -305,6 +305,25 @@ def test_a_huge_file_is_not_read(write, tmp_path: Path) -> None:
     with (tmp_path / "huge.py").open("wb") as file:
         file.truncate(5_000_001)
     assert hash_sources(find("main.py"), ["huge.py"]) == hash_sources(find("main.py"))
+
+
+def test_many_files_are_read_once_and_up_to_a_total(write, tmp_path: Path) -> None:
+    """The list is the worker's: it may name one file in a thousand ways."""
+    write("main.py", *(f"part{number}.py" for number in range(6)), source="x" * 4_000_000)
+    target = find("main.py")
+    with pytest.MonkeyPatch.context() as patch:
+        reads: list[Path] = []
+        original = Path.read_bytes
+        patch.setattr(Path, "read_bytes", lambda file: reads.append(file) or original(file))
+        contents = read_sources(target, ["./" * number + f"part{number % 6}.py" for number in range(60)])
+    assert len(reads) == len(contents) == 5
+
+
+def test_a_text_that_takes_minutes_is_not_analysed(write) -> None:
+    write("main.py", source="x = 1\n" * 30_000)
+    assert read_source_text(find("main.py")) != ""
+    write("main.py", source="x = 1\n" * 40_000)
+    assert read_source_text(find("main.py")) == ""
 
 
 def test_a_submission_that_deletes_itself_still_has_a_hash(write) -> None:

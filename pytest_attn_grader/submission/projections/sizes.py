@@ -7,11 +7,17 @@ import math
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.submission.projections.projection_map import ParameterRef, ProjectionMap
 
+# The grader makes matrices of these sizes for itself.
+_MAX_FEATURES, _MAX_NUMBERS = 1 << 16, 1 << 26
+
 
 def resolve_sizes(
     by_role: dict[str, list[ParameterRef]], name: str, heads: int | None, key_value_heads: int | None
 ) -> ProjectionMap:
     """Read number of heads and sizes off the shapes."""
+    for place in (place for places in by_role.values() for place in places):
+        if not all(0 < size <= _MAX_FEATURES for size in place.shape) or math.prod(place.shape) > _MAX_NUMBERS:
+            raise _unfit(name, f"has {place.weight} of shape {place.shape}", "Give it a size that a model has.")
     inputs = {role: tuple(places) for role, places in by_role.items() if role != "o"}
     if "qkv" in inputs:
         inputs = {"qkv": inputs["qkv"]}
