@@ -79,6 +79,9 @@ def _extract(opened: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path, spa
     mode = member.external_attr >> 16
     if stat.S_IFMT(mode) not in {0, stat.S_IFREG}:
         raise ValueError("it is a link" if stat.S_ISLNK(mode) else "it is a special file")
+    if member.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
+        # zipfile unpacks a whole chunk of these at once: of 500 bytes it makes gigabytes in memory.
+        raise ValueError("it is compressed by another method than deflate")
     target.parent.mkdir(parents=True, exist_ok=True)
     written = 0
     with opened.open(member) as source, target.open("wb") as file:

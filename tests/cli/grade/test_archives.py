@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -88,3 +89,19 @@ def test_a_header_that_lies_about_the_size(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.undo()
     with zipfile.ZipFile(tmp_path / "a.zip") as opened, pytest.raises(ValueError, match="larger than its header"):
         archives._extract(opened, opened.infolist()[0], tmp_path / "big.py", 10)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_method_that_unpacks_into_memory_is_refused(method: int, tmp_path: Path) -> None:
+    """A few hundred bytes of it are gigabytes, and zipfile gives all of them at once."""
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("attention.py", b"#" * (64 << 20), method)
+        archive.writestr("helper.py", "x = 1\n", zipfile.ZIP_DEFLATED)
+    tracemalloc.start()
+    try:
+        assert unpacked(tmp_path) == ["attention.py.unreadable", "helper.py"]
+        assert tracemalloc.get_traced_memory()[1] < 32 << 20
+    finally:
+        tracemalloc.stop()
+    with pytest.raises(UnusableSubmissionError, match="another method than deflate"):
+        find_main_file(tmp_path / "out")
