@@ -108,12 +108,7 @@ class Search:
         primary = [each for each in visible if each.is_usual]
         variants = [each for each in visible if not each.is_usual]
         for pairs in (combinations(primary, 2), product(primary, variants)):
-            found = [
-                pair
-                for one, other in self._in_time(pairs)
-                for pair in one.combine(other)
-                if matcher.is_match(pair.pipeline)
-            ]
+            found = [*matcher.matching(pair for one, other in self._in_time(pairs) for pair in one.combine(other))]
             if found:
                 return found
         return []
@@ -123,9 +118,8 @@ class Search:
         if self._finder.first is None:
             return False
         case, name = self.case, self._finder.first
-        prediction = self._finder.predictions.of(hypothesis, name, case)
         exact = case.references[name].attn_output
-        output = prediction.record.attn_output
+        output = self._finder.predictions.of(hypothesis, name, case).attn_output
         if output is None or exact is None or output.shape != exact.shape:
             return False
         rows = case.probes[name]
