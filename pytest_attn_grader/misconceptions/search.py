@@ -158,15 +158,23 @@ class Search:
         Single mistakes are tried whatever the time: the search for pairs may have used it up.
         """
         before = _cost(self._finder.faults(CORRECT))
+        # Where no number is finite, an attention that is NaN as well explains nothing.
+        empty = frozenset(fault for fault in self._finder.faults(CORRECT) if not self._has_numbers(*fault))
         near = [hypothesis for hypothesis in near if not self._is_refuted(hypothesis)]
         best = min(
             chain([CORRECT, *near], (pair for pair in self._in_time(pairs) if not self._is_refuted(pair))),
-            key=lambda each: (_cost(self._finder.unexplained(self._finder.faults(each))), len(each.mistakes)),
+            key=lambda each: (_cost(self._finder.unexplained(self._finder.faults(each) | empty)), len(each.mistakes)),
         )
-        left = self._finder.unexplained(self._finder.faults(best))
+        left = self._finder.unexplained(self._finder.faults(best) | empty)
         if _cost(left) * 2 > before:
             best, left = CORRECT, self._finder.unexplained(self._finder.faults(CORRECT))
         return replace(self._judge.explanation(best, left), is_exhaustive=self._is_exhaustive)
+
+    def _has_numbers(self, name: str, aspect: str) -> bool:
+        """Whether what differs on a probe has a finite number, or is no tensor."""
+        record = self.case.attempts[name]
+        tensor = {"output": record.attn_output, "weights": record.attn_weights, **record.gradients}.get(aspect)
+        return tensor is None or bool(tensor.isfinite().any())
 
     def _is_refuted(self, hypothesis: Hypothesis) -> bool:
         """Whether source or gradients speak against a mistake that explains only a part of the faults."""

@@ -23,9 +23,13 @@ def describe_weights(case: SubmissionObservations, name: str) -> Iterator[str]:
         return
     shape = weights.shape
     student, reference = real_rows(weights.double(), probe), real_rows(exact.double(), probe)
-    bad_rows = int((~student.isfinite()).any(-1).sum())
-    if bad_rows:
-        yield f"{bad_rows} of {student[..., 0].numel()} rows of weights are not finite"
+    keep = real_rows(probe.keep_mask.expand(shape), probe)
+    bad_rows = (~student.isfinite()).any(-1)
+    if bool(bad_rows.any()):
+        negative = real_rows(probe.prepared[0] @ probe.prepared[1].mT, probe) < 0
+        is_function = torch.equal(bad_rows, negative.any(-1)) or torch.equal(bad_rows, (negative & keep).any(-1))
+        which = ": those with a negative score, of which a root, a power or a logarithm is NaN" if is_function else ""
+        yield f"{int(bad_rows.sum())} of {bad_rows.numel()} rows of weights are not finite{which}"
         return
     if record.weights_returned and case.matches_reference(name, "weights"):
         yield "the weights are right; the product with value, or what follows it, is not"
@@ -43,7 +47,6 @@ def describe_weights(case: SubmissionObservations, name: str) -> Iterator[str]:
         yield text + (", weights otherwise right" if right_otherwise else " instead of 1")
     if float(student.min()) < -1e-6:
         yield f"some weights are negative (down to {float(student.min()):.3g})"
-    keep = real_rows(probe.keep_mask.expand(shape), probe)
     leaked = float(student[~keep].abs().max()) if bool((~keep).any()) else 0.0
     if leaked > 1e-6:
         yield f"masked keys get weights of up to {leaked:.3g}"
@@ -71,7 +74,8 @@ def _lost(student: Tensor, reference: Tensor, steps_back: Tensor) -> Iterator[st
     which = "the smallest of their rows" if bool((largest_lost < smallest_kept).all()) else "large ones among them"
     if not bool(steps_back[lost].any()):
         which = "those of each token's own key"
+    share = float(lost.sum() / seen.sum())
     yield (
-        f"{float(lost.sum() / seen.sum()):.0%} of the weights are 0 and should not be, of up to "
+        f"{f'{share:.0%}' if share >= 0.01 else 'less than 1%'} of the weights are 0 and should not be, of up to "
         f"{float(largest_lost.max()):.2g}: {which}"
     )

@@ -6,6 +6,7 @@ import re
 
 from torch import Tensor
 
+from pytest_attn_grader.attention.probes import INPUT_NAMES
 from pytest_attn_grader.misconceptions.base import misconception
 from pytest_attn_grader.misconceptions.observations import Recognition, SubmissionObservations
 from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride, fill_later, unchanged
@@ -90,13 +91,17 @@ def heads_as_seq(inputs: Inputs) -> Tensor:
     return _over_heads(inputs)
 
 
-def _folded_heads_first(attn_output: Tensor, _: Inputs) -> Tensor:
-    return attn_output.transpose(0, 1).reshape(attn_output.shape)
+def _joined_heads_first(tensor: Tensor) -> Tensor:
+    return tensor.transpose(0, 1).reshape(tensor.shape)
+
+
+def _apart_heads_first(tensor: Tensor) -> Tensor:
+    batch_size, num_heads, *rest = tensor.shape
+    return tensor.reshape(num_heads, batch_size, *rest).transpose(0, 1)
 
 
 def _unfolded_heads_first(attn_output: Tensor, _: Inputs) -> Tensor:
-    batch_size, num_heads, query_len, head_dim = attn_output.shape
-    return attn_output.reshape(num_heads, batch_size, query_len, head_dim).transpose(0, 1)
+    return _apart_heads_first(attn_output)
 
 
 @misconception(
@@ -104,7 +109,11 @@ def _unfolded_heads_first(attn_output: Tensor, _: Inputs) -> Tensor:
     "batch-heads-mixed",
     replaces="finish",
     family="heads",
-    variants=(StageOverride({"finish": _unfolded_heads_first}, "the batch comes first, and is taken for the heads"),),
+    variants=(
+        StageOverride({"finish": _unfolded_heads_first}, "the batch comes first, and is taken for the heads"),
+        StageOverride.of_tensors(_joined_heads_first, *INPUT_NAMES, note="the heads come first, the mask's do not"),
+        StageOverride.of_tensors(_apart_heads_first, *INPUT_NAMES, note="the batch comes first, the mask's does not"),
+    ),
 )
 def batch_heads_mixed(attn_output: Tensor, _: Inputs) -> Tensor:
     """joins batch and heads into one axis in one order and takes them apart in the other.
@@ -121,7 +130,7 @@ def batch_heads_mixed(attn_output: Tensor, _: Inputs) -> Tensor:
     Nudge: Which of batch and heads changes faster along the joined axis, and which when you take it apart?
     Fix: Take the axis apart in the order in which it was joined.
     """
-    return _folded_heads_first(attn_output, _)
+    return _joined_heads_first(attn_output)
 
 
 def _merged_as_sequence_first(attn_output: Tensor, _: Inputs) -> Tensor:

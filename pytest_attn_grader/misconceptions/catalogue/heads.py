@@ -155,22 +155,40 @@ def merge_dim_major(attn_output: Tensor, _: Inputs) -> Tensor:
     return merged.transpose(1, 2)
 
 
+def _reversed(tensor: Tensor) -> Tensor:
+    return tensor.flip(1)
+
+
+def _next_first(tensor: Tensor) -> Tensor:
+    return tensor.roll(-1, dims=1)
+
+
+def _last_first(tensor: Tensor) -> Tensor:
+    return tensor.roll(1, dims=1)
+
+
 @misconception(
     "AG505",
     "head-order",
     replaces="finish",
     family="heads",
     variants=(
-        StageOverride({"prepare": lambda inputs: inputs.changed(lambda tensor: tensor.flip(1))}, "weights too"),
+        StageOverride({"prepare": lambda inputs: inputs.changed(_reversed)}, "weights too"),
         StageOverride({"finish": lambda attn_output, _: attn_output.roll(1, dims=1)}, "moved by one"),
         StageOverride({"finish": lambda attn_output, _: attn_output.roll(-1, dims=1)}, "moved by one"),
+        *(
+            StageOverride.of_tensors(change, name, note=f"the {name}s alone, {note}")
+            for name in ("key", "value")
+            for change, note in ((_reversed, "reversed"), (_next_first, "moved by one"), (_last_first, "moved by one"))
+        ),
     ),
 )
 def head_order(attn_output: Tensor, _: Inputs) -> Tensor:
-    """returns the heads in another order than they came in.
+    """has the heads, or their keys or values alone, in another order than they came in.
 
     The output projection expects head 0's numbers first. Collected in another order (a reversed loop, a list that is
-    filled from the front), each head's result is right and lands in another head's place.
+    filled from the front), each head's result is right and lands in another head's place. Keys in another order meet
+    the queries of other heads.
 
     Bad:
         heads.insert(0, head_output)
@@ -181,7 +199,7 @@ def head_order(attn_output: Tensor, _: Inputs) -> Tensor:
     Nudge: Which head do you compute first, and where does its result end up?
     Fix: Stack the heads in the order in which they came.
     """
-    return attn_output.flip(1)
+    return _reversed(attn_output)
 
 
 def _wide(tensor: Tensor) -> Tensor:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
 from pytest_attn_grader.misconceptions.base import misconception
 from pytest_attn_grader.misconceptions.observations import Recognition, SubmissionObservations
-from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride, fill_later, unchanged
+from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride, fill_blocked, fill_later, unchanged
 from pytest_attn_grader.misconceptions.training import is_dropped_outside_of_training
 
 
@@ -17,8 +19,22 @@ def _without_last_row(tensor: Tensor, _: Inputs) -> Tensor:
     return tensor * kept
 
 
+def _without_first_row(tensor: Tensor, _: Inputs) -> Tensor:
+    return torch.cat([torch.zeros_like(tensor[..., :1, :]), tensor[..., 1:, :]], dim=-2)
+
+
 def _without_last_key(attn_weights: Tensor, inputs: Inputs) -> Tensor:
     return attn_weights[..., :-1] @ inputs.value[..., :-1, :]
+
+
+def _without_first_key(attn_weights: Tensor, inputs: Inputs) -> Tensor:
+    return attn_weights[..., 1:] @ inputs.value[..., 1:, :]
+
+
+def _blocking(attn_scores: Tensor, inputs: Inputs, *, place: int) -> Tensor:
+    attn_scores = fill_blocked(attn_scores, inputs)
+    attn_scores[..., place] = inputs.fill
+    return attn_scores
 
 
 @misconception(
@@ -26,16 +42,23 @@ def _without_last_key(attn_weights: Tensor, inputs: Inputs) -> Tensor:
     "last-token-loop",
     replaces="reweigh",
     family="wiring",
+    fill_matters=True,
     variants=(
         StageOverride({"finish": _without_last_row}, "weights complete"),
         StageOverride({"combine": _without_last_key}, "the last key is left out of the sum"),
+        StageOverride({"reweigh": _without_first_row}, "the loop begins at 1 and leaves out the first token"),
+        StageOverride({"finish": _without_first_row}, "the loop begins at 1, weights complete"),
+        StageOverride({"combine": _without_first_key}, "the first key is left out of the sum"),
+        StageOverride({"mask": partial(_blocking, place=-1)}, "no query attends to the last key"),
+        StageOverride({"mask": partial(_blocking, place=0)}, "no query attends to the first key"),
     ),
 )
 def last_token_loop(attn_weights: Tensor, inputs: Inputs) -> Tensor:
-    """stops a loop one token early, so that the last token is left out.
+    """has a loop that is one token short, so that the last token, or the first, is left out.
 
     range(n) ends at n - 1 by itself, because it starts at 0. Written as range(n - 1), the loop leaves out the last
     token, and its row stays as it was initialised: zero. The last token is the one a language model predicts from.
+    range(1, n) leaves out the first token in the same way.
 
     Bad:
         for i in range(seq_len - 1):
@@ -43,7 +66,7 @@ def last_token_loop(attn_weights: Tensor, inputs: Inputs) -> Tensor:
         for i in range(seq_len):
 
     Effect: Averages over all tokens look nearly right; the next-token prediction is broken.
-    Nudge: Compare the last row of your output with the others.
+    Nudge: Compare the first and the last row of your output with the others.
     Fix: Loop over range(seq_len).
     """
     return _without_last_row(attn_weights, inputs)

@@ -75,6 +75,12 @@ def diag_off_loose(inputs: Inputs) -> Inputs:
     return replace(inputs, keep_mask=(keys <= queries + 1) & near & _padding(inputs))
 
 
+def _upper_triangle(inputs: Inputs) -> Inputs:
+    """torch.triu of as many queries and keys as there are, in place of the mask that was passed."""
+    keep = torch.ones(inputs.keep_mask.shape[-2:], dtype=torch.bool, device=inputs.keep_mask.device).triu()
+    return replace(inputs, keep_mask=keep[None, None])
+
+
 def _causal_part_transposed(inputs: Inputs) -> Inputs:
     queries, keys = _positions(inputs)
     return replace(inputs, keep_mask=(keys >= queries) & _padding(inputs))
@@ -87,7 +93,10 @@ def _causal_part_transposed(inputs: Inputs) -> Inputs:
     family="mask",
     causal=True,
     fill_matters=True,
-    variants=(StageOverride({"prepare": _causal_part_transposed}, "the causal part only"),),
+    variants=(
+        StageOverride({"prepare": _causal_part_transposed}, "the causal part only"),
+        StageOverride({"prepare": _upper_triangle}, "triu(ones(query_len, key_len))"),
+    ),
 )
 def mask_transposed(inputs: Inputs) -> Inputs:
     """uses the causal mask transposed: tokens see the future instead of the past.

@@ -7,6 +7,7 @@ import math
 from torch import Tensor
 
 from pytest_attn_grader.misconceptions.base import misconception
+from pytest_attn_grader.misconceptions.catalogue.groups import group_size
 from pytest_attn_grader.misconceptions.observations import SubmissionObservations
 from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride, unchanged
 
@@ -93,11 +94,16 @@ def _fit_width(case: SubmissionObservations) -> tuple[StageOverride, ...]:
     return (StageOverride({"scale": by_width}, f"that is {round(heads)} heads wide"),)
 
 
+def _by_width_of_keys(attn_scores: Tensor, inputs: Inputs) -> Tensor:
+    return attn_scores / math.sqrt(inputs.query.shape[-1] * inputs.query.shape[1] // group_size(inputs.key))
+
+
 @misconception(
     "AG104",
     "scale-dmodel",
     replaces="scale",
     family="scale",
+    variants=(StageOverride({"scale": _by_width_of_keys}, "of all key/value heads, which groups of heads share"),),
     fit=_fit_width,
     shown_by=lambda source: source.takes_root_of_width(),
 )
@@ -140,7 +146,18 @@ def scale_inverted(attn_scores: Tensor, inputs: Inputs) -> Tensor:
     return attn_scores * inputs.root
 
 
-@misconception("AG106", "scale-after-softmax", replaces="reweigh", family="scale", together_with={"scale": unchanged})
+def _values_by_root(attn_weights: Tensor, inputs: Inputs) -> Tensor:
+    return attn_weights @ inputs.value / inputs.root
+
+
+@misconception(
+    "AG106",
+    "scale-after-softmax",
+    replaces="reweigh",
+    family="scale",
+    together_with={"scale": unchanged},
+    variants=(StageOverride({"scale": unchanged, "combine": _values_by_root}, "the values, or the output"),),
+)
 def scale_after_softmax(attn_weights: Tensor, inputs: Inputs) -> Tensor:
     """divides by the square root of head_dim after the softmax instead of before it.
 

@@ -19,6 +19,7 @@ def _in_blocks(
     output_too: bool = False,
     softmax: bool = False,
     last: bool = False,
+    divided: bool = False,
 ) -> StageOverride:
     """Each block below a running maximum; what was summed before is corrected in part or not at all.
 
@@ -26,6 +27,7 @@ def _in_blocks(
         sum_too, output_too: whether the sum and the output so far are multiplied by exp(old - new).
         softmax: each block gets its own softmax first.
         last: the maximum of the last block is kept instead of the largest so far.
+        divided: the output is divided by the sum after each block instead of once at the end.
     """
 
     def normalise(attn_scores: Tensor, _: Inputs) -> Tensor:
@@ -41,7 +43,9 @@ def _in_blocks(
             parts.append(block.softmax(-1) if softmax else (block - new).exp())
             total = total * (correction if sum_too else 1) + parts[-1].sum(-1, keepdim=True)
             running = largest if last else new
-        return torch.cat(parts, -1) / total
+            if divided:
+                parts = [part / total for part in parts]
+        return torch.cat(parts, -1) / (1 if divided else total)
 
     return StageOverride({"normalise": normalise}, f"blocks of {size}{note}")
 
@@ -60,6 +64,7 @@ _OTHER_BLOCKS = [
             size, ", each with its own softmax, before the rescaling", sum_too=True, output_too=True, softmax=True
         ),
         _in_blocks(size, ", the maximum of the last block is kept", sum_too=True, output_too=True, last=True),
+        _in_blocks(size, ", divided by the sum in each of them", sum_too=True, output_too=True, divided=True),
     )
 ]
 
@@ -155,13 +160,17 @@ def online_correction_inverted(attn_scores: Tensor, inputs: Inputs) -> Tensor:
     return result
 
 
-def _only_whole_blocks(size: int, of_nothing: float = 0.0) -> StageOverride:
-    """The weights of a text shorter than a block are 0, or NaN: zeros divided by a sum of 0, without a gradient."""
+def _only_whole_blocks(size: int, of_nothing: float | None = 0.0) -> StageOverride:
+    """The weights of a text shorter than a block are 0, or NaN: zeros divided by a sum of 0, without a gradient.
+
+    Args:
+        of_nothing: these weights; None where a text shorter than a block is a whole one.
+    """
 
     def normalise(attn_scores: Tensor, _: Inputs) -> Tensor:
         whole = attn_scores.shape[-1] // size * size
         if not whole:
-            return torch.full_like(attn_scores, of_nothing)
+            return attn_scores.softmax(-1) if of_nothing is None else torch.full_like(attn_scores, of_nothing)
         return torch.nn.functional.pad(attn_scores[..., :whole].softmax(-1), (0, attn_scores.shape[-1] - whole))
 
     def combine(attn_weights: Tensor, inputs: Inputs) -> Tensor:
@@ -172,7 +181,9 @@ def _only_whole_blocks(size: int, of_nothing: float = 0.0) -> StageOverride:
 
 
 _WHOLE_BLOCKS = [
-    _only_whole_blocks(size, of_nothing) for size in (2, 3, 4, 5, 8, 16, 32, 64, 128) for of_nothing in (0.0, torch.nan)
+    _only_whole_blocks(size, of_nothing)
+    for size in (2, 3, 4, 5, 8, 16, 32, 64, 128)
+    for of_nothing in (0.0, torch.nan, None)
 ]
 
 
