@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 _SIGNALLED = 128
 _GREETING_SECONDS = 1.0
+_STATUS_SECONDS = 1.0
 
 
 class WorkerProcess:
@@ -64,6 +65,7 @@ class WorkerProcess:
         self._pid: int | None = None
         self._output: OutputReader | None = None
         self._text = ""
+        self._note = ""
         self._peak_rss_bytes: int | None = None
         self._started = 0.0
         self._number = 0
@@ -196,6 +198,7 @@ class WorkerProcess:
             unprotect_grader()
             self._connection.close()
             self._connection = None
+            self._note = read_note(self._process, self._control)
             if self._control is not None:
                 self._control.close()
                 self._control = None
@@ -275,10 +278,10 @@ class WorkerProcess:
         """Kill the worker and say what the fault on the wire means in terms of the student's code."""
         assert self._process is not None
         if error.fault == "closed":
-            # The supervisor passes the status on once it has cleaned up below the worker.
-            wait_unless_stopped(self._process)
+            # The supervisor passes the status on once it has cleaned up below the worker. A worker that lives and has
+            # closed its socket has none.
+            wait_unless_stopped(self._process, _STATUS_SECONDS)
         status = self._process.poll()
-        note = "" if status is None else read_note(self._process, self._control)
         flooded = self._output is not None and self._output.flooded
         self.kill()
         doing = OPERATIONS.get(header["op"], "the call")
@@ -286,9 +289,12 @@ class WorkerProcess:
             return from_flood(self.limits)
         if error.fault == "late":
             return from_timeout(header["op"], seconds)
+        too_much = from_supervisor_note(self._note, doing, self.limits)
+        if error.fault == "closed" and too_much is not None:
+            return too_much
         if error.fault == "closed" and status is not None:
             if self.in_namespaces and status > _SIGNALLED:
                 status = _SIGNALLED - status  # bubblewrap passes a signal on as a shell does
-            return from_supervisor_note(note, doing, self.limits) or from_exit_status(status, doing, self.limits)
+            return from_exit_status(status, doing, self.limits)
         message = f"What came back from {doing} cannot be read: {error}."
         return SubmissionError("malformed-reply", message, remedy=WIRE_REMEDY)

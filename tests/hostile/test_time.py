@@ -48,6 +48,11 @@ def forks(query):
 def exits(query):
     os._exit(0)
 
+def closes(query):
+    time.sleep(0.9)
+    os.closerange(3, 64)
+    time.sleep(1000)
+
 def floods(query):
     while True:
         print("x" * 1000)
@@ -63,7 +68,7 @@ def test_a_call_costs_at_most_its_limit_and_two_seconds(tier: str, tmp_path: Pat
     (tmp_path / "student.py").write_text(SOURCE)
     with SandboxClient(lambda: make_worker(tmp_path, tier, call_seconds=CALL_SECONDS)) as remote:
         remote.describe(path=str(tmp_path / "student.py"))
-        for target in ("loops", "refuses", "stops", "forks", "exits", "floods"):
+        for target in ("loops", "refuses", "stops", "forks", "exits", "closes", "floods"):
             assert any(seconds_of(remote, target) < CALL_SECONDS + MORE_SECONDS for _ in range(TRIES)), target
 
 

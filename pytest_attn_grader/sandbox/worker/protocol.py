@@ -102,6 +102,9 @@ def decode_tensors(payload: bytes | bytearray) -> dict[str, Tensor]:
     import safetensors.torch
     from safetensors import SafetensorError
 
+    if int.from_bytes(payload[:8], "little") > MAX_HEADER_BYTES:
+        # safetensors takes 100 MB, which is more than a million tensors without a number in them.
+        raise WireError("malformed", f"the tensors are described in more than {MAX_HEADER_BYTES} bytes")
     # Everything that safetensors' own reader and torch raise on bytes that are not what they claim to be.
     faults = (SafetensorError, KeyError, ValueError, TypeError, RuntimeError, OverflowError, AssertionError)
     try:

@@ -81,6 +81,14 @@ def test_garbage_is_a_wire_error(data: bytes) -> None:
             protocol.decode_tensors(data)
 
 
+def test_a_million_empty_tensors_are_refused_before_they_are_made() -> None:
+    empty = {"dtype": "U8", "shape": [0], "data_offsets": [0, 0]}
+    few, many = ({f"t{number}": empty for number in range(count)} for count in (5_000, 50_000))
+    assert len(protocol.decode_tensors(safetensors_bytes(few, b""))) == 5_000
+    with pytest.raises(protocol.WireError, match="described in more than"):
+        protocol.decode_tensors(safetensors_bytes(many, b""))
+
+
 FRAME = b"".join(protocol.encode_frame({"op": "call", "id": 7}, protocol.encode_tensors({"query": torch.ones(2, 3)})))
 
 
