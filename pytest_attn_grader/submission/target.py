@@ -6,6 +6,7 @@ import contextlib
 import difflib
 import hashlib
 import os
+import stat
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -229,10 +230,16 @@ def hash_contents(target: Target, contents: Mapping[Path, bytes]) -> str:
 
 
 def _content(file: Path) -> bytes | None:
-    """The bytes of an ordinary file of a source's size; None for anything else (a pipe would never end)."""
-    try:
-        if file.is_file() and file.stat().st_size <= _MAX_SOURCE_BYTES:
-            return file.read_bytes()
-    except OSError:
-        pass
+    """The bytes of an ordinary file of a source's size; None for anything else (a pipe would never end).
+
+    All is asked of the open file: a submission that runs can put another one in its place, or make it longer.
+    """
+    with contextlib.suppress(OSError), open(file, "rb", opener=_open_without_waiting) as source:
+        if stat.S_ISREG(os.fstat(source.fileno()).st_mode):
+            content = source.read(_MAX_SOURCE_BYTES + 1)
+            return content if len(content) <= _MAX_SOURCE_BYTES else None
     return None
+
+
+def _open_without_waiting(file: str, flags: int) -> int:
+    return os.open(file, flags | getattr(os, "O_NONBLOCK", 0))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pytest_attn_grader.sandbox import bubblewrap
-from tests.support.runs import Warm
+from tests.support.runs import Warm, graded
 from tests.support.sandboxes import left_in
 from tests.support.students import REFERENCE
 
@@ -80,6 +80,17 @@ def test_names_of_functions_are_no_orders(warm: Warm) -> None:
     assert "2 functions could be graded: attention\\x1b[2J" in run.text
     assert not {"\x1b", "\u202e"} & set(run.text)
     assert not any(line.strip().startswith(("::", "##")) for line in run.text.splitlines())
+
+
+@pytest.mark.slow
+def test_a_source_of_hundreds_of_megabytes_is_not_searched(warm: Warm) -> None:
+    """Not even for the model that suits it, which is chosen before the submission runs."""
+    folder = warm.folder({"student.py": ""})
+    os.truncate(folder / "student.py", 300 << 20)
+    run = warm.pytest(*graded("student.py"), "--attn-model=auto", "--attn-sandbox=process", folder=folder)
+    run.assert_failed("contract.import")
+    assert run.report["peak_memory_bytes"] < 1 << 30
+    assert run.seconds < 60
 
 
 @pytest.mark.slow

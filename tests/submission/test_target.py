@@ -4,8 +4,11 @@ import ast
 import hashlib
 import itertools
 import json
+import os
 import re
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from pytest_attn_grader.errors import UsageError
+from pytest_attn_grader.submission import target as submission_target
 from pytest_attn_grader.submission.target import Target, find_target, hash_sources, read_source_text, read_sources
 
 # Nothing here may run: finding a submission is not importing it.
@@ -313,10 +317,25 @@ def test_many_files_are_read_once_and_up_to_a_total(write, tmp_path: Path) -> No
     target = find("main.py")
     with pytest.MonkeyPatch.context() as patch:
         reads: list[Path] = []
-        original = Path.read_bytes
-        patch.setattr(Path, "read_bytes", lambda file: reads.append(file) or original(file))
+        original = submission_target._content
+        patch.setattr(submission_target, "_content", lambda file: reads.append(file) or original(file))
         contents = read_sources(target, ["./" * number + f"part{number % 6}.py" for number in range(60)])
     assert len(reads) == len(contents) == 5
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes with names are POSIX")
+def test_a_pipe_in_place_of_a_file_is_not_waited_for(write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A submission that runs can put it there between a look at the file and the reading."""
+    write("main.py")
+    os.mkfifo(tmp_path / "pipe.py")
+    monkeypatch.setattr(Path, "is_file", lambda path: True)
+    late = threading.Timer(2.0, (tmp_path / "pipe.py").write_bytes, [b"x"])
+    late.daemon = True
+    late.start()
+    started = time.monotonic()
+    assert hash_sources(find("main.py"), ["pipe.py"]) == hash_sources(find("main.py"))
+    assert time.monotonic() - started < 2.0
+    late.cancel()
 
 
 def test_a_text_that_takes_minutes_is_not_analysed(write) -> None:

@@ -15,8 +15,8 @@ from pytest_attn_grader.reports.formats.rows import points_text
 from pytest_attn_grader.results.report import CATEGORIES
 
 CSV_FILE, PAGE_FILE = "gradebook.csv", "gradebook.html"
-# A spreadsheet takes a cell that begins like this for a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+# A spreadsheet takes a cell that begins like this for a formula, in East Asian settings also the wide characters.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 def write_gradebook(folder: Path) -> list[GradebookRow]:

@@ -33,7 +33,7 @@ def test_every_student_has_a_row(folder: Path) -> None:
     assert rows["gus"]["flags"].startswith("ungradable: =1+1")
 
 
-@pytest.mark.parametrize("formula", ["=1+1", "+1", "-1", "@x"])
+@pytest.mark.parametrize("formula", ["=1+1", "+1", "-1", "@x", "\uff1d1", "\uff0b1", "\uff0d1", "\uff20x"])
 def test_no_cell_is_a_formula(formula: str, tmp_path: Path) -> None:
     write_report_file(tmp_path, formula, report_of(check()))
     write_gradebook(tmp_path)
