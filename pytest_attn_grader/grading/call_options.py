@@ -33,7 +33,8 @@ CALL_OPTIONS: Mapping[str, str] = {
 }
 _SWITCHES = frozenset(flag for flag in CAUSAL_FLAGS if "causal" in flag)
 _SCALES = frozenset({"scale", "scaling", "softmax_scale", "sm_scale"})
-_TELLS_MASKS_APART = re.compile(r"mask\w*\.dtype\s*(?:[=!]=|is\b|in\b|not\b)|is_floating_point\(")
+# Not one that compares it with another tensor's dtype, to convert it.
+_TELLS_MASKS_APART = re.compile(r"mask\w*\.dtype\s*(?:[=!]=|is\b|in\b|not\b)(?!\s*[\w.]+\.dtype\b)|is_floating_point\(")
 _NOTHING = "the function returned None"
 
 

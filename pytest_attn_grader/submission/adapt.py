@@ -92,7 +92,7 @@ def _fit_in_other_ways(student: Student, contract: Contract, *, seed: int, steps
     except SubmissionError as failure:
         if contract.kind != "module" or not another_call_may_answer(failure.name, failure.remedy):
             raise
-        for other in (contract.with_whole_mask(), contract.with_optional_positions()):
+        for other in (contract.with_whole_mask(), contract.with_optional_positions(), contract.with_mask_alone()):
             if other is not None:
                 with contextlib.suppress(SubmissionError):
                     return _fit_contract(student, other, seed=seed, steps=steps)

@@ -11,7 +11,7 @@ from typing import Literal
 
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.sandbox.messages import Candidate, Parameter
-from pytest_attn_grader.submission.constructor_roles import takes_dropout
+from pytest_attn_grader.submission.constructor_roles import roles_of, takes_dropout
 from pytest_attn_grader.submission.key_texts import takes_key_text
 from pytest_attn_grader.submission.parameter_names import ROTARY, is_projected
 from pytest_attn_grader.submission.rotary_names import rotary_role
@@ -64,6 +64,7 @@ class Contract:
     is_mask_settled: bool = True
     is_mask_numeric: bool = False
     of_function: Contract | None = None
+    hides_by_mask: bool = False
 
     @property
     def roles(self) -> frozenset[str]:
@@ -100,6 +101,13 @@ class Contract:
                 note = ("positions", f"{each.name} is passed: without it there is no answer")
                 return replace(self.with_role("rotary_positions", each.name), notes=(*self.notes, note))
         return None
+
+    def with_mask_alone(self) -> Contract | None:
+        """The same with its constructor's switch for the future off beside a mask; None where there are not both."""
+        if "mask" not in self.roles or "causal" not in roles_of(self.candidate):
+            return None
+        note = ("switch", "its constructor's switch that hides the future is off: with it, it takes no mask")
+        return replace(self, hides_by_mask=True, notes=(*self.notes, note))
 
     def without_causal_switch(self) -> Contract:
         """The same with its switch that hides the future off: in a model that hides nothing."""

@@ -92,6 +92,7 @@ KEY_PADDING_MASKS = frozenset(
         "key_padding_mask", "padding_mask", "pad_mask", "src_key_padding_mask", "key_mask", "valid_mask",
         "lengths_mask",
         "src_padding_mask", "pad_masks", "padding_masks", "attn_padding_mask", "encoder_padding_mask",
+        "key_pad", "key_padding", "padding", "pad", "is_pad", "is_padding", "src_pad", "src_padding",
     }
 )  # fmt: skip
 # Of padded queries, whose outputs are not read; attention needs a mask of the keys.

@@ -82,7 +82,7 @@ class ProjectedStudent:
             rotary_base=self.steps.rotary_base,
             has_norms=self.steps.norm_axis is not None,
             sliding_window=self.steps.sliding_window,
-            is_causal=self.steps.is_causal,
+            is_causal=self.steps.is_causal and not self.contract.hides_by_mask,
         )
 
     def shape_for(

@@ -173,6 +173,11 @@ def test_a_scale_that_is_passed_is_used(workshop, mini, first: str, is_right: bo
             "no switch for the future",
         ),
         ("def attention(query, key, value, mask=None): return query", "other-mask", "does not ask for the dtype"),
+        (
+            "def attention(query, key, value, mask=None): return query if mask.dtype != query.dtype else key",
+            "other-mask",
+            "does not ask for the dtype",
+        ),
         (function("assert mask is None or mask.dtype == torch.bool"), "other-mask", "refuses masks of another dtype"),
         (module(), "scale", "no optional parameter for the scale"),
         (function("mask = mask.bool()"), "without-mask", "without its mask it gives no answer"),

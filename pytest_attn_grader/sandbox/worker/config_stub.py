@@ -105,10 +105,28 @@ class Config(Mapping[str, Any]):
 
 
 def _known_name(name: str, values: Mapping[str, Any]) -> str | None:
-    """Return a name as it is known, or without the first words that only say which part of a model has it."""
-    words = str(name).split("_")
+    """Return a name as it is known, in lower case, or without the first words, which say what it is the size of."""
+    words = _plain(name).split("_")
     endings = ("_".join(words[start:]) for start in range(1, len(words) - 1))  # of two words at least
-    return name if name in values else next((each for each in endings if each in values), None)
+    return next((each for each in (name, _plain(name), *endings) if each in values), None)
+
+
+def _plain(name: str) -> str:
+    """Return n_embd for N_EMBD and nEmbd, d for D."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", str(name)).lower()
+
+
+def _renamed(own_class: type, parameters: Mapping[str, inspect.Parameter], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values for whole numbers of a class that it writes in another way, as D and N_HEADS."""
+    defaults = {name: each.default for name, each in parameters.items()}
+    declared = {name: getattr(own_class, name, inspect.Parameter.empty) for name in dir(own_class)} | defaults
+    return {
+        name: values[_plain(name)]
+        for name, default in declared.items()
+        if name not in values
+        and _plain(name) in values
+        and (type(default) is int or default is inspect.Parameter.empty)
+    }
 
 
 def _prefixed(names: Collection[str], values: Mapping[str, Any]) -> dict[str, Any]:
@@ -126,7 +144,7 @@ def make_config(values: dict[str, Any], own_class: object) -> Config:
         parameters = _parameters_of(own_class)
     except (TypeError, ValueError):
         return Config(values)
-    known = values | _prefixed(parameters, values)
+    known = values | _prefixed(parameters, values) | _renamed(own_class, parameters, values)
     given = {name: known[name] for name in parameters if name in known}
     missing = {name: each for name, each in parameters.items() if name not in given and _is_required(each)}
     fillers = {name: _filler(each.annotation, values) for name, each in missing.items()}

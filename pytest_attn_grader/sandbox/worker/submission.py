@@ -153,8 +153,14 @@ class Submission:
                 chosen[id(value)] = (name, value)
         described = [self._candidate(name, value) for name, value in list(chosen.values())[:MAX_CANDIDATES]]
         nested = [each["name"] for each in described if "." in each["name"]]
+        registries = {key: _registered_in(value, module) for key, value in vars(module).items()}
+        used_by = {each["name"]: each["uses"] for each in described}
         for candidate in described:
-            candidate["uses"] += [name for name in nested if name.rpartition(".")[2] in candidate["uses"]]
+            uses = candidate["uses"]
+            candidate["uses"] = uses + [name for name in nested if name.rpartition(".")[2] in uses]
+            # BACKENDS[name](q, k, v), also where a function looks it up
+            read = {*uses}.union(*(used_by.get(name, ()) for name in uses))
+            candidate["uses"] += [name for key in registries if key in read for name in registries[key]]
         return described
 
     def _imported_modules(self, module: ModuleType) -> list[dict[str, Any]]:
@@ -216,6 +222,12 @@ def _is_defined_in(value: object, module: ModuleType) -> bool:
         return True
     owner = value if isinstance(value, (type, FunctionType)) or hasattr(value, "__wrapped__") else type(value)
     return getattr(owner, "__module__", None) == module.__name__
+
+
+def _registered_in(value: object, module: ModuleType) -> list[str]:
+    """Return the names of the module's functions that a dictionary keeps: a registry of several ways to attend."""
+    functions = [each for each in value.values() if isinstance(each, FunctionType)] if isinstance(value, dict) else []
+    return [each.__name__ for each in functions if vars(module).get(each.__name__) is each]
 
 
 def _is_nested(value: object, name: str) -> bool:

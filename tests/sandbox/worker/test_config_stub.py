@@ -152,3 +152,19 @@ def test_a_dropout_of_any_name_has_the_graders_probability(own_class: type | Non
     config = make_config({"dropout": 0.3, "attn_pdrop": 0.3}, own_class)
     assert (config.attn_pdrop, config.resd_pdrop) == (0.3, 0.3)
     assert own_class is None or config.drop_bias is True
+
+
+class Capitals:
+    N_HEAD = 12
+    T = 0.7
+
+    def __init__(self, nEmbd: int = 768, BLOCK_SIZE: int = 77) -> None:  # noqa: N803
+        self.nEmbd, self.BLOCK_SIZE = nEmbd, BLOCK_SIZE
+        self.headDim = nEmbd // 12
+
+
+def test_names_in_capitals_have_the_same_values() -> None:
+    config = make_config(VALUES | {"t": 1024}, Capitals)
+    assert (config.nEmbd, config.BLOCK_SIZE, config.N_HEAD) == (256, 1024, 4)
+    assert (config.T, config.headDim) == (0.7, 256 // 12), "no whole number, and worked out"
+    assert (make_config(VALUES, None).N_EMBD, make_config(VALUES, None)["nHead"]) == (256, 4)
