@@ -148,7 +148,8 @@ def _check_training(run: TrainingRun, dropout_p: float, evaluated: Observation, 
         run.leak <= tolerance or not evaluated.is_right,  # what leaks outside of training is reported there
         expected="no influence of later tokens in training either",
         actual=f"earlier outputs moved by {format_number(run.leak)} when later tokens were replaced",
-        hint="dropout on scores: a masked score that is dropped becomes 0, and 0 is not masked",
+        hint="dropout on scores: a masked score that is dropped becomes 0, and 0 is not masked; F.alpha_dropout on "
+        "weights: what it drops becomes another number than 0, on masked keys too",
     )
 
 

@@ -137,9 +137,12 @@ def _worded(explanation: Explanation, case: SubmissionObservations, hints: str) 
             f"{known.title} ({known.id})" for known in MISCONCEPTIONS if known.slug in explanation.look_alikes
         )
         message += f" The same numbers come from one that {others}."
-    unexplained = _unexplained(explanation, case)
+    unexplained, is_right = _unexplained(explanation, case)
     if unexplained:
         message += f" Something else is wrong: {unexplained}."
+    if is_right:
+        message += f" Other than that attention, {is_right}."
+        unexplained = unexplained or is_right
     diagnosis = _named(explanation.mistakes, message, hints)
     by_numbers = len(explanation.findings) < len(explanation.mistakes)
     return diagnosis.model_copy(
@@ -189,8 +192,11 @@ def _unused(case: SubmissionObservations) -> str:
     return f" {' and '.join(layers)} {'is' if len(layers) == 1 else 'are'} made and never used." if layers else ""
 
 
-def _unexplained(explanation: Explanation, case: SubmissionObservations) -> str:
-    """Unexplained faults, grouped by what differs: "the gradient of key with one example and 2 more inputs"."""
+def _unexplained(explanation: Explanation, case: SubmissionObservations) -> tuple[str, str]:
+    """Unexplained faults, grouped by what differs: "the gradient of key with one example and 2 more inputs".
+
+    The second text has the probes on which the student is right, although the mistake would make it wrong.
+    """
     words = {
         "answer": "an exception with another cause,",
         "backward": "the backward pass",
@@ -198,16 +204,21 @@ def _unexplained(explanation: Explanation, case: SubmissionObservations) -> str:
     }
     words |= {"weights": "the weights", **{name: f"the gradient of {name}" for name in INPUT_NAMES}}
     by_aspect: dict[str, list[str]] = {}
+    right: list[str] = []
     names, places = [*case.attempts], {aspect: place for place, aspect in enumerate(words)}
     faults = sorted(
         explanation.unexplained, key=lambda fault: (names.index(fault[0]), places.get(fault[1], len(words)))
     )
     for name, aspect in faults:
+        if aspect in {"output", "weights"} and case.matches_reference(name, aspect):
+            right += [case.probes[name].title] if case.probes[name].title not in right else []
+            continue
         text = words.get(aspect, f"{aspect.removesuffix(' after')} is changed")
         if aspect == "answer" and case.attempts[name].failure is None:
             text = "the answer, where this mistake alone raises an exception,"
         by_aspect.setdefault(text, []).append(case.probes[name].title)
-    return "; ".join(f"{text} with {_first_of(titles)}" for text, titles in by_aspect.items())
+    wrong = "; ".join(f"{text} with {_first_of(titles)}" for text, titles in by_aspect.items())
+    return wrong, f"yours is right with {_first_of(right)}" if right else ""
 
 
 def _first_of(titles: Sequence[str]) -> str:

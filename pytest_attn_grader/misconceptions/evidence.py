@@ -12,7 +12,7 @@ from torch import Tensor
 from pytest_attn_grader.attention.probes import Probe, max_abs_error
 from pytest_attn_grader.misconceptions.catalogue.results import SHORT_DTYPES, name_returned_tensor
 from pytest_attn_grader.misconceptions.observations import SubmissionObservations
-from pytest_attn_grader.misconceptions.weight_evidence import describe_weights
+from pytest_attn_grader.misconceptions.weight_evidence import describe_weights, list_indices
 
 _MOST = 0.5
 _REVERSES_AXES = re.compile(r"\.T\b")
@@ -36,14 +36,15 @@ def _sentences(case: SubmissionObservations) -> Iterator[str]:
     name = "basic" if "basic" in wrong else wrong[0]
     yield from _changed_inputs(case, name)
     yield from _shapes(case, name)
-    yield from describe_weights(case, name)
+    about_weights = [*describe_weights(case, name)]
+    yield from about_weights
     yield from _parts(case, name)
     yield from _random(case)
     if unused := [each for each, gradient in case.attempts[name].gradients.items() if gradient is None]:
         yield f"no gradient reaches {' and '.join(unused)}: the output is not made of it"
     # A short dtype has a tolerance that hides small errors.
     right = [other for other in case.eval_probes() if _right(case, other) and other not in SHORT_DTYPES]
-    if all(case.probes[other].query.shape[-2] == 1 for other in right):
+    if not about_weights and all(case.probes[other].query.shape[-2] == 1 for other in right):
         yield from _rotation(case)
     if right == ["one-token"]:
         yield (
@@ -87,7 +88,7 @@ def _parts(case: SubmissionObservations, name: str) -> Iterator[str]:
             # Its weight is 1 whatever the scores are.
             continue
         noun = part if len(indices) == 1 else {"query": "queries"}.get(part, f"{part}s")
-        yield f"{noun} {_listed(indices)} {'is' if len(indices) == 1 else 'are'} right, the others are not"
+        yield f"{noun} {list_indices(indices)} {'is' if len(indices) == 1 else 'are'} right, the others are not"
 
 
 def _is_scattered(wrong: Tensor, rows: Tensor, axes: tuple[int, ...], parts: Tensor) -> bool:
@@ -136,21 +137,9 @@ def _rotation(case: SubmissionObservations) -> Iterator[str]:
     """Name the rotation as a suspect, where the file rotates and later tokens are wrong."""
     if case.is_rotary and case.source.rotates():
         yield (
-            "the file rotates query and key by their positions, and the first token is not turned: look at the angles, "
-            "at the pairs of dimensions that they turn, at the axis of the positions, and at the views before"
+            "the file rotates query and key by their positions: look at the angles, at the pairs of dimensions that "
+            "they turn, at the axis of the positions, and at the views before"
         )
-
-
-def _listed(indices: list[int]) -> str:
-    """Indices in ascending order, three or more in a row as "0 to 127"."""
-    runs: list[list[int]] = []
-    for index in indices:
-        if runs and runs[-1][-1] == index - 1:
-            runs[-1].append(index)
-        else:
-            runs.append([index])
-    words = [f"{run[0]} to {run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs]
-    return ", ".join(words if len(words) <= 6 else [*words[:5], f"and {len(words) - 5} more"])
 
 
 def _failures(case: SubmissionObservations) -> Iterator[str]:

@@ -47,6 +47,22 @@ def is_mask(node: ast.AST, words: tuple[str, ...]) -> bool:
     return mentions_word(name_of(node), words)
 
 
+def takes_mask_of_ones(nodes: Collection[ast.AST], words: tuple[str, ...]) -> bool:
+    """Whether the scores get a mask minus 1, or 1 minus a mask, as one of ones and zeros: scores + (mask - 1)."""
+    added = [
+        side
+        for node in nodes
+        if isinstance(getattr(node, "op", None), (ast.Add, ast.Sub))
+        for side in sides(node)
+        if isinstance(side, ast.BinOp) and isinstance(side.op, ast.Sub)
+    ]
+    return any(
+        is_mask(one, words) and isinstance(other, ast.Constant) and other.value == 1
+        for difference in added
+        for one, other in (sides(difference), reversed(sides(difference)))
+    )
+
+
 def mentions_word(name: str, words: tuple[str, ...]) -> bool:
     return any(word in name.lower() if word == "mask" else word == name.lower() for word in words)
 

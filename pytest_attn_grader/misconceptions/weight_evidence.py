@@ -74,8 +74,24 @@ def _lost(student: Tensor, reference: Tensor, steps_back: Tensor) -> Iterator[st
     which = "the smallest of their rows" if bool((largest_lost < smallest_kept).all()) else "large ones among them"
     if not bool(steps_back[lost].any()):
         which = "those of each token's own key"
+    is_kept = (seen & ~lost).flatten(0, -2).any(0)
+    if not bool((lost & is_kept).any()):
+        keys = lost.flatten(0, -2).any(0).nonzero().flatten().tolist()
+        which = f"those of key{'s' if len(keys) > 1 else ''} {list_indices(keys)}, whichever the query is"
     share = float(lost.sum() / seen.sum())
     yield (
         f"{f'{share:.0%}' if share >= 0.01 else 'less than 1%'} of the weights are 0 and should not be, of up to "
         f"{float(largest_lost.max()):.2g}: {which}"
     )
+
+
+def list_indices(indices: list[int]) -> str:
+    """Indices in ascending order, three or more in a row as "0 to 127"."""
+    runs: list[list[int]] = []
+    for index in indices:
+        if runs and runs[-1][-1] == index - 1:
+            runs[-1].append(index)
+        else:
+            runs.append([index])
+    words = [f"{run[0]} to {run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs]
+    return ", ".join(words if len(words) <= 6 else [*words[:5], f"and {len(words) - 5} more"])

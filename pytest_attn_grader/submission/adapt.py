@@ -26,6 +26,7 @@ from pytest_attn_grader.submission.trials import (
     is_right_unpadded,
     is_written_for,
     source_adds_mask,
+    source_takes_mask_of_ones,
     with_variant_note,
 )
 
@@ -130,10 +131,13 @@ def _fit_contract(student: Student, contract: Contract, *, seed: int, steps: Lay
             answered = attention
             continue
         has_right_output = is_right(attention, seed)
+        is_additive = variant.mask_convention == "additive"
+        if is_additive and source_takes_mask_of_ones(student, contract):
+            continue
         if has_right_output and is_written_for(attention, seed):
             return with_variant_note(require_rotation(attention, steps.rotary_base, seed))
         answered_otherwise = answered_otherwise or attention
-        if variant.mask_convention == "additive" and not has_right_output and source_adds_mask(student, contract):
+        if is_additive and not has_right_output and source_adds_mask(student, contract):
             # It is wrong in any case. With a boolean mask it would be wrong about the mask as well.
             answered = with_variant_note(attention)
     if answered is not None or answered_otherwise is not None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+
 from pytest_attn_grader.attention.probes import SPEC_BY_NAME, without_gradients
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.misconceptions.source import SubmissionSource
+from pytest_attn_grader.misconceptions.syntax import name_of
 from pytest_attn_grader.submission.module_attention import ModuleAttention
 from pytest_attn_grader.submission.parameter_traces import find_unused_parameters
 from pytest_attn_grader.submission.rotary import mentions_rotary_positions
@@ -53,6 +56,22 @@ def require_output_projection(attention: ModuleAttention) -> None:
         )
 
 
+def _rotating_calls(attention: ModuleAttention) -> list[str]:
+    """List the calls by names of rotary positions in the methods of the class, but for its constructor."""
+    source = SubmissionSource(read_source_text(attention.student.target))
+    classes = [node for node in source.nodes if isinstance(node, ast.ClassDef)]
+    return sorted(
+        {
+            ast.unparse(call.func)
+            for one in classes
+            for method in one.body
+            if one.name == attention.contract.candidate.name and getattr(method, "name", "__init__") != "__init__"
+            for call in ast.walk(method)
+            if isinstance(call, ast.Call) and mentions_rotary_positions(name_of(call.func))
+        }
+    )
+
+
 def require_rotation(attention: StudentAttention, rotary_base: float | None, seed: int) -> StudentAttention:
     """Refuse a module whose rotation is missing: after its norm, or altogether although it is made or passed in.
 
@@ -67,7 +86,8 @@ def require_rotation(attention: StudentAttention, rotary_base: float | None, see
     tables = [slot.parameter for slot in contract.slots if slot.role in TABLES]
     layers = SubmissionSource(read_source_text(attention.student.target)).unused_layers()
     unused = [f"self.{name}" for name in layers if mentions_rotary_positions(name)]
-    if preparation is None and not (tables or unused):
+    named = tables or unused or _rotating_calls(attention)
+    if preparation is None and not named:
         return attention
     probe = without_gradients(attention.make_probe(SPEC_BY_NAME["unpadded"], seed=seed))
     if not is_right_on(attention, probe):
@@ -75,7 +95,7 @@ def require_rotation(attention: StudentAttention, rotary_base: float | None, see
     if preparation is None:
         raise SubmissionError(
             "malformed-reply",
-            f"{contract.candidate.name} has rotary positions ({', '.join(tables or unused)}), and its output does not "
+            f"{contract.candidate.name} has rotary positions ({', '.join(named)}), and its output does not "
             "depend on positions.",
             remedy="Rotate query and key by their positions before the scores are computed.",
         )

@@ -20,6 +20,7 @@ from pytest_attn_grader.attention.query_key_norm import NormAxis
 from pytest_attn_grader.attention.reference import causal_keep_mask
 from pytest_attn_grader.attention.tolerances import derive_tolerance
 from pytest_attn_grader.misconceptions.source import SubmissionSource
+from pytest_attn_grader.misconceptions.syntax import takes_mask_of_ones
 from pytest_attn_grader.results.submission import Adaptation
 from pytest_attn_grader.submission.constructor_roles import is_resizable
 from pytest_attn_grader.submission.contract import Contract
@@ -240,6 +241,12 @@ def with_norm(attention: ModuleAttention, over: NormAxis, seed: int) -> ModuleAt
     return next(
         (tried for tried in map(styled, offsets) if is_same(tried, zeros, norm_weights=(nothing, nothing))), styled(0)
     )
+
+
+def source_takes_mask_of_ones(student: Student, contract: Contract) -> bool:
+    """Whether its source adds the mask minus 1, so that an additive mask is not what it is written for."""
+    words = ("mask", *(slot.parameter.lower() for slot in contract.slots if slot.role == "mask"))
+    return takes_mask_of_ones(SubmissionSource(read_source_text(student.target)).nodes, words)
 
 
 def source_adds_mask(student: Student, contract: Contract) -> bool:

@@ -146,6 +146,18 @@ def test_the_mistake_that_explains_most_is_named_although_no_time_is_left_for_pa
     assert "Something else is wrong" in diagnosis.message + diagnosis.unexplained
 
 
+def test_where_the_mistake_does_not_show_is_not_said_to_be_wrong(diagnose_attention):
+    def attend(query, key, value, keep_mask, **_):
+        factor = query.shape[-1] ** -0.5 if len(query) == 1 else 1.0
+        weights = (factor * query @ key.mT).masked_fill(~keep_mask, torch.finfo(query.dtype).min).softmax(-1)
+        return weights @ value, weights
+
+    diagnosis = diagnose_attention(attend)
+    assert "no-scale" in diagnosis.slugs
+    assert " Other than that attention, yours is right with one example" in diagnosis.message
+    assert "Something else is wrong: the output" not in diagnosis.message
+
+
 def test_an_odd_factor_is_read_off_the_weights(diagnose_attention):
     diagnosis = diagnose_attention(StageOverride({"scale": lambda scores, _: scores * 0.05}).pipeline())
     assert diagnosis.slugs == ("scale-other",)

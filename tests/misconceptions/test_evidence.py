@@ -82,20 +82,41 @@ def test_weights_first_and_output_second(case_of: Callable[[Any], Any]) -> None:
     assert any("return the output first" in sentence for sentence in said)
 
 
-def test_a_first_query_that_can_only_be_right_is_not_mentioned(case_of: Callable[[Any], Any]) -> None:
-    def attention(query: Tensor, key: Tensor, value: Tensor, keep_mask: Tensor, **_: Any) -> tuple[Tensor, Tensor]:
-        return reference_attention(query.sin(), key, value, keep_mask)
+def of_other_queries(
+    query: Tensor, key: Tensor, value: Tensor, keep_mask: Tensor, **_: Any
+) -> tuple[Tensor, Tensor | None]:
+    return reference_attention(query.sin(), key, value, keep_mask)
 
-    said = "; ".join(describe_evidence(case_of(attention)))
+
+def test_a_first_query_that_can_only_be_right_is_not_mentioned(case_of: Callable[[Any], Any]) -> None:
+    said = "; ".join(describe_evidence(case_of(of_other_queries)))
     assert "query 0" not in said
     assert "it is right with one token, whose weight is 1 whatever its score is" in said
+
+
+def test_keys_that_no_query_sees_are_listed(case_of: Callable[[Any], Any]) -> None:
+    def attention(query: Tensor, key: Tensor, value: Tensor, keep_mask: Tensor, **_: Any) -> tuple[Tensor, Tensor]:
+        weights = reference_attention(query, key, value, keep_mask)[1].clone()
+        weights[..., 2:5] = 0.0
+        return weights @ value, weights
+
+    assert "those of keys 2 to 4, whichever the query is" in "; ".join(describe_evidence(case_of(attention)))
+
+
+def test_rows_with_a_negative_score_are_recognised(case_of: Callable[[Any], Any]) -> None:
+    def attention(query: Tensor, key: Tensor, value: Tensor, keep_mask: Tensor, **_: Any) -> tuple[Tensor, Tensor]:
+        weights = (query @ key.mT).sqrt().masked_fill(~keep_mask, float("-inf")).softmax(-1)
+        return weights @ value, weights
+
+    said = "; ".join(describe_evidence(case_of(attention)))
+    assert "rows of weights are not finite: those with a negative score" in said
 
 
 @pytest.mark.parametrize(("source", "expected"), [("a, b = x.cos(), x.sin()", True), ("w = s.softmax(-1)", False)])
 def test_the_rotation_is_a_suspect_where_the_file_rotates(
     source: str, expected: bool, case_of: Callable[[Any], Any]
 ) -> None:
-    case = replace(case_of(spoiled((ALL, ALL, slice(1, None)))), rotary_base=10_000.0, source=SubmissionSource(source))
+    case = replace(case_of(of_other_queries), rotary_base=10_000.0, source=SubmissionSource(source))
     assert any("the pairs of dimensions" in sentence for sentence in describe_evidence(case)) is expected
 
 

@@ -241,7 +241,22 @@ AS_A_LAYER = (
         "class Rotary(nn.Module):\n    def __init__(self, width): super().__init__()\n\nclass Attention",
     ),
 )
-FORGOTTEN = {("rotary-forgotten", "arguments"): TABLES_ARE_ARGUMENTS, ("rotary-forgotten", "a layer"): AS_A_LAYER}
+# The positions are those of the heads: query and key of one head are turned alike.
+APPLY = """
+def apply_rope(x, d):
+    x = x.transpose(1, 2)
+    return halves(x, *tables(x.shape[2], d)).transpose(1, 2)
+
+def tables"""
+OVER_HEADS = (
+    ("def tables", APPLY),
+    ("scores = q @ k", "q, k = apply_rope(q, self.d), apply_rope(k, self.d)\n        scores = q @ k"),
+)
+FORGOTTEN = {
+    ("rotary-forgotten", "arguments"): TABLES_ARE_ARGUMENTS,
+    ("rotary-forgotten", "a layer"): AS_A_LAYER,
+    ("rotary-forgotten", "over the heads"): OVER_HEADS,
+}
 
 
 def replaced(source: str, changes: tuple[tuple[str, str], ...]) -> str:
@@ -250,7 +265,7 @@ def replaced(source: str, changes: tuple[tuple[str, str], ...]) -> str:
     return source
 
 
-@pytest.mark.parametrize("changes", FORGOTTEN.values(), ids=["arguments", "a layer"])
+@pytest.mark.parametrize("changes", FORGOTTEN.values(), ids=[style for _, style in FORGOTTEN])
 def test_a_rotation_that_is_forgotten_is_named(workshop: Workshop, changes: tuple[tuple[str, str], ...]) -> None:
     with pytest.raises(SubmissionError, match="its output does not depend on positions") as raised:
         diagnosis_of(workshop, replaced(module_source(""), changes))

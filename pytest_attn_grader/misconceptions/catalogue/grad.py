@@ -173,7 +173,8 @@ def _there_and_back(tensor: Tensor) -> Tensor:
         StageOverride({"finish": _output_in_float32}, "all of it, in float32"),
     ),
     recognise=_mixes_numpy_in,
-    shown_by=lambda source: source.calls("numpy", "from_numpy", "asarray"),
+    shown_by=lambda source: source.imports("numpy") or source.calls("numpy", "from_numpy", "asarray"),
+    only_shown=True,
 )
 def numpy_roundtrip(attn_output: Tensor, _: Inputs) -> Tensor:
     """computes a part with numpy.

@@ -199,7 +199,7 @@ def rotary_offset(inputs: Inputs) -> Inputs:
 
 @rotary_mistake("AG434", "rotary-sign", lambda halves, base: [("", turn_both(halves, base=base, sign=-1))])
 def rotary_sign(inputs: Inputs) -> Inputs:
-    """rotates query and key by the negative angles: the sign of the sine is the other one.
+    """rotates query and key by the negative angles: a sign, sine and cosine, or the order of positions is exchanged.
 
     A pair (a, b) at angle t becomes (a cos t - b sin t, a sin t + b cos t). With the signs exchanged it turns the other
     way. A model that is trained so learns it; weights that were trained the usual way take the past for the future.

@@ -87,6 +87,14 @@ _FORMULAS: tuple[tuple[str, _Formula], ...] = (
     ("b twice: a cos - b sin and b cos + b sin", lambda a, b, cos, sin: (a * cos - b * sin, b * cos + b * sin)),
     ("the cosine alone: a cos and b cos", lambda a, b, cos, sin: (a * cos, b * cos)),
     ("the sine alone: -b sin and a sin", lambda a, b, cos, sin: (-b * sin, a * sin)),
+    (
+        "the cosine for both: a cos - b cos and b cos + a cos",
+        lambda a, b, cos, _: (a * cos - b * cos, b * cos + a * cos),
+    ),
+    (
+        "each with itself: a cos - a sin and b cos + b sin",
+        lambda a, b, cos, sin: (a * cos - a * sin, b * cos + b * sin),
+    ),
     ("a cos - b sin and a cos + b sin", lambda a, b, cos, sin: (a * cos - b * sin, a * cos + b * sin)),
 )
 
@@ -116,7 +124,7 @@ def rotary_formula(inputs: Inputs) -> Inputs:
 
 _EXPONENTS: tuple[tuple[str, _Exponents], ...] = (
     ("twice as large, 4 i / head_dim", lambda right: 2 * right),
-    ("half as large, i / head_dim", lambda right: right / 2),
+    ("half as large, i / head_dim, or of a base that is its root", lambda right: right / 2),
     ("the same for all pairs", torch.zeros_like),
     ("in reverse order, the slowest pair first", lambda right: right.flip(0)),
     ("from 0 to 1, as of linspace(0, 1, head_dim / 2)", lambda right: right / right[-1:].clamp_min(1e-9)),
