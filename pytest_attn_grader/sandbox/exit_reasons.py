@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from typing import Any, get_args
 
@@ -10,7 +11,8 @@ from pytest_attn_grader.sandbox.worker.limits import Limits
 
 OPERATIONS = {"describe": "importing the submission", "backward": "the backward pass"}  # anything else is a call
 WIRE_REMEDY = "A submission must not write to file descriptors it did not open."
-_MAX_TEXT_CHARS = 10_000
+_MAX_CHARS = {"message": 2000, "remedy": 2000, "where": 500, "traceback": 8000}
+_LONG_NUMBER = re.compile(r"\d{100,}")  # int() refuses one of thousands of digits
 _FAILURE_NAMES = frozenset(get_args(FailureName))
 
 
@@ -99,7 +101,7 @@ def student_failure(failure: Any) -> SubmissionError | None:
     name = failure.get("name") if isinstance(failure, dict) else None
     if not isinstance(name, str) or name not in _FAILURE_NAMES:
         return None
-    words = {key: str(failure.get(key) or "")[:_MAX_TEXT_CHARS] for key in ("message", "remedy", "where", "traceback")}
+    words = {key: _LONG_NUMBER.sub("…", str(failure.get(key) or "")[:most]) for key, most in _MAX_CHARS.items()}
     return SubmissionError(
         failure["name"],
         words["message"],

@@ -28,6 +28,7 @@ from pytest_attn_grader.sandbox.worker_process import WorkerProcess
 
 MAX_DEPTH = 8
 MAX_ENTRIES = 2000
+MAX_NAME_CHARS = 1000
 MAX_NUMBERS = 1 << 28  # in one parameter: more would not fit into a worker
 T = TypeVar("T")
 
@@ -113,7 +114,8 @@ def read_module(reply: Mapping[str, Any]) -> RemoteModule:
     """Return the parameters and what else says how the module is built; numbers that no size has are left out."""
     read = _read(RemoteModule, reply)
     for each in read.parameters:
-        if any(size < 0 for size in each.shape) or math.prod(each.shape) > MAX_NUMBERS:
+        too_large = any(size < 0 for size in each.shape) or math.prod(each.shape) > MAX_NUMBERS
+        if too_large or len(each.name) > MAX_NAME_CHARS:
             raise ValueError(f"parameter {each.name[:80]!r} has the shape {str(each.shape)[:80]}")
     return replace(read, sizes={name: size for name, size in read.sizes.items() if abs(size) <= MAX_NUMBERS})
 

@@ -14,6 +14,7 @@ from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.sandbox import bubblewrap
 from pytest_attn_grader.sandbox.arguments import TensorRef
 from pytest_attn_grader.sandbox.client import SandboxClient
+from pytest_attn_grader.sandbox.exit_reasons import student_failure
 from pytest_attn_grader.sandbox.messages import CallSpec
 
 from .conftest import make_worker
@@ -313,3 +314,14 @@ def test_captured_output_survives_the_worker(tmp_path: Path) -> None:
         assert remote.captured_output == "last words\n"
     assert remote.captured_output == "last words\n"
     assert (remote.peak_rss_bytes or 0) > 50_000_000
+
+
+def test_a_number_of_thousands_of_digits_is_cut_out() -> None:
+    """Python refuses to read it, wherever a message is searched for sizes."""
+    words = dict.fromkeys(("message", "remedy", "where", "traceback"), "size " + "9" * 20_000)
+    error = student_failure({"name": "raised", **words})
+    assert error is not None
+    assert (error.message, error.remedy, error.where, error.traceback) == ("size …",) * 4
+    error = student_failure({"name": "raised", "message": "x" * 20_000})
+    assert error is not None
+    assert len(error.message) == 2000

@@ -107,3 +107,5 @@ def test_a_parameter_that_no_worker_could_hold_is_malformed(shape: list[int]) ->
     assert reply_validation.read_module(good).sizes == {"num_heads": 4}
     with pytest.raises(SubmissionError), reply_validation.refuse_malformed(None):
         reply_validation.read_module(good | {"parameters": [weight | {"shape": shape}]})
+    with pytest.raises(SubmissionError), reply_validation.refuse_malformed(None):
+        reply_validation.read_module(good | {"parameters": [weight | {"name": "9" * 5000}]})

@@ -91,7 +91,7 @@ def roles_by_number(weights: Sequence[RemoteParameter]) -> dict[str, list[Remote
     """
     lists: dict[str, dict[tuple[int, ...], RemoteParameter]] = {}
     for parameter in weights:
-        numbers = tuple(int(part) for part in parameter.name.split(".") if part.isdigit())
+        numbers = tuple(int(part) for part in parameter.name.split(".") if part.isdecimal())
         if numbers and len(parameter.shape) == 2:
             lists.setdefault(re.sub(r"\.\d+(?=\.|$)", ".#", parameter.name), {})[numbers] = parameter
     for members in lists.values():
@@ -102,8 +102,9 @@ def roles_by_number(weights: Sequence[RemoteParameter]) -> dict[str, list[Remote
             return {role: [members[key]] for role, key in zip("qkvo", sorted(members), strict=False)}
         if len(sizes) == 2 and 3 in sizes and len(members) == sizes[0] * sizes[1]:
             axis = 1 if sizes[1] == 3 else 0
+            role_of = dict(zip(sorted({numbers[axis] for numbers in members}), "qkv", strict=True))
             found: dict[str, list[RemoteParameter]] = {}
             for numbers in sorted(members):
-                found.setdefault("qkv"[numbers[axis]], []).append(members[numbers])
+                found.setdefault(role_of[numbers[axis]], []).append(members[numbers])
             return found
     return {}

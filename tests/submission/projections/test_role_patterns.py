@@ -5,7 +5,12 @@ from __future__ import annotations
 import pytest
 
 from pytest_attn_grader.sandbox.messages import RemoteParameter
-from pytest_attn_grader.submission.projections.role_patterns import is_bias, packing_order, role_of_parameter
+from pytest_attn_grader.submission.projections.role_patterns import (
+    is_bias,
+    packing_order,
+    role_of_parameter,
+    roles_by_number,
+)
 
 
 def parameter(name: str) -> RemoteParameter:
@@ -35,3 +40,15 @@ def test_order_in_a_fused_projection(name: str, order: str | None) -> None:
 @pytest.mark.parametrize(("name", "expected"), [("q.bias", True), ("b_q", True), ("block.q", False), ("w_q", False)])
 def test_biases(name: str, expected: bool) -> None:
     assert is_bias(parameter(name)) == expected
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [("012", "01"), ("01", "123"), ("579", "24"), ("01", "\u0661\u0662\u0663")]
+)
+def test_numbers_of_lists_in_lists_may_begin_anywhere(first: str, second: str) -> None:
+    found = roles_by_number([parameter(f"l.{one}.{other}.weight") for one in first for other in second])
+    assert {role: len(members) for role, members in found.items()} == {"q": 2, "k": 2, "v": 2}
+
+
+def test_a_digit_that_is_no_number_is_a_name() -> None:
+    assert roles_by_number([parameter(f"l.{each}.weight") for each in "\u00b2\u00b3\u2460"]) == {}
