@@ -25,7 +25,7 @@ class CheckFailed(AssertionError):
         """The student's code gave no answer at all."""
         where = f" ({failure.where})" if failure.where else ""
         hint = failure.remedy or "read the message and the line it names"
-        return cls(expected, f"{failure.name}: {failure.message}{where}", hint, failure)
+        return cls(expected, f"{failure.message}{where}", hint, failure)
 
 
 class NotApplicable(Exception):

@@ -183,7 +183,7 @@ class SpeedBenchmark:
             try:
                 lengths.append(self.forward_at(tokens, STEADY if tokens == DEFAULT_TOKENS else self._plan))
             except SubmissionError as error:
-                return tuple(lengths), f"no answer at {tokens} tokens ({error.name}: {error.message})"
+                return tuple(lengths), f"no answer at {tokens} tokens ({error.message})"
         return tuple(lengths), ""
 
     def why_unsupported(self, tokens: int = DEFAULT_TOKENS) -> str | None:

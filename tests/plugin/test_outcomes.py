@@ -82,7 +82,7 @@ def test_without_hints_nothing_says_where_to_look(judged: Callable[..., Judged])
 def test_a_fault_of_the_student_is_a_failure(judged: Callable[..., Judged]) -> None:
     result, report = judged(SubmissionError("raised", "ValueError: no", remedy="look there", where="a.py:3"))
     assert result.outcome == "failed"
-    assert result.actual == "raised: ValueError: no (a.py:3)"
+    assert result.actual == "ValueError: no (a.py:3)"
     assert result.hint == "look there"
     assert result.failure is not None
     assert result.failure.name == "raised"

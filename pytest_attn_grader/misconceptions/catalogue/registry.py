@@ -68,6 +68,7 @@ MISCONCEPTIONS: tuple[Misconception, ...] = (
     broken.mask_truth_value,
     broken.no_return,
     results.results_swapped,
+    results.returns_no_tensor,
     results.output_projection_unused,
     results.returns_no_weights,
     positions.rotary_forgotten,

@@ -1,7 +1,8 @@
-"""Results that cannot be used: in the wrong order, or without the last step of a module."""
+"""Results that cannot be used: in the wrong order, no tensors, or without the last step of a module."""
 
 from __future__ import annotations
 
+import re
 from typing import NoReturn
 
 from torch import Tensor
@@ -39,6 +40,42 @@ def results_swapped(_: Inputs) -> NoReturn:
     Fix: Write return attn_output, attn_weights.
     """
     raise TypeError("the order of the returned values is swapped")
+
+
+# Neither None and numpy's arrays (other mistakes) nor tensors of a kind that the grader does not take.
+_NO_TENSOR = re.compile(r"the function returned (?!None|ndarray|a \w+ tensor)(.{1,60})")
+_MADE_BY = {"generator": ": yield makes one of a function", "coroutine": ": async def makes one of a function"}
+
+
+def _returns_no_tensor(case: SubmissionObservations) -> Recognition | None:
+    found = next(filter(None, (_NO_TENSOR.search(case.failure_message(name)) for name in case.attempts)), None)
+    if found is None:
+        return None
+    kind, _, shown = found[1].partition(":")
+    what = f"a {kind}{_MADE_BY[kind]}" if kind in _MADE_BY else f"{kind}:{shown}" if shown else kind
+    return case.raised("the function returned", f"the function returned {what}")
+
+
+@misconception(
+    "AG015", "returns-no-tensor", replaces="prepare", family="broken", by_numbers=False, recognise=_returns_no_tensor
+)
+def returns_no_tensor(_: Inputs) -> NoReturn:
+    """returns something that is not a tensor.
+
+    The next layer computes with the result, so it has to be a tensor, or a tuple whose first part is one. A function
+    with yield returns a generator, one with async def a coroutine: both are computations that have not run yet.
+
+    Bad:
+        for head in range(num_heads):
+            yield weights[:, head] @ value[:, head]
+    Good:
+        return weights @ value
+
+    Effect: There is nothing that the model could compute with.
+    Nudge: Which type has what your function returns?
+    Fix: Return attn_output as one tensor; torch.stack joins the tensors of several heads.
+    """
+    raise TypeError("the function returned generator")
 
 
 def _omits_projection(case: SubmissionObservations) -> Recognition | None:

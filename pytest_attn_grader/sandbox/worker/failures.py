@@ -43,6 +43,7 @@ _USUAL_IMPORTS = {
     "np": "import numpy as np",
 }
 _NUMPY_REMEDY = "Use torch where it calls numpy: query, key, value and mask are torch tensors, with gradients."
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 _STANDARD_LIBRARY = sysconfig.get_paths()["stdlib"]
 
 
@@ -77,9 +78,9 @@ def truncate(value: object, max_chars: int) -> str:
 
 
 def safe_repr(value: object, max_chars: int) -> str:
-    """Return the repr of a student's object, or the name of its class when that raises."""
+    """Return the repr of a student's object without its address, or the name of its class when that raises."""
     try:
-        return truncate(repr(value), max_chars)
+        return _ADDRESS.sub("", truncate(repr(value), max_chars))
     except BaseException as error:  # noqa: BLE001 - a student's __repr__ may raise anything
         return f"<{truncate(type(value).__name__, 80)}: its repr raised {truncate(type(error).__name__, 80)}>"
 
