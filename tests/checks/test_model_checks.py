@@ -81,6 +81,6 @@ def test_the_contract(ask: Ask) -> None:
     for check in (contract.test_import, contract.test_target, contract.test_call, contract.test_own_work):
         assert ask(check) is None
     assert "SyntaxError" in (ask(contract.test_import, source="def attention(query:\n") or "")
-    assert "no-target" in (ask(contract.test_target, source="x = 1\n") or "")
+    assert "no function that fits" in (ask(contract.test_target, source="x = 1\n") or "")
     raises = {"answer": "raise ValueError('not yet')"}
     assert "ValueError: not yet" in (ask(contract.test_call, **raises) or "")
