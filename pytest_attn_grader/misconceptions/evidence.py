@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from pytest_attn_grader.attention.probes import Probe, max_abs_error
+from pytest_attn_grader.attention.probes import INPUT_NAMES, Probe, max_abs_error
 from pytest_attn_grader.misconceptions.catalogue.results import SHORT_DTYPES, name_returned_tensor
 from pytest_attn_grader.misconceptions.observations import SubmissionObservations
 from pytest_attn_grader.misconceptions.weight_evidence import describe_weights, list_indices
@@ -36,12 +36,16 @@ def _sentences(case: SubmissionObservations) -> Iterator[str]:
     name = "basic" if "basic" in wrong else wrong[0]
     yield from _changed_inputs(case, name)
     yield from _shapes(case, name)
+    unused = [each for each, gradient in case.attempts[name].gradients.items() if gradient is None]
+    if len(unused) == len(INPUT_NAMES):
+        yield "no gradient reaches query, key and value: the output is not made of them"
     about_weights = [*describe_weights(case, name)]
     yield from about_weights
     yield from _parts(case, name)
     yield from _random(case)
-    if unused := [each for each, gradient in case.attempts[name].gradients.items() if gradient is None]:
-        yield f"no gradient reaches {' and '.join(unused)}: the output is not made of it"
+    if 0 < len(unused) < len(INPUT_NAMES):
+        them = "it" if len(unused) == 1 else "them"
+        yield f"no gradient reaches {' and '.join(unused)}: the output is not made of {them}"
     # A short dtype has a tolerance that hides small errors.
     right = [other for other in case.eval_probes() if _right(case, other) and other not in SHORT_DTYPES]
     if not about_weights and all(case.probes[other].query.shape[-2] == 1 for other in right):

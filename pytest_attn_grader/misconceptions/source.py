@@ -120,8 +120,9 @@ class SubmissionSource:
     def scales_without_root(self) -> bool:
         """Whether a whole number of dimensions is all that can scale: no root, no power, no number, no library call."""
         powers = any(isinstance(getattr(node, "op", None), ast.Pow) for node in self.nodes)
-        scalers = self.calls("sqrt", "rsqrt", "pow", "norm", "scaled_dot_product_attention", "MultiheadAttention")
-        return self.is_known and not (powers or scalers or self.factors())
+        scalers = {"sqrt", "rsqrt", "pow", "norm", "scaled_dot_product_attention", "MultiheadAttention"}
+        scalers -= {each.name for each in self._methods()}  # what the file defines is no library call
+        return self.is_known and not (powers or self.calls(*scalers) or self.factors())
 
     def takes_root_of_tokens(self) -> bool:
         """Whether the root of axis 1 or -2 is taken: sqrt(q.shape[1]), or d = k.size(-2) and d ** 0.5."""

@@ -139,6 +139,31 @@ def _is_infinity(node: ast.AST) -> bool:
     return isinstance(text, str) and re.search(r"(?<![a-z])inf(init[ey]|ty)?(?![a-z])", text.lower()) is not None
 
 
+def has_triangle_of_zeros(nodes: Collection[ast.AST]) -> bool:
+    """Whether a triangle is taken of zeros: torch.tril(torch.zeros(n, n)), torch.zeros(n, n).triu(1)."""
+    triangles = [node for node in nodes if isinstance(node, ast.Call) and name_of(node.func) in {"tril", "triu"}]
+    called = [each for node in triangles for each in ast.walk(node) if isinstance(each, ast.Call)]
+    return any(name_of(each.func) in {"zeros", "zeros_like"} for each in called)
+
+
+def count_root_scalings(nodes: Collection[ast.AST]) -> int:
+    """Count products and divisions with a root: scores / math.sqrt(d), or query * scale where scale = d**-0.5."""
+
+    def is_root(node: ast.AST) -> bool:
+        parts = [*ast.walk(node)]
+        is_product = any(isinstance(getattr(part, "op", None), ast.MatMult) for part in parts)
+        called = {name_of(part.func) for part in parts if isinstance(part, ast.Call)}
+        is_power = any(isinstance(getattr(part, "op", None), ast.Pow) for part in parts)
+        return (is_power or bool(called & {"sqrt", "rsqrt", "pow"})) and not (
+            is_product or called & {"matmul", "einsum", "bmm"}
+        )
+
+    given = [node for node in nodes if isinstance(node, ast.Assign) and is_root(node.value)]
+    named = {name_of(target) for node in given for target in node.targets}
+    scalings = [node for node in nodes if isinstance(getattr(node, "op", None), (ast.Mult, ast.Div))]
+    return sum(any(is_root(side) or name_of(side) in named for side in sides(node)) for node in scalings)
+
+
 def assigned_names(statements: Iterable[ast.stmt]) -> set[str]:
     """The names that these statements themselves assign, not those inside of functions and classes."""
     targets = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pytest_attn_grader.misconceptions.source import SubmissionSource
-from pytest_attn_grader.misconceptions.syntax import multiplies_infinity
+from pytest_attn_grader.misconceptions.syntax import count_root_scalings, has_triangle_of_zeros, multiplies_infinity
 
 
 @pytest.mark.parametrize(
@@ -235,3 +235,28 @@ def test_tables_that_are_left_in_float32(source: str, expected: bool) -> None:
 )
 def test_infinity_that_may_meet_a_zero(source: str, expected: bool) -> None:
     assert multiplies_infinity(SubmissionSource(source).nodes) is expected
+
+
+def test_a_function_of_its_own_is_no_library_call() -> None:
+    own = "def scaled_dot_product_attention(q, k):\n    return q @ k.mT / d\nscaled_dot_product_attention(q, k)"
+    assert SubmissionSource(own).scales_without_root()
+    assert not SubmissionSource("F.scaled_dot_product_attention(q / d, k, v)").scales_without_root()
+
+
+@pytest.mark.parametrize(
+    ("source", "count"),
+    [
+        ("s = q @ k.mT / math.sqrt(d)\ns = s * mask", 1),
+        ("scale = d**-0.5\nq = q * scale\ns = (q @ k.mT) * scale", 2),
+        ("q /= d**0.5\nk = k / d.sqrt()", 2),
+        ("s = q @ k.mT / d", 0),
+    ],
+)
+def test_root_scalings_are_counted(source: str, count: int) -> None:
+    assert count_root_scalings(SubmissionSource(source).nodes) == count
+
+
+def test_a_triangle_of_zeros() -> None:
+    assert has_triangle_of_zeros(SubmissionSource("m = torch.tril(torch.zeros(n, n))").nodes)
+    assert has_triangle_of_zeros(SubmissionSource("m = torch.zeros(n, n).triu(1)").nodes)
+    assert not has_triangle_of_zeros(SubmissionSource("m = torch.zeros(n, n) + torch.ones(n, n).tril()").nodes)

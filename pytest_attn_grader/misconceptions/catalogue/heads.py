@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
+import torch
 from torch import Tensor
 
 from pytest_attn_grader.attention.probes import INPUT_NAMES
@@ -26,6 +28,21 @@ def _splitting_some(*names: str) -> StageOverride:
     return StageOverride.of_tensors(_merged_then_viewed, *names, note=f"of {' and '.join(names)} alone")
 
 
+def _fused(axes: str) -> StageOverride:
+    """Query, key and value in one, (batch, seq, 3 * width), viewed with these axes at once."""
+
+    def prepare(inputs: Inputs) -> Inputs:
+        batch_size, num_heads, length, head_dim = inputs.query.shape
+        sizes = {"3": 3, "batch": batch_size, "heads": num_heads, "seq": length, "head_dim": head_dim}
+        names = axes.split()
+        together = torch.stack([inputs.query, inputs.key, inputs.value]).permute(1, 3, 0, 2, 4)
+        viewed = together.reshape([sizes[name] for name in names])
+        query, key, value = viewed.permute([names.index(name) for name in ("3", "batch", "heads", "seq", "head_dim")])
+        return replace(inputs, query=query, key=key, value=value)
+
+    return StageOverride({"prepare": prepare}, f"of query, key and value in one, as ({', '.join(axes.split())})")
+
+
 @misconception(
     "AG501",
     "split-view",
@@ -35,6 +52,8 @@ def _splitting_some(*names: str) -> StageOverride:
         StageOverride({"prepare": lambda inputs: inputs.changed(_scrambled)}, "the other way round"),
         *(_splitting_some(name) for name in INPUT_NAMES),
         _splitting_some("key", "value"),
+        *map(_fused, ("batch 3 seq heads head_dim", "batch 3 heads seq head_dim", "3 batch heads seq head_dim")),
+        *map(_fused, ("3 batch seq heads head_dim", "batch heads seq 3 head_dim", "batch heads 3 seq head_dim")),
     ),
 )
 def split_view(inputs: Inputs) -> Inputs:

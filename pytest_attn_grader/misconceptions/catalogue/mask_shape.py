@@ -9,7 +9,8 @@ from torch import Tensor
 
 from pytest_attn_grader.attention.reference import causal_keep_mask
 from pytest_attn_grader.misconceptions.base import misconception
-from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride
+from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride, unchanged
+from pytest_attn_grader.misconceptions.syntax import has_triangle_of_zeros
 
 
 def _positions(inputs: Inputs) -> tuple[Tensor, Tensor]:
@@ -114,6 +115,45 @@ def mask_transposed(inputs: Inputs) -> Inputs:
     Fix: Keep the lower triangle (tril); do not transpose the mask together with the key.
     """
     return replace(inputs, keep_mask=inputs.keep_mask.transpose(-2, -1))
+
+
+def _blocking_nothing(inputs: Inputs) -> Inputs:
+    return replace(inputs, keep_mask=_padding(inputs).expand_as(inputs.keep_mask))
+
+
+@misconception(
+    "AG346",
+    "mask-of-zeros",
+    replaces="mask",
+    family="mask",
+    causal=True,
+    fill_matters=True,
+    note="every key is blocked",
+    variants=(
+        StageOverride({"prepare": _blocking_nothing}, "neither the past nor the future is blocked"),
+        StageOverride({"mask": unchanged}, "no key is blocked"),
+    ),
+    shown_by=lambda source: has_triangle_of_zeros(source.nodes),
+    only_shown=True,
+)
+def mask_of_zeros(attn_scores: Tensor, inputs: Inputs) -> Tensor:
+    """makes its causal mask of zeros: a triangle of zeros is no triangle.
+
+    torch.tril and torch.triu set one part of a matrix to 0 and leave the other as it is. Of a matrix of zeros nothing
+    is left to tell apart: either no key is blocked, or every key is.
+
+    Bad:
+        keep = torch.tril(torch.zeros(seq, seq))
+        attn_scores = attn_scores.masked_fill(keep == 0, float("-inf"))
+    Good:
+        keep = torch.tril(torch.ones(seq, seq))
+        attn_scores = attn_scores.masked_fill(keep == 0, float("-inf"))
+
+    Effect: NaN, or an average over all keys, where every key is blocked; the future is seen where none is.
+    Nudge: Print your mask for three tokens.
+    Fix: Make the triangle of ones: torch.tril(torch.ones(seq, seq)).
+    """
+    return attn_scores.masked_fill(torch.ones_like(attn_scores, dtype=torch.bool), inputs.fill)
 
 
 def _square_alone(inputs: Inputs) -> Inputs:

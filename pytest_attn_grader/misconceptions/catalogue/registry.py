@@ -122,6 +122,7 @@ MISCONCEPTIONS: tuple[Misconception, ...] = (
     mask_meaning.mask_after_softmax,
     mask_meaning.mask_after_softmax_neginf,
     mask_shape.mask_transposed,
+    mask_shape.mask_of_zeros,
     mask_shape.diag_off_strict,
     mask_shape.diag_off_loose,
     partly_hidden.future_partly_hidden,

@@ -10,6 +10,7 @@ from pytest_attn_grader.misconceptions.base import misconception
 from pytest_attn_grader.misconceptions.catalogue.groups import group_size
 from pytest_attn_grader.misconceptions.observations import SubmissionObservations
 from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride, unchanged
+from pytest_attn_grader.misconceptions.syntax import count_root_scalings
 
 
 @misconception("AG101", "no-scale", replaces="scale", family="scale")
@@ -60,7 +61,14 @@ def scale_dk(attn_scores: Tensor, inputs: Inputs) -> Tensor:
     return attn_scores / inputs.query.shape[-1]
 
 
-@misconception("AG103", "scale-twice", replaces="scale", family="scale", look_alikes=("scale-dk",))
+@misconception(
+    "AG103",
+    "scale-twice",
+    replaces="scale",
+    family="scale",
+    look_alikes=("scale-dk",),
+    shown_by=lambda source: count_root_scalings(source.nodes) + source.calls("scaled_dot_product_attention") > 1,
+)
 def scale_twice(attn_scores: Tensor, inputs: Inputs) -> Tensor:
     """scales twice, the query (or key) first and the scores again.
 

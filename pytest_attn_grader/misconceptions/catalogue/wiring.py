@@ -46,9 +46,23 @@ def k_for_v(attn_weights: Tensor, inputs: Inputs) -> Tensor:
     return attn_weights @ inputs.key
 
 
-@misconception("AG402", "kv-swapped", replaces="prepare", family="wiring")
+def _in_order(query: str, key: str, value: str) -> StageOverride:
+    def prepare(inputs: Inputs) -> Inputs:
+        given = {"q": inputs.query, "k": inputs.key, "v": inputs.value}
+        return replace(inputs, query=given[query], key=given[key], value=given[value])
+
+    return StageOverride({"prepare": prepare}, f"{query}, {key}, {value} in the places of q, k, v")
+
+
+@misconception(
+    "AG402",
+    "kv-swapped",
+    replaces="prepare",
+    family="wiring",
+    variants=tuple(_in_order(*order) for order in ("vkq", "kvq", "vqk")),
+)
 def kv_swapped(inputs: Inputs) -> Inputs:
-    """takes the value for the key and the key for the value.
+    """takes query, key and value in another order, the value for the key and the key for the value for instance.
 
     The order is query, key, value. Unpacked in another order the code still runs, because all three have the same
     shape; trained from scratch it would even learn, since then the names are arbitrary. With pretrained weights it
