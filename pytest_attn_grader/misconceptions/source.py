@@ -1,7 +1,4 @@
-"""The submission's source, to decide between mistakes whose numbers are the same.
-
-It is parsed and never run. Where it is not available or does not parse, it decides nothing.
-"""
+"""The submission's source, parsed and never run, to decide between mistakes whose numbers are the same."""
 
 from __future__ import annotations
 
@@ -49,7 +46,7 @@ _CONVERSIONS = frozenset({"bool", "float", "long", "int", "to", "type", "type_as
 
 
 class SubmissionSource:
-    """Questions about the text of a submission; every one is False where there is no text."""
+    """Questions about the text of a submission; every one is False where there is no text that parses."""
 
     def __init__(self, text: str = "") -> None:
         self.text = text
@@ -139,13 +136,15 @@ class SubmissionSource:
         return {abs(float(value)) for value in values if isinstance(value, (int, float)) and value}
 
     def makes_scale_tensor(self) -> bool:
-        """Whether torch.tensor(...) makes a tensor of a number that is then divided by or multiplied with."""
-        return any(name_of(call.func) in MAKERS for call in self._calls())
+        """Whether torch.tensor(...) makes a tensor of a number, other than one that blocked scores are filled with."""
+        made = [ast.unparse(call) for call in self._calls() if name_of(call.func) in MAKERS]
+        return not all("finfo" in text or ".inf" in text or "inf'" in text for text in made)
 
     def makes_float_mask(self) -> bool:
-        """Whether a new tensor is made without saying its dtype, where something is added."""
-        adds = any(isinstance(getattr(node, "op", None), ast.Add) for node in self.nodes)
-        return adds and any(is_fresh_float(call) for call in self._calls())
+        """Whether a new tensor is made without saying its dtype, or a mask made float32, where something is added."""
+        casts = (name_of(call.func) == "float" and mentions(call.func, ("mask",)) for call in self._calls())
+        makes = any(is_fresh_float(call) for call in self._calls()) or any(casts)
+        return makes and any(isinstance(getattr(node, "op", None), ast.Add) for node in self.nodes)
 
     def fills_a_new_tensor(self) -> bool:
         """Whether a tensor that is made without saying its dtype is filled: by a loop, or with a tensor as a cache."""

@@ -127,6 +127,8 @@ OTHER_VALUES: dict[str, float | str | bool | None] = {
     "position_embedding_type": "absolute", "_attn_implementation": "eager", "attn_implementation": "eager",
 }  # fmt: skip
 
+# attn_p and resid_p, but not top_p.
+_RATE = re.compile(r"p|pdrop|(attn|attention|resid|residual|proj|out|emb|embd)_p(rob)?")
 _EPSILON = re.compile(r"(\w+_)?eps(ilon)?")
 _FLAG = re.compile(r"(use|is|enable|with|do|apply|has|log|return|need|output|add)_\w+|\w*(flash|lora|verbose|debug)\w*")
 _WORDS: tuple[tuple[str, str], ...] = (
@@ -146,7 +148,7 @@ _WORDS: tuple[tuple[str, str], ...] = (
 def is_dropout(name: str) -> bool:
     """Whether a constructor's parameter is a probability of dropout."""
     plain = name.lower()
-    return ("drop" in plain and "lora" not in plain) or plain in {"pdrop", "p"}
+    return ("drop" in plain and "lora" not in plain) or _RATE.fullmatch(plain) is not None
 
 
 def is_flag(name: str) -> bool:

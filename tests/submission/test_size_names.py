@@ -59,6 +59,9 @@ def test_values_that_no_attention_needs(name: str, value: float | None) -> None:
 
 def test_every_name_of_dropout_is_one() -> None:
     assert all(is_dropout(name) for name in DROPOUT_NAMES)
+    assert is_dropout("attn_p")
+    assert is_dropout("resid_prob")
+    assert not is_dropout("top_p")
     assert not is_dropout("d_prop")
 
 
