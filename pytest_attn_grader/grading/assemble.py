@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import metadata
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -31,6 +31,8 @@ from pytest_attn_grader.settings.settings import Settings
 
 if TYPE_CHECKING:
     from pytest_attn_grader.grading.session import GradingSession
+
+T = TypeVar("T")
 
 _SHOWN_PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "pytest", "pytest-attn-grader")
 _USAGE_EXIT_CODE = 4
@@ -72,10 +74,10 @@ def collect_run_data(session: GradingSession, fault: AttnGraderError | None, *, 
         prompt=None
         if prompt is None
         else PromptInfo(text=prompt.text, ids=tuple(prompt.input_ids[0].tolist()), tokens=prompt.tokens),
-        comparison=_comparison(session) if compared else None,
-        diagnosis=session.diagnose() if failed and fault is None else None,
+        comparison=_unless_it_fails(lambda: _comparison(session)) if compared else None,
+        diagnosis=_unless_it_fails(session.diagnose) if failed and fault is None else None,
         # Measured last: it takes what time is left.
-        speed=_speed(session) if compared else None,
+        speed=_unless_it_fails(lambda: _speed(session)) if compared else None,
         tolerances=tuple(
             observation.as_tolerance()
             for observation in session.observations.values()
@@ -121,7 +123,15 @@ def _patching_info(session: GradingSession) -> dict[str, object]:
         return {}
 
 
-def _comparison(session: GradingSession) -> Comparison | None:
+def _unless_it_fails(measure: Callable[[], T]) -> T | None:
+    """Return a measurement, or None where the submission fails now: the checks that needed it report that."""
+    try:
+        return measure()
+    except SubmissionError:
+        return None
+
+
+def _comparison(session: GradingSession) -> Comparison:
     continuations = tuple(
         Continuation(
             cached=cached,
@@ -131,11 +141,7 @@ def _comparison(session: GradingSession) -> Comparison | None:
         )
         for cached, each in sorted(session.continuations.items())
     )
-    try:
-        return session.comparison.model_copy(update={"continuations": continuations})
-    except SubmissionError:
-        # The checks that needed it report it.
-        return None
+    return session.comparison.model_copy(update={"continuations": continuations})
 
 
 def _speed(session: GradingSession) -> Speed | None:

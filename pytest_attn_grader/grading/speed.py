@@ -177,10 +177,10 @@ class SpeedBenchmark:
         """Time the lengths in order; returns those that were timed, and why the next one was not."""
         lengths: list[LengthTiming] = []
         for tokens in sorted({min(length, self._longest_tokens) for length in (*LENGTHS, self._longest_tokens)}):
-            stopped = self._reason_to_stop(tokens, lengths, deadline)
-            if stopped:
-                return tuple(lengths), stopped
             try:
+                stopped = self._reason_to_stop(tokens, lengths, deadline)
+                if stopped:
+                    return tuple(lengths), stopped
                 lengths.append(self.forward_at(tokens, STEADY if tokens == DEFAULT_TOKENS else self._plan))
             except SubmissionError as error:
                 return tuple(lengths), f"no answer at {tokens} tokens ({error.message})"

@@ -194,6 +194,19 @@ def test_one_that_gives_no_answer(student_of: StudentOf) -> None:
     assert "no answer at 64 tokens (" in speed.stopped
 
 
+def test_one_that_cannot_be_asked_any_more(
+    reference_student: FunctionAttention, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its worker has ended, say, and it cannot be constructed again: that ends the measuring and not the run."""
+
+    def fail(*_: object) -> None:
+        raise SubmissionError("raised", "not again")
+
+    monkeypatch.setattr(SpeedBenchmark, "why_unsupported", fail)
+    speed = measured(reference_student)
+    assert (speed.lengths, speed.stopped) == ((), "no answer at 6 tokens (not again)")
+
+
 def test_a_text_is_no_longer_than_the_model_takes(reference_student: FunctionAttention) -> None:
     assert [each.tokens for each in measured(reference_student, 10).lengths] == [6, 10]
 
