@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from functools import cached_property
 
 from pytest_attn_grader.misconceptions.syntax import (
-    MAKERS,
     adds_last_axis,
     assigned_names,
     changes_lasting,
@@ -20,6 +19,7 @@ from pytest_attn_grader.misconceptions.syntax import (
     is_mask,
     is_size_of,
     leaves_tables,
+    makes_one_number,
     mentions,
     mutable_defaults,
     name_of,
@@ -137,7 +137,7 @@ class SubmissionSource:
 
     def makes_scale_tensor(self) -> bool:
         """Whether torch.tensor(...) makes a tensor of a number, other than one that blocked scores are filled with."""
-        made = [ast.unparse(call) for call in self._calls() if name_of(call.func) in MAKERS]
+        made = [ast.unparse(call) for call in self._calls() if makes_one_number(call)]
         return not all("finfo" in text or ".inf" in text or "inf'" in text for text in made)
 
     def makes_float_mask(self) -> bool:

@@ -139,6 +139,13 @@ def _is_infinity(node: ast.AST) -> bool:
     return isinstance(text, str) and re.search(r"(?<![a-z])inf(init[ey]|ty)?(?![a-z])", text.lower()) is not None
 
 
+def makes_one_number(call: ast.Call) -> bool:
+    """Whether a tensor of one number is made: torch.tensor(d), torch.Tensor([8.0]), not torch.tensor([... for ...])."""
+    made = call.args[0] if call.args else None
+    is_longer = isinstance(made, ast.ListComp) or (isinstance(made, ast.List) and len(made.elts) > 1)
+    return name_of(call.func) in MAKERS and not is_longer
+
+
 def has_triangle_of_zeros(nodes: Collection[ast.AST]) -> bool:
     """Whether a triangle is taken of zeros: torch.tril(torch.zeros(n, n)), torch.zeros(n, n).triu(1)."""
     triangles = [node for node in nodes if isinstance(node, ast.Call) and name_of(node.func) in {"tril", "triu"}]

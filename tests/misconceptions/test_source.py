@@ -67,6 +67,7 @@ def test_tensors_that_are_made_without_a_dtype() -> None:
     assert not SubmissionSource("q = q * torch.ones(t)").makes_float_mask()
     assert SubmissionSource("s = s / torch.tensor([8.0])").makes_scale_tensor()
     assert not SubmissionSource("m = torch.full((t, t), float('-inf'))").makes_scale_tensor()
+    assert not SubmissionSource("slopes = torch.tensor([2.0**-i for i in range(heads)])").makes_scale_tensor()
 
 
 def test_what_does_not_parse_shows_nothing() -> None:
