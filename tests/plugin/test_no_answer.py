@@ -49,10 +49,10 @@ CASES = {
         ("attention(query, key)", "no parameter for value"),
     ),
     "asks for more": Case(
-        "def attention(query, key, value, temperature):\n    return query\n",
+        "def attention(query, key, value, mask, vocabulary):\n    return query\n",
         "contract.target",
         "no-target",
-        ("'temperature'", "default"),
+        ("'vocabulary'", "default"),
     ),
     "returns None": Case(f"{HEAD}    pass\n", "contract.call", "malformed-reply", ("None",)),
     "returns text": Case(f"{HEAD}    return 'done'\n", "contract.call", "malformed-reply", ("str",)),

@@ -1,4 +1,4 @@
-"""Weights that are the identity: what a token attends to is itself, whatever query and key say."""
+"""Attention in which no token gets anything from another: weights that are the identity, and inputs that come back."""
 
 from __future__ import annotations
 
@@ -51,3 +51,29 @@ def only_itself(attn_scores: Tensor, inputs: Inputs) -> Tensor:
     Fix: Compute the weights from query and key, and multiply them with the values.
     """
     return _own_key(attn_scores, inputs)
+
+
+@misconception(
+    "AG467",
+    "returns-an-input",
+    replaces="combine",
+    family="wiring",
+    note="the query",
+    variants=(StageOverride({"combine": lambda _, inputs: inputs.key}, "the keys"),),
+)
+def returns_an_input(_: Tensor, inputs: Inputs) -> Tensor:
+    """returns the query or the keys as they came.
+
+    A scaffold that hands an input back has the right shape and runs. What attention returns is made of the values: each
+    token's output is a weighted sum of the values of the tokens that it looks at.
+
+    Bad:
+        attn_output = query
+    Good:
+        attn_output = attn_weights @ value
+
+    Effect: No token knows anything of the others, and the values are not used.
+    Nudge: Which tensors is what you return computed from?
+    Fix: Return the weights times the values.
+    """
+    return inputs.query

@@ -88,6 +88,7 @@ MISCONCEPTIONS: tuple[Misconception, ...] = (
     softmax_sums.softmax_plus_one,
     softmax_sums.softmax_not_divided,
     only_itself.only_itself,
+    only_itself.returns_an_input,
     scores.no_query_key,
     scale.no_scale,
     scale.scale_dk,
