@@ -95,13 +95,14 @@ class RoughMatcher:
         fill = float("-inf") if hypothesis.infinite_fill else torch.finfo(self._probe.query.dtype).min
         changes = tuple((name, stages[name]) for name in _STAGES if name in stages)
         last = changes[-1][0] if changes else "score"
-        if _STAGES.index(last) < _STAGES.index("score"):
-            return "score", self._run("score", _CORRECT["score"], self._before("score", fill, changes))
-        change = changes[-1][1] if changes else _CORRECT["score"]
-        return last, self._run(last, change, self._before(last, fill, changes[:-1]))
+        state = self._before(last, fill, changes[:-1])
+        # Scores are made one by one: many queries and keys at once would need more memory than they save time.
+        for name in _STAGES[_STAGES.index(last) : max(_STAGES.index(last), _STAGES.index("score")) + 1]:
+            state = self._run(name, stages[name] if name in stages else _CORRECT[name], state)
+        return max(last, "score", key=_STAGES.index), state
 
     def _before(self, name: str, fill: float, changes: _Changes) -> _State:
-        """The state before a stage; computed once for what has one change at most."""
+        """The state before a stage; kept for what has one change at most."""
         key = (name, fill, changes)
         if key in self._states:
             return self._states[key]
