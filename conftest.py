@@ -17,4 +17,4 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS and not config.getoption("attn_student", None)
     if whole and config.getoption("numprocesses", None) is None and not config.option.usepdb:
         config.option.numprocesses = min(2, os.cpu_count() or 1)
-        config.option.dist = "loadfile"
+        config.option.dist = "worksteal"

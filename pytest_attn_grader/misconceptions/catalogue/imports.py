@@ -58,6 +58,7 @@ def needs_network(_: Inputs) -> NoReturn:
     raise ConnectionError("Max retries exceeded")
 
 
+_NO_NAME = re.compile(r"cannot import name '([\w.]+)' from '([\w.]+)'")
 _RAISED = re.compile(r"ImportError: *(\S[^\n]*)")
 
 
@@ -90,8 +91,12 @@ def _other_words(text: str) -> str:
     """An import that failed although the module is there."""
     if "relative import" in text:
         return "a relative import (from . import ...) works in a package only, and this is a single file"
-    if "cannot import name" in text:
-        return "the module is there, but not the name that is imported from it"
+    missing = _NO_NAME.search(text)
+    if missing is not None:
+        name, module = missing[1], missing[2]
+        is_pythons = module.partition(".")[0] in sys.stdlib_module_names
+        where = f"{module} of Python {sys.version_info[0]}.{sys.version_info[1]}" if is_pythons else f"the module {module}"
+        return f"{where} has no {name!r}; another version may have it"
     said = _RAISED.search(text)
     return f"an import ended with {said[1][:120]!r}" if said else "an import ended with an ImportError"
 
