@@ -158,14 +158,19 @@ class Search:
         Single mistakes are tried whatever the time: the search for pairs may have used it up.
         """
         before = _cost(self._finder.faults(CORRECT))
-        # Where no number is finite, an attention that is NaN as well explains nothing.
         empty = frozenset(fault for fault in self._finder.faults(CORRECT) if not self._has_numbers(*fault))
+
+        def unexplained(each: Hypothesis) -> frozenset[Fault]:
+            # Where no number is finite, an attention that is NaN as well explains nothing, unless the source shows it.
+            is_shown = any(self._judge.is_shown(mistake) > 0 for mistake in each.mistakes)
+            return self._finder.unexplained(self._finder.faults(each) | (frozenset() if is_shown else empty))
+
         near = [hypothesis for hypothesis in near if not self._is_refuted(hypothesis)]
         best = min(
             chain([CORRECT, *near], (pair for pair in self._in_time(pairs) if not self._is_refuted(pair))),
-            key=lambda each: (_cost(self._finder.unexplained(self._finder.faults(each) | empty)), len(each.mistakes)),
+            key=lambda each: (_cost(unexplained(each)), len(each.mistakes)),
         )
-        left = self._finder.unexplained(self._finder.faults(best) | empty)
+        left = unexplained(best)
         if _cost(left) * 2 > before:
             best, left = CORRECT, self._finder.unexplained(self._finder.faults(CORRECT))
         return replace(self._judge.explanation(best, left), is_exhaustive=self._is_exhaustive)

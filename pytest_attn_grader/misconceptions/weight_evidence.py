@@ -28,7 +28,8 @@ def describe_weights(case: SubmissionObservations, name: str) -> Iterator[str]:
     if bool(bad_rows.any()):
         negative = real_rows(probe.prepared[0] @ probe.prepared[1].mT, probe) < 0
         is_function = torch.equal(bad_rows, negative.any(-1)) or torch.equal(bad_rows, (negative & keep).any(-1))
-        which = ": those with a negative score, of which a root, a power or a logarithm is NaN" if is_function else ""
+        tells = is_function and not bool(bad_rows.all())  # every row may well have a negative score
+        which = ": those with a negative score, of which a root, a power or a logarithm is NaN" if tells else ""
         yield f"{int(bad_rows.sum())} of {bad_rows.numel()} rows of weights are not finite{which}"
         return
     if record.weights_returned and case.matches_reference(name, "weights"):

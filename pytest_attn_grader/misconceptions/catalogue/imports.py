@@ -95,7 +95,9 @@ def _other_words(text: str) -> str:
     if missing is not None:
         name, module = missing[1], missing[2]
         is_pythons = module.partition(".")[0] in sys.stdlib_module_names
-        where = f"{module} of Python {sys.version_info[0]}.{sys.version_info[1]}" if is_pythons else f"the module {module}"
+        where = (
+            f"{module} of Python {sys.version_info[0]}.{sys.version_info[1]}" if is_pythons else f"the module {module}"
+        )
         return f"{where} has no {name!r}; another version may have it"
     said = _RAISED.search(text)
     return f"an import ended with {said[1][:120]!r}" if said else "an import ended with an ImportError"
