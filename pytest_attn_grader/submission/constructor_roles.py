@@ -165,4 +165,6 @@ def _guess_role(parameter: Parameter, *, is_only_one: bool) -> str | None:
     guessed = guess_role_of_size(parameter.name)
     if guessed is not None and annotation in {"", "int"}:
         return guessed
-    return "config" if is_only_one and annotation not in {"int", "float", "str"} else None
+    # A config is no number of features and nothing that is multiplied.
+    is_number = annotation in {"int", "float", "str"} or parameter.is_input_size or parameter.is_factor
+    return "config" if is_only_one and not is_number else None

@@ -219,7 +219,7 @@ class HeadAdapter:
                 states, group = (other, fitted), group_fitted
                 stats.residual = max(stats.residual, lost)
             inputs = ProjectedInputs(*states, group, keep_mask, **_with_own_seed(how, start))
-            answer = self.oracle.forward(shape, inputs)
+            answer = self._forward(shape, inputs)
             stats.add(answer)
             outputs.append(heads_of(answer.output, shape, self.layout))
             if answer.attn_weights is not None:
@@ -227,6 +227,22 @@ class HeadAdapter:
         attn_output = torch.cat(outputs, dim=1)[:, :num_heads, :, :head_dim]
         attn_weights = torch.cat(weights, dim=1)[:, :num_heads] if len(weights) == len(outputs) else None
         return attn_output, attn_weights
+
+    def _forward(self, shape: InstanceSizes, inputs: ProjectedInputs) -> ProjectedOutputs:
+        """One call without an output projection; where it has fewer features than the heads, a call for each part."""
+        features = shape.num_heads * shape.head_dim
+        if not shape.has_output or features <= shape.out_features:
+            return self.oracle.forward(shape, inputs)
+        code = torch.eye(features, dtype=inputs.query_states.dtype, device=inputs.query_states.device)
+        parts = torch.split(code.reshape(shape.num_heads, shape.head_dim, features), shape.out_features, dim=-1)
+        padded = [torch.nn.functional.pad(part, (0, shape.out_features - part.shape[-1])) for part in parts]
+        answers = [
+            self.oracle.forward(shape, replace(inputs, projections=replace(inputs.projections, w_o=part)))
+            for part in padded
+        ]
+        # Each call computes all heads.
+        seconds = sum(answer.seconds for answer in answers) / len(answers)
+        return replace(answers[0], output=torch.cat([each.output for each in answers], dim=-1), seconds=seconds)
 
     def recover_weights(self, query: Tensor, key: Tensor, keep_mask: Tensor, stats: CallStats, **how: Any) -> Tensor:
         """The weights that the oracle does not return; see `attention.weight_recovery`."""

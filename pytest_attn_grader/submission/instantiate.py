@@ -91,12 +91,12 @@ def shape_of_module(student: Student, contract: Contract, sizes: Sizes, *, use: 
         return shape_of_module(student, contract, narrow, use=use)
     if "width" in roles_of(candidate):
         _require_own_matrix(found, candidate.name, sizes)
-    if found.out_features < found.num_heads * found.head_dim:
+    if found.out_features < min(found.num_heads * found.head_dim, found.width):
         raise SubmissionError(
             "no-target",
-            f"{candidate.name} has {found.num_heads} heads of {found.head_dim} dimensions, but its output "
-            f"projection has only {found.out_features} features: heads cannot be separated in it.",
-            remedy="Project to num_heads * head_dim features.",
+            f"{candidate.name} takes hidden states of {found.width} features, and its output projection has only "
+            f"{found.out_features}.",
+            remedy="Return hidden states of the width that came in: project to as many features.",
         )
     return _shape_with(found, target)
 

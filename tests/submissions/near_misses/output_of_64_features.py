@@ -1,5 +1,5 @@
 """The output projection is a head wide."""
-# message: 4 heads of 64 dimensions, but its output projection has only 64 features
+# message: hidden states of 256 features, and its output projection has only 64
 import torch
 from torch import nn
 
