@@ -28,7 +28,7 @@ def assert_ended_in_its_own_words(run: Run, check_id: str, failure: str) -> None
     assert (run.exit_code, run.verdict) == (1, "failed"), run.text
     failed = run.checks[check_id]
     assert failed["failure"]["name"] == failure
-    assert f"{failure}: " in failed["actual"]
+    assert failed["failure"]["message"] in failed["actual"]
     assert not run.ids("error")
 
 
