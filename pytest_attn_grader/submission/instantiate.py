@@ -26,6 +26,8 @@ from pytest_attn_grader.submission.size_names import role_of_size
 
 # The heads of most models share one of these.
 _WIDTHS_OF_MODELS = (256, 768, 640)
+# Of heads that are wider than their share.
+_WIDE_HEADS, _MAX_NUMBERS = 3, 1 << 21
 _TRACE = "trace"
 _SIZES_IN_FEATURES = frozenset({"width", "out", "head_dim", "config"})
 
@@ -98,6 +100,10 @@ def shape_of_module(student: Student, contract: Contract, sizes: Sizes, *, use: 
             f"{found.out_features}.",
             remedy="Return hidden states of the width that came in: project to as many features.",
         )
+    numbers = found.width * found.num_heads * found.head_dim
+    if num_heads is not None and num_heads > _WIDE_HEADS and found.out_features * found.width < numbers > _MAX_NUMBERS:
+        # Heads as wide as a large model: the calls for all of them would need more memory than a worker has.
+        return shape_of_module(student, contract, replace(sizes, num_heads=_WIDE_HEADS), use=use)
     return _shape_with(found, target)
 
 
