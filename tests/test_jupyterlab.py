@@ -63,7 +63,7 @@ def lab(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]
         ((1, 2, 3), "light", ["Passed: 100 of 100 points", "No head differs."], 3),
         ((2, 3), "dark", ["Not yet", "does not divide the scores by the square root of head_dim", "Hint."], 3),
         ((), "light", ["Not yet", "without a softmax"], 3),
-        (None, "light", ["Not yet", "I have no idea", "expected"], 0),
+        (None, "light", ["Not yet", "I have no idea", "not a tensor"], 0),
     ],
     ids=["right", "no-scale", "as-it-comes", "nonsense"],
 )

@@ -24,7 +24,7 @@ def _padding_only(inputs: Inputs) -> Inputs:
     replaces="mask",
     family="mask",
     causal=True,
-    look_alikes=("mask-discarded",),
+    look_alikes=("mask-discarded", "mask-of-zeros"),
     variants=(StageOverride({"prepare": _padding_only}, "padding is masked, the future is not"),),
 )
 def no_causal_mask(attn_scores: Tensor, _: Inputs) -> Tensor:
@@ -50,7 +50,7 @@ def no_causal_mask(attn_scores: Tensor, _: Inputs) -> Tensor:
     "mask-discarded",
     replaces="mask",
     family="mask",
-    look_alikes=("no-causal-mask",),
+    look_alikes=("no-causal-mask", "mask-of-zeros"),
     shown_by=lambda source: source.discards_result_of("masked_fill", "where", "logical_not"),
 )
 def mask_discarded(attn_scores: Tensor, inputs: Inputs) -> Tensor:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from pytest_attn_grader.misconceptions.base import misconception
+from pytest_attn_grader.misconceptions.observations import Recognition, SubmissionObservations
 from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride
 
 
@@ -53,12 +54,22 @@ def only_itself(attn_scores: Tensor, inputs: Inputs) -> Tensor:
     return _own_key(attn_scores, inputs)
 
 
+def _is_an_input(case: SubmissionObservations) -> Recognition | None:
+    """Every output is the query, or every output is the key, number by number."""
+    outputs = {name: record.attn_output for name, record in case.attempts.items() if record.attn_output is not None}
+    for which in ("query", "key"):
+        if outputs and all(torch.equal(case.probes[name].inputs[which], output) for name, output in outputs.items()):
+            return Recognition(case.everything(), f"the output is the {which}")
+    return None
+
+
 @misconception(
     "AG467",
     "returns-an-input",
     replaces="combine",
     family="wiring",
     note="the query",
+    recognise=_is_an_input,
     variants=(StageOverride({"combine": lambda _, inputs: inputs.key}, "the keys"),),
 )
 def returns_an_input(_: Tensor, inputs: Inputs) -> Tensor:
