@@ -133,6 +133,7 @@ def _blocking_nothing(inputs: Inputs) -> Inputs:
         StageOverride({"prepare": _blocking_nothing}, "neither the past nor the future is blocked"),
         StageOverride({"mask": unchanged}, "no key is blocked"),
     ),
+    look_alikes=("no-causal-mask", "mask-discarded"),
     shown_by=lambda source: has_triangle_of_zeros(source.nodes),
     only_shown=True,
 )
