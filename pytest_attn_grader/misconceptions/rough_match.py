@@ -70,6 +70,8 @@ class RoughMatcher:
 
         What comes after a candidate's last change is correct attention, which is computed for many of them at once.
         """
+        if self._output is None:
+            return
         remaining = iter(hypotheses)
         while some := [*islice(remaining, _AT_ONCE)]:
             yield from self._matching(some)
@@ -77,7 +79,7 @@ class RoughMatcher:
     @torch.no_grad()
     def _matching(self, hypotheses: list[Hypothesis]) -> list[Hypothesis]:
         groups: dict[tuple[str, float, object], list[tuple[Hypothesis, _State]]] = defaultdict(list)
-        for hypothesis in hypotheses if self._output is not None else ():
+        for hypothesis in hypotheses:
             try:
                 last, state = self._after_last_change(hypothesis)
             except Exception:  # noqa: BLE001 - two mistakes together may fail in any way

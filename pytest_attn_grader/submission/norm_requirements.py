@@ -56,16 +56,15 @@ def require_output_projection(attention: ModuleAttention) -> None:
         )
 
 
-def _rotating_calls(attention: ModuleAttention) -> list[str]:
-    """List the calls by names of rotary positions in the methods of the class, but for its constructor."""
-    source = SubmissionSource(read_source_text(attention.student.target))
+def _rotating_calls(source: SubmissionSource, class_name: str) -> list[str]:
+    """List the calls by names of rotary positions in the methods of a class, but for its constructor."""
     classes = [node for node in source.nodes if isinstance(node, ast.ClassDef)]
     return sorted(
         {
             ast.unparse(call.func)
             for one in classes
             for method in one.body
-            if one.name == attention.contract.candidate.name and getattr(method, "name", "__init__") != "__init__"
+            if one.name == class_name and getattr(method, "name", "__init__") != "__init__"
             for call in ast.walk(method)
             if isinstance(call, ast.Call) and mentions_rotary_positions(name_of(call.func))
         }
@@ -84,9 +83,9 @@ def require_rotation(attention: StudentAttention, rotary_base: float | None, see
         return attention
     preparation, contract = attention.preparation, attention.contract
     tables = [slot.parameter for slot in contract.slots if slot.role in TABLES]
-    layers = SubmissionSource(read_source_text(attention.student.target)).unused_layers()
-    unused = [f"self.{name}" for name in layers if mentions_rotary_positions(name)]
-    named = tables or unused or _rotating_calls(attention)
+    source = SubmissionSource(read_source_text(attention.student.target))
+    unused = [f"self.{name}" for name in source.unused_layers() if mentions_rotary_positions(name)]
+    named = tables or unused or _rotating_calls(source, contract.candidate.name)
     if preparation is None and not named:
         return attention
     probe = without_gradients(attention.make_probe(SPEC_BY_NAME["unpadded"], seed=seed))

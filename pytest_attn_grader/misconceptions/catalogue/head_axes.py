@@ -100,17 +100,16 @@ def _apart_heads_first(tensor: Tensor) -> Tensor:
     return tensor.reshape(num_heads, batch_size, *rest).transpose(0, 1)
 
 
-def _unfolded_heads_first(attn_output: Tensor, _: Inputs) -> Tensor:
-    return _apart_heads_first(attn_output)
-
-
 @misconception(
     "AG511",
     "batch-heads-mixed",
     replaces="finish",
     family="heads",
     variants=(
-        StageOverride({"finish": _unfolded_heads_first}, "the batch comes first, and is taken for the heads"),
+        StageOverride(
+            {"finish": lambda attn_output, _: _apart_heads_first(attn_output)},
+            "the batch comes first, and is taken for the heads",
+        ),
         StageOverride.of_tensors(_joined_heads_first, *INPUT_NAMES, note="the heads come first, the mask's do not"),
         StageOverride.of_tensors(_apart_heads_first, *INPUT_NAMES, note="the batch comes first, the mask's does not"),
     ),

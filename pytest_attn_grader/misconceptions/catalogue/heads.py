@@ -193,8 +193,8 @@ def _last_first(tensor: Tensor) -> Tensor:
     family="heads",
     variants=(
         StageOverride({"prepare": lambda inputs: inputs.changed(_reversed)}, "weights too"),
-        StageOverride({"finish": lambda attn_output, _: attn_output.roll(1, dims=1)}, "moved by one"),
-        StageOverride({"finish": lambda attn_output, _: attn_output.roll(-1, dims=1)}, "moved by one"),
+        StageOverride({"finish": lambda attn_output, _: _last_first(attn_output)}, "moved by one"),
+        StageOverride({"finish": lambda attn_output, _: _next_first(attn_output)}, "moved by one"),
         *(
             StageOverride.of_tensors(change, name, note=f"the {name}s alone, {note}")
             for name in ("key", "value")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from torch import Tensor
 
 from pytest_attn_grader.misconceptions.base import misconception
-from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride
+from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride, dot_products
 
 
 def _examples_summed(inputs: Inputs) -> Tensor:
-    attn_scores = inputs.query @ inputs.key.transpose(-2, -1)
+    attn_scores = dot_products(inputs)
     return attn_scores.sum(0, keepdim=True).expand_as(attn_scores)
 
 
