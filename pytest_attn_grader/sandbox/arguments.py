@@ -52,6 +52,16 @@ class ConfigObject:
 
 
 @dataclass(frozen=True)
+class LayerObject:
+    """An argument that stands in for the layer that calls a function: it answers to these names as attributes."""
+
+    values: Mapping[str, float | str | bool | None]
+
+    def to_json(self) -> dict[str, Any]:
+        return {"layer": dict(self.values)}
+
+
+@dataclass(frozen=True)
 class ModuleArgument:
     """An argument that is an instance of one of the submission's classes, made with these keywords."""
 
@@ -91,5 +101,12 @@ class CacheArgument:
 
 
 Argument = (
-    TensorRef | ComplexTensorRef | LiteralArgument | ConfigObject | ModuleArgument | TupleArgument | CacheArgument
+    TensorRef
+    | ComplexTensorRef
+    | LiteralArgument
+    | ConfigObject
+    | LayerObject
+    | ModuleArgument
+    | TupleArgument
+    | CacheArgument
 )

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.results.base import EvidenceValue
-from pytest_attn_grader.sandbox.arguments import ConfigObject, LiteralArgument, ModuleArgument
+from pytest_attn_grader.sandbox.arguments import ConfigObject, LayerObject, LiteralArgument, ModuleArgument
 from pytest_attn_grader.sandbox.messages import Candidate, Parameter
 from pytest_attn_grader.submission.constructor_roles import assign_sizes, choose_option
+from pytest_attn_grader.submission.parameter_names import SCALES
 from pytest_attn_grader.submission.rotary_modules import make_rotary_module, takes_rotary_module
 from pytest_attn_grader.submission.size_names import (
     DROPOUT_NAMES,
@@ -192,3 +193,11 @@ def config_object(sizes: Sizes, class_name: str | None = None) -> ConfigObject:
     known |= dict.fromkeys(SIZE_NAMES["either"], sizes.head_dim)
     known |= dict.fromkeys(DROPOUT_NAMES, sizes.dropout_p)
     return ConfigObject(known, class_name)
+
+
+def layer_object(sizes: Sizes, *, training: bool) -> LayerObject:
+    """A stand-in for the layer that calls a function: it answers to these names, and says how its scores are scaled."""
+    scales = dict.fromkeys(SCALES, sizes.head_dim**-0.5)
+    groups = _plain_values(sizes)["group_size"]
+    known = {**config_object(sizes).values, **scales, "training": training, "num_key_value_groups": groups}
+    return LayerObject(known)

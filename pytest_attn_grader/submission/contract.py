@@ -12,6 +12,7 @@ from typing import Literal
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.sandbox.messages import Candidate, Parameter
 from pytest_attn_grader.submission.constructor_roles import roles_of, takes_dropout
+from pytest_attn_grader.submission.function_names import GROUP_ROLES, reads_groups
 from pytest_attn_grader.submission.key_texts import takes_key_text
 from pytest_attn_grader.submission.parameter_names import ROTARY, is_projected
 from pytest_attn_grader.submission.rotary_names import rotary_role
@@ -134,8 +135,14 @@ class Contract:
 
     @property
     def has_training_switch(self) -> bool:
-        """Whether it can be switched out of training: by an argument, or as a module by eval()."""
-        return self.candidate.is_module or "training" in self.roles
+        """Whether it can be switched out of training: by an argument, its layer's attribute, or eval()."""
+        reads = "layer" in self.roles and "training" in self.candidate.uses
+        return self.candidate.is_module or "training" in self.roles or reads
+
+    @property
+    def takes_groups(self) -> bool:
+        """Whether a function's argument, or an attribute of its layer, says how many heads share a key."""
+        return bool(GROUP_ROLES & self.roles) or ("layer" in self.roles and reads_groups(self.candidate))
 
     @property
     def default_dropout_p(self) -> float:

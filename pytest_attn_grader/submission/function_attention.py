@@ -20,8 +20,9 @@ from pytest_attn_grader.attention.probes import (
 from pytest_attn_grader.attention.weight_recovery import recover_weights
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.results.submission import Adaptation, Failure
-from pytest_attn_grader.sandbox.arguments import LiteralArgument, TensorRef
+from pytest_attn_grader.sandbox.arguments import LayerObject, LiteralArgument, TensorRef
 from pytest_attn_grader.sandbox.messages import CallReply, CallSpec
+from pytest_attn_grader.submission.constructor import Sizes, layer_object
 from pytest_attn_grader.submission.contract import Contract
 from pytest_attn_grader.submission.masks import (
     PADDING,
@@ -35,7 +36,6 @@ from pytest_attn_grader.submission.return_values import (
     require_shape,
     wrong_result,
 )
-from pytest_attn_grader.submission.signatures import GROUP_ROLES
 from pytest_attn_grader.submission.student_attention import StudentAttention
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ class FunctionAttention(StudentAttention):
 
     Attributes:
         mask_shape: of its masks, one of `MASK_SHAPES`; with a padding mask it is causal by itself.
+        answers_by_token: whether its output is (batch, query, heads, head_dim).
     """
 
     student: Student
@@ -68,6 +69,7 @@ class FunctionAttention(StudentAttention):
     adaptations: tuple[Adaptation, ...] = ()
     mask_shape: str = PER_HEAD
     in_causal_model: bool = True
+    answers_by_token: bool = False
 
     def __call__(
         self, query: Tensor, key: Tensor, value: Tensor, keep_mask: Tensor | None = None
@@ -77,7 +79,7 @@ class FunctionAttention(StudentAttention):
             keep_mask = torch.ones(query.shape[-2], key.shape[-2], dtype=torch.bool, device=query.device)[None, None]
         spec = self._spec(head_dim=query.shape[-1], heads=(query.shape[1], key.shape[1]))
         reply = self.student.call(spec, self._tensors(query, key, value, keep_mask))
-        attn_output, attn_weights = parse_result(reply, *_shapes(query, key))
+        attn_output, attn_weights = self._parse(reply, query, key)
         require_shape("attn_output", attn_output, tuple(query.shape))
         if attn_output.dtype != query.dtype:
             raise wrong_result(
@@ -91,7 +93,7 @@ class FunctionAttention(StudentAttention):
     @property
     def takes_groups(self) -> bool:
         """Whether keys and values may have fewer heads: an argument says so, and all heads come in one call."""
-        return bool(GROUP_ROLES & self.contract.roles) and self.rank == RANKS[0]
+        return self.contract.takes_groups and self.rank == RANKS[0]
 
     @property
     def masks_padding_only(self) -> bool:
@@ -123,7 +125,7 @@ class FunctionAttention(StudentAttention):
         key, value = self._ungrouped(probe)
         reply = remote.call(spec, self._tensors(probe.query, key, value, probe.keep_mask))
         self.student.library_calls.update(reply.library_calls)
-        attn_output, attn_weights = parse_result(reply, *_shapes(probe.query, probe.key))
+        attn_output, attn_weights = self._parse(reply, probe.query, probe.key)
         gradients, gradient_failure = self._gradients(probe, reply)
         return ProbeResult(
             probe=probe.name,
@@ -142,10 +144,11 @@ class FunctionAttention(StudentAttention):
         if probe.upstream is None:
             return {}, None
         name = output_name(reply)
-        if not reply.requires_grad[name] or reply.tensors[name].shape != probe.upstream.shape:
+        upstream = self._turned(probe.upstream)
+        if not reply.requires_grad[name] or reply.tensors[name].shape != upstream.shape:
             return dict.fromkeys(INPUT_NAMES), None
         try:
-            upstream = probe.upstream.to(reply.tensors[name].dtype)
+            upstream = upstream.to(reply.tensors[name].dtype)
             return self.student.remote.backward(reply, {name: upstream}), None
         except SubmissionError as error:
             return dict.fromkeys(INPUT_NAMES), Failure.from_error(error)
@@ -157,17 +160,28 @@ class FunctionAttention(StudentAttention):
 
         def attend(value: Tensor) -> Tensor:
             tensors = self._tensors(probe.query, self._ungrouped(probe)[0], value, probe.keep_mask)
-            output, _ = parse_result(self.student.remote.call(spec, tensors))
+            output, _ = self._parse(self.student.remote.call(spec, tensors), probe.query, probe.key)
             require_shape("attn_output", output, tuple(attn_output.shape))
             return output
 
         return recover_weights(attend, self._ungrouped(probe)[0])
 
+    def _parse(self, reply: CallReply, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Output and weights of a reply, heads first."""
+        weights_shape = (*query.shape[:-1], key.shape[-2])
+        output, weights = parse_result(reply, tuple(self._turned(query).shape), weights_shape)
+        return self._turned(output), weights
+
+    def _turned(self, output: Tensor) -> Tensor:
+        """An output with heads and tokens exchanged, where the function returns it by token."""
+        turns = self.answers_by_token and output.dim() == RANKS[0]
+        return output.transpose(1, 2).contiguous() if turns else output
+
     def _spec(
         self, *, head_dim: int, heads: tuple[int, int] = (1, 1), training: bool = False, dropout_p: float = 0.0
     ) -> CallSpec:
         num_heads, key_value_heads = heads if self.rank == RANKS[0] else (1, 1)
-        given: dict[str, TensorRef | LiteralArgument] = {
+        given: dict[str, TensorRef | LiteralArgument | LayerObject] = {
             "query": TensorRef("query"),
             "key": TensorRef("key"),
             "value": TensorRef("value"),
@@ -189,6 +203,16 @@ class FunctionAttention(StudentAttention):
             **SWITCHES,
         }
         slots = self.contract.slots
+        if "layer" in self.contract.roles:
+            sizes = Sizes(
+                width=num_heads * head_dim,
+                num_heads=num_heads,
+                head_dim=head_dim,
+                dropout_p=dropout_p,
+                num_key_value_heads=key_value_heads,
+                is_causal=self.in_causal_model,
+            )
+            given["layer"] = layer_object(sizes, training=training)
         candidate = self.contract.candidate
         target: str | int = candidate.name
         if candidate.is_module:
@@ -255,8 +279,3 @@ def _is_repeated(mask: Tensor, sent: Tensor) -> bool:
         return False
     fits = all(size in {1, now} for now, size in zip(mask.shape, sent.shape, strict=True))
     return fits and torch.equal(mask, sent.expand_as(mask))
-
-
-def _shapes(query: Tensor, key: Tensor) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Of the output and of the weights."""
-    return tuple(query.shape), (*query.shape[:-1], key.shape[-2])

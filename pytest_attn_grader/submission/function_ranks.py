@@ -17,10 +17,10 @@ from pytest_attn_grader.sandbox.exit_reasons import another_call_may_answer
 from pytest_attn_grader.submission.contract import Contract
 from pytest_attn_grader.submission.documentation import documents_four_dimensions
 from pytest_attn_grader.submission.function_attention import RANKS, SINGLE_RANK, FunctionAttention
+from pytest_attn_grader.submission.function_names import GROUP_NUMBERS
 from pytest_attn_grader.submission.mask_trials import with_used_mask
 from pytest_attn_grader.submission.masks import PADDING, PER_EXAMPLE, PER_HEAD, SQUARE
 from pytest_attn_grader.submission.return_values import SWAP_REMEDY
-from pytest_attn_grader.submission.signatures import GROUP_NUMBERS
 from pytest_attn_grader.submission.size_remedies import is_about_axes, remedy_for_axes, remedy_for_typed_in
 from pytest_attn_grader.submission.target import read_source_text
 
@@ -43,7 +43,7 @@ def fit_function(student: Student, contract: Contract, *, seed: int, in_causal_m
     answered: FunctionAttention | None = None
     is_four_dimensional = False
     # A number of heads says that all heads come in one call.
-    ranks = RANKS[:1] if GROUP_NUMBERS & contract.roles else RANKS
+    ranks = RANKS[:1] if (GROUP_NUMBERS | {"layer"}) & contract.roles else RANKS
     for rank, mask_shape in itertools.product(ranks, _mask_shapes(contract)):
         if rank == RANKS[1] and mask_shape == PER_HEAD and first_failure is not None:
             if answered is None and _takes_square_masks(student, contract, probe):
@@ -56,7 +56,11 @@ def fit_function(student: Student, contract: Contract, *, seed: int, in_causal_m
         record = candidate.run_probe(probe)
         if record.attn_output is not None:
             answered = answered or candidate
-            if record.attn_output.shape == probe.query.shape:
+            if "layer" in contract.roles and record.attn_output.shape == probe.query.transpose(1, 2).shape:
+                note = Adaptation(name="output-by-token", why="its output is (batch, query, heads, head_dim)")
+                candidate = replace(candidate, answers_by_token=True, adaptations=(*candidate.adaptations, note))
+                record = candidate.run_probe(probe)
+            if record.attn_output is not None and record.attn_output.shape == probe.query.shape:
                 used = with_used_mask(candidate, _with_other_masks(candidate, notes), seed)
                 return _with_weights_note(used, record if used is candidate else used.run_probe(probe))
         if first_failure is None or (_refuses_its_rank(first_failure) and not _refuses_its_rank(record.failure)):

@@ -140,6 +140,11 @@ CACHES = frozenset(
 # A switch that makes a call keep or return its keys and values.
 CACHE_FLAGS = frozenset({"use_cache", "use_kv_cache", "use_caching", "cache_kv", "return_cache", "return_kv"})
 
+# The layer that a function belongs to, where it is an argument: attend(module, query, key, value, …).
+LAYERS = frozenset(
+    {"module", "self", "layer", "attn_module", "attention_module", "attn_layer", "attention_layer", "mod"}
+)
+
 # A parameter that is called one of these is a number or a switch: it is not taken for a mask, wherever it stands.
 NEVER_A_MASK = frozenset(
     {

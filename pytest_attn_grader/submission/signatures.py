@@ -9,30 +9,23 @@ from itertools import takewhile
 
 from pytest_attn_grader.sandbox.messages import Candidate, Parameter
 from pytest_attn_grader.submission.constructor_roles import text_options
+from pytest_attn_grader.submission.function_names import GROUP_ROLES, is_layer, reads_groups, role_in_function
 from pytest_attn_grader.submission.key_texts import assign_key_text, takes_key_text
 from pytest_attn_grader.submission.parameter_names import (
-    BLOCK_SIZES,
     CACHES,
     CAPS,
     CAUSAL_FLAGS,
-    GROUP_FLAGS,
     NEVER_A_MASK,
-    RETURN_WEIGHTS,
-    SCALES,
-    SIZES,
     hidden_states_role,
     longer_projection_role,
     projection_role,
     role_of,
 )
 from pytest_attn_grader.submission.rotary_names import OPTIONAL_TABLES, rotary_role
-from pytest_attn_grader.submission.size_names import SIZE_NAMES, is_flag, role_of_size
+from pytest_attn_grader.submission.size_names import is_flag, role_of_size
 
 Notes = tuple[tuple[str, str], ...]
 MASK_ROLES = frozenset({"mask", "key_padding_mask", "valid_lens"})
-# Of functions whose keys and values may have fewer heads than queries.
-GROUP_NUMBERS = frozenset({"key_value_heads", "group_size"})
-GROUP_ROLES = GROUP_NUMBERS | {"is_grouped"}
 _TENSOR_ROLES = MASK_ROLES | {"query", "key", "value", "hidden_states"}
 _NUMBER = re.compile(r"-?\d+(\.\d*)?(e-?\d+)?|-?inf", re.IGNORECASE)
 
@@ -42,9 +35,10 @@ class Slot:
     """One parameter and the role of the value that is passed for it.
 
     `role` is query, key, value, mask, key_padding_mask, valid_lens, dropout_p or training; head_dim; block_size; heads
-    and one of `GROUP_ROLES`; scale; factor (1/sqrt(head_dim)) and divisor; with hidden states also hidden_states and
-    return_weights, with projections also w_q, b_q, …, w_o, num_heads, width, context and rotary_base. A switch is
-    causal (on) or off, and what is needed but stands for nothing is none; a text that is one of several is option.
+    and one of `GROUP_ROLES`; layer, an object that has these; scale; factor (1/sqrt(head_dim)) and divisor; with hidden
+    states also hidden_states and return_weights, with projections also w_q, b_q, …, w_o, num_heads, width, context and
+    rotary_base. A switch is causal (on) or off, and what is needed but stands for nothing is none; a text that is one
+    of several is option.
     """
 
     role: str
@@ -55,9 +49,13 @@ class Slot:
 def assign_roles(candidate: Candidate) -> tuple[tuple[Slot, ...], Notes]:
     """Roles by name where the names say so, otherwise by position: query, key, value, mask."""
     notes: list[tuple[str, str]] = []
-    named = _named_roles(candidate, _role_in_function)
+    named = _named_roles(candidate, role_in_function)
     if GROUP_ROLES & set(named.values()):
         named |= {name: "heads" for name, role in named.items() if role is None and role_of_size(name) == "heads"}
+    for parameter in candidate.parameters:
+        if named[parameter.name] is None and is_layer(parameter):
+            named[parameter.name] = "layer"
+            notes.append(("layer", f"{parameter.name} is passed as an object that has the sizes of the layer"))
     if any(parameter.kind == "var-positional" for parameter in candidate.parameters):
         return _assign_any(candidate, named)
     if not {"query", "key", "value"} <= set(named.values()):
@@ -85,7 +83,8 @@ def assign_roles(candidate: Candidate) -> tuple[tuple[Slot, ...], Notes]:
             named[after[0].name] = "mask"
             notes.append(("mask-by-position", f"{after[0].name} was taken as the mask"))
     slots, all_notes = _slots(candidate, named, notes)
-    groups = [slot.parameter for slot in slots if slot.role in GROUP_ROLES]
+    sharing = GROUP_ROLES | ({"layer"} if reads_groups(candidate) else set())
+    groups = [slot.parameter for slot in slots if slot.role in sharing]
     if groups:
         why = f"it takes {', '.join(groups)}: keys and values are passed with as many heads as the model has of them"
         all_notes = (*all_notes, ("groups", why))
@@ -250,27 +249,6 @@ def unfilled(candidate: Candidate, slots: Sequence[Slot]) -> list[str]:
         for parameter in candidate.parameters
         if not parameter.has_default and parameter.name not in filled and not parameter.kind.startswith("var-")
     ]
-
-
-def _role_in_function(name: str) -> str | None:
-    role = hidden_states_role(name)
-    if role in {"key_padding_mask", "valid_lens"}:
-        return role
-    plain = name.lower().strip("_")
-    for meaning, names in (
-        ("return_weights", RETURN_WEIGHTS),
-        ("head_dim", SIZES["head_dim"]),
-        ("block_size", BLOCK_SIZES),
-        ("is_grouped", GROUP_FLAGS),
-        ("factor", SCALES),
-        ("divisor", SIZE_NAMES["temperature"]),
-    ):
-        if plain in names:
-            return meaning
-    size = role_of_size(name.replace("key_value_groups", "rep"))  # transformers' num_key_value_groups is its n_rep
-    if size in GROUP_ROLES:
-        return size
-    return "mask" if role == "mask" else role_of(name)
 
 
 def _fillable(parameter: Parameter, role: str) -> bool:

@@ -24,12 +24,12 @@ from pytest_attn_grader.misconceptions.syntax import takes_mask_of_ones
 from pytest_attn_grader.results.submission import Adaptation
 from pytest_attn_grader.submission.constructor_roles import is_resizable
 from pytest_attn_grader.submission.contract import Contract
+from pytest_attn_grader.submission.function_names import GROUP_NUMBERS
 from pytest_attn_grader.submission.head_adapter import CallStats
 from pytest_attn_grader.submission.masks import BIASED, INFINITE, bias_of_keys
 from pytest_attn_grader.submission.module_attention import ModuleAttention
 from pytest_attn_grader.submission.parameter_names import role_of
 from pytest_attn_grader.submission.projections.norms import NormStyle
-from pytest_attn_grader.submission.signatures import GROUP_NUMBERS
 from pytest_attn_grader.submission.student_attention import StudentAttention
 from pytest_attn_grader.submission.target import read_source_text
 

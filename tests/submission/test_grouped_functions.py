@@ -7,6 +7,7 @@ import torch
 
 from pytest_attn_grader.attention.probes import SPEC_BY_NAME, build_probe
 from pytest_attn_grader.attention.reference import reference_attention
+from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.submission.adapt import fit
 from pytest_attn_grader.submission.trials import is_right_on
 from tests.support.students import REFERENCE, Workshop
@@ -44,6 +45,7 @@ STYLES = {
         "q, k, v, mask=None, use_gqa: bool = False",
         "k, v = (z[:, :, None].expand(-1, -1, q.shape[1] // z.shape[1], -1, -1).flatten(1, 2) for z in (k, v))",
     ),
+    "an attribute of its layer": ("q, k, v, module, mask=None", BY_SIZE.format("module.num_key_value_groups")),
     "queries in groups": (
         "q, k, v, mask=None, num_key_value_heads=8",
         "heads = q.shape[1]; q = q.unflatten(1, (num_key_value_heads, -1))\n"
@@ -108,3 +110,31 @@ def test_without_such_an_argument_every_query_head_has_its_key(workshop: Worksho
 
     assert not attention.takes_groups
     assert attention.unsupported_reason(build_probe(SPEC_BY_NAME["groups"], seed=1)) is not None
+
+
+@pytest.mark.parametrize(
+    ("shared", "words"),
+    [
+        ("k = module.k_proj(k)", "the grader's stand-in for the layer has no 'k_proj'"),
+        ("k = module.dropout(k) + module.layer_idx + module.config.attention_dropout", None),
+    ],
+)
+def test_a_layer_has_numbers_and_dropout_and_says_what_it_lacks(
+    workshop: Workshop, shared: str, words: str | None
+) -> None:
+    student = workshop.student(source_of("module, q, k, v, mask", shared))
+    if words is None:
+        assert is_right_on(fit(student, student.contract, seed=0), build_probe(SPEC_BY_NAME["basic"], seed=1))
+        return
+    with pytest.raises(SubmissionError, match=words):
+        fit(student, student.contract, seed=0)
+
+
+def test_only_a_function_that_takes_its_layer_may_return_the_tokens_first(workshop: Workshop) -> None:
+    turned = "return (scores.softmax(-1) @ v).transpose(1, 2)"
+    for signature, is_right in (("module, q, k, v, mask", True), ("q, k, v, mask", False)):
+        source = source_of(signature, "").replace("return scores.softmax(-1) @ v", turned)
+        student = workshop.student(source)
+        attention = fit(student, student.contract, seed=0)
+        assert is_right_on(attention, build_probe(SPEC_BY_NAME["basic"], seed=1)) is is_right
+        assert ("output-by-token" in {note.name for note in attention.adaptations}) is is_right

@@ -20,6 +20,7 @@ from .config_stub import Config, make_config, read_keys
 from .failures import WorkerError, truncate
 from .head_loop import inputs_after, leading_sizes, split_inputs, without_ones
 from .inspection import lengthen_texts, surroundings_of
+from .layer_stub import Layer
 from .library_calls import LibraryCalls
 from .module_dtype import convert
 from .submission import Submission
@@ -271,6 +272,8 @@ def _argument(item: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Any:
         return tensors[item["tensor"]]
     if "complex" in item:
         return torch.view_as_complex(tensors[item["complex"]].contiguous())
+    if "layer" in item:
+        return Layer(item["layer"])
     if "items" in item:
         return tuple(_argument(each, tensors) for each in item["items"])
     return item["value"]
