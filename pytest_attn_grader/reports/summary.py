@@ -191,10 +191,11 @@ def format_speed(report: GradeReport) -> str:
     speed = report.speed
     if speed is None or not speed.lengths:
         check = next((check for check in report.checks if check.id == SLOWDOWN_CHECK), None)
-        known = check is not None and {"slowdown", "tokens"} <= check.evidence.keys()
-        return "" if check is None or not known else _times(check.evidence["slowdown"], check.evidence["tokens"])
+        if check is None or not {"slowdown", "tokens"} <= check.evidence.keys():
+            return ""
+        return _times(report, check.evidence["slowdown"], check.evidence["tokens"])
     shown = representative_length(speed.lengths)
-    text = _times(shown.slowdown, shown.tokens)
+    text = _times(report, shown.slowdown, shown.tokens)
     return f"{text}; {printable(speed.stopped)}" if speed.stopped else text
 
 
@@ -203,10 +204,12 @@ def representative_length(lengths: tuple[LengthTiming, ...]) -> LengthTiming:
     return min(lengths, key=lambda each: abs(each.tokens - DEFAULT_TOKENS))
 
 
-def _times(slowdown: object, tokens: object) -> str:
+def _times(report: GradeReport, slowdown: object, tokens: object) -> str:
     factor = float(str(slowdown))
     written = f"{factor:.2g}" if factor < 100 else f"{factor:,.0f}"
-    return f"{written} times the reference's time on {tokens} tokens"
+    # the reference is timed on projected states: what a module projects comes on top
+    projects = report.student.kind not in {None, "function"}
+    return f"{written} times the reference's time on {tokens} tokens" + (", with its projections" if projects else "")
 
 
 def format_timing(phases: Sequence[Phase]) -> str:

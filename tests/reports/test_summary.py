@@ -44,6 +44,13 @@ def test_without_a_curve_the_check_speaks() -> None:
     assert format_speed(report_of(slowdown.model_copy(update={"evidence": {}}))) == ""
 
 
+@pytest.mark.parametrize(("kind", "words"), [("function", "tokens"), ("module", "projections")])
+def test_who_projects_is_timed_with_its_projections(kind: str, words: str) -> None:
+    report = report_of(facts=RunData(speed=Speed(shape="x", lengths=(at(64, 0.004),))))
+    student = report.student.model_copy(update={"kind": kind})
+    assert format_speed(report.model_copy(update={"student": student})).split()[-1] == words
+
+
 @pytest.mark.parametrize(
     ("adaptations", "line"),
     [
