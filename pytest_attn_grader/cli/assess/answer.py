@@ -17,7 +17,6 @@ from pytest_attn_grader.results.assessment import (
     MAX_FEEDBACK_CHARS,
     MAX_POINT_CHARS,
     MAX_POINTS,
-    MAX_SUMMARY_CHARS,
     AssessedCriterion,
 )
 from pytest_attn_grader.results.base import FrozenModel
@@ -137,10 +136,6 @@ def bounded_level(claimed: Level, earned: Level) -> Level:
     if "not-assessed" in (claimed, earned):
         return "not-assessed"
     return min(claimed, earned, key=_ORDER.index)
-
-
-def bounded_summary(answer: Answer) -> str:
-    return sanitize(answer.summary, MAX_SUMMARY_CHARS)
 
 
 def bounded_list(points: tuple[str, ...]) -> tuple[str, ...]:

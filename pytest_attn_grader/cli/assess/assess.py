@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pytest_attn_grader.cli.assess.client import Endpoint, PermanentError
-from pytest_attn_grader.cli.assess.inputs import AssessmentInput, load_input, not_writable_message
+import typer
+
+from pytest_attn_grader.cli.assess.client import Endpoint, RefusedError, RequestLimits
+from pytest_attn_grader.cli.assess.inputs import load_input
 from pytest_attn_grader.cli.assess.prompt import ANSWER_FORMATS
-from pytest_attn_grader.cli.assess.retries import RequestLimits, request_with_retries
 from pytest_attn_grader.cli.error_exit import EXIT_INTERRUPTED, EXIT_USAGE
 from pytest_attn_grader.errors import EXIT_UNGRADABLE, UngradableError, UsageError
 from pytest_attn_grader.reports.atomic_write import write_text_atomically
@@ -45,16 +46,15 @@ class AssessOptions:
 class AssessmentProgress:
     """Count finished reports, print one line for each, and keep the exit code."""
 
-    write_line: Callable[[str], None]
-    write_error: Callable[[str], None]
     done: int = 0
     exit_code: int = 0
 
-    def print(self, line: str) -> None:
-        self.write_line(_escape_line(line))
+    def print(self, line: str, *, is_error: bool = False) -> None:
+        """Print a line; it may hold file names and text from the endpoint."""
+        typer.echo(for_log(for_terminal(line, _MAX_SHOWN)), err=is_error)
 
     def print_error(self, line: str) -> None:
-        self.write_error(_escape_line(line))
+        self.print(line, is_error=True)
 
     def record_failure(self, line: str, exit_code: int) -> None:
         """Print why a report has no assessment. Exit code 2 (usage) takes precedence over 10."""
@@ -62,24 +62,8 @@ class AssessmentProgress:
         self.exit_code = EXIT_USAGE if EXIT_USAGE in (exit_code, self.exit_code) else exit_code
 
 
-def _escape_line(line: str) -> str:
-    """Escape a line: it may hold file names and text from the endpoint."""
-    return for_log(for_terminal(line, _MAX_SHOWN))
-
-
-def assess_reports(
-    reports: Sequence[Path],
-    options: AssessOptions,
-    *,
-    dry_run: bool,
-    write_line: Callable[[str], None],
-    write_error: Callable[[str], None],
-) -> int:
-    """Assess every report, and return the exit code.
-
-    Args:
-        dry_run: print the requests; send nothing.
-        write_line, write_error: print a line of results, or a line of errors and notes.
+def assess_reports(reports: Sequence[Path], options: AssessOptions, *, dry_run: bool) -> int:
+    """Assess every report, or only print the requests, and return the exit code.
 
     Returns:
         0; 2 when a report, its source or its folder cannot be used; 10 when a report has no verdict or the model gave
@@ -91,7 +75,7 @@ def assess_reports(
     if options.source is not None and not options.source.is_dir() and len(reports) > 1:
         raise UsageError("--source names one file, and there are several reports. Name the folder of the submissions.")
     paths = [path for path in dict.fromkeys(reports) if not is_assessment(path)]
-    progress = AssessmentProgress(write_line, write_error)
+    progress = AssessmentProgress()
     if len(paths) < len(set(reports)):
         progress.print_error(f"skipped, because they are assessments: {len(set(reports)) - len(paths)}")
     if dry_run:
@@ -99,7 +83,7 @@ def assess_reports(
             _print_request(path, options, progress)
         return progress.exit_code
     try:
-        asyncio.run(_assess_all(paths, options, Endpoint(), progress))
+        asyncio.run(_assess_all(paths, options, Endpoint(options.limits), progress))
     except KeyboardInterrupt:
         progress.print_error(f"interrupted after {progress.done} of {len(paths)}; run the same command to continue")
         return EXIT_INTERRUPTED
@@ -114,7 +98,7 @@ def _print_request(path: Path, options: AssessOptions, progress: AssessmentProgr
         return
     if inputs.source_note:
         progress.print_error(f"{path}: {inputs.source_note}")
-    progress.write_line(json.dumps(inputs.request.payload(options.model or None, ANSWER_FORMATS[0]), indent=1))
+    typer.echo(json.dumps(inputs.request.payload(options.model or None, ANSWER_FORMATS[0]), indent=1))
 
 
 async def _assess_all(
@@ -136,7 +120,7 @@ async def _assess_all(
                 progress.record_failure(str(error), EXIT_USAGE)
             except UngradableError as error:
                 progress.record_failure(f"{path}: {error}", EXIT_UNGRADABLE)
-            except PermanentError as error:
+            except RefusedError as error:
                 refused = error.for_all
                 remedy = "Check OPENAI_API_KEY, OPENAI_BASE_URL and --llm-model"
                 progress.record_failure(f"{path}: the endpoint refused, {error}. {remedy}", EXIT_UNGRADABLE)
@@ -154,18 +138,16 @@ async def _assess_one(path: Path, options: AssessOptions, endpoint: Endpoint, pr
     inputs.check_target()
     if inputs.source_note:
         progress.print_error(f"{path}: {inputs.source_note}")
-    accepted = await request_with_retries(endpoint, inputs.request, options.model, options.limits)
-    assessment = inputs.build_assessment(accepted, options.model)
-    _write(assessment, inputs)
-    progress.done += 1
-    progress.print(f"{path}: {_format_levels(assessment)}; in {inputs.target.name}")
-
-
-def _write(assessment: Assessment, inputs: AssessmentInput) -> None:
+    assessment = inputs.build_assessment(await endpoint.request_answer(inputs.request, options.model), options.model)
     try:
         write_text_atomically(inputs.target, assessment.model_dump_json(indent=1) + "\n")
     except OSError as error:
-        raise UsageError(not_writable_message(inputs.path, error)) from error
+        raise UsageError(
+            f"{inputs.target} cannot be written ({error.strerror}). The assessment is written beside the report: copy "
+            "the report to a folder that you can write to."
+        ) from error
+    progress.done += 1
+    progress.print(f"{path}: {_format_levels(assessment)}; in {inputs.target.name}")
 
 
 def _format_levels(assessment: Assessment) -> str:

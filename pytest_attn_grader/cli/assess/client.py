@@ -1,7 +1,8 @@
-"""Send one request to an OpenAI-compatible endpoint; return the text or raise the kind of failure.
+"""Ask an OpenAI-compatible endpoint for the assessment of one report.
 
-The endpoint is not trusted: the size of an answer is bounded, and its text is shortened and escaped before it is
-shown. `retries.py` decides about retries.
+The openai client repeats requests that fail because the endpoint is busy or not reached. Here an answer that cannot be
+used is asked for again, with a complaint, and a response format that the endpoint does not support is replaced by a
+less strict one.
 """
 
 from __future__ import annotations
@@ -10,48 +11,33 @@ import asyncio
 import json
 import math
 import os
-import re
-from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from pytest_attn_grader.cli.assess.prompt import ANSWER_FORMATS, AnswerFormat
-from pytest_attn_grader.errors import UsageError
+from pytest_attn_grader.cli.assess.answer import Answer, MalformedAnswerError, read_answer
+from pytest_attn_grader.cli.assess.prompt import ANSWER_FORMATS, AnswerFormat, Request
+from pytest_attn_grader.errors import AssessorUnavailableError, UsageError
 from pytest_attn_grader.reports.escaping import for_terminal
 from pytest_attn_grader.results.assessment import TokenUsage
 
 if TYPE_CHECKING:
-    import httpx2
     import openai
 
 KEY_VARIABLE, URL_VARIABLE = "OPENAI_API_KEY", "OPENAI_BASE_URL"
-MAX_ANSWER_BYTES = 1 << 20
 _MAX_SHOWN = 200
-_MIN_SECRET_LENGTH = 8
-_HOST = re.compile(r"[\w.:%-]+")
-_RETRY_STATUSES = frozenset({408, 409, 425, 429})
+# An endpoint answers with these where it does not know the response format.
 _FORMAT_STATUSES = frozenset({400, 422})
+# The client has repeated a request with such an answer; another report may have more luck.
+_BUSY_STATUSES = frozenset({408, 409, 429})
 _PERMANENT_FOR_ALL_STATUSES = frozenset({301, 302, 303, 307, 308, 401, 404})
+CUT_OFF = (
+    "it was cut off at the endpoint's limit of tokens (finish_reason: length); answer in fewer words, or give the "
+    "endpoint a larger limit or context"
+)
 
 
-class TransientError(Exception):
-    """A failure that may pass: the endpoint is busy, slow or not reached.
-
-    Args:
-        wait_seconds: the endpoint's Retry-After; None without one.
-    """
-
-    def __init__(self, problem: str, wait_seconds: float | None = None) -> None:
-        super().__init__(problem)
-        self.wait_seconds = wait_seconds
-
-
-class UnsupportedFormatError(Exception):
-    """The endpoint rejects this response format; it may accept a less strict one."""
-
-
-class PermanentError(Exception):
+class RefusedError(Exception):
     """A failure that a repeated request cannot mend.
 
     Args:
@@ -64,204 +50,175 @@ class PermanentError(Exception):
 
 
 @dataclass(frozen=True)
-class Completion:
-    """The endpoint's answer, not yet parsed.
+class RequestLimits:
+    """Limits on the requests for one report.
 
     Attributes:
-        is_cut: whether the endpoint stopped at its limit of tokens.
+        tries: answers that are asked for; a request that fails is sent as many times.
+        answer_seconds: how long the endpoint may be silent.
+        total_seconds: time for all requests, including waits.
+
+    Raises:
+        UsageError: a limit is not a positive number.
     """
 
-    text: str
+    tries: int = 4
+    answer_seconds: float = 600.0
+    total_seconds: float = 1800.0
+
+    def __post_init__(self) -> None:
+        for option, value in (("tries", self.tries), ("timeout", self.answer_seconds), ("limit", self.total_seconds)):
+            if not 0 < value < math.inf:
+                raise UsageError(f"--{option}={value:g} is not a limit. Give a number above 0.")
+
+
+@dataclass(frozen=True)
+class AcceptedAnswer:
+    """A usable answer: who gave it, in which format, and after how many requests."""
+
+    answer: Answer
     model: str | None
     usage: TokenUsage | None
-    is_cut: bool = False
+    answer_format: AnswerFormat
+    tries: int
 
 
 class Endpoint:
     """A client for the endpoint in OPENAI_BASE_URL.
 
-    Attributes:
-        answer_format: the response format that worked last; the next report starts with it.
-
     Raises:
-        UsageError: the client is not installed, or an environment variable is missing or malformed.
+        UsageError: the client is not installed, or an environment variable cannot be used.
     """
 
-    def __init__(self) -> None:
-        self.answer_format: AnswerFormat = ANSWER_FORMATS[0]
-        self._key = _read_key()
-        self._url = _read_url()
+    def __init__(self, limits: RequestLimits) -> None:
+        self._limits = limits
+        # The response format that worked last; the next report starts with it.
+        self._answer_format: AnswerFormat = ANSWER_FORMATS[0]
+        self._key = os.environ.get(KEY_VARIABLE, "")
+        if not (self._key.strip() and self._key.isascii() and self._key.isprintable()):
+            raise UsageError(
+                f"{KEY_VARIABLE} is not set, or not printable ASCII. Set it to the key of the endpoint (any text if it "
+                f"needs none), and {URL_VARIABLE} to its address. --dry-run works without both."
+            )
+        url = os.environ.get(URL_VARIABLE)
+        if url is not None and not _is_address(url):
+            raise UsageError(
+                f"{URL_VARIABLE}={for_terminal(url)} is not an address. Write http://HOST:PORT/v1 or https://HOST/v1."
+            )
         try:
-            import httpx2
             import openai
         except ImportError as error:
             raise UsageError(
                 f"attn-grader assess needs the openai client ({error}). Install it with: "
                 "pip install 'pytest-attn-grader[llm]'. --dry-run works without it."
             ) from error
-        try:
-            httpx2.URL(self._url or "")
-        except httpx2.InvalidURL as error:
-            raise UsageError(_malformed_address(self._url or "")) from error
         self._openai = openai
 
     async def __aenter__(self) -> Endpoint:
-        hooks = {"response": [_limit_response_size]}
-        # retries.py counts the tries and sets the time limit of each request.
         self._client: openai.AsyncOpenAI = self._openai.AsyncOpenAI(
             api_key=self._key,
-            base_url=self._url,
-            max_retries=0,
-            timeout=None,
+            max_retries=self._limits.tries - 1,
+            timeout=self._limits.answer_seconds,
             # A redirect would send the source to another address.
-            http_client=self._openai.DefaultAsyncHttpxClient(event_hooks=hooks, follow_redirects=False),
+            http_client=self._openai.DefaultAsyncHttpxClient(follow_redirects=False),
         )
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._client.close()
 
-    async def complete(self, payload: dict[str, Any], seconds: float) -> Completion:
-        """Send one request and wait for the whole answer.
+    async def request_answer(self, request: Request, model: str) -> AcceptedAnswer:
+        """Request the assessment of one report.
 
         Raises:
-            TransientError, UnsupportedFormatError, PermanentError: see there.
+            AssessorUnavailableError: no usable answer within the limits.
+            RefusedError: a repeated request would fail too.
         """
-        create = self._client.chat.completions.with_raw_response.create
-        # A limit on the whole answer: the client's own read timeout restarts with every byte.
         try:
-            raw = await asyncio.wait_for(create(**payload, extra_headers={"Accept-Encoding": "identity"}), seconds)
+            return await asyncio.wait_for(self._request(request, model), self._limits.total_seconds)
         except asyncio.TimeoutError as error:
-            raise TransientError(f"no whole answer within {seconds:.3g} s") from error
-        except self._openai.APIStatusError as error:
-            raise self._error_for_status(error.status_code, error.response.headers, error.response.text) from error
-        except _ResponseTooLarge as error:
-            raise TransientError(str(error)) from error
-        except self._openai.APIConnectionError as error:
-            cause = error.__cause__
-            raise TransientError(
-                f"the endpoint in {URL_VARIABLE} cannot be reached ({self._escape(str(cause or error))})"
-            ) from error
-        return _read_completion(raw.http_response.content)
+            raise self._unavailable(f"there was none within {self._limits.total_seconds:g} s") from error
 
-    def _error_for_status(self, status: int, headers: Mapping[str, str], body: str) -> Exception:
-        problem = f"status {status}: {self._escape(_message_of(body))}"
-        if status in _RETRY_STATUSES or status >= 500:
-            return TransientError(problem, _seconds_to_wait(headers))
-        if status in _FORMAT_STATUSES:
-            return UnsupportedFormatError(problem)
-        return PermanentError(problem, for_all=status in _PERMANENT_FOR_ALL_STATUSES)
+    async def _request(self, request: Request, model: str) -> AcceptedAnswer:
+        formats = list(ANSWER_FORMATS[ANSWER_FORMATS.index(self._answer_format) :])
+        complaint = ""
+        tries = requests = 0
+        while tries < self._limits.tries:
+            payload = request.payload(model, formats[0], complaint)
+            try:
+                raw = await self._client.chat.completions.with_raw_response.create(**payload)
+            except self._openai.APIStatusError as error:
+                if error.status_code not in _FORMAT_STATUSES or len(formats) == 1:
+                    raise self._describe_status(error) from error
+                formats.pop(0)
+                requests += 1
+                continue
+            except self._openai.APIConnectionError as error:
+                cause = self._escape(str(error.__cause__ or error))
+                raise self._unavailable(f"the endpoint in {URL_VARIABLE} cannot be reached ({cause})") from error
+            tries, requests = tries + 1, requests + 1 + raw.retries_taken
+            try:
+                accepted = _read_completion(raw.http_response.content, request, formats[0], requests)
+            except MalformedAnswerError as error:
+                complaint = str(error)
+            else:
+                self._answer_format = formats[0]
+                return accepted
+        raise self._unavailable(f"the answer could not be used: {complaint}")
+
+    def _describe_status(self, error: openai.APIStatusError) -> Exception:
+        problem = f"status {error.status_code}: {self._escape(_message_of(error.response.content))}"
+        if error.status_code in _BUSY_STATUSES | _FORMAT_STATUSES or error.status_code >= 500:
+            return self._unavailable(problem)
+        return RefusedError(problem, for_all=error.status_code in _PERMANENT_FOR_ALL_STATUSES)
+
+    def _unavailable(self, problem: str) -> AssessorUnavailableError:
+        return AssessorUnavailableError(
+            f"no usable answer (--tries {self._limits.tries}): {problem}. Try again, with more --tries, a longer "
+            "--timeout and --limit, or another model"
+        )
 
     def _escape(self, words: str) -> str:
-        """Shorten and escape text from the endpoint, and hide the key in it."""
-        is_secret = len(self._key) >= _MIN_SECRET_LENGTH  # a short key such as "none" is also a word
-        return for_terminal(words.replace(self._key, "…") if is_secret else words, _MAX_SHOWN)
+        """Shorten and escape text from the endpoint, and hide the key in it; a short one such as "none" is a word."""
+        return for_terminal(words.replace(self._key, "…") if len(self._key) >= 8 else words, _MAX_SHOWN)
 
 
-class _ResponseTooLarge(Exception):
-    """The response is larger than MAX_ANSWER_BYTES, or compressed."""
-
-
-async def _limit_response_size(response: httpx2.Response) -> None:
-    """Stop reading a body, also of an error, at MAX_ANSWER_BYTES; refuse a compressed one."""
-    import httpx2
-
-    if response.headers.get("content-encoding", "identity") != "identity":
-        # The request asks for identity; a compressed body could unpack to a thousand times its size.
-        raise _ResponseTooLarge("the endpoint compresses its answers although it was asked not to")
-    # Otherwise the endpoint chooses how the text of an error is decoded.
-    response.headers["content-type"] = "application/json; charset=utf-8"
-    stream = response.stream
-    assert isinstance(stream, httpx2.AsyncByteStream)
-    whole: httpx2.AsyncByteStream = stream
-
-    class Bounded(httpx2.AsyncByteStream):
-        async def __aiter__(self) -> AsyncIterator[bytes]:
-            taken = 0
-            async for piece in whole:
-                taken += len(piece)
-                if taken > MAX_ANSWER_BYTES:
-                    raise _ResponseTooLarge(f"the answer is longer than {MAX_ANSWER_BYTES} bytes")
-                yield piece
-
-        async def aclose(self) -> None:
-            await whole.aclose()
-
-    response.stream = Bounded()
-
-
-def _read_completion(body: bytes) -> Completion:
-    """The text of the first choice; empty when the body is not a completion."""
-    try:
-        document = json.loads(body)
-        choice = document["choices"][0]
-        text = choice["message"]["content"]
-    except (ValueError, KeyError, IndexError, TypeError, RecursionError):
-        return Completion("", None, None)
-    name, used = document.get("model"), document.get("usage")
-    usage = None
-    if isinstance(used, dict):
-        counts = [_count(used.get(f"{part}_tokens")) for part in ("prompt", "completion", "total")]
-        usage = TokenUsage(prompt=counts[0], completion=counts[1], total=counts[2])
-    return Completion(
-        text if isinstance(text, str) else "",
-        for_terminal(name, _MAX_SHOWN) if isinstance(name, str) and name else None,
-        usage,
-        choice.get("finish_reason") == "length",
-    )
-
-
-def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53 else None
-
-
-def _message_of(body: str) -> str:
-    """The message of an OpenAI-style error, or the body."""
-    try:
-        message = json.loads(body)["error"]["message"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return body
-    return message if isinstance(message, str) else body
-
-
-def _seconds_to_wait(headers: Mapping[str, str]) -> float | None:
-    """`Retry-After` in seconds; None for its other form, a date."""
-    try:
-        seconds = float(headers.get("retry-after", ""))
-    except ValueError:
-        return None
-    return seconds if math.isfinite(seconds) and seconds >= 0 else None
-
-
-def _read_key() -> str:
-    key = os.environ.get(KEY_VARIABLE, "")
-    if not key.strip():
-        raise UsageError(
-            f"{KEY_VARIABLE} is not set. Set it to the key of the endpoint (any text if it needs none), and "
-            f"{URL_VARIABLE} to its address. --dry-run works without both."
-        )
-    if not (key.isascii() and key.isprintable()):
-        raise UsageError(
-            f"{KEY_VARIABLE} contains a character that is not printable ASCII (a line break?). Set it again."
-        )
-    return key
-
-
-def _read_url() -> str | None:
-    """None: the client's own default."""
-    url = os.environ.get(URL_VARIABLE)
-    if url is None:
-        return None
+def _is_address(url: str) -> bool:
     try:
         parts = urlsplit(url)
-        host = parts.hostname or ""
-        good = parts.scheme in {"http", "https"} and bool(_HOST.fullmatch(host)) and (parts.port or 1) > 0
+        host = (parts.hostname or "").encode("idna")
+        return url.isprintable() and parts.scheme in {"http", "https"} and bool(host) and parts.port != 0
     except ValueError:
-        good = False
-    if not good:
-        raise UsageError(_malformed_address(url))
-    return url
+        return False
 
 
-def _malformed_address(url: str) -> str:
-    return f"{URL_VARIABLE}={for_terminal(url)} is not an address. Write http://HOST:PORT/v1 or https://HOST/v1."
+def _read_completion(body: bytes, request: Request, answer_format: AnswerFormat, requests: int) -> AcceptedAnswer:
+    """Read the first choice.
+
+    Raises:
+        MalformedAnswerError: there is none, or its text is not the answer that was asked for.
+    """
+    try:
+        document = json.loads(body)
+        choice, model, used = document["choices"][0], document.get("model"), document.get("usage") or {}
+        text, reason = choice["message"]["content"], choice.get("finish_reason")
+        usage = TokenUsage(**{part: used.get(f"{part}_tokens") for part in ("prompt", "completion", "total")})
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
+        raise MalformedAnswerError("it is not a chat completion") from error
+    try:
+        answer = read_answer(str(text or ""), request.evaluation)
+    except MalformedAnswerError as error:
+        if reason == "length":
+            raise MalformedAnswerError(CUT_OFF) from error
+        raise
+    named = for_terminal(model, _MAX_SHOWN) if isinstance(model, str) and model else None
+    return AcceptedAnswer(answer, named, usage if used else None, answer_format, requests)
+
+
+def _message_of(body: bytes) -> str:
+    """The message of an OpenAI-style error, or the body."""
+    text = body.decode("utf-8", "replace")
+    try:
+        return str(json.loads(text)["error"]["message"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return text

@@ -28,8 +28,8 @@ def assess(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the requests; send nothing.")] = False,
     again: Annotated[bool, typer.Option("--again", help="Repeat assessments that exist already.")] = False,
     parallel: Annotated[int, typer.Option(min=1, help="Number of reports assessed at the same time.")] = 1,
-    tries: Annotated[int, typer.Option(help="Maximum number of requests for one report.")] = 4,
-    timeout: Annotated[float, typer.Option(help="Seconds for one answer. A local model may need minutes.")] = 600.0,
+    tries: Annotated[int, typer.Option(help="Answers asked for; a request that fails is sent as many times.")] = 4,
+    timeout: Annotated[float, typer.Option(help="Seconds without a byte. A local model may need minutes.")] = 600.0,
     limit: Annotated[float, typer.Option(help="Seconds for one report, including all tries and waits.")] = 1800.0,
 ) -> None:
     """Write LLM feedback next to each report (NAME.assessment.json). Scores are not changed.
@@ -37,7 +37,7 @@ def assess(
     Works with any OpenAI-compatible endpoint. Set OPENAI_BASE_URL to its address and OPENAI_API_KEY to its key.
     """
     from pytest_attn_grader.cli.assess.assess import AssessOptions, assess_reports
-    from pytest_attn_grader.cli.assess.retries import RequestLimits
+    from pytest_attn_grader.cli.assess.client import RequestLimits
 
     if not dry_run and not (llm_model and llm_model.isprintable()):
         raise UsageError(f"No language model is named. Use --llm-model NAME, or set {MODEL_VARIABLE}.")
@@ -49,12 +49,4 @@ def assess(
         parallel=parallel,
         limits=RequestLimits(tries=tries, answer_seconds=timeout, total_seconds=limit),
     )
-    raise typer.Exit(
-        assess_reports(
-            reports,
-            options,
-            dry_run=dry_run,
-            write_line=typer.echo,
-            write_error=lambda line: typer.echo(line, err=True),
-        )
-    )
+    raise typer.Exit(assess_reports(reports, options, dry_run=dry_run))

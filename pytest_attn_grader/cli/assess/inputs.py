@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Literal
 
 from pytest_attn_grader import __version__
-from pytest_attn_grader.cli.assess.answer import bounded_criteria, bounded_list, bounded_summary
+from pytest_attn_grader.cli.assess.answer import bounded_criteria, bounded_list, sanitize
+from pytest_attn_grader.cli.assess.client import AcceptedAnswer
 from pytest_attn_grader.cli.assess.numbered_source import render_excerpt
-from pytest_attn_grader.cli.assess.prompt import PROMPT_VERSION, AnswerFormat, Request, build_request
-from pytest_attn_grader.cli.assess.retries import AcceptedAnswer
+from pytest_attn_grader.cli.assess.prompt import PROMPT_VERSION, Request, build_request
 from pytest_attn_grader.cli.assess.source import find_source
 from pytest_attn_grader.errors import UngradableError, UsageError
 from pytest_attn_grader.reports.json_report import parse_report
 from pytest_attn_grader.results.assessment import (
+    MAX_SUMMARY_CHARS,
     AssessedSource,
     Assessment,
     assessment_path,
@@ -51,17 +50,9 @@ class AssessmentInput:
         )
 
     def check_target(self) -> None:
-        """Check that the assessment can be written, before a request is paid for.
-
-        Raises:
-            UsageError: it cannot be written.
-        """
+        """Refuse to overwrite another file, before a request is paid for."""
         if self.target.exists() and not is_assessment(self.target):
             raise UsageError(f"{self.target} exists and is not an assessment. It is not overwritten: move it away.")
-        try:
-            tempfile.TemporaryFile(dir=self.path.parent).close()
-        except OSError as error:
-            raise UsageError(not_writable_message(self.path, error)) from error
 
     def build_assessment(self, accepted: AcceptedAnswer, model: str) -> Assessment:
         """Build the assessment: feedback from the model; levels, verdict and points limited to the report's."""
@@ -69,33 +60,22 @@ class AssessmentInput:
             created=datetime.now(timezone.utc).replace(microsecond=0),
             grader_version=__version__,
             model=model,
-            model_answered=accepted.completion.model,
+            model_answered=accepted.model,
             prompt_version=PROMPT_VERSION,
-            answer_format=_published_format(accepted.answer_format),
+            answer_format="json_schema" if accepted.answer_format == "bounded_json_schema" else accepted.answer_format,
             tries=accepted.tries,
-            usage=accepted.completion.usage,
+            usage=accepted.usage,
             report_sha256=self.report_sha256,
             source=self.source,
             source_note=self.source_note,
             verdict="passed" if self.report.verdict == "passed" else "failed",
             earned=self.report.score.earned,
             possible=self.report.score.possible,
-            summary=bounded_summary(accepted.answer),
+            summary=sanitize(accepted.answer.summary, MAX_SUMMARY_CHARS),
             criteria=bounded_criteria(accepted.answer, self.request.evaluation),
             strengths=bounded_list(accepted.answer.strengths),
             next_steps=bounded_list(accepted.answer.next_steps),
         )
-
-
-def _published_format(answer_format: AnswerFormat) -> Literal["json_schema", "json_object", "text"]:
-    return "json_schema" if answer_format == "bounded_json_schema" else answer_format
-
-
-def not_writable_message(report: Path, error: OSError) -> str:
-    return (
-        f"{assessment_path(report)} cannot be written ({error.strerror}). The assessment is written beside the report: "
-        "copy the report to a folder that you can write to."
-    )
 
 
 def load_input(path: Path, *, named_source: Path | None, with_source: bool) -> AssessmentInput:

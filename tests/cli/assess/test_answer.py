@@ -19,8 +19,8 @@ from pytest_attn_grader.cli.assess.answer import (
     bounded_criteria,
     bounded_level,
     bounded_list,
-    bounded_summary,
     read_answer,
+    sanitize,
 )
 from pytest_attn_grader.results.assessment import MAX_FEEDBACK_CHARS, MAX_POINT_CHARS, MAX_POINTS, MAX_SUMMARY_CHARS
 from pytest_attn_grader.results.report import Level
@@ -110,7 +110,7 @@ def test_unseen_characters_are_spelled_out_and_markup_stays_text() -> None:
         strengths=[HOSTILE],
         criteria=changed(feedback=HOSTILE),
     )
-    texts = [bounded_summary(hostile), *bounded_list(hostile.strengths)]
+    texts = [sanitize(hostile.summary, MAX_SUMMARY_CHARS), *bounded_list(hostile.strengths)]
     texts += [criterion.feedback for criterion in bounded_criteria(hostile, evaluation())]
     for text in texts:
         assert text.isprintable()
@@ -123,7 +123,7 @@ def test_long_texts_are_cut_and_say_so() -> None:
         strengths=["p" * 10_000] * 1000,
         criteria=changed(feedback="f" * 10_000),
     )
-    assert bounded_summary(long) == "s" * MAX_SUMMARY_CHARS + "… (900000 characters)"
+    assert sanitize(long.summary, MAX_SUMMARY_CHARS) == "s" * MAX_SUMMARY_CHARS + "… (900000 characters)"
     assert bounded_list(long.strengths) == ("p" * MAX_POINT_CHARS + "… (10000 characters)",) * MAX_POINTS
     assert bounded_criteria(long, evaluation())[0].feedback == "f" * MAX_FEEDBACK_CHARS + "… (10000 characters)"
     assert bounded_list((" ", "a\r\nb")) == ("a\nb",)
@@ -158,7 +158,7 @@ def test_an_answer_that_keeps_to_the_schema_is_accepted_and_not_cut() -> None:
     )
     jsonschema.validate(longest, answer_schema(evaluation()))
     read_ = read_answer(json.dumps(longest), evaluation())
-    texts = [bounded_summary(read_), *bounded_list(read_.strengths)]
+    texts = [sanitize(read_.summary, MAX_SUMMARY_CHARS), *bounded_list(read_.strengths)]
     texts += [criterion.feedback for criterion in bounded_criteria(read_, evaluation())]
     assert not any("…" in text for text in texts)
     with pytest.raises(jsonschema.ValidationError):
