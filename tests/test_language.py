@@ -48,7 +48,7 @@ BANNED_NAMES = re.compile(r"(?:^|_)(?:mine|yours|ours|theirs)(?:_|$)|^_?(?:MOST|
 
 # Attributes are read by name. These look into objects whose attributes only Python itself knows.
 INSPECTING = {
-    "sandbox/worker": "a student's module",
+    "submission/worker": "a student's module",
     "models/patching/shared_copy.py": "any module of torch",
 }
 

@@ -64,5 +64,5 @@ def test_collecting_the_checks_loads_no_model(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text("import os\nos._exit(9)\n")
     report = tmp_path / "report.json"
     modules = modules_of(tmp_path, "--attn-student=mine.py", f"--attn-report={report}", "--collect-only")
-    assert not modules & {"torch", "transformers", "scipy", "pytest_attn_grader.sandbox.autograd"}
+    assert not modules & {"torch", "transformers", "scipy", "pytest_attn_grader.submission.remote.autograd"}
     assert not report.exists()

@@ -26,7 +26,7 @@ HEAVY_MODULES = (
     "pytest_attn_grader.grading.patched_models",
     "pytest_attn_grader.grading.speed",
     "pytest_attn_grader.submission.adapt",
-    "pytest_attn_grader.sandbox.client",
+    "pytest_attn_grader.submission.remote.client",
 )
 # A library brings so many new modules. A file of this package does not.
 MANY_MODULES = 500

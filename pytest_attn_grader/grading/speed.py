@@ -21,7 +21,7 @@ from pytest_attn_grader.models.devices import one_thread
 from pytest_attn_grader.results.comparison import LengthTiming, Speed, Timing
 
 if TYPE_CHECKING:
-    from pytest_attn_grader.sandbox.round_trips import RoundTrip
+    from pytest_attn_grader.submission.remote.round_trips import RoundTrip
     from pytest_attn_grader.submission.student_attention import StudentAttention
 
 LENGTHS = (6, 64, 256)

@@ -61,7 +61,7 @@ def _namespace_options(program: str, python: str) -> tuple[str, ...]:
 @cache
 def _trial_failure(program: str, python: str, user: int | None, options: tuple[str, ...]) -> str:
     here = Path(__file__).resolve().parent
-    command = [*_command_for(program, options, here, [], here), python, "-I", "-S", "-c", "import ctypes, socket"]
+    command = [*_command_for(program, options, here, [], [here]), python, "-I", "-S", "-c", "import ctypes, socket"]
     try:
         tried = subprocess.run(
             command,
@@ -88,15 +88,15 @@ def program_path() -> str:
     return shutil.which(PROGRAM) or PROGRAM
 
 
-def bwrap_command(root: Path, import_paths: Iterable[str], worker_folder: Path) -> list[str]:
+def bwrap_command(root: Path, import_paths: Iterable[str], code: Sequence[Path]) -> list[str]:
     """Return what comes before a command that runs it in new namespaces, with working directory `root`."""
     program = program_path()
     options = _namespace_options(program, sys.executable)
-    return _command_for(program, options, root, import_paths, worker_folder)
+    return _command_for(program, options, root, import_paths, code)
 
 
 def _command_for(
-    program: str, options: Sequence[str], root: Path, import_paths: Iterable[str], worker_folder: Path
+    program: str, options: Sequence[str], root: Path, import_paths: Iterable[str], code: Sequence[Path]
 ) -> list[str]:
     size = str(PRIVATE_BYTES)
     command = [program, *options, "--die-with-parent", "--cap-drop", "ALL", "--hostname", "sandbox"]
@@ -111,11 +111,14 @@ def _command_for(
     command += ["--ro-bind", "/dev/null", "/proc/keys"] if os.path.exists("/proc/keys") else []
     command += ["--dev", "/dev", "--size", size, "--tmpfs", "/dev/shm", "--remount-ro", "/dev"]
     command += ["--size", size, "--tmpfs", "/tmp"]
-    for place in needed_places(root, import_paths, worker_folder):
+    for place in needed_places(root, import_paths, code):
         command += ["--ro-bind-try", place, place]
     # The grader lies among the packages, its reference too: of it, a worker sees what runs there.
     package = str(Path(__file__).resolve().parents[1])
-    command += ["--tmpfs", package, "--ro-bind", str(worker_folder), str(worker_folder), "--remount-ro", package]
+    command += ["--tmpfs", package]
+    for folder in map(str, code):
+        command += ["--ro-bind", folder, folder]
+    command += ["--remount-ro", package]
     # Everything else is the root that bubblewrap makes of nothing.
     command += ["--remount-ro", "/", "--chdir", str(root)]
     for name, value in SET_VARIABLES.items():
@@ -123,11 +126,11 @@ def _command_for(
     return [*command, "--"]
 
 
-def needed_places(root: Path, import_paths: Iterable[str], worker_folder: Path) -> Sequence[str]:
+def needed_places(root: Path, import_paths: Iterable[str], code: Sequence[Path]) -> Sequence[str]:
     """The folders that a worker reads from, outer ones first, so that no binding hides one below it."""
     python = {sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix, os.path.dirname(sys.executable)}
     libraries = [each for name in _LIBRARY_VARIABLES for each in os.environ.get(name, "").split(os.pathsep)]
-    wanted = {*python, *import_paths, *libraries, str(worker_folder), str(root)}
+    wanted = {*python, *import_paths, *libraries, *map(str, code), str(root)}
     places: set[str] = set()
     for place in filter(os.path.isabs, wanted):
         # Both ends of a link: the name that is asked for, and what it leads to.

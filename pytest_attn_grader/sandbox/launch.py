@@ -20,7 +20,8 @@ from pytest_attn_grader.sandbox.worker import supervisor
 from pytest_attn_grader.sandbox.worker.limits import Limits
 from pytest_attn_grader.sandbox.worker.privileges import ORDINARY_USER
 
-WORKER = Path(__file__).with_name("worker") / "__main__.py"
+_PACKAGE = Path(__file__).resolve().parents[1]
+WORKER = _PACKAGE / "sandbox" / "worker" / "__main__.py"
 
 # What Python, torch and the C library need to start. Everything else (tokens, CI variables, HOME) stays outside.
 KEPT_VARIABLES = frozenset(
@@ -65,10 +66,15 @@ def clean_environment(source: Mapping[str, str]) -> dict[str, str]:
 Spawned = tuple["subprocess.Popen[bytes] | ForkedProcess", socket.socket, "socket.socket | None"]
 
 
-def spawn_worker(root: Path, import_paths: Sequence[str], limits: Limits, *, in_namespaces: bool = False) -> Spawned:
+def spawn_worker(
+    root: Path, import_paths: Sequence[str], limits: Limits, *, service: str, in_namespaces: bool = False
+) -> Spawned:
     """Start a worker, in new namespaces if asked to; does not wait for anything.
 
     Where a fork server is set the worker is forked by it, and otherwise started.
+
+    Args:
+        service: the module of this package whose `start_service` answers requests there.
 
     Returns:
         The process, on Linux the supervisor's, whose output is that of both; our end of the socket to the worker; our
@@ -86,12 +92,13 @@ def spawn_worker(root: Path, import_paths: Sequence[str], limits: Limits, *, in_
         # The root must not come before torch: a student's torch.py would be taken for the library.
         "import_paths": [path for path in import_paths if path and Path(path).resolve() != root.resolve()],
         "threads": THREADS,
+        "service": service,
         "in_namespaces": in_namespaces,
         "needed": None,
     }
     is_root = os.name == "posix" and os.geteuid() == 0
     if is_root and (not in_namespaces or not bubblewrap.unavailable_reason(user=ORDINARY_USER)):
-        config["needed"] = bubblewrap.needed_places(root, config["import_paths"], WORKER.parent)
+        config["needed"] = bubblewrap.needed_places(root, config["import_paths"], _code_folders(service))
     control: socket.socket | None = None
     process: subprocess.Popen[bytes] | ForkedProcess
     try:
@@ -118,8 +125,8 @@ def read_note(process: subprocess.Popen[bytes] | ForkedProcess, control: socket.
     return "" if control is None else supervisor.read_note(control)
 
 
-def start_fork_server(import_paths: Sequence[str]) -> ForkServer:
-    """Start a fork server, which loads torch from these places; does not wait for it.
+def start_fork_server(import_paths: Sequence[str], *, service: str) -> ForkServer:
+    """Start a fork server, which loads torch from these places, and the service; does not wait for it.
 
     Raises:
         ForkServerUnavailableError: this system has none.
@@ -129,7 +136,7 @@ def start_fork_server(import_paths: Sequence[str]) -> ForkServer:
     # One message is one request, also when several processes send.
     requests, server_end = make_socket_pair(socket.SOCK_SEQPACKET)
     listened_to = server_end.fileno()
-    config = {"fork_server": True, "descriptor": listened_to, "import_paths": [*import_paths], "threads": THREADS}
+    config = {"fork_server": True, "descriptor": listened_to, "import_paths": [*import_paths], "service": service}
     try:
         program = fork_server.copy_program(sys.executable)
         try:
@@ -162,10 +169,7 @@ def _fork(
         return None
     wanted = {**config, "namespaces": None, "environment": {}}
     if in_namespaces:
-        wanted["namespaces"] = [
-            *bubblewrap.bwrap_command(root, config["import_paths"], WORKER.parent),
-            fork_server.NAMESPACE_HOLDER,
-        ]
+        wanted["namespaces"] = [*_bwrap_command(root, config), fork_server.NAMESPACE_HOLDER]
         wanted["environment"] = {**bubblewrap.SET_VARIABLES, "PWD": str(root)}
     control, handle = make_socket_pair()
     with handle:
@@ -174,6 +178,15 @@ def _fork(
         except ForkServerUnavailableError:
             control.close()
             return None
+
+
+def _code_folders(service: str) -> list[Path]:
+    """Return the folders that a worker's own modules come from."""
+    return [WORKER.parent, _PACKAGE.joinpath(*service.split(".")[:-1])]
+
+
+def _bwrap_command(root: Path, config: Mapping[str, Any]) -> list[str]:
+    return bubblewrap.bwrap_command(root, config["import_paths"], _code_folders(config["service"]))
 
 
 def _command(config: Mapping[str, object], executable: str) -> list[str]:
@@ -189,7 +202,7 @@ def _spawn(
     if in_namespaces:
         # The supervisor stays outside and starts the rest inside; there is no second one in there.
         inside = _command({**config, "supervised": True}, sys.executable)
-        config["inside"] = [*bubblewrap.bwrap_command(root, config["import_paths"], WORKER.parent), *inside]
+        config["inside"] = [*_bwrap_command(root, config), *inside]
     control, handle = make_socket_pair()
     try:
         process = subprocess.Popen(

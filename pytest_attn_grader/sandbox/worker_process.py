@@ -38,9 +38,7 @@ from pytest_attn_grader.sandbox.worker.limits import Limits
 if TYPE_CHECKING:
     from torch import Tensor
 
-_SIGNALLED = 128
-_GREETING_SECONDS = 1.0
-_STATUS_SECONDS = 1.0
+_GREETING_SECONDS = _STATUS_SECONDS = 1.0
 
 
 class WorkerProcess:
@@ -50,13 +48,17 @@ class WorkerProcess:
         root: the submission's folder; working directory and first entry of ``sys.path`` there.
         import_paths: where torch and other libraries are found, beyond the interpreter's own places (``sys.path``).
         limits: what the student's code may use.
+        service: the module of this package that answers there.
         in_namespaces: put it into new namespaces (bubblewrap), which must work here.
     """
 
-    def __init__(self, *, root: Path, import_paths: Sequence[str], limits: Limits, in_namespaces: bool = False) -> None:
+    def __init__(
+        self, *, root: Path, import_paths: Sequence[str], limits: Limits, service: str, in_namespaces: bool = False
+    ) -> None:
         self.root = Path(root).resolve()
         self.import_paths = tuple(import_paths)
         self.limits = limits
+        self.service = service
         self.in_namespaces = in_namespaces
         self.hello: dict[str, Any] | None = None
         self._process: subprocess.Popen[bytes] | ForkedProcess | None = None
@@ -87,7 +89,7 @@ class WorkerProcess:
         protect_grader()
         try:
             self._process, self._connection, self._control = spawn_worker(
-                self.root, self.import_paths, self.limits, in_namespaces=self.in_namespaces
+                self.root, self.import_paths, self.limits, service=self.service, in_namespaces=self.in_namespaces
             )
         except BaseException:
             unprotect_grader()
@@ -120,15 +122,14 @@ class WorkerProcess:
             self._number += 1
             limit = self.limits.call_seconds if seconds is None else seconds
             reply, received = self._exchange({**header, "id": self._number}, payload, limit)
-            failure = reply.get("failure")
-            if failure is not None:
-                error = student_failure(failure)
-                if error is None:
-                    self.kill()
-                    message = "The worker reported a failure that cannot be read."
-                    error = SubmissionError("malformed-reply", message, remedy=WIRE_REMEDY)
-                raise error
-            return reply, received
+            if reply.get("failure") is None:
+                return reply, received
+            error = student_failure(reply["failure"])
+            if error is None:
+                self.kill()
+                message = "The worker reported a failure that cannot be read."
+                error = SubmissionError("malformed-reply", message, remedy=WIRE_REMEDY)
+            raise error
 
     def wait_until_ready(self, seconds: float | None = None) -> None:
         """Return once it has loaded torch.
@@ -184,10 +185,7 @@ class WorkerProcess:
             self._peak_rss_bytes = peak_rss_bytes(self._pid) or self._peak_rss_bytes
 
     def kill(self) -> None:
-        """End the worker and everything below it, now; it may be called any number of times.
-
-        Nothing is left behind: no process, descriptor or thread.
-        """
+        """End the worker and everything below it: no process, descriptor or thread is left. May be called again."""
         with self._lock:
             if self._process is None or self._connection is None:
                 return
@@ -293,8 +291,8 @@ class WorkerProcess:
         if error.fault == "closed" and too_much is not None:
             return too_much
         if error.fault == "closed" and status is not None:
-            if self.in_namespaces and status > _SIGNALLED:
-                status = _SIGNALLED - status  # bubblewrap passes a signal on as a shell does
+            if self.in_namespaces and status > 128:
+                status = 128 - status  # bubblewrap passes a signal on as a shell does
             return from_exit_status(status, doing, self.limits)
         message = f"What came back from {doing} cannot be read: {error}."
         return SubmissionError("malformed-reply", message, remedy=WIRE_REMEDY)

@@ -11,9 +11,15 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pytest_attn_grader.sandbox.arguments import Argument, CacheArgument, FirstCache, LiteralArgument, TensorRef
-from pytest_attn_grader.sandbox.messages import Candidate
 from pytest_attn_grader.submission.parameter_names import CACHE_FLAGS, CACHES, POSITIONS
+from pytest_attn_grader.submission.remote.arguments import (
+    Argument,
+    CacheArgument,
+    FirstCache,
+    LiteralArgument,
+    TensorRef,
+)
+from pytest_attn_grader.submission.remote.messages import Candidate
 from pytest_attn_grader.submission.rotary_names import TABLES, rotary_role
 
 # In the names of parameters that tell a call how many tokens came before it.

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import accumulate
 
-from pytest_attn_grader.sandbox.arguments import Argument, ComplexTensorRef, TensorRef, TupleArgument
-from pytest_attn_grader.sandbox.messages import CallSpec
 from pytest_attn_grader.submission.cache_arguments import CacheStyle
 from pytest_attn_grader.submission.projected import ProjectedInputs
+from pytest_attn_grader.submission.remote.arguments import Argument, ComplexTensorRef, TensorRef, TupleArgument
+from pytest_attn_grader.submission.remote.messages import CallSpec
 
 
 def split_into_chunks(inputs: ProjectedInputs) -> Iterator[ProjectedInputs]:

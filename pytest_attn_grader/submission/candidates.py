@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from pytest_attn_grader.errors import SubmissionError, UngradableError, UsageError
-from pytest_attn_grader.sandbox.messages import Candidate, Description
 from pytest_attn_grader.submission.constructor_roles import roles_of, splits_heads
 from pytest_attn_grader.submission.contract import (
     CONTRACT_TEXT,
@@ -21,6 +20,7 @@ from pytest_attn_grader.submission.contract import (
 )
 from pytest_attn_grader.submission.key_texts import takes_key_text
 from pytest_attn_grader.submission.parameter_names import looks_like_attention
+from pytest_attn_grader.submission.remote.messages import Candidate, Description
 from pytest_attn_grader.submission.rotary_modules import with_rotary_module
 from pytest_attn_grader.submission.signatures import MASK_ROLES, Notes, assign_hidden_states_roles, assign_roles
 from pytest_attn_grader.submission.target import Target

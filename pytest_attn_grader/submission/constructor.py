@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.results.base import EvidenceValue
-from pytest_attn_grader.sandbox.arguments import ConfigObject, LayerObject, LiteralArgument, ModuleArgument
-from pytest_attn_grader.sandbox.messages import Candidate, Parameter
 from pytest_attn_grader.submission.constructor_roles import assign_sizes, choose_option
 from pytest_attn_grader.submission.parameter_names import SCALES
+from pytest_attn_grader.submission.remote.arguments import ConfigObject, LayerObject, LiteralArgument, ModuleArgument
+from pytest_attn_grader.submission.remote.messages import Candidate, Parameter
 from pytest_attn_grader.submission.rotary_modules import make_rotary_module, takes_rotary_module
 from pytest_attn_grader.submission.size_names import (
     DROPOUT_NAMES,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from pytest_attn_grader.sandbox.messages import Candidate, Parameter
+from pytest_attn_grader.submission.remote.messages import Candidate, Parameter
 from pytest_attn_grader.submission.rotary_modules import takes_rotary_module
 from pytest_attn_grader.submission.size_names import (
     guess_role_of_size,

@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from pytest_attn_grader.errors import SubmissionError
-from pytest_attn_grader.sandbox.messages import Candidate, Parameter
 from pytest_attn_grader.submission.constructor_roles import roles_of, takes_dropout
 from pytest_attn_grader.submission.function_names import GROUP_ROLES, reads_groups
 from pytest_attn_grader.submission.key_texts import takes_key_text
 from pytest_attn_grader.submission.parameter_names import ROTARY, is_projected
+from pytest_attn_grader.submission.remote.messages import Candidate, Parameter
 from pytest_attn_grader.submission.rotary_names import rotary_role
 from pytest_attn_grader.submission.signatures import (
     MASK_ROLES,

@@ -8,8 +8,8 @@ from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.submission.target import SOURCE_SUFFIXES, Target
 
 if TYPE_CHECKING:
-    from pytest_attn_grader.sandbox.client import SandboxClient
-    from pytest_attn_grader.sandbox.messages import Description
+    from pytest_attn_grader.submission.remote.client import SandboxClient
+    from pytest_attn_grader.submission.remote.messages import Description
 
 # Training at the top level, most often: what is defined beside it may do without it.
 _MAY_BE_TRAINING = frozenset({"timeout", "out-of-memory"})

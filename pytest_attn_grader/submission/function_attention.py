@@ -20,8 +20,6 @@ from pytest_attn_grader.attention.probes import (
 from pytest_attn_grader.attention.weight_recovery import recover_weights
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.results.submission import Adaptation, Failure
-from pytest_attn_grader.sandbox.arguments import LayerObject, LiteralArgument, TensorRef
-from pytest_attn_grader.sandbox.messages import CallReply, CallSpec
 from pytest_attn_grader.submission.constructor import Sizes, layer_object
 from pytest_attn_grader.submission.contract import Contract
 from pytest_attn_grader.submission.masks import (
@@ -30,6 +28,8 @@ from pytest_attn_grader.submission.masks import (
     to_mask_convention,
     to_mask_shape,
 )
+from pytest_attn_grader.submission.remote.arguments import LayerObject, LiteralArgument, TensorRef
+from pytest_attn_grader.submission.remote.messages import CallReply, CallSpec
 from pytest_attn_grader.submission.return_values import (
     output_name,
     parse_result,

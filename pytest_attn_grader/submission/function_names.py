@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pytest_attn_grader.sandbox.messages import Candidate, Parameter
 from pytest_attn_grader.submission.parameter_names import (
     BLOCK_SIZES,
     GROUP_FLAGS,
@@ -13,6 +12,7 @@ from pytest_attn_grader.submission.parameter_names import (
     hidden_states_role,
     role_of,
 )
+from pytest_attn_grader.submission.remote.messages import Candidate, Parameter
 from pytest_attn_grader.submission.size_names import SIZE_NAMES, role_of_size
 
 # Of functions whose keys and values may have fewer heads than queries.

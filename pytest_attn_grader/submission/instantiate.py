@@ -11,8 +11,6 @@ import torch
 from torch import Tensor
 
 from pytest_attn_grader.errors import SubmissionError
-from pytest_attn_grader.sandbox.arguments import TensorRef
-from pytest_attn_grader.sandbox.messages import CallSpec
 from pytest_attn_grader.submission.constructor import Sizes, arguments_for
 from pytest_attn_grader.submission.constructor_roles import SIZE_ROLES, is_resizable, roles_of, splits_heads
 from pytest_attn_grader.submission.contract import Contract
@@ -22,6 +20,8 @@ from pytest_attn_grader.submission.projections.custom_loader_calls import discov
 from pytest_attn_grader.submission.projections.find import find_projections
 from pytest_attn_grader.submission.projections.from_arguments import found_in_arguments
 from pytest_attn_grader.submission.projections.projection_map import ProjectionMap
+from pytest_attn_grader.submission.remote.arguments import TensorRef
+from pytest_attn_grader.submission.remote.messages import CallSpec
 from pytest_attn_grader.submission.size_names import role_of_size
 
 # The heads of most models share one of these.
@@ -32,7 +32,7 @@ _TRACE = "trace"
 _SIZES_IN_FEATURES = frozenset({"width", "out", "head_dim", "config"})
 
 if TYPE_CHECKING:
-    from pytest_attn_grader.sandbox.messages import Candidate, RemoteModule
+    from pytest_attn_grader.submission.remote.messages import Candidate, RemoteModule
     from pytest_attn_grader.submission.student import Student
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pytest_attn_grader.sandbox.messages import Candidate
 from pytest_attn_grader.submission.parameter_names import KEY_TEXTS, looks_like_attention
+from pytest_attn_grader.submission.remote.messages import Candidate
 
 _NOTE = "key-text"
 

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_attn_grader.sandbox.worker.library_calls import READY_MADE_MODULES, library_name
 from pytest_attn_grader.submission.target import python_parts
+from pytest_attn_grader.submission.worker.library_calls import READY_MADE_MODULES, library_name
 
 _MODULES = {kind.__name__: f"torch.nn.{kind.__name__}" for kind in READY_MADE_MODULES}
 # By these a call is made where the count does not look: without overrides, in compiled code, in another process, in a

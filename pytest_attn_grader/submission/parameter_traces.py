@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from pytest_attn_grader.errors import SubmissionError
-from pytest_attn_grader.sandbox.arguments import TensorRef
-from pytest_attn_grader.sandbox.messages import CallSpec
 from pytest_attn_grader.submission.contract import Contract
 from pytest_attn_grader.submission.masks import MASK_SHAPES, PADDING, PER_HEAD, to_mask_convention, to_mask_shape
 from pytest_attn_grader.submission.projections.projection_map import ParameterRef, ProjectionMap
+from pytest_attn_grader.submission.remote.arguments import TensorRef
+from pytest_attn_grader.submission.remote.messages import CallSpec
 from pytest_attn_grader.submission.return_values import parse_result
 
 if TYPE_CHECKING:

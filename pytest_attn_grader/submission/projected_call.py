@@ -9,8 +9,6 @@ import torch
 from torch import Tensor
 
 from pytest_attn_grader.attention.rotation import BASE
-from pytest_attn_grader.sandbox.arguments import Argument, LiteralArgument, TensorRef
-from pytest_attn_grader.sandbox.messages import CallSpec
 from pytest_attn_grader.submission.call_conventions import CallConventions
 from pytest_attn_grader.submission.constructor import CONTEXT_TOKENS
 from pytest_attn_grader.submission.constructor_roles import choose_option, text_options
@@ -20,6 +18,8 @@ from pytest_attn_grader.submission.masks import PADDING, PER_HEAD, SQUARE, to_ma
 from pytest_attn_grader.submission.projected import InstanceSizes, ProjectedInputs
 from pytest_attn_grader.submission.projections.layouts import pack
 from pytest_attn_grader.submission.projections.norms import fill_norms
+from pytest_attn_grader.submission.remote.arguments import Argument, LiteralArgument, TensorRef
+from pytest_attn_grader.submission.remote.messages import CallSpec
 from pytest_attn_grader.submission.rotary_arguments import make_tables, rotary_values
 from pytest_attn_grader.submission.signatures import Slot
 

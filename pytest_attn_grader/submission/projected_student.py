@@ -26,7 +26,7 @@ from pytest_attn_grader.submission.return_values import parse_result
 from pytest_attn_grader.submission.size_names import role_of_size
 
 if TYPE_CHECKING:
-    from pytest_attn_grader.sandbox.messages import CallReply
+    from pytest_attn_grader.submission.remote.messages import CallReply
     from pytest_attn_grader.submission.student import Student
 
 NO_CACHE_RETURNED = "No call returned a cache for the next one."

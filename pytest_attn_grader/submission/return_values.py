@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from pytest_attn_grader.errors import SubmissionError
-from pytest_attn_grader.sandbox.messages import CallReply, ResultTree
+from pytest_attn_grader.submission.remote.messages import CallReply, ResultTree
 
 _WANTED = "attn_output, or the tuple (attn_output, attn_weights)"
 # Where a result that is a mapping or a named tuple keeps its parts.

@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from pytest_attn_grader.sandbox.arguments import ComplexTensorRef, LiteralArgument, TensorRef, TupleArgument
+from pytest_attn_grader.submission.remote.arguments import ComplexTensorRef, LiteralArgument, TensorRef, TupleArgument
 from pytest_attn_grader.submission.rotary_names import ROTARY_ROLES
 
 Width = Literal["half", "halves", "neighbours", "pairs"]

@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from pytest_attn_grader.sandbox.arguments import ModuleArgument
-from pytest_attn_grader.sandbox.messages import Candidate, Parameter
+from pytest_attn_grader.submission.remote.arguments import ModuleArgument
+from pytest_attn_grader.submission.remote.messages import Candidate, Parameter
 from pytest_attn_grader.submission.size_names import role_of_size
 
 _ARGUMENT = re.compile(r"(^|_)(rope|rotary)(_|$)|pos(ition|itional)?_?(emb|enc)|rotary")

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
-from pytest_attn_grader.sandbox.messages import Candidate, Parameter
 from pytest_attn_grader.submission.constructor_roles import text_options
 from pytest_attn_grader.submission.function_names import GROUP_ROLES, is_layer, reads_groups, role_in_function
 from pytest_attn_grader.submission.key_texts import assign_key_text, takes_key_text
@@ -21,6 +20,7 @@ from pytest_attn_grader.submission.parameter_names import (
     projection_role,
     role_of,
 )
+from pytest_attn_grader.submission.remote.messages import Candidate, Parameter
 from pytest_attn_grader.submission.rotary_names import OPTIONAL_TABLES, rotary_role
 from pytest_attn_grader.submission.size_names import is_flag, role_of_size
 

@@ -25,12 +25,15 @@ from pytest_attn_grader.submission.contract import AUTO_MASK, Contract
 from pytest_attn_grader.submission.description import describe
 from pytest_attn_grader.submission.module_traces import ModuleTraces
 from pytest_attn_grader.submission.target import Target, hash_sources, read_sources
+from pytest_attn_grader.submission.worker import SERVICE
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from pytest_attn_grader.sandbox.client import SandboxClient
-    from pytest_attn_grader.sandbox.messages import (
+    from pytest_attn_grader.settings.settings import Settings
+    from pytest_attn_grader.submission.library_scan import LibraryScan
+    from pytest_attn_grader.submission.remote.client import SandboxClient
+    from pytest_attn_grader.submission.remote.messages import (
         CallReply,
         CallSpec,
         Candidate,
@@ -38,8 +41,6 @@ if TYPE_CHECKING:
         Description,
         RemoteModule,
     )
-    from pytest_attn_grader.settings.settings import Settings
-    from pytest_attn_grader.submission.library_scan import LibraryScan
 
 
 class Student:
@@ -117,16 +118,17 @@ class Student:
         root = self.target.root
         paths = [path for path in sys.path if path and Path(path).resolve() != root]
         if self.tier.name == "none":
-            from pytest_attn_grader.sandbox.in_process import InProcessWorker
+            from pytest_attn_grader.submission.remote.in_process import InProcessWorker
 
             return InProcessWorker(root=root, import_paths=paths, limits=self.limits, module=self.target.live)
-        return WorkerProcess(root=root, import_paths=paths, limits=self.limits, in_namespaces=self.tier.name == "bwrap")
+        bwrap = self.tier.name == "bwrap"
+        return WorkerProcess(root=root, import_paths=paths, limits=self.limits, service=SERVICE, in_namespaces=bwrap)
 
     @property
     def remote(self) -> SandboxClient:
         """The worker's typed side; a dead worker is replaced at the next request."""
         if self._remote is None:
-            from pytest_attn_grader.sandbox.client import SandboxClient
+            from pytest_attn_grader.submission.remote.client import SandboxClient
 
             self._remote = SandboxClient(self._make_worker, worker=self._first_worker)
         return self._remote

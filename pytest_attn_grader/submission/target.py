@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 
 from pytest_attn_grader.errors import UsageError
-from pytest_attn_grader.sandbox.worker.ipython_syntax import is_python, read_code_cells, translate_cell
+from pytest_attn_grader.submission.worker.ipython_syntax import is_python, read_code_cells, translate_cell
 
 _MAX_SOURCE_BYTES = 5_000_000
 _MAX_SOURCES_BYTES = 20_000_000  # of all files together

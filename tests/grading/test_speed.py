@@ -22,8 +22,8 @@ from pytest_attn_grader.grading.speed import (
     summarize,
 )
 from pytest_attn_grader.results.comparison import LengthTiming, Speed, Timing
-from pytest_attn_grader.sandbox.round_trips import RoundTrip
 from pytest_attn_grader.submission.function_attention import FunctionAttention
+from pytest_attn_grader.submission.remote.round_trips import RoundTrip
 from tests.support.students import REFERENCE, Workshop
 
 StudentOf = Callable[..., FunctionAttention]

@@ -12,6 +12,7 @@ import pytest
 
 from pytest_attn_grader.sandbox import bubblewrap, fork_server, launch
 from pytest_attn_grader.sandbox.fork_server import ForkedProcess, ForkServer
+from pytest_attn_grader.submission.worker import SERVICE
 from tests.hostile.grading import CORPUS, TIERS, Grading, Hostile, Outcome, corpus, sample
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def server() -> Iterator[ForkServer | None]:
     if not sys.platform.startswith("linux"):
         yield None
         return
-    started = launch.start_fork_server([path for path in sys.path if path])
+    started = launch.start_fork_server([path for path in sys.path if path], service=SERVICE)
     started.forks_into_namespaces = True
     yield started
     fork_server.set_fork_server(None)

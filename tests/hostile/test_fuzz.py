@@ -18,10 +18,10 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from pytest_attn_grader.errors import SubmissionError
-from pytest_attn_grader.sandbox import reply_validation
 from pytest_attn_grader.sandbox.exit_reasons import student_failure
-from pytest_attn_grader.sandbox.messages import TensorMeta
 from pytest_attn_grader.sandbox.worker import protocol
+from pytest_attn_grader.submission.remote import reply_validation
+from pytest_attn_grader.submission.remote.messages import TensorMeta
 
 # `python -m tests.benchmarks.leaks` reads ten thousand.
 FRAMES = 2_000

@@ -19,12 +19,13 @@ from pathlib import Path
 from pytest_attn_grader.model_utils import attach_tokenizer
 from pytest_attn_grader.models.load import load_model
 from pytest_attn_grader.sandbox import fork_server, launch
+from pytest_attn_grader.submission.worker import SERVICE
 from tests.hostile.grading import Grading, sample
 
 folder, tier = sys.argv[1:]
 mini = load_model("mini", device="cpu")
 attach_tokenizer(mini.model, mini.tokenizer)
-server = launch.start_fork_server([path for path in sys.path if path])
+server = launch.start_fork_server([path for path in sys.path if path], service=SERVICE)
 server.forks_into_namespaces = True
 fork_server.set_fork_server(server)
 graded, wrong = 0, {}

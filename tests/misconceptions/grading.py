@@ -14,12 +14,13 @@ from pytest_attn_grader.misconceptions import PredictionCache
 from pytest_attn_grader.model_utils import attach_tokenizer
 from pytest_attn_grader.models.load import load_model
 from pytest_attn_grader.results.report import Diagnosis
-from pytest_attn_grader.sandbox.client import SandboxClient
 from pytest_attn_grader.sandbox.worker.limits import Limits
 from pytest_attn_grader.sandbox.worker_process import WorkerProcess
 from pytest_attn_grader.settings.settings import Settings
+from pytest_attn_grader.submission.remote.client import SandboxClient
 from pytest_attn_grader.submission.student import Student
 from pytest_attn_grader.submission.target import Target, find_target
+from pytest_attn_grader.submission.worker import SERVICE
 from tests.support.checks import first_failure
 
 CORPUS = Path(__file__).parents[1] / "submissions"
@@ -106,7 +107,9 @@ class Bench:
 
     def running_worker(self) -> WorkerProcess:
         if self._worker is None or self._worker.ended:
-            self._worker = WorkerProcess(root=CORPUS, import_paths=sys.path, limits=Limits(call_seconds=CALL_SECONDS))
+            self._worker = WorkerProcess(
+                root=CORPUS, import_paths=sys.path, limits=Limits(call_seconds=CALL_SECONDS), service=SERVICE
+            )
         return self._worker
 
     def close(self) -> None:

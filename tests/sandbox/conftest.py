@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
 from pytest_attn_grader.errors import SubmissionError
-from pytest_attn_grader.sandbox.arguments import TensorRef
-from pytest_attn_grader.sandbox.client import SandboxClient
-from pytest_attn_grader.sandbox.messages import CallSpec
-from pytest_attn_grader.sandbox.worker.limits import Limits
-from pytest_attn_grader.sandbox.worker_process import WorkerProcess
-from tests.support.sandboxes import DAEMON, left_in
+from pytest_attn_grader.submission.remote.arguments import TensorRef
+from pytest_attn_grader.submission.remote.client import SandboxClient
+from pytest_attn_grader.submission.remote.messages import CallSpec
+from tests.support.sandboxes import DAEMON, left_in, make_worker, remote_over
 
-MakeRemote = Callable[..., SandboxClient]
-
-
-def make_worker(root: Path, tier: str = "process", **limits: float) -> WorkerProcess:
-    """A worker over a folder, with limits that keep a failing test short."""
-    known = Limits(**{"call_seconds": 5.0, **limits})
-    return WorkerProcess(root=root, import_paths=sys.path, limits=known, in_namespaces=tier == "bwrap")
-
+__all__ = ["remote_over"]  # a fixture
 
 # How a submission goes on that has left processes behind, and the name of the failure that this is.
 each_end = pytest.mark.parametrize(
@@ -46,18 +35,3 @@ def check_everything_dies(root: Path, tier: str, end: str, name: str | None) -> 
                 remote.call(spec, tensors)
             assert caught.value.name == name
     assert not left_in(root)
-
-
-@pytest.fixture
-def remote_over(tmp_path: Path) -> Iterator[MakeRemote]:
-    """Write files into a folder and return a SandboxClient over it, which is closed after the test."""
-    made: list[SandboxClient] = []
-
-    def make(source: str, name: str = "student.py", **limits: float) -> SandboxClient:
-        (tmp_path / name).write_text(source, encoding="utf-8")
-        made.append(SandboxClient(lambda: make_worker(tmp_path, **limits)))
-        return made[-1]
-
-    yield make
-    for remote in made:
-        remote.close()

@@ -12,12 +12,12 @@ import pytest
 import torch
 
 from pytest_attn_grader.sandbox import bubblewrap
-from pytest_attn_grader.sandbox.arguments import TensorRef
-from pytest_attn_grader.sandbox.client import SandboxClient
-from pytest_attn_grader.sandbox.messages import CallSpec
 from pytest_attn_grader.sandbox.tiers import choose_tier
-from tests.sandbox.conftest import check_everything_dies, each_end, make_worker
-from tests.support.sandboxes import TRIED, needs_bwrap
+from pytest_attn_grader.submission.remote.arguments import TensorRef
+from pytest_attn_grader.submission.remote.client import SandboxClient
+from pytest_attn_grader.submission.remote.messages import CallSpec
+from tests.sandbox.conftest import check_everything_dies, each_end
+from tests.support.sandboxes import TRIED, make_worker, needs_bwrap
 
 QUERY = (("query", TensorRef("query")),)
 
@@ -56,7 +56,7 @@ def attention(query):
         "look up": tried(lambda: socket.getaddrinfo("example.org", 80)),
         "secret": os.path.exists(SECRET),
         "home": os.path.expanduser("~"),
-        "grader": sorted(os.listdir(PACKAGE)),
+        "grader": sorted({str(found.parent) for found in pathlib.Path(PACKAGE).rglob("*.py")}),
         "etc": sorted(os.listdir("/etc")),
         "tmp": sorted(os.listdir("/tmp")),
         "fill": tried(lambda: [pathlib.Path(f"/tmp/{number}").write_bytes(bytes(1 << 25)) for number in range(20)]),
@@ -92,7 +92,8 @@ def test_in_namespaces_a_submission_sees_nothing_and_changes_nothing(
     assert seen["look up"] != "done"
     assert seen["secret"] is False
     assert seen["home"] == "/tmp"
-    assert seen["grader"] == ["sandbox"], "the worker's own modules and nothing else of the package"
+    package = Path(bubblewrap.__file__).resolve().parents[1]
+    assert seen["grader"] == [str(package / each / "worker") for each in ("sandbox", "submission")]
     assert not {"shadow", "ssh", "ssl"} & set(seen["etc"])
     assert "mine" in seen["tmp"]
     assert seen["fill"] == "OSError"
@@ -104,7 +105,7 @@ def test_in_namespaces_there_is_no_further_user_namespace(tmp_path: Path) -> Non
     """Without the filter of system calls: bubblewrap's own option, in the versions that have it."""
     if "--disable-userns" not in bubblewrap._namespace_options(bubblewrap.program_path(), sys.executable):
         pytest.skip("this bubblewrap has no --disable-userns, or it does not work here")
-    command = bubblewrap.bwrap_command(tmp_path, sys.path, Path(bubblewrap.__file__).parent)
+    command = bubblewrap.bwrap_command(tmp_path, sys.path, [Path(bubblewrap.__file__).parent])
     code = "import ctypes, sys; sys.exit(10 + ctypes.CDLL(None).unshare(0x10000000))"
     assert subprocess.run([*command, sys.executable, "-c", code], check=False).returncode == 9
 

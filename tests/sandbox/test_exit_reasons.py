@@ -12,12 +12,11 @@ import torch
 
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.sandbox import bubblewrap
-from pytest_attn_grader.sandbox.arguments import TensorRef
-from pytest_attn_grader.sandbox.client import SandboxClient
 from pytest_attn_grader.sandbox.exit_reasons import student_failure
-from pytest_attn_grader.sandbox.messages import CallSpec
-
-from .conftest import make_worker
+from pytest_attn_grader.submission.remote.arguments import TensorRef
+from pytest_attn_grader.submission.remote.client import SandboxClient
+from pytest_attn_grader.submission.remote.messages import CallSpec
+from tests.support.sandboxes import make_worker
 
 CALL_SECONDS = 1.0
 SOURCE = """

@@ -17,13 +17,14 @@ import torch
 
 from pytest_attn_grader.errors import SandboxUnavailableError, SubmissionError
 from pytest_attn_grader.sandbox import fork_server, launch
-from pytest_attn_grader.sandbox.arguments import TensorRef
-from pytest_attn_grader.sandbox.client import SandboxClient
 from pytest_attn_grader.sandbox.fork_server import ForkedProcess, ForkServer, ForkServerUnavailableError
-from pytest_attn_grader.sandbox.messages import CallSpec
-from tests.sandbox.conftest import check_everything_dies, each_end, make_worker
+from pytest_attn_grader.submission.remote.arguments import TensorRef
+from pytest_attn_grader.submission.remote.client import SandboxClient
+from pytest_attn_grader.submission.remote.messages import CallSpec
+from pytest_attn_grader.submission.worker import SERVICE
+from tests.sandbox.conftest import check_everything_dies, each_end
 from tests.support.processes import wait_until_ended
-from tests.support.sandboxes import TRIED, left_in, needs_bwrap
+from tests.support.sandboxes import TRIED, left_in, make_worker, needs_bwrap
 
 pytestmark = [
     pytest.mark.slow,
@@ -38,7 +39,7 @@ def warm() -> Iterator[ForkServer]:
     """One for the module, started with secrets about."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GITHUB_TOKEN", "s3cret")
-        started = launch.start_fork_server([path for path in sys.path if path])
+        started = launch.start_fork_server([path for path in sys.path if path], service=SERVICE)
     started.forks_into_namespaces = True
     yield started
     started.close()
@@ -122,7 +123,7 @@ def test_it_sees_what_a_started_one_sees(tier: str, tmp_path: Path, tmp_path_fac
     # The fork server's own modules are loaded there too.
     private = set(forked.pop("private")) - set(started.pop("private"))  # type: ignore[call-overload]
     own = ("control_group", "fork_server", "namespaces", "process_tree", "supervisor")
-    assert private <= {f"_attn_sandbox.{name}" for name in own}
+    assert private <= {f"_attn_sandbox.sandbox.worker.{name}" for name in own}
     assert forked == started
 
 
@@ -169,11 +170,16 @@ from pathlib import Path
 from pytest_attn_grader.sandbox import fork_server, launch
 from pytest_attn_grader.sandbox.worker.limits import Limits
 from pytest_attn_grader.sandbox.worker_process import WorkerProcess
-warm = launch.start_fork_server([path for path in sys.path if path])
+from pytest_attn_grader.submission.worker import SERVICE
+warm = launch.start_fork_server([path for path in sys.path if path], service=SERVICE)
 warm.forks_into_namespaces = True
 fork_server.set_fork_server(warm)
 worker = WorkerProcess(
-    root=Path(sys.argv[1]), import_paths=sys.path, limits=Limits(), in_namespaces=sys.argv[2] == "bwrap"
+    root=Path(sys.argv[1]),
+    import_paths=sys.path,
+    limits=Limits(),
+    service=SERVICE,
+    in_namespaces=sys.argv[2] == "bwrap",
 )
 worker.start()
 worker.wait_until_ready()
@@ -196,7 +202,7 @@ def test_a_grader_that_is_killed_takes_all_of_it_along(tier: str, tmp_path: Path
 
 
 def test_where_it_has_ended_a_worker_is_started(tmp_path: Path) -> None:
-    ended = launch.start_fork_server([path for path in sys.path if path])
+    ended = launch.start_fork_server([path for path in sys.path if path], service=SERVICE)
     fork_server.set_fork_server(ended)
     ended.close()
     with make_worker(tmp_path, "process") as worker:

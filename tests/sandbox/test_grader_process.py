@@ -18,14 +18,12 @@ import torch
 
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.sandbox import grader_process
-from pytest_attn_grader.sandbox.arguments import TensorRef
-from pytest_attn_grader.sandbox.messages import CallSpec
 from pytest_attn_grader.sandbox.worker import process_tree
+from pytest_attn_grader.submission.remote.arguments import TensorRef
+from pytest_attn_grader.submission.remote.messages import CallSpec
 from tests.support.processes import wait_until_ended
-from tests.support.sandboxes import left_in, run_as
+from tests.support.sandboxes import MakeRemote, left_in, make_worker, run_as
 from tests.support.students import REFERENCE
-
-from .conftest import MakeRemote, make_worker
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="subreapers are Linux's")
 QUERY = (("query", TensorRef("query")),)

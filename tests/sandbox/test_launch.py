@@ -13,11 +13,10 @@ import pytest
 import torch
 
 from pytest_attn_grader.errors import SandboxUnavailableError
-from pytest_attn_grader.sandbox.arguments import TensorRef
 from pytest_attn_grader.sandbox.launch import clean_environment
-from pytest_attn_grader.sandbox.messages import CallSpec
-
-from .conftest import MakeRemote, make_worker
+from pytest_attn_grader.submission.remote.arguments import TensorRef
+from pytest_attn_grader.submission.remote.messages import CallSpec
+from tests.support.sandboxes import MakeRemote, make_worker
 
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="sessions and descriptors are POSIX")
 

@@ -17,15 +17,14 @@ import torch
 
 from pytest_attn_grader.errors import SandboxUnavailableError, SubmissionError
 from pytest_attn_grader.sandbox import worker_process
-from pytest_attn_grader.sandbox.arguments import TensorRef
-from pytest_attn_grader.sandbox.client import SandboxClient
-from pytest_attn_grader.sandbox.messages import CallSpec
 from pytest_attn_grader.sandbox.worker.limits import Limits
 from pytest_attn_grader.sandbox.worker_process import WorkerProcess
+from pytest_attn_grader.submission.remote.arguments import TensorRef
+from pytest_attn_grader.submission.remote.client import SandboxClient
+from pytest_attn_grader.submission.remote.messages import CallSpec
+from pytest_attn_grader.submission.worker import SERVICE
 from tests.support.processes import wait_until_ended
-from tests.support.sandboxes import left_in
-
-from .conftest import MakeRemote, make_worker
+from tests.support.sandboxes import MakeRemote, left_in, make_worker
 
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="sessions and descriptors are POSIX")
 
@@ -147,12 +146,13 @@ def test_a_daemon_does_not_hang_us_where_nobody_kills_it(tmp_path: Path, monkeyp
     """As on macOS: without a supervisor the end of the process is noticed although the socket stays open."""
     from pytest_attn_grader.sandbox import launch
 
-    bare = tmp_path / "bare"
-    bare.mkdir()
-    for part in launch.WORKER.parent.glob("*.py"):
+    package, bare = launch.WORKER.parents[2], tmp_path / "bare"
+    for part in (*package.glob("sandbox/worker/*.py"), *package.glob("submission/worker/*.py")):
+        copy = bare / part.relative_to(package)
+        copy.parent.mkdir(parents=True, exist_ok=True)
         text = part.read_text(encoding="utf-8")
-        (bare / part.name).write_text(text.replace('sys.platform.startswith("linux")', "False"), encoding="utf-8")
-    monkeypatch.setattr(launch, "WORKER", bare / launch.WORKER.name)
+        copy.write_text(text.replace('sys.platform.startswith("linux")', "False"), encoding="utf-8")
+    monkeypatch.setattr(launch, "WORKER", bare / launch.WORKER.relative_to(package))
     root = tmp_path / "root"
     root.mkdir()
     (root / "student.py").write_text(ESCAPE.format(end="os._exit(4)"))
@@ -173,7 +173,8 @@ sys.path.insert(0, {path!r})
 from pathlib import Path
 from pytest_attn_grader.sandbox.worker.limits import Limits
 from pytest_attn_grader.sandbox.worker_process import WorkerProcess
-worker = WorkerProcess(root=Path({root!r}), import_paths=sys.path, limits=Limits())
+from pytest_attn_grader.submission.worker import SERVICE
+worker = WorkerProcess(root=Path({root!r}), import_paths=sys.path, limits=Limits(), service=SERVICE)
 worker.start()
 worker.request({{"op": "ping"}})
 print(worker.hello["pid"], flush=True)
@@ -230,7 +231,7 @@ def test_a_worker_found_dead_between_calls_is_a_failure_once(remote_over: MakeRe
 
 def test_forged_failures_are_malformed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for forged in ({"name": "passed"}, {"name": []}, "text", 3):
-        worker = WorkerProcess(root=tmp_path, import_paths=sys.path, limits=Limits())
+        worker = WorkerProcess(root=tmp_path, import_paths=sys.path, limits=Limits(), service=SERVICE)
         monkeypatch.setattr(worker, "wait_until_ready", lambda: None)
         monkeypatch.setattr(worker, "_exchange", lambda *_, forged=forged: ({"failure": forged}, {}))
         with pytest.raises(SubmissionError) as caught:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_attn_grader.sandbox.arguments import CacheArgument, LiteralArgument, TensorRef
-from pytest_attn_grader.sandbox.messages import Candidate, Parameter
 from pytest_attn_grader.submission.cache_arguments import CacheStyle, cache_styles
+from pytest_attn_grader.submission.remote.arguments import CacheArgument, LiteralArgument, TensorRef
+from pytest_attn_grader.submission.remote.messages import Candidate, Parameter
 
 
 def candidate(*names: str, uses: frozenset[str] = frozenset()) -> Candidate:

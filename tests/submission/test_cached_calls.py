@@ -9,19 +9,19 @@ import torch
 
 from pytest_attn_grader.attention.probes import SPEC_BY_NAME, build_probe, max_abs_error
 from pytest_attn_grader.attention.reference import causal_keep_mask, reference_attention
-from pytest_attn_grader.sandbox.arguments import (
+from pytest_attn_grader.submission.adapt import fit
+from pytest_attn_grader.submission.cache_arguments import CacheStyle
+from pytest_attn_grader.submission.cached_calls import split_into_chunks, with_cache, with_prefix
+from pytest_attn_grader.submission.projected import ProjectedInputs
+from pytest_attn_grader.submission.projections.matrices import one_hot_projections
+from pytest_attn_grader.submission.remote.arguments import (
     CacheArgument,
     ComplexTensorRef,
     LiteralArgument,
     TensorRef,
     TupleArgument,
 )
-from pytest_attn_grader.sandbox.messages import CallSpec
-from pytest_attn_grader.submission.adapt import fit
-from pytest_attn_grader.submission.cache_arguments import CacheStyle
-from pytest_attn_grader.submission.cached_calls import split_into_chunks, with_cache, with_prefix
-from pytest_attn_grader.submission.projected import ProjectedInputs
-from pytest_attn_grader.submission.projections.matrices import one_hot_projections
+from pytest_attn_grader.submission.remote.messages import CallSpec
 from pytest_attn_grader.submission.student_attention import NO_CACHE
 from pytest_attn_grader.submission.trials import is_right_result
 from tests.support.cached_modules import KEPT, RETURNED, ROTARY, START_POS

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from pytest_attn_grader.errors import SubmissionError, UngradableError, UsageError
-from pytest_attn_grader.sandbox.messages import Candidate
 from pytest_attn_grader.submission.candidates import choice_note, choose_candidate
 from pytest_attn_grader.submission.contract import CONTRACT_TEXT
+from pytest_attn_grader.submission.remote.messages import Candidate
 from tests.submission.test_contract import candidate, module
 
 

@@ -10,9 +10,9 @@ from pytest_attn_grader.attention.query_key_norm import NormAxis, Preparation
 from pytest_attn_grader.attention.rotation import Pairing, Rotation
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.models.architectures import LayerSteps
-from pytest_attn_grader.sandbox.messages import RemoteParameter
 from pytest_attn_grader.submission.adapt import fit
 from pytest_attn_grader.submission.projections.norms import find_norms
+from pytest_attn_grader.submission.remote.messages import RemoteParameter
 from pytest_attn_grader.submission.student_attention import StudentAttention
 from pytest_attn_grader.submission.trials import is_right_on
 from tests.support.normed import NORMED, NORMED_WIDE

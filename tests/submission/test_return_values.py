@@ -8,8 +8,8 @@ from torch import Tensor
 
 from pytest_attn_grader.attention.probes import SPEC_BY_NAME, build_probe
 from pytest_attn_grader.errors import SubmissionError
-from pytest_attn_grader.sandbox.messages import CallReply, ResultTree
 from pytest_attn_grader.submission.adapt import fit
+from pytest_attn_grader.submission.remote.messages import CallReply, ResultTree
 from pytest_attn_grader.submission.return_values import output_name, parse_result
 from tests.support.students import Workshop
 

@@ -9,9 +9,9 @@ import pytest
 
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.models.architectures import LayerSteps
-from pytest_attn_grader.sandbox.messages import Parameter
 from pytest_attn_grader.submission.adapt import fit
 from pytest_attn_grader.submission.module_attention import ModuleAttention
+from pytest_attn_grader.submission.remote.messages import Parameter
 from pytest_attn_grader.submission.rotary_modules import takes_rotary_module
 from pytest_attn_grader.submission.student import Student
 from pytest_attn_grader.submission.target import find_target

@@ -6,6 +6,7 @@ import contextlib
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,11 @@ import psutil
 import pytest
 
 from pytest_attn_grader.sandbox import bubblewrap
+from pytest_attn_grader.sandbox.worker.limits import Limits
 from pytest_attn_grader.sandbox.worker.privileges import ORDINARY_USER
+from pytest_attn_grader.sandbox.worker_process import WorkerProcess
+from pytest_attn_grader.submission.remote.client import SandboxClient
+from pytest_attn_grader.submission.worker import SERVICE
 
 needs_bwrap = pytest.mark.skipif(
     bool(bubblewrap.unavailable_reason()), reason=bubblewrap.unavailable_reason() or "it works"
@@ -91,3 +96,27 @@ def run_as(user: str, code: str, *arguments: str, seconds: float = 120.0) -> str
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
+
+
+MakeRemote = Callable[..., SandboxClient]
+
+
+def make_worker(root: Path, tier: str = "process", **limits: float) -> WorkerProcess:
+    """A worker over a folder, with limits that keep a failing test short."""
+    known = Limits(**{"call_seconds": 5.0, **limits})
+    return WorkerProcess(root=root, import_paths=sys.path, limits=known, service=SERVICE, in_namespaces=tier == "bwrap")
+
+
+@pytest.fixture
+def remote_over(tmp_path: Path) -> Iterator[MakeRemote]:
+    """Write files into a folder and return a SandboxClient over it, which is closed after the test."""
+    made: list[SandboxClient] = []
+
+    def make(source: str, name: str = "student.py", **limits: float) -> SandboxClient:
+        (tmp_path / name).write_text(source, encoding="utf-8")
+        made.append(SandboxClient(lambda: make_worker(tmp_path, **limits)))
+        return made[-1]
+
+    yield make
+    for remote in made:
+        remote.close()

@@ -7,14 +7,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pytest_attn_grader.sandbox.client import SandboxClient
-from pytest_attn_grader.sandbox.messages import Description
 from pytest_attn_grader.sandbox.worker.limits import Limits
 from pytest_attn_grader.sandbox.worker_process import WorkerProcess
 from pytest_attn_grader.submission.function_attention import FunctionAttention
 from pytest_attn_grader.submission.function_ranks import fit_function
+from pytest_attn_grader.submission.remote.client import SandboxClient
+from pytest_attn_grader.submission.remote.messages import Description
 from pytest_attn_grader.submission.student import Student
 from pytest_attn_grader.submission.target import find_target
+from pytest_attn_grader.submission.worker import SERVICE
 
 CALL_SECONDS = 5.0
 # A worker keeps the modules of all its submissions, and their caches: after so many it is replaced.
@@ -59,6 +60,7 @@ class Workshop:
                 root=self.folder,
                 import_paths=sys.path,
                 limits=Limits(call_seconds=CALL_SECONDS),
+                service=SERVICE,
                 in_namespaces=self.in_namespaces,
             )
         return self._worker

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from pytest_attn_grader.reports.escaping import escape_unprintable
-from pytest_attn_grader.sandbox.worker.ipython_syntax import read_code_cells
+from pytest_attn_grader.submission.worker.ipython_syntax import read_code_cells
 
 # About 10,000 tokens; no submission in this repository's tests is a tenth as long.
 MAX_CHARACTERS = 40_000

@@ -35,6 +35,7 @@ from pytest_attn_grader.sandbox.launch import start_fork_server
 from pytest_attn_grader.sandbox.worker.limits import Limits
 from pytest_attn_grader.sandbox.worker.supervisor import die_with_parent
 from pytest_attn_grader.sandbox.worker_process import WorkerProcess
+from pytest_attn_grader.submission.worker import SERVICE
 
 PRELOADED = (
     "numpy",
@@ -183,7 +184,7 @@ def _die_with_parent() -> None:
 def _start_sandbox_fork_server() -> ForkServer | None:
     here = {"", os.getcwd()}  # the working directory is not importable, as in a run
     try:
-        return start_fork_server([path for path in sys.path if path not in here])
+        return start_fork_server([path for path in sys.path if path not in here], service=SERVICE)
     except ForkServerUnavailableError:
         return None
 
@@ -195,7 +196,11 @@ def _verify_fork_server(sandbox: ForkServer) -> None:
     with tempfile.TemporaryDirectory() as empty:
         for in_namespaces in {False, sandbox.forks_into_namespaces}:
             worker = WorkerProcess(
-                root=Path(empty), import_paths=sys.path, limits=Limits(), in_namespaces=in_namespaces
+                root=Path(empty),
+                import_paths=sys.path,
+                limits=Limits(),
+                service=SERVICE,
+                in_namespaces=in_namespaces,
             )
             try:
                 with worker:

@@ -11,7 +11,6 @@ from typing import NoReturn
 from pytest_attn_grader.misconceptions.base import misconception
 from pytest_attn_grader.misconceptions.observations import Recognition, SubmissionObservations
 from pytest_attn_grader.misconceptions.stages import Inputs
-from pytest_attn_grader.sandbox.worker.failures import PACKAGE
 
 _NO_MODULE = re.compile(r"No module named '([\w.]+)'")
 _IMPORT_FAILURES = frozenset({"import-error", "timeout"})
@@ -74,9 +73,8 @@ def _import_words(text: str, source: str) -> str:
     missing = _NO_MODULE.search(text)
     if missing is None:
         return _other_words(text)
-    if missing[1].startswith(f"{PACKAGE}."):
-        name = missing[1].removeprefix(PACKAGE)
-        return f"it imports from {name}, and there is no file {name[1:].replace('.', '/')}.py beside yours"
+    if missing[1].startswith("."):
+        return f"it imports from {missing[1]}, and there is no file {missing[1][1:].replace('.', '/')}.py beside yours"
     if missing[1].startswith("google") and "google.colab" in source:
         return "google.colab exists on Google Colab only"
     close = difflib.get_close_matches(missing[1], _known_modules(missing[1]), n=1, cutoff=0.85)

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from pytest_attn_grader.errors import SubmissionError
-from pytest_attn_grader.sandbox.arguments import TensorRef, TupleArgument
-from pytest_attn_grader.sandbox.messages import CallSpec, RemoteModule
 from pytest_attn_grader.submission.projections.custom_loader import METHOD, LoaderMap, trace_loader
+from pytest_attn_grader.submission.remote.arguments import TensorRef, TupleArgument
+from pytest_attn_grader.submission.remote.messages import CallSpec, RemoteModule
 from pytest_attn_grader.submission.size_names import role_of_size
 
 if TYPE_CHECKING:

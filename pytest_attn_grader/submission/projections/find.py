@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from pytest_attn_grader.errors import SubmissionError
-from pytest_attn_grader.sandbox.messages import RemoteModule, RemoteParameter
 from pytest_attn_grader.submission.projections.norms import find_norms
 from pytest_attn_grader.submission.projections.projection_map import ParameterRef, ProjectionMap
 from pytest_attn_grader.submission.projections.role_patterns import (
@@ -20,6 +19,7 @@ from pytest_attn_grader.submission.projections.role_patterns import (
 )
 from pytest_attn_grader.submission.projections.shared_weights import require_separate_weights
 from pytest_attn_grader.submission.projections.sizes import resolve_sizes
+from pytest_attn_grader.submission.remote.messages import RemoteModule, RemoteParameter
 
 _HEADS = ("num_heads", "n_head", "n_heads", "heads", "h", "nhead", "num_attention_heads", "nheads", "nb_heads")
 LOOKED_FOR = (

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from pytest_attn_grader.attention.query_key_norm import NormAxis
-from pytest_attn_grader.sandbox.messages import RemoteParameter
+from pytest_attn_grader.submission.remote.messages import RemoteParameter
 
 _NORM = r"(?:layer|rms|l2)?_?(?:norm|ln|rms)(?:aliz(?:er|ation))?"
 _ROLES = {

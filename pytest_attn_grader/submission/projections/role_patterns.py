@@ -6,7 +6,7 @@ import itertools
 import re
 from collections.abc import Sequence
 
-from pytest_attn_grader.sandbox.messages import RemoteParameter
+from pytest_attn_grader.submission.remote.messages import RemoteParameter
 
 _KIND = (
     r"(?:_?(?:proj|projection|lin|linear|w|weight|layer|net|fc|mat|matrix|matrice|transform|map|mapping|head|encoder|"

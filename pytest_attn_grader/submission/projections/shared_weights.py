@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 
 from pytest_attn_grader.errors import SubmissionError
-from pytest_attn_grader.sandbox.messages import RemoteModule, RemoteParameter
 from pytest_attn_grader.submission.projections.role_patterns import role_of_parameter
+from pytest_attn_grader.submission.remote.messages import RemoteModule, RemoteParameter
 
 _PROJECTIONS = frozenset({"q", "k", "v", "o", "qkv", "kv"})
 

@@ -25,7 +25,7 @@ def named(message: str, source: str = "", where: str | None = None) -> tuple[tup
         ("ModuleNotFoundError: No module named 'google'", "import google.colab\n", "import-fails", "Colab"),
         ("ImportError: attempted relative import with no known parent package", "", "import-fails", "relative"),
         ("ModuleNotFoundError: No module named 'a.b'", "from .b import c\n", "import-fails", "'a.b'"),
-        ("ModuleNotFoundError: No module named 'submission_package.sizes'", "", "import-fails", "no file sizes.py"),
+        ("ModuleNotFoundError: No module named '.sizes'", "", "import-fails", "no file sizes.py"),
         ("ModuleNotFoundError: No module named 'b'", "from .a import c\n", "import-fails", "no module 'b'"),
         ("ImportError: b is too old", "import b\n", "import-fails", "'b is too old'"),
         ("ImportError: cannot import name 'x' from 'helpers'", "", "import-fails", "module helpers has no 'x'"),

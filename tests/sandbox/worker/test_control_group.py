@@ -13,13 +13,12 @@ import pytest
 import torch
 
 from pytest_attn_grader.errors import SubmissionError
-from pytest_attn_grader.sandbox.arguments import TensorRef
-from pytest_attn_grader.sandbox.client import SandboxClient
-from pytest_attn_grader.sandbox.messages import CallSpec
 from pytest_attn_grader.sandbox.worker import control_group
 from pytest_attn_grader.sandbox.worker_process import WorkerProcess
-from tests.sandbox.conftest import make_worker
-from tests.support.sandboxes import left_in, needs_bwrap
+from pytest_attn_grader.submission.remote.arguments import TensorRef
+from pytest_attn_grader.submission.remote.client import SandboxClient
+from pytest_attn_grader.submission.remote.messages import CallSpec
+from tests.support.sandboxes import left_in, make_worker, needs_bwrap
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="control groups are Linux's")
 QUERY = (("query", TensorRef("query")),)

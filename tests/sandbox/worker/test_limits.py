@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from pytest_attn_grader.errors import SubmissionError
-from pytest_attn_grader.sandbox.arguments import TensorRef
-from pytest_attn_grader.sandbox.messages import CallSpec
 from pytest_attn_grader.sandbox.worker.limits import Limits
-from tests.sandbox.conftest import MakeRemote
+from pytest_attn_grader.submission.remote.arguments import TensorRef
+from pytest_attn_grader.submission.remote.messages import CallSpec
+from tests.support.sandboxes import MakeRemote
 
 linux_only = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs a child subreaper")
 

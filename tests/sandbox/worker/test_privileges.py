@@ -70,11 +70,12 @@ import ctypes, os, sys
 from pathlib import Path
 import torch
 from pytest_attn_grader.sandbox import fork_server, launch
-from pytest_attn_grader.sandbox.client import SandboxClient
-from pytest_attn_grader.sandbox.arguments import TensorRef
-from pytest_attn_grader.sandbox.messages import CallSpec
+from pytest_attn_grader.submission.remote.client import SandboxClient
+from pytest_attn_grader.submission.remote.arguments import TensorRef
+from pytest_attn_grader.submission.remote.messages import CallSpec
 from pytest_attn_grader.sandbox.worker.limits import Limits
 from pytest_attn_grader.sandbox.worker_process import WorkerProcess
+from pytest_attn_grader.submission.worker import SERVICE
 
 folder, tier, kind, source = sys.argv[1:]
 verdict = ctypes.create_string_buffer(b"failed")
@@ -84,10 +85,13 @@ file.write_text(
     .replace("X86", str(os.uname().machine == "x86_64"))
 )
 if kind == "forked":
-    server = launch.start_fork_server([path for path in sys.path if path])
+    server = launch.start_fork_server([path for path in sys.path if path], service=SERVICE)
     server.forks_into_namespaces = True
     fork_server.set_fork_server(server)
-worker = WorkerProcess(root=Path(folder), import_paths=sys.path, limits=Limits(), in_namespaces=tier == "bwrap")
+bwrap = tier == "bwrap"
+worker = WorkerProcess(
+    root=Path(folder), import_paths=sys.path, limits=Limits(), service=SERVICE, in_namespaces=bwrap
+)
 with SandboxClient(lambda: worker) as client:
     client.describe(path=str(file))
     client.call(CallSpec("attention", (("query", TensorRef("query")),)), {"query": torch.zeros(1)})

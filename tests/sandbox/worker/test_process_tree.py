@@ -27,6 +27,7 @@ from pytest_attn_grader.sandbox.signals import kill_children, kill_group
 from pytest_attn_grader.sandbox.worker import process_tree
 from pytest_attn_grader.sandbox.worker.limits import Limits
 from pytest_attn_grader.sandbox.worker_process import WorkerProcess
+from pytest_attn_grader.submission.worker import SERVICE
 from tests.support.processes import wait_until_ended
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="process descriptors are Linux's")
@@ -141,7 +142,7 @@ def test_a_supervisor_that_does_not_say_who_it_is_is_never_signalled(
     connection, far = socket.socketpair()
     with other, far, open(os.devnull, "rb") as printed:
         process = ForkedProcess(control, printed, server=cast(ForkServer, SimpleNamespace(pid=os.getpid())))
-        worker = WorkerProcess(root=tmp_path, import_paths=[], limits=Limits())
+        worker = WorkerProcess(root=tmp_path, import_paths=[], limits=Limits(), service=SERVICE)
         protect_grader()  # as `start` does; `kill` undoes it
         vars(worker).update(_process=process, _control=control, _connection=connection)
         other.sendall(said)

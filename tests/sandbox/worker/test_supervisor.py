@@ -10,11 +10,10 @@ import pytest
 import torch
 
 from pytest_attn_grader.errors import SubmissionError
-from pytest_attn_grader.sandbox.arguments import TensorRef
-from pytest_attn_grader.sandbox.client import SandboxClient
-from pytest_attn_grader.sandbox.messages import CallSpec
-from tests.sandbox.conftest import make_worker
-from tests.support.sandboxes import left_in, needs_bwrap
+from pytest_attn_grader.submission.remote.arguments import TensorRef
+from pytest_attn_grader.submission.remote.client import SandboxClient
+from pytest_attn_grader.submission.remote.messages import CallSpec
+from tests.support.sandboxes import left_in, make_worker, needs_bwrap
 
 QUERY = (("query", TensorRef("query")),)
 
@@ -72,8 +71,9 @@ sys.path.insert(0, {path!r})
 from pathlib import Path
 from pytest_attn_grader.sandbox.worker.limits import Limits
 from pytest_attn_grader.sandbox.worker_process import WorkerProcess
+from pytest_attn_grader.submission.worker import SERVICE
 os.nice(3)
-with WorkerProcess(root=Path({root!r}), import_paths=sys.path, limits=Limits()) as worker:
+with WorkerProcess(root=Path({root!r}), import_paths=sys.path, limits=Limits(), service=SERVICE) as worker:
     worker.wait_until_ready()
     print(os.getpriority(os.PRIO_PROCESS, worker.hello["pid"]) - os.getpriority(os.PRIO_PROCESS, 0))
 """

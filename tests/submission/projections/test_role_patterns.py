@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_attn_grader.sandbox.messages import RemoteParameter
 from pytest_attn_grader.submission.projections.role_patterns import (
     is_bias,
     packing_order,
     role_of_parameter,
     roles_by_number,
 )
+from pytest_attn_grader.submission.remote.messages import RemoteParameter
 
 
 def parameter(name: str) -> RemoteParameter:

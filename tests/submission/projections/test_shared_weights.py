@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from pytest_attn_grader.errors import SubmissionError
-from pytest_attn_grader.sandbox.messages import RemoteModule, RemoteParameter
 from pytest_attn_grader.submission.projections.shared_weights import require_separate_weights
+from pytest_attn_grader.submission.remote.messages import RemoteModule, RemoteParameter
 
 
 def module(*groups: tuple[str, ...], shape: tuple[int, ...] = (64, 64)) -> RemoteModule:

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from pytest_attn_grader.sandbox.round_trips import RoundTrip, worker_seconds
 from pytest_attn_grader.submission.function_attention import FunctionAttention
+from pytest_attn_grader.submission.remote.round_trips import RoundTrip, worker_seconds
 from tests.support.students import REFERENCE
 
 INPUTS = ("query", "key", "value")

@@ -18,9 +18,12 @@ from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.sandbox.exit_reasons import student_failure
 from pytest_attn_grader.sandbox.worker.limits import Limits
 from pytest_attn_grader.sandbox.worker_process import WorkerProcess
+from pytest_attn_grader.submission.worker import SERVICE
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from pytest_attn_grader.submission.worker.service import Service
 
 
 class InProcessWorker(WorkerProcess):
@@ -29,9 +32,9 @@ class InProcessWorker(WorkerProcess):
     def __init__(
         self, *, root: Path, import_paths: Sequence[str], limits: Limits, module: ModuleType | None = None
     ) -> None:
-        super().__init__(root=root, import_paths=import_paths, limits=limits)
+        super().__init__(root=root, import_paths=import_paths, limits=limits, service=SERVICE)
         self._module = module
-        self._operations: Mapping[str, Any] | None = None
+        self._service: Service | None = None
         self._closed = False
 
     def start(self) -> None:
@@ -51,20 +54,16 @@ class InProcessWorker(WorkerProcess):
         """
         if self._closed:
             raise RuntimeError("this worker is closed")
-        from pytest_attn_grader.sandbox.worker import server
+        from pytest_attn_grader.submission.worker.service import Service
 
-        if self._operations is None:
+        if self._service is None:
             # At the end, so that no file of the student's takes the place of a library.
             sys.path.append(str(self.root))
-            self._operations = server.operations(self.root, self.limits, self._module)
+            self._service = Service(self.root, self.limits.reply_bytes, self._module)
         limit = self.limits.call_seconds if seconds is None else seconds
         with _time_limit(limit) if self._module is not None else contextlib.nullcontext():
-            reply, sent = server.answer(
-                self._operations,
-                self.root,
-                dict(header),
-                dict(tensors or {}),
-                raises=(KeyboardInterrupt, SubmissionError),
+            reply, sent = self._service.answer(
+                dict(header), dict(tensors or {}), raises=(KeyboardInterrupt, SubmissionError)
             )
         if "failure" in reply:
             raise student_failure(reply["failure"]) or RuntimeError(
@@ -93,7 +92,7 @@ class InProcessWorker(WorkerProcess):
     def kill(self) -> None:
         """Forget the submission's objects; its modules stay loaded."""
         self._closed = True
-        self._operations = None
+        self._service = None
         with contextlib.suppress(ValueError):
             sys.path.remove(str(self.root))
 

@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from pytest_attn_grader.errors import SubmissionError
-from pytest_attn_grader.sandbox import client, run_clock
-from pytest_attn_grader.sandbox.arguments import TensorRef
-from pytest_attn_grader.sandbox.client import SandboxClient
-from pytest_attn_grader.sandbox.messages import CallSpec
 from pytest_attn_grader.sandbox.worker.limits import Limits
 from pytest_attn_grader.sandbox.worker_process import WorkerProcess
-from tests.sandbox.conftest import make_worker
+from pytest_attn_grader.submission.remote import client, run_clock
+from pytest_attn_grader.submission.remote.arguments import TensorRef
+from pytest_attn_grader.submission.remote.client import SandboxClient
+from pytest_attn_grader.submission.remote.messages import CallSpec
+from tests.support.sandboxes import make_worker
 
 QUERY = (("query", TensorRef("query")),)
 

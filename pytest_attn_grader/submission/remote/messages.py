@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
-from pytest_attn_grader.sandbox.arguments import Argument
-from pytest_attn_grader.sandbox.seeds import worker_seed
+from pytest_attn_grader.submission.remote.arguments import Argument
+from pytest_attn_grader.submission.remote.seeds import worker_seed
 
 if TYPE_CHECKING:
     import torch

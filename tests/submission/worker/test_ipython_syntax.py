@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_attn_grader.sandbox.worker.ipython_syntax import translate_cell
+from pytest_attn_grader.submission.worker.ipython_syntax import translate_cell
 
 
 @pytest.mark.parametrize(

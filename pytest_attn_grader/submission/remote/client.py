@@ -17,10 +17,11 @@ import torch
 from torch import Tensor
 
 from pytest_attn_grader.errors import SubmissionError
-from pytest_attn_grader.sandbox import reply_validation
-from pytest_attn_grader.sandbox.arguments import Argument
-from pytest_attn_grader.sandbox.autograd import RemoteFunction
-from pytest_attn_grader.sandbox.messages import (
+from pytest_attn_grader.sandbox.worker_process import WorkerProcess
+from pytest_attn_grader.submission.remote import reply_validation
+from pytest_attn_grader.submission.remote.arguments import Argument
+from pytest_attn_grader.submission.remote.autograd import RemoteFunction
+from pytest_attn_grader.submission.remote.messages import (
     CachedReply,
     CallReply,
     CallSpec,
@@ -29,10 +30,9 @@ from pytest_attn_grader.sandbox.messages import (
     RemoteModule,
     TensorMeta,
 )
-from pytest_attn_grader.sandbox.reply_validation import refuse_malformed
-from pytest_attn_grader.sandbox.round_trips import RoundTrip, sizes_of, worker_seconds
-from pytest_attn_grader.sandbox.run_clock import RunClock
-from pytest_attn_grader.sandbox.worker_process import WorkerProcess
+from pytest_attn_grader.submission.remote.reply_validation import refuse_malformed
+from pytest_attn_grader.submission.remote.round_trips import RoundTrip, sizes_of, worker_seconds
+from pytest_attn_grader.submission.remote.run_clock import RunClock
 
 
 class SandboxClient:

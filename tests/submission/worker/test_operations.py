@@ -13,10 +13,10 @@ from torch import Tensor
 
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.models.devices import one_thread
-from pytest_attn_grader.sandbox.arguments import LiteralArgument, TensorRef
-from pytest_attn_grader.sandbox.client import SandboxClient
-from pytest_attn_grader.sandbox.messages import CallSpec
-from tests.sandbox.conftest import make_worker
+from pytest_attn_grader.submission.remote.arguments import LiteralArgument, TensorRef
+from pytest_attn_grader.submission.remote.client import SandboxClient
+from pytest_attn_grader.submission.remote.messages import CallSpec
+from tests.support.sandboxes import make_worker
 
 SOURCE = """
 import concurrent.futures

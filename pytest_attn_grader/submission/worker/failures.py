@@ -19,7 +19,7 @@ from traceback import walk_tb
 from types import TracebackType
 from typing import Any
 
-# Stands for a folder that is used as a package without being one.
+# Stands for a folder that is used as a package without being one; it is not shown.
 PACKAGE = "submission_package"
 MAX_FRAMES = 20
 MAX_MESSAGE_CHARS = 2000
@@ -44,6 +44,8 @@ _USUAL_IMPORTS = {
 }
 _NUMPY_REMEDY = "Use torch where it calls numpy: query, key, value and mask are torch tensors, with gradients."
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+_HERE = Path(__file__).resolve().parent
+_WORKER_FOLDERS = (_HERE, _HERE.parents[1] / "sandbox" / "worker")
 _STANDARD_LIBRARY = sysconfig.get_paths()["stdlib"]
 
 
@@ -63,11 +65,6 @@ def describe_failure(error: BaseException, root: Path, *, importing: bool) -> di
     except BaseException:  # noqa: BLE001 - the exception's own class is student code too and may raise anything
         message = "The code raised an exception that cannot be shown: showing it raises another one."
         return _failure("import-error" if importing else "raised", message, "Give the exception a working __str__.")
-
-
-def too_large(words: str) -> dict[str, Any]:
-    """Return the failure of a reply that is too large to be sent."""
-    return _failure("malformed-reply", f"The reply is too large: {words}.", "Put the attention into a separate file.")
 
 
 def truncate(value: object, max_chars: int) -> str:
@@ -99,7 +96,7 @@ def is_student_file(file: str, root: Path) -> bool:
     if not path.is_absolute() or not path.is_relative_to(root) or path.is_relative_to(_STANDARD_LIBRARY):
         return False
     # Running from a source tree, the worker's own frames may lie below the root.
-    return not any(part in _INSTALLED for part in path.parts) and path.parent != Path(__file__).resolve().parent
+    return not any(part in _INSTALLED for part in path.parts) and path.parent not in _WORKER_FOLDERS
 
 
 def relative_to(file: str, root: Path) -> str:
@@ -169,7 +166,7 @@ def _failure(name: str, message: str, remedy: str = "", where: str | None = None
 def _show(error: BaseException) -> str:
     name = truncate(type(error).__name__, 200)
     try:
-        words = truncate(error, MAX_MESSAGE_CHARS)
+        words = truncate(error, MAX_MESSAGE_CHARS).replace(f"{PACKAGE}.", ".")
     except BaseException as second:  # noqa: BLE001 - a student's __str__ may raise anything
         return f"{name} (its __str__ raised {truncate(type(second).__name__, 80)})"
     return f"{name}: {words}" if words else name

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pytest_attn_grader.sandbox.worker import cached_calls
+from pytest_attn_grader.submission.worker import cached_calls
 
 OUTPUT = torch.zeros(2, 3, 8)
 WEIGHTS = torch.zeros(2, 4, 3, 3)

@@ -7,8 +7,8 @@ import ast
 import pytest
 import torch
 
-from pytest_attn_grader.sandbox.worker.choices import choices_in, input_sizes_in, switches_in, tree_of
-from pytest_attn_grader.sandbox.worker.config_stub import make_config
+from pytest_attn_grader.submission.worker.choices import choices_in, input_sizes_in, switches_in, tree_of
+from pytest_attn_grader.submission.worker.config_stub import make_config
 
 
 class ByComparison:

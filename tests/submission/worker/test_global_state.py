@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pytest_attn_grader.sandbox.worker.global_state import DTYPE, GRADIENTS, SEED, THREADS, restored
+from pytest_attn_grader.submission.worker.global_state import DTYPE, GRADIENTS, SEED, THREADS, restored
 
 
 @pytest.mark.parametrize(

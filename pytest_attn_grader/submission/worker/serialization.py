@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...sandbox.worker.protocol import ALLOWED_DTYPES, MAX_DIMENSIONS
 from .failures import WorkerError, safe_repr, truncate
-from .protocol import ALLOWED_DTYPES, MAX_DIMENSIONS
 
 MAX_ITEMS = 64
 MAX_DEPTH = 4

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pytest_attn_grader.sandbox.worker.inspection import LONGEST_TEXT, lengthen_texts, parameters_of, unwrap
+from pytest_attn_grader.submission.worker.inspection import LONGEST_TEXT, lengthen_texts, parameters_of, unwrap
 
 SOURCE = """
 import torch

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from pytest_attn_grader.sandbox.worker.module_dtype import convert
+from pytest_attn_grader.submission.worker.module_dtype import convert
 
 
 class Tables(nn.Module):

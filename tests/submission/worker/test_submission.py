@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from pytest_attn_grader.errors import SubmissionError
-from pytest_attn_grader.sandbox.arguments import TensorRef
-from pytest_attn_grader.sandbox.client import SandboxClient
-from pytest_attn_grader.sandbox.messages import CallSpec, Description
-from tests.sandbox.conftest import MakeRemote, make_worker
+from pytest_attn_grader.submission.remote.arguments import TensorRef
+from pytest_attn_grader.submission.remote.client import SandboxClient
+from pytest_attn_grader.submission.remote.messages import CallSpec, Description
+from tests.support.sandboxes import MakeRemote, make_worker
 from tests.support.students import Workshop
 
 SOURCE = '''

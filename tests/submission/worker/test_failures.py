@@ -9,7 +9,7 @@ import numpy
 import pytest
 import torch
 
-from pytest_attn_grader.sandbox.worker.failures import describe_failure
+from pytest_attn_grader.submission.worker.failures import describe_failure
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from pytest_attn_grader.errors import SubmissionError
-from pytest_attn_grader.sandbox import reply_validation
-from pytest_attn_grader.sandbox.messages import TensorMeta
+from pytest_attn_grader.submission.remote import reply_validation
+from pytest_attn_grader.submission.remote.messages import TensorMeta
 
 GOOD_CALL: dict[str, Any] = {
     "structure": {"type": "tuple", "items": [{"type": "tensor", "name": "result.0"}, {"type": "none"}]},

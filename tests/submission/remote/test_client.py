@@ -11,12 +11,11 @@ import pytest
 import torch
 
 from pytest_attn_grader.sandbox import exit_reasons
-from pytest_attn_grader.sandbox.arguments import TensorRef
-from pytest_attn_grader.sandbox.client import SandboxClient
-from pytest_attn_grader.sandbox.messages import CallSpec
-
-from .conftest import make_worker
-from .worker.test_operations import SOURCE, local_attention, make_inputs
+from pytest_attn_grader.submission.remote.arguments import TensorRef
+from pytest_attn_grader.submission.remote.client import SandboxClient
+from pytest_attn_grader.submission.remote.messages import CallSpec
+from tests.submission.worker.test_operations import SOURCE, local_attention, make_inputs
+from tests.support.sandboxes import make_worker
 
 ARGUMENTS = tuple((name, TensorRef(name)) for name in ("query", "key", "value", "mask"))
 

@@ -10,8 +10,8 @@ from types import ModuleType
 
 import pytest
 
-from pytest_attn_grader.sandbox.worker.failures import WorkerError
-from pytest_attn_grader.sandbox.worker.loading import Loader
+from pytest_attn_grader.submission.worker.failures import WorkerError
+from pytest_attn_grader.submission.worker.loading import Loader
 
 ATTENTION = "def attention(query, key, value, mask=None):\n    return value * SIZE\n"
 Load = Callable[..., tuple[ModuleType, str | None]]

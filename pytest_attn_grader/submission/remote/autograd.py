@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from pytest_attn_grader.sandbox.messages import CallReply, CallSpec
+from pytest_attn_grader.submission.remote.messages import CallReply, CallSpec
 
 if TYPE_CHECKING:
-    from pytest_attn_grader.sandbox.client import SandboxClient
+    from pytest_attn_grader.submission.remote.client import SandboxClient
 
 _NOTHING = torch.empty(0)
 

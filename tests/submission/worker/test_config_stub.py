@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 import pytest
 
-from pytest_attn_grader.sandbox.worker.config_stub import make_config, read_keys
+from pytest_attn_grader.submission.worker.config_stub import make_config, read_keys
 
 VALUES = {"n_embd": 256, "n_head": 4, "n_kv_heads": 2, "n_kv_groups": 2, "head_dim": 64, "block_size": 1024}
 

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.sandbox.exit_reasons import WIRE_REMEDY
-from pytest_attn_grader.sandbox.messages import (
+from pytest_attn_grader.sandbox.worker_process import WorkerProcess
+from pytest_attn_grader.submission.remote.messages import (
     CachedReply,
     CallReply,
     Constructed,
@@ -23,8 +24,7 @@ from pytest_attn_grader.sandbox.messages import (
     ResultTree,
     TensorMeta,
 )
-from pytest_attn_grader.sandbox.worker.global_state import KNOWN
-from pytest_attn_grader.sandbox.worker_process import WorkerProcess
+from pytest_attn_grader.submission.worker.global_state import KNOWN
 
 MAX_DEPTH = 8
 MAX_ENTRIES = 2000

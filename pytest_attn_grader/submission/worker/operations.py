@@ -1,4 +1,4 @@
-"""The worker's operations on the student's callable: construct, call, backward, parameters, load, release.
+"""The worker's operations on the student's callable: construct, call, backward, parameters, load.
 
 Part of the worker: imports the standard library, torch and the worker's own parts only.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -177,11 +177,10 @@ class Caller:
             {name: torch.zeros(shape, dtype=getattr(torch, dtype)) for name, (shape, dtype) in shapes}
         )
 
-    def release(self, header: Header, tensors: dict[str, Tensor]) -> Reply:
+    def release(self, handles: Iterable[int]) -> None:
         """Forget graphs; unknown handles are ignored."""
-        for handle in header["handles"]:
+        for handle in handles:
             self._graphs.pop(handle, None)
-        return {}, {}
 
     def _plain(self, tensors: Mapping[str, Tensor], prefix: str = "") -> dict[str, Tensor]:
         return {prefix + name: serialization.to_plain_tensor(each, self._reply_bytes) for name, each in tensors.items()}
