@@ -148,6 +148,8 @@ def _keeps_default(parameter: Parameter, role: str | None) -> bool:
         "group_size",
         "sliding_window",
     }
+    if role == "key_value_heads" and "head" in parameter.name.lower():
+        return False  # its None may stand for fewer heads than there are queries
     if role in kept or parameter.default == "None":
         return True
     if role in {"query_key_norm", "rotary"}:

@@ -115,8 +115,10 @@ def adds_its_mask(attention: StudentAttention, seed: int) -> bool:
     scores = query @ key.transpose(-2, -1) * query.shape[-1] ** -0.5
     scores = scores.masked_fill(~probe.keep_mask, torch.finfo(scores.dtype).min)
     _, tolerance = derive_tolerance(probe)
-    # A mask of the padding beside the other one has the small numbers as well.
-    expected = ((scores + times * bias_of_keys(key.shape[-2])).softmax(dim=-1) @ value for times in (1, 2))
+    # A mask of the padding beside the other one has the small numbers as well; scores may be scaled with the mask.
+    scalings = (1.0, query.shape[-1] ** -0.5, (query.shape[1] * query.shape[-1]) ** -0.5)
+    factors = (times * scaling for scaling in scalings for times in (1, 2))
+    expected = ((scores + factor * bias_of_keys(key.shape[-2])).softmax(dim=-1) @ value for factor in factors)
     return any(max_abs_error(output, each, probe) <= tolerance.tolerance["attn_output"] for each in expected)
 
 

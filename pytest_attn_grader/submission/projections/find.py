@@ -14,6 +14,7 @@ from pytest_attn_grader.submission.projections.role_patterns import (
     find_low_rank,
     is_bias,
     packing_order,
+    role_by_word,
     role_of_parameter,
     roles_by_number,
 )
@@ -59,6 +60,9 @@ def find_projections(
         unused = find_unused()
         weights = [parameter for parameter in weights if parameter.name not in unused]
         by_role, others = _sort_by_role(weights, biases)
+    by_word = (by_role, others) if _complete(by_role) else _sort_by_role(weights, biases, role_by_word)
+    if _complete(by_word[0]):
+        by_role, others = by_word
     by_order = not _complete(by_role)
     if by_order:
         seen_roles = set(by_role)
@@ -105,13 +109,15 @@ def _as_linear(parameter: RemoteParameter) -> RemoteParameter:
 
 
 def _sort_by_role(
-    weights: Sequence[RemoteParameter], biases: Sequence[RemoteParameter]
+    weights: Sequence[RemoteParameter],
+    biases: Sequence[RemoteParameter],
+    role_of: Callable[[RemoteParameter], str | None] = role_of_parameter,
 ) -> tuple[dict[str, list[ParameterRef]], list[str]]:
     """Parameters by role, and the names of those that have none."""
     by_role: dict[str, list[ParameterRef]] = {}
     others: list[str] = []
     for parameter in weights:
-        role = role_of_parameter(parameter)
+        role = role_of(parameter)
         if role is None or len(parameter.shape) not in {2, 3}:
             others.append(parameter.name)
         else:

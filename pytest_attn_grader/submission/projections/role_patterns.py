@@ -56,6 +56,16 @@ def role_of_parameter(parameter: RemoteParameter) -> str | None:
     return weak
 
 
+def role_by_word(parameter: RemoteParameter) -> str | None:
+    """By a word in the last part of its path: query_embedding, embed_for_q; of a norm or a position none."""
+    words = re.split(r"_|(?<=[a-z])(?=[A-Z])", parameter.name.removesuffix(".weight").rpartition(".")[2])
+    plain = "_".join(words).lower()
+    if re.search(r"norm|ln|rms|pos|rel|rot|rope|scale|cache", plain):
+        return role_of_parameter(parameter)
+    found = {role for word in plain.split("_") for role, pattern in ROLE_PATTERNS[2:5] if re.fullmatch(pattern, word)}
+    return found.pop() if len(found) == 1 else role_of_parameter(parameter)
+
+
 def find_low_rank(parameters: Sequence[RemoteParameter]) -> list[RemoteParameter]:
     """The pairs of thin matrices whose product is added to a projection, as LoRA does; b_q alone is a bias."""
     sides: dict[str, tuple[list[RemoteParameter], list[RemoteParameter]]] = {}
@@ -98,7 +108,8 @@ def roles_by_number(weights: Sequence[RemoteParameter]) -> dict[str, list[Remote
         sizes = [len({numbers[depth] for numbers in members}) for depth in range(len(min(members, key=len)))]
         if len({each.shape for each in members.values()}) != 1:
             continue
-        if len(sizes) == 1 and sizes[0] in {3, 4}:
+        # Of three lists or more the numbers are those of the heads.
+        if len(sizes) == 1 and sizes[0] in {3, 4} and len(lists) < 3:
             return {role: [members[key]] for role, key in zip("qkvo", sorted(members), strict=False)}
         if len(sizes) == 2 and 3 in sizes and len(members) == sizes[0] * sizes[1]:
             axis = 1 if sizes[1] == 3 else 0
