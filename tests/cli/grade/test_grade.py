@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -120,31 +116,6 @@ def test_a_run_that_does_not_end_is_nobodys_fault(settings: ClassSettings, tmp_p
         assert run_job(job).verdict == "passed"
     finally:
         RUNNERS.close()
-
-
-def test_interrupted_and_resumed(submissions: list[ClassSubmission], tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    command = [sys.executable, "-m", "pytest_attn_grader.cli.app", "grade", str(tmp_path / "class"), "--out", str(out)]
-    command += ["--model", "mini", "--seed", str(SEED), "--processes", "1", "--no-pages", "--option=--attn-timeout=3"]
-    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as run:
-        journal = out / "class.jsonl"
-        deadline = time.monotonic() + 240
-        while not (journal.exists() and journal.read_text().count("\n")) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        run.send_signal(signal.SIGINT)
-        said, _ = run.communicate(timeout=120)
-    assert run.returncode == 130
-    assert "continue with --resume" in said
-    before = {json.loads(line)["outcome"]["id"] for line in journal.read_text().splitlines()}
-    assert 0 < len(before) < len(CLASS)
-    kept = {name: (out / "reports" / f"{name}.json").stat().st_mtime_ns for name in before}
-
-    resumed = subprocess.run([*command, "--resume"], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert resumed.returncode == 0, resumed.stderr
-    assert f"{len(before)} already graded" in resumed.stdout
-    assert {name: (out / "reports" / f"{name}.json").stat().st_mtime_ns for name in before} == kept
-    rows = (out / "gradebook.csv").read_text().splitlines()[1:]
-    assert {row.split(",")[0]: row.split(",")[2] for row in rows} == EXPECTED
 
 
 def test_a_warm_process_that_dies_is_replaced(settings: ClassSettings, tmp_path: Path) -> None:
