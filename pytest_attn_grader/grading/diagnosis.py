@@ -208,8 +208,10 @@ def _diagnose_call_option(
 ) -> Diagnosis | None:
     """Name the mistake of a submission that is right as it is called usually, and wrong in this way."""
     output, shape = observation.student.attn_output, observation.probe.query.shape
-    if output is not None and output.shape == shape and not bool(observation.student_output.isfinite().all()):
-        return None  # on a single probe NaN fits many mistakes
+    if output is not None and output.shape == shape:
+        numbers = observation.student_output
+        if not bool(numbers.isfinite().all()) or not bool(numbers.any()):
+            return None  # on a single probe NaN, or zeros, fit many mistakes
     probe = replace(observation.probe, name=observation.probe.name.removesuffix("-train"), training=False)
     found = diagnose_answers({probe.name: observation.student}, {probe.name: probe})
     if found is None:

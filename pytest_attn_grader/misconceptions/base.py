@@ -89,7 +89,8 @@ class Misconception:
             a submission that must not; None for both.
         windowed: the same for a layer with a sliding window.
         normed: the same for a submission that has to normalise query and key.
-        causal: True for a mistake about the future, which an encoder does not hide; None for both.
+        causal: True for a mistake about the future, which an encoder does not hide; False for one that is one in
+            an encoder only; None for both.
         counted: False for what is worth knowing but is no fault.
     """
 

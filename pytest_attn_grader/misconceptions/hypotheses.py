@@ -63,7 +63,7 @@ def single_hypotheses(case: SubmissionObservations) -> Iterator[Hypothesis]:
         if not (known.by_numbers and known.counted):
             continue
         # Where nothing is to be masked, no mask can be wrong in one of the known ways.
-        if known.family == "mask" and not has_masked_keys:
+        if known.family == "mask" and known.causal is not False and not has_masked_keys:
             continue
         required = (
             (known.rotary, case.is_rotary),

@@ -124,6 +124,12 @@ def find_output_factors(case: SubmissionObservations) -> dict[float, float]:
     return factors
 
 
+def find_output_shares(case: SubmissionObservations) -> dict[float, float]:
+    """The share of the output's numbers that are 0 in training, by the probability."""
+    rows = {case.probes[name].dropout_p: _output_rows(case, name) for name in case.train_probes()}
+    return {dropout_p: float((each == 0).double().mean()) for dropout_p, each in rows.items() if each is not None}
+
+
 def _output_rows(case: SubmissionObservations, name: str) -> Tensor | None:
     """The real rows of an output in float64; None when there is none of the right shape."""
     record = case.attempts.get(name)

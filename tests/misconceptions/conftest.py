@@ -25,20 +25,21 @@ Yardsticks = dict[str, tuple[ProbeResult, ProbeTolerance]]
 
 
 @cache
-def probes_of(*, windowed: bool, normed: bool) -> dict[str, Probe]:
-    """The probes of a layer with a sliding window, or with a norm of query and key before a rotation."""
+def probes_of(*, windowed: bool, normed: bool, bidirectional: bool = False) -> dict[str, Probe]:
+    """The probes of a layer with a sliding window, with a norm of query and key before a rotation, or of an encoder."""
     capabilities = Capabilities(
         takes_dropout=True,
         off_dropout_p=TRAIN_DROPOUT_P,
         sliding_window=4 if windowed else None,
+        is_bidirectional=bidirectional,
         preparation=Preparation("head_dim", Rotation("halves", BASE)) if normed else None,
     )
     return {probe.name: probe for probe in diagnosis_probes(SEED, capabilities)}
 
 
 @cache
-def yardsticks_of(*, windowed: bool, normed: bool) -> Yardsticks:
-    return {name: derive_tolerance(probe) for name, probe in probes_of(windowed=windowed, normed=normed).items()}
+def yardsticks_of(**layer: bool) -> Yardsticks:
+    return {name: derive_tolerance(probe) for name, probe in probes_of(**layer).items()}
 
 
 @pytest.fixture(scope="session")
@@ -62,6 +63,7 @@ def case_of() -> Callable[..., SubmissionObservations]:
 
     def put(attention: Any, *, layer_of: Misconception | None = None) -> SubmissionObservations:
         layer = {"windowed": bool(layer_of and layer_of.windowed), "normed": bool(layer_of and layer_of.normed)}
+        layer["bidirectional"] = layer_of is not None and layer_of.causal is False
         probes, yardsticks = probes_of(**layer), yardsticks_of(**layer)
         return SubmissionObservations(
             {

@@ -10,7 +10,7 @@ from pytest_attn_grader.attention.dropout import Dropout, describe_shared
 from pytest_attn_grader.misconceptions.base import misconception
 from pytest_attn_grader.misconceptions.observations import Recognition, SubmissionObservations
 from pytest_attn_grader.misconceptions.stages import Inputs
-from pytest_attn_grader.misconceptions.training import find_dropouts, find_output_factors
+from pytest_attn_grader.misconceptions.training import find_dropouts, find_output_factors, find_output_shares
 
 
 def _in_training(case: SubmissionObservations, evidence: str) -> Recognition:
@@ -80,7 +80,13 @@ def dropout_fixed_rate(attn_weights: Tensor, inputs: Inputs) -> Tensor:
 
 def _keeps_p(case: SubmissionObservations) -> Recognition | None:
     found = _independent(case)
-    if found is None or not all(dropout.has_share(1 - dropout_p) for dropout_p, dropout in found.items()):
+    if found is None:
+        shares = find_output_shares(case)
+        if len(shares) > 1 and all(abs(share - 1 + dropout_p) < 0.05 for dropout_p, share in shares.items()):
+            words = " and ".join(f"{share:.0%} with p = {dropout_p:g}" for dropout_p, share in shares.items())
+            return _in_training(case, f"of the numbers of the output, {words} were 0 in training")
+        return None
+    if not all(dropout.has_share(1 - dropout_p) for dropout_p, dropout in found.items()):
         return None
     return _in_training(case, _words(found))
 

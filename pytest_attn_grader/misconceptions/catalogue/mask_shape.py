@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pytest_attn_grader.attention.reference import causal_keep_mask
 from pytest_attn_grader.misconceptions.base import misconception
-from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride, unchanged
+from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride, fill_blocked, fill_later, unchanged
 from pytest_attn_grader.misconceptions.syntax import has_triangle_of_zeros
 
 
@@ -226,3 +226,22 @@ def sdpa_is_causal_topleft(inputs: Inputs) -> Inputs:
     Fix: Use the mask you are passed, or shift the diagonal by key_len - query_len.
     """
     return replace(inputs, keep_mask=_top_left(inputs)[None, None])
+
+
+@misconception("AG347", "causal-in-encoder", replaces="mask", family="mask", causal=False)
+def causal_in_encoder(attn_scores: Tensor, inputs: Inputs) -> Tensor:
+    """hides the future, although the model reads in both directions.
+
+    An encoder such as BERT sees a whole text at once, and every token may attend to every other one. Only a model that
+    writes a text word by word, as GPT does, must not see what comes later.
+
+    Bad:
+        attn_scores = attn_scores.masked_fill(torch.ones(t, t).triu(1).bool(), float("-inf"))
+    Good:
+        attn_scores = attn_scores.masked_fill(~mask, float("-inf"))     # the padding only
+
+    Effect: The first tokens are read without the rest of their sentence.
+    Nudge: May the first token of a text attend to the last one in this model?
+    Fix: Leave the triangle out, and block only what the mask that you are passed blocks.
+    """
+    return fill_later(fill_blocked(attn_scores, inputs), inputs)

@@ -12,6 +12,13 @@ from pytest_attn_grader.misconceptions.base import misconception
 from pytest_attn_grader.misconceptions.observations import SubmissionObservations
 from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride
 
+# Other code that scales by a number without saying so.
+_MULTIPLES = {
+    math.log(2): "with 2 ** x in place of exp(x)",
+    math.log2(math.e): "where log2(e) is multiplied in twice",
+    2.0: "where squared weights are divided by their sum",
+}
+
 
 def _times(factor: Callable[[int], float], note: str) -> StageOverride:
     return StageOverride({"scale": lambda attn_scores, inputs: attn_scores * factor(inputs.query.shape[-1])}, note)
@@ -84,7 +91,9 @@ def _fit_factor(case: SubmissionObservations) -> tuple[StageOverride, ...]:
             note = f"scores are multiplied by {constant:.4g} * head_dim ** {power:.3g}"
             changes.append(_times(lambda head_dim: constant * head_dim**power, note))
     multiple = plain * math.sqrt(first)
-    note = f"scores are {multiple:.4g} times as large as they should be"
+    note = f"scores are {multiple:.4g} times as large as they should be" + next(
+        (f", as {words}" for number, words in _MULTIPLES.items() if _is_close(multiple, number)), ""
+    )
     return (*changes, _times(lambda head_dim: multiple / math.sqrt(head_dim), note))
 
 
