@@ -42,11 +42,7 @@ def train_tokenizer(documents: Iterable[str], *, vocabulary_size: int) -> Tokeni
 
 def encode_documents(tokenizer: Tokenizer, documents: Iterable[str]) -> Iterator[list[int]]:
     """The token ids of each document, each closed by the end-of-text token."""
-    end: int = tokenizer.token_to_id(END_OF_TEXT)  # type: ignore[assignment]  # every vocabulary here has it
-    source = iter(documents)
-    while batch := list(itertools.islice(source, ENCODED_AT_ONCE)):
-        for encoding in tokenizer.encode_batch(batch):
-            yield [*encoding.ids, end]
+    return encode_marked_documents(tokenizer, ([(document, False)] for document in documents))
 
 
 def encode_marked_documents(tokenizer: Tokenizer, documents: Iterable[list[Piece]]) -> Iterator[list[int]]:
