@@ -19,7 +19,6 @@ HEAVY_MODULES = (
     "pytest_attn_grader.model_utils",
     "pytest_attn_grader.models.devices",
     "pytest_attn_grader.models.load",
-    "pytest_attn_grader.models.preloaded",
     "pytest_attn_grader.grading.observation",
     "pytest_attn_grader.attention.probes",
     "pytest_attn_grader.models.prompt",

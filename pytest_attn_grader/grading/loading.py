@@ -29,8 +29,7 @@ def load_session_model(settings: Settings, clock: PhaseClock, target: Target) ->
         import_heavy_modules()
     from pytest_attn_grader.model_utils import attach_tokenizer
     from pytest_attn_grader.models.devices import limit_threads
-    from pytest_attn_grader.models.load import AUTO_MODEL, load_model
-    from pytest_attn_grader.models.preloaded import find_preloaded
+    from pytest_attn_grader.models.load import AUTO_MODEL, find_preloaded, load_model
     from pytest_attn_grader.submission.rotary import mentions_rotary_positions
     from pytest_attn_grader.submission.target import read_source_text
 

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
+from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from pytest_attn_grader.errors import ModelUnavailableError, PatchingError
 from pytest_attn_grader.models.architectures import find_architecture
 from pytest_attn_grader.models.devices import resolve_device
 from pytest_attn_grader.models.hub import Hub, load_hub_model
-from pytest_attn_grader.models.local import load_path
+from pytest_attn_grader.models.pretrained import load_folder
 from pytest_attn_grader.models.types import (
     LoadedFiles,
     LoadedModel,
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     import torch
 
 AUTO_MODEL = "distilgpt2"
+# Models for many runs, by request and device; processes that are forked from this one inherit them.
+_preloaded: dict[tuple[str, str], LoadedModel] = {}
 
 
 def load_model(
@@ -66,6 +69,17 @@ def load_model(
     return LoadedModel(**as_found, requested=request, device=target, load_seconds=perf_counter() - started)
 
 
+def preload_model(request: str, *, device: str, progress: bool = False) -> None:
+    """Load a model, once, for `find_preloaded` in this process and in those forked from it; raises as `load_model`."""
+    if (request, device) not in _preloaded:
+        _preloaded[request, device] = load_model(request, device=device, progress=progress)
+
+
+def find_preloaded(request: str, device: str) -> LoadedModel | None:
+    """The model that was loaded before for exactly this request; None when there is none."""
+    return _preloaded.get((request, device))
+
+
 @contextmanager
 def ignore_missing_widgets() -> Iterator[None]:
     """Keep a warning of tqdm's out of notebooks: it is given without ipywidgets, and no bar is shown here.
@@ -85,7 +99,7 @@ def _find(wanted: ModelRequest, hub: Hub, progress: bool) -> LoadedFiles:
 
         return load_smollm2(progress=progress)
     if wanted.kind == "path":
-        return load_path(wanted.name)
+        return _load_path(wanted.name)
     if wanted.kind == "hub":
         return load_hub_model(wanted.name, wanted.revision, hub=hub, progress=progress)
     try:
@@ -94,15 +108,18 @@ def _find(wanted: ModelRequest, hub: Hub, progress: bool) -> LoadedFiles:
         return _load_embedded("mini", fallback_reason=f"{AUTO_MODEL} is not available: {problem.why}")
 
 
+def _load_path(path: str) -> LoadedFiles:
+    folder = Path(path).expanduser()
+    if folder.is_file():
+        raise ModelSourceError(f"{folder} is a file", f"Name the folder that it lies in: {folder.parent}.")
+    if not folder.is_dir():
+        raise ModelSourceError(f"there is no folder {folder.absolute()}", "Check the spelling of the path.")
+    model, tokenizer, sha256 = load_folder(folder, remedy="Copy or save the model there again.")
+    return LoadedFiles(model, tokenizer, used=path, source="path", sha256=sha256)
+
+
 def _load_embedded(name: str, *, fallback_reason: str | None = None) -> LoadedFiles:
     from pytest_attn_grader.models.mini import load_mini, mini_checksum
 
-    model, tokenizer = load_mini(name)
-    return LoadedFiles(
-        model=model,
-        tokenizer=tokenizer,
-        used=name,
-        source="embedded",
-        sha256=mini_checksum(name),
-        fallback_reason=fallback_reason,
-    )
+    sha256 = mini_checksum(name)
+    return LoadedFiles(*load_mini(name), name, "embedded", sha256=sha256, fallback_reason=fallback_reason)

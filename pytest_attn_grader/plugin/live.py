@@ -12,7 +12,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -173,15 +173,10 @@ def _source_of(attention: object) -> str:
 def _keep_model(request: str, device: str) -> None:
     """Load the model once for all calls; where that fails, the run says so in its report."""
     from pytest_attn_grader.errors import UngradableError
-    from pytest_attn_grader.models.load import ignore_missing_widgets, load_model
-    from pytest_attn_grader.models.preloaded import cache_model, find_preloaded
+    from pytest_attn_grader.models.load import ignore_missing_widgets, preload_model
 
-    if find_preloaded(request, device) is None:
-        try:
-            with ignore_missing_widgets():
-                cache_model(load_model(request, device=device), request=request, device=device)
-        except (UngradableError, UsageError):
-            return
+    with suppress(UngradableError, UsageError), ignore_missing_widgets():
+        preload_model(request, device=device)
 
 
 @contextmanager

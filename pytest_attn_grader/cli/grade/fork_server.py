@@ -152,12 +152,11 @@ def prepare(model: str | None, device: str) -> None:
         if name in sys.modules:
             sys.modules[name].__doc__ = f"{sys.modules[name].__doc__}\nPYTEST_DONT_REWRITE"
     from pytest_attn_grader.errors import UngradableError
-    from pytest_attn_grader.models.load import load_model
-    from pytest_attn_grader.models.preloaded import cache_model
+    from pytest_attn_grader.models.load import preload_model
 
     try:
         if model is not None:
-            cache_model(load_model(model, device=device, progress=True), request=model, device=device)
+            preload_model(model, device=device, progress=True)
     except UngradableError as error:
         # Every run reports it too.
         print(error, file=sys.stderr)
