@@ -71,7 +71,7 @@ def explain(
 ) -> None:
     """Explain a mistake that the grader recognizes: what it is, why it matters, wrong and right code."""
     if html is not None:
-        from pytest_attn_grader.cli.explain.command import write_catalogue
+        from pytest_attn_grader.cli.explain.site import write_catalogue
 
         write_catalogue(html, model, write_line=typer.echo)
         return

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_attn_grader.cli.explain import command
+from pytest_attn_grader.cli.explain import site
 from pytest_attn_grader.cli.explain.measurements import measure_mistake
 from pytest_attn_grader.misconceptions import MISCONCEPTIONS, find_misconception
 
@@ -50,7 +50,7 @@ def test_every_mistake_can_be_measured(mini: LoadedModel) -> None:
 
 def test_the_command_writes_the_site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mistakes = tuple(find_misconception(slug) for slug in ("no-scale", "no-return"))
-    monkeypatch.setattr(command, "MISCONCEPTIONS", mistakes)
+    monkeypatch.setattr(site, "MISCONCEPTIONS", mistakes)
     lines: list[str] = []
-    command.write_catalogue(tmp_path / "site", "mini", write_line=lines.append)
+    site.write_catalogue(tmp_path / "site", "mini", write_line=lines.append)
     assert [Path(line).name for line in lines] == ["index.html", "no-scale.html", "no-return.html"]

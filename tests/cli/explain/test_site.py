@@ -33,7 +33,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     measurements = {mistake.slug: MEASURED for mistake in MISCONCEPTIONS}
     measurements["no-return"] = Measurement(error="TypeError: <None>")
     measurements["no-softmax"] = Measurement(tokens=("a", "b"), head=HEAD, total_variation=float("nan"))
-    write_site(out, MISCONCEPTIONS, measurements, model="mini")
+    list(write_site(out, measurements, model="mini"))
     return out
 
 

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("site")
-    write_site(out, MISCONCEPTIONS, {mistake.slug: MEASURED for mistake in MISCONCEPTIONS}, model="mini")
+    list(write_site(out, {mistake.slug: MEASURED for mistake in MISCONCEPTIONS}, model="mini"))
     return out
 
 
