@@ -79,3 +79,9 @@ def _wrong() -> Iterator[_Submission]:
 def _broken() -> Iterator[_Submission]:
     for name, (source, failure) in itertools.cycle(BROKEN.items()):
         yield name, source, Expected("failed", failure=failure)
+
+
+def graded_ids(out: Path) -> set[str]:
+    """The names of the reports in the --out folder of a class that have a verdict."""
+    reports = (out / "reports").glob("*.json")
+    return {each.stem for each in reports if b'"verdict": "ungradable"' not in each.read_bytes()}

@@ -1,10 +1,9 @@
-"""The list of a class beside its reports: every submission and roster line, with its id and the name of its files."""
+"""The list of a class beside its reports: the seed, and every submission and roster line, graded or not."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pydantic import TypeAdapter
@@ -17,25 +16,20 @@ CLASS_LIST_FILE = "class.json"
 
 
 @dataclass(frozen=True)
-class ClassMember:
-    """One row of the gradebook, graded or not."""
+class ClassList:
+    """Seed and members of a class. A submission that is no longer in it has no row, even if its report exists."""
 
-    id: str
-    file_stem: str
-    student: str = ""
-    notes: tuple[str, ...] = ()
-    problem: str = ""
+    seed: int
+    members: tuple[ClassSubmission, ...]
 
-
-def write_class_list(folder: Path, submissions: Sequence[ClassSubmission]) -> None:
-    """Write the list; a submission that is no longer in it has no row, even if its report still exists."""
-    members = [{name: getattr(each, name) for name in ClassMember.__dataclass_fields__} for each in submissions]
-    write_text_atomically(folder / CLASS_LIST_FILE, json.dumps(for_json(members), indent=1, ensure_ascii=False) + "\n")
+    def write(self, folder: Path) -> None:
+        document = for_json(json.loads(json.dumps(asdict(self), default=str)))  # a path is written as text
+        write_text_atomically(folder / CLASS_LIST_FILE, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
 
 
-def read_class_list(folder: Path) -> list[ClassMember] | None:
+def read_class_list(folder: Path) -> ClassList | None:
     """Read the list; None when the folder has none that can be read."""
     try:
-        return TypeAdapter(list[ClassMember]).validate_json((folder / CLASS_LIST_FILE).read_bytes())
+        return TypeAdapter(ClassList).validate_json((folder / CLASS_LIST_FILE).read_bytes())
     except (OSError, ValueError):
         return None

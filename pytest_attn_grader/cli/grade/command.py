@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pytest_attn_grader.cli.error_exit import EXIT_INTERRUPTED, exit_on_error
+from pytest_attn_grader.cli.grade.class_list import read_class_list
 from pytest_attn_grader.cli.grade.run_options import pytest_arguments, read_run_settings, with_run_options
 from pytest_attn_grader.errors import EXIT_UNGRADABLE, UsageError
 from pytest_attn_grader.settings.reading import draw_seed
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from pytest_attn_grader.cli.grade.runners import Outcome
 
-SEED_FILE = "seed.json"
 MAX_LINE_CHARACTERS = 1000
 
 
@@ -70,6 +69,7 @@ def grade(
     arguments = pytest_arguments(run_options, option or ())
     run_settings, seed = read_run_settings(arguments)
     out = out.resolve()
+    out.mkdir(parents=True, exist_ok=True)
     found = find_submissions(submissions or (), roster=roster, name=name, unpack_into=out / "unpacked")
     settings = ClassSettings(
         model=run_settings.model,
@@ -145,14 +145,6 @@ def _format_counts(counts: Counter[str]) -> str:
 
 def _resolve_seed(out: Path, seed: int | None, *, resume: bool) -> int:
     """One seed for the whole class, so that results are comparable; a resumed run uses the seed it started with."""
-    out.mkdir(parents=True, exist_ok=True)
-    file = out / SEED_FILE
-    if seed is None and resume and file.exists():
-        try:
-            return int(json.loads(file.read_text(encoding="utf-8"))["seed"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise UsageError(f"{file} cannot be read ({error}). Delete it, or give --seed.") from error
-    if seed is None:
-        seed = draw_seed()
-    file.write_text(json.dumps({"seed": seed}) + "\n", encoding="utf-8")
-    return seed
+    if seed is None and resume and (before := read_class_list(out)) is not None:
+        return before.seed
+    return draw_seed() if seed is None else seed

@@ -14,15 +14,13 @@ from typing import Any
 
 from pytest_attn_grader import __version__
 from pytest_attn_grader.cli.grade.archives import MACHINE_ERRORS
-from pytest_attn_grader.cli.grade.class_list import write_class_list
+from pytest_attn_grader.cli.grade.class_list import ClassList, read_class_list
 from pytest_attn_grader.cli.grade.copies import copy_to_own_folder, needs_copy
 from pytest_attn_grader.cli.grade.folders import UnusableSubmissionError
 from pytest_attn_grader.cli.grade.identifiers import make_file_stem, readable_text
-from pytest_attn_grader.cli.grade.journal import Entry, Journal
-from pytest_attn_grader.cli.grade.runners import GRACE_SECONDS, RUNNERS, Job, Outcome, run_job
+from pytest_attn_grader.cli.grade.runners import GRACE_SECONDS, RUNNERS, Job, Outcome, read_outcome, run_job
 from pytest_attn_grader.cli.grade.submissions import ClassSubmission, describe_error
 
-JOURNAL_FILE = "class.jsonl"
 REPORTS, PAGES, LOGS, PLOTS, COPIES = "reports", "pages", "logs", "plots", "copies"
 # For each process: a warm-up costs about as much as it saves on ten submissions.
 WARMUP_MIN_SUBMISSIONS = 10
@@ -122,39 +120,41 @@ def grade_class(
     """
     for name in (REPORTS, PAGES, LOGS, *settings.formats):
         (out / name).mkdir(parents=True, exist_ok=True)
-    journal = Journal(out / JOURNAL_FILE)
+    earlier = read_class_list(out) if resume else None
+    graded = set() if earlier is None else {(each.id, each.fingerprint) for each in earlier.members}
     files_in_folder = Counter(each.path.parent for each in submissions if each.path is not None)
-    hashes: dict[str, str] = {}
     members, jobs, skipped = [], [], []
     for submission in submissions:
         try:
             if submission.problem:
                 raise UnusableSubmissionError(submission.problem)
-            hashes[submission.id] = submission.hash_content()
+            fingerprint = f"{submission.hash_content()} {settings.fingerprint}"
             job = make_job(submission, settings, out)
-            if resume and journal.is_done(submission.id, hashes[submission.id], settings.fingerprint, Path(job.report)):
-                skipped.append(journal.entries[submission.id].outcome)
+            outcome = read_outcome(job) if (submission.id, fingerprint) in graded else None
+            if outcome is not None and outcome.verdict != "ungradable":
+                skipped.append(outcome)
             else:
                 assert submission.path is not None
+                _remove_outputs(submission, out)
                 if files_in_folder[submission.path.parent] > 1 or needs_copy(submission):
                     job = make_job(copy_to_own_folder(submission, out / COPIES), settings, out)
                 jobs.append(job)
-            members.append(submission)
+            members.append(replace(submission, fingerprint=fingerprint))
         except (UnusableSubmissionError, OSError) as error:
             if isinstance(error, OSError) and error.errno in MACHINE_ERRORS:
                 raise
             problem = describe_error(error)
             members.append(replace(submission, problem=problem))
-            skipped.append(Outcome(submission.id, "ungradable", -1, reason=problem))
+            skipped.append(Outcome(submission.id, "ungradable", problem))
             _remove_outputs(submission, out)
-    write_class_list(out, members)
+    # After the reports of other versions are gone: what it names and what has a report is graded.
+    ClassList(settings.seed, tuple(members)).write(out)
     for outcome in skipped:
         on_outcome(outcome, False)
     if len(jobs) >= WARMUP_MIN_SUBMISSIONS * processes:
         jobs = [replace(job, warmup_args=settings.common_args) for job in jobs]
     outcomes = {outcome.id: outcome for outcome in skipped}
     for outcome in _run_all(jobs, processes, executor):
-        journal.append(Entry(outcome, hashes[outcome.id], settings.fingerprint))
         outcomes[outcome.id] = outcome
         on_outcome(outcome, True)
     return [outcomes[submission.id] for submission in submissions]
@@ -194,7 +194,7 @@ def _get_outcome(future: Future[Outcome], job: Job) -> Outcome:
     error = CancelledError("cancelled") if future.cancelled() else future.exception()
     if error is None:
         return future.result()
-    return Outcome(job.id, "ungradable", -1, reason=f"the run was lost ({type(error).__name__}: {error})")
+    return Outcome(job.id, "ungradable", f"the run was lost ({type(error).__name__}: {error})")
 
 
 def default_processes() -> int:

@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_attn_grader.cli.grade.class_list import ClassMember, read_class_list
+from pytest_attn_grader.cli.grade.class_list import read_class_list
 from pytest_attn_grader.cli.grade.grade import PAGES, REPORTS
 from pytest_attn_grader.cli.grade.identifiers import natural_key
+from pytest_attn_grader.cli.grade.submissions import ClassSubmission
 from pytest_attn_grader.errors import UsageError
 from pytest_attn_grader.reports.json_report import load_report
 from pytest_attn_grader.results.assessment import is_assessment
@@ -70,17 +71,19 @@ def read_class(folder: Path) -> list[GradebookRow]:
     Raises:
         UsageError: there is neither a list nor a report.
     """
-    members = read_class_list(folder)
-    if members is None:
+    class_list = read_class_list(folder)
+    if class_list is not None:
+        members = list(class_list.members)
+    else:
         # Assessments are beside the reports they are about.
         files = [file for file in (folder / REPORTS).glob("*.json") if not is_assessment(file)]
-        members = [ClassMember(file.stem, file.stem) for file in files]
+        members = [ClassSubmission(file.stem, file_stem=file.stem) for file in files]
     if not members:
         raise UsageError(f"{folder} holds no {REPORTS}/*.json. Make them with: attn-grader grade … --out {folder}")
     return [_read_row(member, folder) for member in sorted(members, key=lambda each: natural_key(each.id))]
 
 
-def _read_row(member: ClassMember, folder: Path) -> GradebookRow:
+def _read_row(member: ClassSubmission, folder: Path) -> GradebookRow:
     if member.problem:
         flags = (f"ungradable: {member.problem}",)
         return GradebookRow(member.id, None, flags, None, member.student, member.notes)

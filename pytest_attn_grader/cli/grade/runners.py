@@ -8,7 +8,6 @@ import select
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -55,11 +54,7 @@ class Outcome:
 
     id: str
     verdict: str
-    exit_code: int
-    earned: float = 0.0
-    possible: float = 0.0
     reason: str = ""
-    seconds: float = 0.0
 
 
 class Runner(Protocol):
@@ -251,26 +246,19 @@ def can_fork() -> bool:
 def run_job(job: Job) -> Outcome:
     """Grade one submission. Whatever the submission or the run does becomes an outcome, never an exception."""
     runner = RUNNERS.get_runner(lambda: ForkServerRunner(job.model, job.device) if can_fork() else SubprocessRunner())
-    started = time.monotonic()
-    reason = ""
-    exit_code = -1
     try:
-        exit_code = runner.run(job)
+        runner.run(job)
     except TimeoutError:
-        reason = f"the run had not ended after {job.seconds:g} s and was stopped"
+        return Outcome(job.id, "ungradable", f"the run had not ended after {job.seconds:g} s and was stopped")
     except (RuntimeError, OSError) as error:
-        reason = f"the run could not be started: {error}"
-    return _read_outcome(job, exit_code, reason, time.monotonic() - started)
+        return Outcome(job.id, "ungradable", f"the run could not be started: {error}")
+    return read_outcome(job)
 
 
-def _read_outcome(job: Job, exit_code: int, reason: str, seconds: float) -> Outcome:
+def read_outcome(job: Job) -> Outcome:
+    """Read the outcome from the report of a job."""
     try:
         report = json.loads(Path(job.report).read_text(encoding="utf-8"))["attn_grader"]
-        score = report["score"]
-        if not reason:
-            return Outcome(
-                job.id, report["verdict"], exit_code, score["earned"], score["possible"], report["reason"], seconds
-            )
-    except (OSError, ValueError, KeyError) as error:
-        reason = reason or f"the run wrote no readable report ({error}); see {job.log}"
-    return Outcome(job.id, "ungradable", exit_code, reason=reason, seconds=seconds)
+        return Outcome(job.id, report["verdict"], report["reason"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return Outcome(job.id, "ungradable", f"the run wrote no readable report ({error}); see {job.log}")

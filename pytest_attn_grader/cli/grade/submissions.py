@@ -27,6 +27,7 @@ class ClassSubmission:
         problem: why it cannot be graded; empty when it can.
         file_stem: name of its report, page and log, without suffix; unique in a class.
         export: the export whose files were copied into the folder; None when they are where they were found.
+        fingerprint: hash of its files and of the settings that it is graded with.
     """
 
     id: str
@@ -39,6 +40,7 @@ class ClassSubmission:
     problem: str = ""
     file_stem: str = ""
     export: Path | None = None
+    fingerprint: str = ""
 
     @property
     def target(self) -> str:

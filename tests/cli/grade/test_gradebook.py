@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_attn_grader.cli.grade.class_list import write_class_list
+from pytest_attn_grader.cli.grade.class_list import ClassList
 from pytest_attn_grader.cli.grade.gradebook import write_gradebook
 from pytest_attn_grader.cli.grade.gradebook_rows import read_class
 from pytest_attn_grader.cli.grade.submissions import ClassSubmission
@@ -41,15 +41,13 @@ def test_no_cell_is_a_formula(formula: str, tmp_path: Path) -> None:
 
 
 def test_the_class_list_decides_which_rows_there_are(folder: Path) -> None:
-    write_class_list(
-        folder,
-        [
-            ClassSubmission("student10", file_stem="ann", student="Ann", notes=("late",)),
-            ClassSubmission("student2", file_stem="bob"),
-            ClassSubmission("=x", problem="the folder is empty", file_stem="x"),
-            ClassSubmission("zoe", file_stem="zoe"),
-        ],
+    members = (
+        ClassSubmission("student10", file_stem="ann", student="Ann", notes=("late",)),
+        ClassSubmission("student2", file_stem="bob"),
+        ClassSubmission("=x", problem="the folder is empty", file_stem="x"),
+        ClassSubmission("zoe", file_stem="zoe"),
     )
+    ClassList(0, members).write(folder)
     rows = {row.id: row for row in read_class(folder)}
     # Natural order; dan, eve and the others were withdrawn.
     assert list(rows) == ["=x", "student2", "student10", "zoe"]

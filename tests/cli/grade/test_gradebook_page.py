@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pytest_attn_grader.cli.grade.class_list import write_class_list
+from pytest_attn_grader.cli.grade.class_list import ClassList
 from pytest_attn_grader.cli.grade.gradebook import write_gradebook
 from pytest_attn_grader.cli.grade.gradebook_page import render_page
 from pytest_attn_grader.cli.grade.gradebook_rows import read_class
@@ -66,15 +66,14 @@ def test_adaptations_and_notes_have_columns(tmp_path: Path) -> None:
     report = report_of(check())
     adapted = report.student.model_copy(update={"adaptations": (Adaptation(name="loop-heads", why="it is 3-D"),)})
     write_report_file(tmp_path, "ann", report.model_copy(update={"student": adapted}))
-    write_class_list(tmp_path, [ClassSubmission("ann", file_stem="ann", student="Ann Lee", notes=("late",))])
+    ClassList(0, (ClassSubmission("ann", file_stem="ann", student="Ann Lee", notes=("late",)),)).write(tmp_path)
     html = render_page(read_class(tmp_path))
     assert all(text in html for text in ("loop-heads", "it is 3-D", "Ann Lee", "late"))
 
 
 def test_names_are_escaped_and_only_the_pages_own_script_runs(tmp_path: Path) -> None:
-    write_class_list(
-        tmp_path, [ClassSubmission(HOSTILE, file_stem="x", student=HOSTILE, notes=(HOSTILE,), problem=HOSTILE)]
-    )
+    hostile = ClassSubmission(HOSTILE, file_stem="x", student=HOSTILE, notes=(HOSTILE,), problem=HOSTILE)
+    ClassList(0, (hostile,)).write(tmp_path)
     html = render_page(read_class(tmp_path))
     assert Tags(html).tags.count("script") == 1
     (script,) = re.findall(r"<script>(.*)</script>", html, re.DOTALL)
@@ -95,7 +94,7 @@ def large_class(tmp_path: Path) -> Path:
     members.append(
         ClassSubmission("a.very.long.id.of.a.student@students.university.example", problem="the folder is empty")
     )
-    write_class_list(tmp_path, members)
+    ClassList(0, tuple(members)).write(tmp_path)
     write_gradebook(tmp_path)
     return tmp_path
 
