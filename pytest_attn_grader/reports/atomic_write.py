@@ -9,6 +9,11 @@ from pathlib import Path
 
 
 def write_text_atomically(path: Path, text: str) -> None:
+    """Write a text as `write_bytes_atomically` does."""
+    write_bytes_atomically(path, text.encode())
+
+
+def write_bytes_atomically(path: Path, content: bytes) -> None:
     """Write a temporary file next to the target, then rename it. Links are written through, pipes are written to.
 
     Raises:
@@ -17,12 +22,12 @@ def write_text_atomically(path: Path, text: str) -> None:
     path = Path(os.path.realpath(path))
     if path.exists() and not path.is_file():
         # A pipe or a device cannot be replaced.
-        path.write_text(text, encoding="utf-8")
+        path.write_bytes(content)
         return
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         # mkstemp makes files private; a report has the permissions of any other new file.

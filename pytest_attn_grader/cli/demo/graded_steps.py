@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_attn_grader._utils.python_command import module_command
-from pytest_attn_grader.cli.demo.step_result import StepResult
+from pytest_attn_grader.cli.demo import Measured
 from pytest_attn_grader.errors import UngradableError
 from pytest_attn_grader.reports.summary import points
 
@@ -64,27 +64,27 @@ class GradedSteps:
         pool.shutdown(wait=False)
         return runs
 
-    def check_width_adapter(self) -> StepResult:
+    def check_width_adapter(self) -> Measured:
         """Check that a module narrower than the model is adapted and passes."""
         run = self._runs[NARROW].result()
         adapted = {each["name"]: each["why"] for each in run.report["student"]["adaptations"]}
         good = (run.exit_code, run.report["verdict"]) == (0, "passed") and "dimension-adapter" in adapted
-        return StepResult(good, (run.summary, *(f"{name}: {why}" for name, why in adapted.items())))
+        return (good, (run.summary, *(f"{name}: {why}" for name, why in adapted.items())))
 
-    def check_incompatible(self) -> StepResult:
+    def check_incompatible(self) -> Measured:
         """Check that a submission without attention fails with a message and a hint."""
         run = self._runs[INCOMPATIBLE].result()
         first = next((check for check in run.report["checks"] if check["outcome"] == "failed"), None)
         if first is None:
-            return StepResult(False, (run.summary,))
+            return (False, (run.summary,))
         good = run.exit_code == 1 and bool(first["actual"] and first["hint"])
-        return StepResult(good, (run.summary, f"actual: {first['actual']}", f"hint: {first['hint']}"))
+        return (good, (run.summary, f"actual: {first['actual']}", f"hint: {first['hint']}"))
 
-    def check_diagnoses(self) -> StepResult:
+    def check_diagnoses(self) -> Measured:
         """Check verdict, diagnosis and output files of one correct and three wrong submissions."""
         runs = [self._runs[name].result() for name in EXPECTED]
         where = "pages: " + ", ".join(f"{run.name}/page.html" for run in runs)
-        return StepResult(all(_is_as_expected(run) for run in runs), (*(run.summary for run in runs), where))
+        return (all(_is_as_expected(run) for run in runs), (*(run.summary for run in runs), where))
 
 
 def _is_as_expected(run: DemoRun) -> bool:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from pytest_attn_grader.attention.reference import reference_attention
-from pytest_attn_grader.cli.demo.step_result import StepResult
+from pytest_attn_grader.cli.demo import Measured
 from pytest_attn_grader.grading.comparison import compare_on_prompt
 from pytest_attn_grader.grading.experiments import run_gradient_flow
 from pytest_attn_grader.model_utils import attach_tokenizer, extract_attention_weights, replace_attention_mechanism
@@ -60,10 +60,10 @@ class ModelSteps:
             self._compared[name] = compare_on_prompt(self.loaded, self._patch(attention), self.prompt, layer_idx=0)
         return self._compared[name]
 
-    def check_inference(self) -> StepResult:
+    def check_inference(self) -> Measured:
         loaded, config = self.loaded, self.loaded.model.config
         best = self._compare("reference").predictions.reference[0]
-        return StepResult(
+        return (
             0 < float(best.probability) <= 1,
             (
                 f"{loaded.used}: {config.num_hidden_layers} layers of {config.num_attention_heads} heads, loaded in "
@@ -73,12 +73,12 @@ class ModelSteps:
             ),
         )
 
-    def check_attention_weights(self) -> StepResult:
+    def check_attention_weights(self) -> Measured:
         weights = extract_attention_weights(self.loaded.model, self.prompt.input_ids)[0]
         row_error, ahead = float((weights.sum(-1) - 1).abs().max()), float(weights.triu(1).max())
         last = weights[0, -1]
         tokens = [token.strip() for token in self.prompt.tokens]
-        return StepResult(
+        return (
             row_error < 1e-5 and ahead == 0,
             (
                 f"largest error of a row's sum {row_error:.1e}, largest weight on a later token {ahead:g}",
@@ -87,27 +87,25 @@ class ModelSteps:
             ),
         )
 
-    def check_reference(self) -> StepResult:
+    def check_reference(self) -> Measured:
         patched = self._patch(reference_attention)
         ids = self.prompt.input_ids
         maps = extract_attention_weights(patched, ids) - extract_attention_weights(self.loaded.model, ids)
         with torch.inference_mode():
             logits = patched(ids).logits - self.loaded.model(ids).logits
         off_by = float(maps.abs().max()), float(logits.abs().max())
-        return StepResult(
-            max(off_by) < MAX_ROUNDING_ERROR, (f"weights off by {off_by[0]:.1e}, logits by {off_by[1]:.1e}",)
-        )
+        return (max(off_by) < MAX_ROUNDING_ERROR, (f"weights off by {off_by[0]:.1e}, logits by {off_by[1]:.1e}",))
 
-    def check_wrong_attentions(self) -> StepResult:
+    def check_wrong_attentions(self) -> Measured:
         lines = [_format_metrics("reference", self._compare("reference"))]
         lines += [_format_metrics(name, self._compare(name)) for name in WRONG_ATTENTIONS]
         worst = {name: _largest_distance(self._compare(name)) for name in ("reference", *WRONG_ATTENTIONS)}
         right = worst.pop("reference")
-        return StepResult(right < MAX_ROUNDING_ERROR and min(worst.values()) > MIN_DIFFERENCE, tuple(lines))
+        return (right < MAX_ROUNDING_ERROR and min(worst.values()) > MIN_DIFFERENCE, tuple(lines))
 
-    def check_gradients(self) -> StepResult:
+    def check_gradients(self) -> Measured:
         flow = run_gradient_flow(self.loaded.model, self._patch(reference_attention), self.prompt.input_ids)
-        return StepResult(
+        return (
             flow.student_norm > 0 and flow.relative_error < MAX_ROUNDING_ERROR,
             (
                 f"norm of the loss's gradient {flow.student_norm:.4g}, without replacement {flow.reference_norm:.4g}, "
@@ -115,7 +113,7 @@ class ModelSteps:
             ),
         )
 
-    def check_predictions(self) -> StepResult:
+    def check_predictions(self) -> Measured:
         lines, changes = [], []
         for name in WRONG_ATTENTIONS:
             said = self._compare(name).predictions
@@ -125,9 +123,9 @@ class ModelSteps:
                 f"{name}: next {best.token!r} ({float(best.probability):.1%}), KL {float(said.kl_divergence):.2g} "
                 f"nats, loss on held-out text {float(said.reference_loss):.2f} -> {float(said.student_loss):.2f}"
             )
-        return StepResult(min(changes) > MIN_DIFFERENCE, tuple(lines))
+        return (min(changes) > MIN_DIFFERENCE, tuple(lines))
 
-    def check_memory_growth(self) -> StepResult:
+    def check_memory_growth(self) -> Measured:
         process = psutil.Process()
         self._patch(reference_attention)(self.prompt.input_ids)
         release_memory(self.loaded.device)
@@ -137,7 +135,7 @@ class ModelSteps:
                 self._patch(reference_attention)(self.prompt.input_ids)
         release_memory(self.loaded.device)
         after = process.memory_info().rss
-        return StepResult(
+        return (
             after - before < MAX_MEMORY_GROWTH_BYTES,
             (f"{before / 2**20:.0f} MiB before, {after / 2**20:.0f} MiB after {REPLACEMENTS} replacements and runs",),
         )

@@ -4,22 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
+from pytest_attn_grader.cli.demo import Measured
 from pytest_attn_grader.cli.demo.graded_steps import GradedSteps
 from pytest_attn_grader.cli.demo.model_steps import ModelSteps
-from pytest_attn_grader.cli.demo.step_result import StepResult
 
 BUDGET_SECONDS = 90.0
-
-
-@dataclass(frozen=True)
-class Step:
-    """A claim and the measurement that checks it."""
-
-    claim: str
-    measure: Callable[[], StepResult]
 
 
 def run_demo(out: Path, *, model: str, write_line: Callable[[str], None]) -> bool:
@@ -32,14 +23,14 @@ def run_demo(out: Path, *, model: str, write_line: Callable[[str], None]) -> boo
     out.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
     all_good = True
-    for number, step in enumerate(_steps(out, model), start=1):
-        write_line(f"{number:>2}  {step.claim}")
+    for number, (claim, measure) in enumerate(_steps(out, model), start=1):
+        write_line(f"{number:>2}  {claim}")
         began = time.perf_counter()
-        measured = step.measure()
-        all_good &= measured.passed
-        for line in measured.lines:
+        is_good, lines = measure()
+        all_good &= is_good
+        for line in lines:
             write_line(f"      {line}")
-        word = "ok" if measured.passed else "FAILED"
+        word = "ok" if is_good else "FAILED"
         write_line(f"      -> {word} ({time.perf_counter() - began:.1f} s)")
     spent = time.perf_counter() - started
     in_time = spent < BUDGET_SECONDS
@@ -49,18 +40,16 @@ def run_demo(out: Path, *, model: str, write_line: Callable[[str], None]) -> boo
     return all_good and in_time
 
 
-def _steps(out: Path, model: str) -> Iterator[Step]:
+def _steps(out: Path, model: str) -> Iterator[tuple[str, Callable[[], Measured]]]:
     model_steps, graded_steps = ModelSteps(model), GradedSteps(out, model)
-    yield Step("A real transformer loads and continues the prompt", model_steps.check_inference)
-    yield Step(
-        "Every row of its attention sums to one, without weight on later tokens",
-        model_steps.check_attention_weights,
-    )
-    yield Step("The reference attention in layer 0 changes nothing", model_steps.check_reference)
-    yield Step("Three wrong attentions differ measurably, each in another way", model_steps.check_wrong_attentions)
-    yield Step("Gradients reach the embeddings through a replaced layer", model_steps.check_gradients)
-    yield Step("The attention decides what the model predicts", model_steps.check_predictions)
-    yield Step("Replacing attention repeatedly does not leak memory", model_steps.check_memory_growth)
-    yield Step("A 64-dimensional module is adapted to the wider model", graded_steps.check_width_adapter)
-    yield Step("An incompatible submission gets a helpful message", graded_steps.check_incompatible)
-    yield Step("One correct and three wrong submissions are graded and explained", graded_steps.check_diagnoses)
+    yield "A real transformer loads and continues the prompt", model_steps.check_inference
+    rows = "Every row of its attention sums to one, without weight on later tokens"
+    yield rows, model_steps.check_attention_weights
+    yield "The reference attention in layer 0 changes nothing", model_steps.check_reference
+    yield "Three wrong attentions differ measurably, each in another way", model_steps.check_wrong_attentions
+    yield "Gradients reach the embeddings through a replaced layer", model_steps.check_gradients
+    yield "The attention decides what the model predicts", model_steps.check_predictions
+    yield "Replacing attention repeatedly does not leak memory", model_steps.check_memory_growth
+    yield "A 64-dimensional module is adapted to the wider model", graded_steps.check_width_adapter
+    yield "An incompatible submission gets a helpful message", graded_steps.check_incompatible
+    yield "One correct and three wrong submissions are graded and explained", graded_steps.check_diagnoses

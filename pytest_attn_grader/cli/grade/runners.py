@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TypeAlias
 
 from pytest_attn_grader._utils.python_command import module_command
 from pytest_attn_grader.sandbox.signals import kill_group
@@ -57,30 +57,6 @@ class Outcome:
     reason: str = ""
 
 
-class Runner(Protocol):
-    """Runs one job at a time."""
-
-    def run(self, job: Job) -> int:
-        """Run the job and return its exit code.
-
-        Raises:
-            TimeoutError: the job exceeded its time and was killed.
-        """
-        ...
-
-    def cancel(self) -> None:
-        """Kill the running job, if there is one; called by another thread. The runner can run the next one."""
-        ...
-
-    def stop(self) -> None:
-        """Kill the running job; called by another thread."""
-        ...
-
-    def close(self) -> None:
-        """Release all resources; called when no job runs."""
-        ...
-
-
 class ForkServerRunner:
     """Runs jobs in forks of a `fork_server` process, which is started with the first job and restarted if it dies.
 
@@ -95,6 +71,11 @@ class ForkServerRunner:
         self._run_pid: int | None = None
 
     def run(self, job: Job) -> int:
+        """Run one job at a time, and return its exit code.
+
+        Raises:
+            TimeoutError: the job exceeded its time and was killed.
+        """
         process = self._running()
         assert process.stdin is not None
         process.stdin.write(json.dumps(asdict(job)) + "\n")
@@ -110,12 +91,15 @@ class ForkServerRunner:
             self._run_pid = None
 
     def cancel(self) -> None:
-        """Kill the current run. The run leads a process group, and the supervisor of its worker notices its death."""
+        """Kill the current run; called by another thread. The runner can run the next one.
+
+        The run leads a process group, and the supervisor of its worker notices its death.
+        """
         if self._run_pid is not None and self._process is not None:
             kill_group(self._run_pid, parent=self._process.pid)
 
     def stop(self) -> None:
-        """Kill the fork server and its current run."""
+        """Kill the fork server and its current run; called by another thread."""
         self.cancel()
         if self._process is not None:
             self._process.kill()
@@ -164,7 +148,10 @@ def _read_line(process: subprocess.Popen[str], seconds: float) -> str:
 
 
 class SubprocessRunner:
-    """Runs each job in a new interpreter: for Windows and macOS, where a fork is not possible or not safe."""
+    """Runs each job in a new interpreter: for Windows and macOS, where a fork is not possible or not safe.
+
+    It is used as `ForkServerRunner`.
+    """
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
@@ -194,12 +181,13 @@ class SubprocessRunner:
         if self._process is not None:
             self._process.kill()
 
-    def stop(self) -> None:
-        """Kill the current run."""
-        self.cancel()
+    stop = cancel
 
     def close(self) -> None:
         """Do nothing: no resources are held between jobs."""
+
+
+Runner: TypeAlias = ForkServerRunner | SubprocessRunner
 
 
 class ThreadLocalRunners:
@@ -243,9 +231,14 @@ def can_fork() -> bool:
     return sys.platform.startswith("linux")
 
 
+def make_runner(model: str, device: str) -> Runner:
+    """Make the faster of the runners that this system can have."""
+    return ForkServerRunner(model, device) if can_fork() else SubprocessRunner()
+
+
 def run_job(job: Job) -> Outcome:
     """Grade one submission. Whatever the submission or the run does becomes an outcome, never an exception."""
-    runner = RUNNERS.get_runner(lambda: ForkServerRunner(job.model, job.device) if can_fork() else SubprocessRunner())
+    runner = RUNNERS.get_runner(lambda: make_runner(job.model, job.device))
     try:
         runner.run(job)
     except TimeoutError:

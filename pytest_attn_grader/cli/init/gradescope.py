@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
+import io
 import stat
-import tempfile
 import zipfile
 from pathlib import Path
 
 from pytest_attn_grader.cli.init.templates import current_requirement, render_template
 from pytest_attn_grader.errors import UsageError
+from pytest_attn_grader.reports.atomic_write import write_bytes_atomically
 
 FILES = ("setup.sh", "run_autograder", "pytest.ini", "README.md")
 _SCRIPTS = {"setup.sh", "run_autograder"}
@@ -38,17 +38,12 @@ def build_autograder(
     contents = {name: render_template(f"gradescope/{name}", values).encode() for name in FILES}
     if wheel is not None:
         contents[wheel.name] = wheel.read_bytes()
-    descriptor, temporary = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(descriptor, "wb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name, content in contents.items():
-                entry = zipfile.ZipInfo(name, _ENTRY_DATE)
-                entry.compress_type = zipfile.ZIP_DEFLATED
-                entry.create_system = 3  # Unix, so that external_attr holds file modes
-                entry.external_attr = (stat.S_IFREG | (0o755 if name in _SCRIPTS else 0o644)) << 16
-                archive.writestr(entry, content)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, out)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in contents.items():
+            entry = zipfile.ZipInfo(name, _ENTRY_DATE)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.create_system = 3  # Unix, so that external_attr holds file modes
+            entry.external_attr = (stat.S_IFREG | (0o755 if name in _SCRIPTS else 0o644)) << 16
+            archive.writestr(entry, content)
+    write_bytes_atomically(out, packed.getvalue())

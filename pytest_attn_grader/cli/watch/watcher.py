@@ -12,7 +12,7 @@ from pathlib import Path
 from watchfiles import watch
 
 from pytest_attn_grader.cli.grade.grade import LOGS, REPORTS, ClassSettings, make_job
-from pytest_attn_grader.cli.grade.runners import ForkServerRunner, Job, Runner, SubprocessRunner, can_fork
+from pytest_attn_grader.cli.grade.runners import Job, make_runner
 from pytest_attn_grader.cli.grade.submissions import ClassSubmission
 from pytest_attn_grader.errors import UngradableError, UsageError
 from pytest_attn_grader.reports.json_report import load_report
@@ -48,7 +48,7 @@ class Watcher:
         self._settings = settings
         self._folder = folder
         self._show = show
-        self._runner: Runner = ForkServerRunner(settings.model, settings.device) if can_fork() else SubprocessRunner()
+        self._runner = make_runner(settings.model, settings.device)
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="attn-grader-watch")
         self._running: Future[None] | None = None
         self._saves = 0

@@ -9,30 +9,29 @@ from typing import Any
 
 import pytest
 
-from pytest_attn_grader.cli.demo import graded_steps
+from pytest_attn_grader.cli.demo import Measured, graded_steps
 from pytest_attn_grader.cli.demo import steps as demo_steps
 from pytest_attn_grader.cli.demo.graded_steps import DemoRun
-from pytest_attn_grader.cli.demo.step_result import StepResult
 from tests.support.checkpoints import REPO_ROOT
 
 
-def run(out: Path, monkeypatch: pytest.MonkeyPatch, *steps: StepResult) -> tuple[bool, list[str]]:
+def run(out: Path, monkeypatch: pytest.MonkeyPatch, *steps: Measured) -> tuple[bool, list[str]]:
     """Run a demo of steps with these results."""
-    made = [demo_steps.Step("a claim", lambda found=found: found) for found in steps]
+    made = [("a claim", lambda found=found: found) for found in steps]
     monkeypatch.setattr(demo_steps, "_steps", lambda out, model: iter(made))
     lines: list[str] = []
     return demo_steps.run_demo(out, model="mini", write_line=lines.append), lines
 
 
 def test_every_step_is_printed_with_what_was_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    good, lines = run(tmp_path / "new", monkeypatch, StepResult(True, ("1 of 1",)), StepResult(True, ()))
+    good, lines = run(tmp_path / "new", monkeypatch, (True, ("1 of 1",)), (True, ()))
     assert good
     assert lines[:2] == [" 1  a claim", "      1 of 1"]
     assert lines[-1].startswith("All steps passed, in ")
 
 
 def test_a_step_that_fails_makes_the_demo_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    good, lines = run(tmp_path, monkeypatch, StepResult(False, ()), StepResult(True, ()))
+    good, lines = run(tmp_path, monkeypatch, (False, ()), (True, ()))
     assert not good
     assert "FAILED" in lines[1]
     assert lines[-1].startswith("Some steps failed")
@@ -40,7 +39,7 @@ def test_a_step_that_fails_makes_the_demo_fail(tmp_path: Path, monkeypatch: pyte
 
 def test_a_demo_that_takes_too_long_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo_steps, "BUDGET_SECONDS", 0.0)
-    good, lines = run(tmp_path, monkeypatch, StepResult(True, ()))
+    good, lines = run(tmp_path, monkeypatch, (True, ()))
     assert not good
     assert "limit is 0 s" in lines[-1]
 
@@ -63,7 +62,7 @@ def outcome(name: str, **changes: Any) -> DemoRun:
 STEPS = ("check_width_adapter", "check_incompatible", "check_diagnoses")
 
 
-def graded_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **changes: dict[str, Any]) -> list[StepResult]:
+def graded_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **changes: dict[str, Any]) -> list[Measured]:
     monkeypatch.setattr(graded_steps, "grade", lambda out, name, model: outcome(name, **changes.get(name, {})))
     submissions = graded_steps.GradedSteps(tmp_path, "mini")
     return [getattr(submissions, step)() for step in STEPS]
@@ -71,13 +70,12 @@ def graded_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **changes: dict
 
 def test_graded_steps_passed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     narrow, incompatible, explained = graded_demo(tmp_path, monkeypatch)
-    assert narrow.passed
-    assert narrow.lines == ("width_64: passed, 66.7 of 100 points", "dimension-adapter: it is narrow")
-    assert incompatible.passed
-    assert incompatible.lines[1:] == ("actual: an error", "hint: line 8")
-    assert explained.passed
-    assert explained.lines[1] == "no_scale: failed, 66.7 of 100 points: does it wrong"
-    assert len(explained.lines) == 5
+    assert narrow == (True, ("width_64: passed, 66.7 of 100 points", "dimension-adapter: it is narrow"))
+    assert incompatible[0]
+    assert incompatible[1][1:] == ("actual: an error", "hint: line 8")
+    assert explained[0]
+    assert explained[1][1] == "no_scale: failed, 66.7 of 100 points: does it wrong"
+    assert len(explained[1]) == 5
 
 
 @pytest.mark.parametrize(
@@ -96,7 +94,7 @@ def test_a_run_that_is_not_as_expected_fails_its_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, change: dict[str, Any], step: int
 ) -> None:
     found = graded_demo(tmp_path, monkeypatch, **{name: change})
-    assert [measured.passed for measured in found] == [place != step for place in range(3)]
+    assert [is_good for is_good, _ in found] == [place != step for place in range(3)]
 
 
 @pytest.mark.slow
