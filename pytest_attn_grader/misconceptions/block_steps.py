@@ -6,6 +6,7 @@ So what it adds and what it normalises is known, although no tensor of the probe
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from itertools import product
 
@@ -21,6 +22,7 @@ _EPSILONS = (1e-5, 1e-6, 1e-8, 1e-12)
 _NORMS = (None, "LayerNorm", "RMSNorm")
 # A norm enlarges rounding; a step that is missing differs by far more.
 _TOLERANCE = 1e-3
+_NORMALISES = re.compile(r"norm|rms|mean|std|var|square|pow|\*\* ?2", re.IGNORECASE)
 _PROBES = ("unpadded", "basic")
 
 
@@ -34,6 +36,9 @@ def find_block_steps(case: SubmissionObservations, *, residual: bool) -> Recogni
     if case.matches_reference(name, "output"):
         return None
     for words, expected in _candidates(probe, residual=residual):
+        # All unit vectors have the same size, so that a number typed in has the effect of RMSNorm.
+        if "RMSNorm" in words and case.source.is_known and not _NORMALISES.search(case.source.text):
+            continue
         if _largest_error(output, expected, probe) <= _TOLERANCE * float(expected.abs().max()):
             return Recognition(case.everything(), words)
     return None

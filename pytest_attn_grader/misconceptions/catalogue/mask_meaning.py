@@ -86,6 +86,16 @@ def _padding_inverted(attn_scores: Tensor, inputs: Inputs, *, future: float | No
     return attn_scores.masked_fill(inputs.keep_mask.any(-2, keepdim=True), inputs.fill)
 
 
+def _padding_kept(attn_scores: Tensor, _: Inputs) -> Tensor:
+    """The future is blocked before the softmax, and the padding is not."""
+    is_past = causal_keep_mask(*attn_scores.shape[-2:], device=attn_scores.device)
+    return attn_scores.masked_fill(~is_past, torch.finfo(attn_scores.dtype).min)
+
+
+def _without_padding(attn_weights: Tensor, inputs: Inputs) -> Tensor:
+    return attn_weights * inputs.keep_mask.any(-2, keepdim=True)
+
+
 def _added_inverted(attn_scores: Tensor, inputs: Inputs) -> Tensor:
     """A large negative number is added to what is kept; where nothing is blocked, to all, which changes nothing."""
     return attn_scores - 1e4 * inputs.keep_mask.to(attn_scores)
@@ -205,6 +215,7 @@ def bool_as_additive(attn_scores: Tensor, inputs: Inputs) -> Tensor:
     replaces="reweigh",
     family="mask",
     together_with={"mask": unchanged},
+    variants=(StageOverride({"mask": _padding_kept, "reweigh": _without_padding}, "the mask of the padding alone"),),
 )
 def mask_after_softmax(attn_weights: Tensor, inputs: Inputs) -> Tensor:
     """masks after the softmax, so that rows no longer sum to 1.

@@ -112,7 +112,7 @@ def _draws(case: SubmissionObservations) -> Recognition | None:
 
 @misconception("AG812", "random-numbers", replaces="normalise", family="dropout", by_numbers=False, recognise=_draws)
 def random_numbers(attn_scores: Tensor, _: Inputs) -> Tensor:
-    """computes with random numbers that every call draws anew, outside of training too.
+    """computes with new random numbers at every call, outside of training too.
 
     Attention has no random numbers but those of dropout, and in use none at all: the same text gives the same output.
     Noise on scores or weights (randn_like, gumbel_softmax) changes it at every call, and so does a layer that is made
