@@ -1,4 +1,4 @@
-"""Turn an expected error of a command into one line on stderr and exit code 2."""
+"""Turn an expected error, which any function of a command may raise, into one line on stderr and exit code 2."""
 
 from __future__ import annotations
 

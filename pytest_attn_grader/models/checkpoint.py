@@ -71,15 +71,7 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def check_checkpoint(folder: Path, *, remedy: str) -> dict[str, Any]:
-    """Make sure that `folder` holds a whole model that needs no code from the folder, and return its configuration.
-
-    Args:
-        folder: where the files lie.
-        remedy: what to do when a file is damaged.
-
-    Raises:
-        ModelSourceError: a part is missing or damaged, the weights are a pickle, or it is not a language model.
-    """
+    """Make sure that `folder` holds a whole model that needs no code from the folder, and return its configuration."""
     missing = missing_parts(folder)
     pickles = [path.name for pattern in _PICKLES for path in sorted(folder.glob(pattern))]
     if WEIGHTS in missing and pickles:
@@ -103,16 +95,7 @@ def check_checkpoint(folder: Path, *, remedy: str) -> dict[str, Any]:
 
 
 def check_language_model(config: Mapping[str, Any], where: object) -> None:
-    """Make sure, by its configuration alone, that a model predicts text from text with one stack of plain attentions.
-
-    Args:
-        config: what config.json holds.
-        where: what messages call the model: its folder or its id.
-
-    Raises:
-        ModelSourceError: it is an encoder with a decoder, reads images or sound, does not predict tokens, or its
-            attention does more than a function of query, key, value and mask can do.
-    """
+    """Make sure, by its configuration alone, that a model predicts text from text by one stack of plain attentions."""
     names = config.get("architectures")
     architecture = str(names[0]) if isinstance(names, list) and names else ""
     senses = [name for name in _OTHER_SENSES if config.get(name)]

@@ -21,15 +21,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class PinnedModel:
-    """A model whose bytes are known beforehand.
-
-    Args:
-        name: what it is called here.
-        repo: its id on the hub.
-        revision: the commit that is used.
-        size_bytes: of its ``model.safetensors``.
-        sha256: of its ``model.safetensors``.
-    """
+    """A model whose bytes are known beforehand."""
 
     name: str
     repo: str
@@ -54,8 +46,6 @@ class Hub:
     """The hub that is asked for models, and the cache of its files.
 
     Args:
-        endpoint: address of the hub.
-        cache_dir: huggingface_hub's cache.
         offline: never ask, use the cache only.
         pins: the models whose bytes are known.
         answer_seconds: how long the hub may take until it has answered what a model consists of.
@@ -88,13 +78,7 @@ def load_hub_model(name: str, revision: str | None, *, hub: Hub, progress: bool)
     """Load a hub model, from the cache if it lies there whole, else after downloading it.
 
     Args:
-        name: a hub id, or the short name of a pinned model.
         revision: branch, tag or commit; None means the pinned commit or the branch ``main``.
-        hub: which hub and which cache.
-        progress: show the download's progress bar on stderr.
-
-    Raises:
-        ModelSourceError: the model is not available, or its files are damaged.
     """
     pin = hub.find_pin(name, revision)
     # A short name means the pinned model also where another revision of it is asked for.

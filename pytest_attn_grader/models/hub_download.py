@@ -35,10 +35,6 @@ class DownloadRequest:
     """One download: the model, its hub and the cache that it is written to.
 
     Args:
-        repo: hub id.
-        revision: branch, tag or commit.
-        endpoint: address of the hub.
-        cache_dir: huggingface_hub's cache.
         answer_seconds: how long the hub may take to say what the model consists of and to hand out its configuration.
         parent_pid: the process that waits for the download.
     """
@@ -56,12 +52,6 @@ def fetch_snapshot(request: DownloadRequest, *, progress: bool) -> Path:
 
     Only the configuration, the tokenizer and safetensors files are fetched. A download may take as long as it needs,
     but may not stand still.
-
-    Args:
-        progress: show progress bars on stderr.
-
-    Raises:
-        ModelSourceError: unreachable, slow, unknown, damaged, not a language model, or the cache cannot be written.
     """
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors:
         child = subprocess.run(

@@ -44,12 +44,7 @@ def main(arguments: str) -> None:
 
 
 def download(request: DownloadRequest) -> str:
-    """Download the configuration, tokenizer and weights of one revision into the cache, and return their folder.
-
-    Raises:
-        ModelSourceError: the hub cannot be reached, does not have it, it is not a language model, or the cache cannot
-            be written.
-    """
+    """Download the configuration, tokenizer and weights of one revision into the cache, and return their folder."""
     from huggingface_hub import HfApi, hf_hub_download, snapshot_download
 
     answered = threading.Event()

@@ -29,15 +29,10 @@ def load_folder(
     """Load what lies in `folder`: float32, eager attention, eval mode, on the CPU.
 
     Args:
-        folder: a folder as ``save_pretrained`` writes it.
-        remedy: what to do when a file turns out to be damaged.
         checksums: sha256 that files of the folder must have, by file name.
 
     Returns:
         The model, its tokenizer, and the sha256 of its weights (None when they lie in several files).
-
-    Raises:
-        ModelSourceError: something is missing, damaged, needs code from the folder, or is not a language model.
     """
     config = check_checkpoint(folder, remedy=remedy)
     # The checksum of 353 MB takes a quarter of a second to one second. hashlib lets the import of transformers, which

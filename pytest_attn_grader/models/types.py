@@ -31,7 +31,6 @@ class ModelRequest:
     """A request that has been understood.
 
     Args:
-        kind: which source has to answer.
         name: hub id without its revision, the path as typed, or the name of a model of this package.
         revision: what followed the ``@`` of a hub id.
     """
@@ -77,7 +76,6 @@ class LoadedFiles:
 
     Args:
         model: the transformer: in float32, with eager attention, in eval mode; its parameters still require gradients.
-        tokenizer: the tokenizer that belongs to it.
         used: what was loaded: ``mini``, ``mini-llama``, ``smollm2``, ``distilgpt2``, a hub id or a path.
         source: where the bytes came from this time.
         revision: the commit of a hub model; package, version and file of ``smollm2``; None for the others.
@@ -99,8 +97,6 @@ class LoadedModel(LoadedFiles):
     """A model ready to be graded in.
 
     Args:
-        requested: what was typed.
-        device: where the model lies.
         load_seconds: from the request to the model on its device, download included.
     """
 

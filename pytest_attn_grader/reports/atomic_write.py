@@ -14,10 +14,9 @@ def write_text_atomically(path: Path, text: str) -> None:
 
 
 def write_bytes_atomically(path: Path, content: bytes) -> None:
-    """Write a temporary file next to the target, then rename it. Links are written through, pipes are written to.
+    """Write a temporary file next to the target, then rename it; a failure leaves the target as it was.
 
-    Raises:
-        OSError: the file cannot be written; the target is unchanged.
+    Links are written through, pipes are written to.
     """
     path = Path(os.path.realpath(path))
     if path.exists() and not path.is_file():

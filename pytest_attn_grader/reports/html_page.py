@@ -37,11 +37,7 @@ NOT_DEFINED = "This number does not exist, because your weights or the model's o
 
 
 def write_page(report: GradeReport, path: Path) -> None:
-    """Write the page of a report.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
+    """Write the page of a report."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(render_page(report), encoding="utf-8")
 

@@ -68,9 +68,7 @@ class Summary:
     """The summary of a run, the most useful part last: a terminal shows the end of what was written.
 
     Attributes:
-        rows: the points by category.
         notes: checks that were not run, the graded function, the model, the speed, and a fallback model.
-        headline: verdict and points.
         highlights: what is wrong, how to mend it and where to read more.
         output_files: kind and path of each written file.
     """
@@ -84,11 +82,7 @@ class Summary:
 
 
 def summarize(report: GradeReport, settings: Settings, *, verbose: bool = False) -> Summary:
-    """Build the summary of a run. Text of the submission is made printable.
-
-    Args:
-        verbose: add the time of each phase.
-    """
+    """Build the summary of a run. Text of the submission is made printable."""
     output_files = (("report", settings.report), ("page", settings.html), ("pictures", settings.plots))
     return Summary(
         verdict=report.verdict,

@@ -26,13 +26,7 @@ _SHOWN_LEVELS: tuple[Level, ...] = ("met", "partly", "not-met", "not-assessed")
 
 @dataclass(frozen=True)
 class AssessOptions:
-    """The options of the command.
-
-    Attributes:
-        source: the file or folder of `--source`; None uses the path in each report.
-        again: repeat assessments that exist already.
-        parallel: number of reports assessed at the same time.
-    """
+    """The options of the command."""
 
     model: str = ""
     source: Path | None = None
@@ -68,9 +62,6 @@ def assess_reports(reports: Sequence[Path], options: AssessOptions, *, dry_run: 
     Returns:
         0; 2 when a report, its source or its folder cannot be used; 10 when a report has no verdict or the model gave
         no answer; 130 after an interrupt.
-
-    Raises:
-        UsageError: an option cannot be used.
     """
     if options.source is not None and not options.source.is_dir() and len(reports) > 1:
         raise UsageError("--source names one file, and there are several reports. Name the folder of the submissions.")

@@ -57,9 +57,6 @@ class RequestLimits:
         tries: answers that are asked for; a request that fails is sent as many times.
         answer_seconds: how long the endpoint may be silent.
         total_seconds: time for all requests, including waits.
-
-    Raises:
-        UsageError: a limit is not a positive number.
     """
 
     tries: int = 4
@@ -84,11 +81,7 @@ class AcceptedAnswer:
 
 
 class Endpoint:
-    """A client for the endpoint in OPENAI_BASE_URL.
-
-    Raises:
-        UsageError: the client is not installed, or an environment variable cannot be used.
-    """
+    """A client for the endpoint in OPENAI_BASE_URL."""
 
     def __init__(self, limits: RequestLimits) -> None:
         self._limits = limits

@@ -79,12 +79,7 @@ class AssessmentInput:
 
 
 def load_input(path: Path, *, named_source: Path | None, with_source: bool) -> AssessmentInput:
-    """Read a report and find its source.
-
-    Raises:
-        UsageError: the file is not a report with an evaluation, or `--source` does not exist.
-        UngradableError: the report has no verdict.
-    """
+    """Read a report and find its source."""
     try:
         content = path.read_bytes()
     except OSError as error:

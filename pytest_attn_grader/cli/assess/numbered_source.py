@@ -31,7 +31,6 @@ def render_excerpt(files: Sequence[tuple[str, bytes]], max_characters: int = MAX
 
     Args:
         files: suffix and bytes of each.
-        max_characters: space for all numbered lines.
     """
     parts: list[str] = []
     characters, shown, room = 0, 0, max_characters

@@ -54,9 +54,7 @@ class Request:
     """One report's request.
 
     Attributes:
-        system: the instructions.
         user: everything else. One message: many chat templates refuse two of the same role in a row.
-        evaluation: the criteria that the answer must cover.
     """
 
     system: str
@@ -82,11 +80,7 @@ class Request:
 
 
 def build_request(evaluation: Evaluation, excerpt: str | None) -> Request:
-    """Build the request for one report.
-
-    Args:
-        excerpt: the source as `render_excerpt` returns it; None without a source.
-    """
+    """Build the request for one report."""
     # Random for each request, so that a submission cannot contain it.
     delimiter = secrets.token_hex(16)
     categories = ", ".join(criterion.category for criterion in evaluation.criteria)

@@ -27,8 +27,6 @@ class Source:
 
     Attributes:
         files: suffix and bytes of each, the graded file first; without names, which may identify the author.
-        sha256: hash over all files, as in the report.
-        matches_report: whether the hash is the report's.
     """
 
     files: tuple[tuple[str, bytes], ...]
@@ -56,9 +54,6 @@ def find_source(student: StudentInfo, report: Path, named: Path | None) -> tuple
     Args:
         named: the value of `--source`: the file, or a folder above it; None uses the path in the report, relative to
             the current folder and to the report's.
-
-    Raises:
-        UsageError: `named` does not exist, or is not a source file.
     """
     if named is not None and not named.exists():
         raise UsageError(f"--source={named} does not exist. Name the submission's file, or the folder it is in.")

@@ -27,12 +27,7 @@ _CODE = re.compile(r"\n\nBad:\n(?P<bad>.*)\nGood:\n(?P<good>.*)\Z", re.DOTALL)
 
 
 def write_catalogue(out: Path, model: str, *, write_line: Callable[[str], object]) -> None:
-    """Measure every mistake in a model, and write the site of all.
-
-    Raises:
-        UngradableError: the model is not available.
-        OSError: the folder or a file cannot be written.
-    """
+    """Measure every mistake in a model, and write the site of all."""
     loaded = load_model(model)
     measurements = {mistake.slug: measure_mistake(mistake, loaded) for mistake in MISCONCEPTIONS}
     for path in write_site(out, measurements, model=loaded.used):
@@ -40,12 +35,7 @@ def write_catalogue(out: Path, model: str, *, write_line: Callable[[str], object
 
 
 def write_site(out: Path, measurements: Mapping[str, Measurement], *, model: str) -> Iterator[Path]:
-    """Write `index.html` and a page for each mistake into a folder, which is created, and yield their paths.
-
-    Args:
-        measurements: by slug.
-        model: name of the model on which the measurements were made.
-    """
+    """Write `index.html` and a page for each mistake into a folder, which is created, and yield their paths."""
     out.mkdir(parents=True, exist_ok=True)
     environment = _environment()
     families = [(title, [each for each in MISCONCEPTIONS if each.family == name]) for name, title in FAMILIES.items()]

@@ -24,9 +24,6 @@ def dask_executor(address: str, *, shared: Path) -> Iterator[Executor]:
 
     Args:
         shared: a folder that every worker must see.
-
-    Raises:
-        UsageError: Dask is not installed, no scheduler answers, or a worker has another version or other files.
     """
     try:
         from distributed import Client

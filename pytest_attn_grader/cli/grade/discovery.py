@@ -61,9 +61,6 @@ def find_submissions(
         roster: a CSV file with a column of ids and, when wanted, paths (relative to the roster), names and functions.
         name: the function or class to grade in every submission; a roster may name others.
         unpack_into: zip files are unpacked below this folder, and files of exports are copied there.
-
-    Raises:
-        UsageError: nothing is found, or a source does not exist.
     """
     finder = _Finder(unpack_into)
     found = _without_repeats(finder.read_sources(_expand(sources)))

@@ -32,11 +32,7 @@ def is_visible(name: str) -> bool:
 
 
 def list_entries(folder: Path) -> list[Path]:
-    """The visible entries of a folder, sorted by name.
-
-    Raises:
-        OSError: the folder cannot be read.
-    """
+    """The visible entries of a folder, sorted by name."""
     return sorted((entry for entry in folder.iterdir() if is_visible(entry.name)), key=lambda entry: entry.name)
 
 

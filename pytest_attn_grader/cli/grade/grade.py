@@ -35,8 +35,6 @@ class ClassSettings:
         folder: the working directory of each run; its ini file applies, as for a single run.
         options: the options of pytest as typed.
         run_settings: all settings of a run, also from the environment and the ini file; a change means grading again.
-        pages, plots: whether an HTML page, or pictures, are written for each submission.
-        formats: names of other formats to write for each submission.
     """
 
     model: str

@@ -20,12 +20,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff2
 
 
 def write_gradebook(folder: Path) -> list[GradebookRow]:
-    """Write the CSV and the page beside the reports.
-
-    Raises:
-        UsageError: there are no reports.
-        OSError: the folder cannot be written.
-    """
+    """Write the CSV and the page beside the reports."""
     rows = read_class(folder)
     write_text_atomically(folder / CSV_FILE, render_csv(rows))
     write_text_atomically(folder / PAGE_FILE, render_page(rows))

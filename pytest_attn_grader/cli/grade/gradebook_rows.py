@@ -66,11 +66,7 @@ class GradebookRow:
 
 
 def read_class(folder: Path) -> list[GradebookRow]:
-    """A row for every member of the class list, or for every report where there is no list; in natural order of ids.
-
-    Raises:
-        UsageError: there is neither a list nor a report.
-    """
+    """A row for every member of the class list, or for every report where there is no list; in natural order of ids."""
     class_list = read_class_list(folder)
     if class_list is not None:
         members = list(class_list.members)

@@ -43,11 +43,7 @@ class RosterLine:
 
 
 def read_roster(roster: Path) -> list[RosterLine]:
-    """Read the lines of a roster; blank lines are skipped.
-
-    Raises:
-        UsageError: the file cannot be read, or no column has ids.
-    """
+    """Read the lines of a roster; blank lines are skipped."""
     try:
         content = roster.read_bytes()
     except OSError as error:

@@ -65,9 +65,6 @@ def read_run_settings(arguments: Sequence[str]) -> tuple[Settings, int | None]:
 
     Returns:
         The settings, and the seed that was given; None when each run would draw one.
-
-    Raises:
-        UsageError: an argument or a value cannot be used.
     """
     # pytest has no public function that parses a command line without running it; xdist's workers call this one too.
     from _pytest.config import _prepareconfig

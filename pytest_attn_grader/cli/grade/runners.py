@@ -26,10 +26,6 @@ class Job:
     """The pytest run for one submission. Plain data, so that an executor can send it to another machine.
 
     Attributes:
-        args: the arguments of `pytest`.
-        folder: its working directory.
-        report: the path of its JSON report.
-        log: the path of its output.
         model, device: the model that the fork server loads before it forks.
         seconds: the time after which it is killed.
         warmup_args: options of the fork server's warm-up; empty when there are too few jobs for one.

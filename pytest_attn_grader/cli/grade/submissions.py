@@ -21,10 +21,8 @@ class ClassSubmission:
         path: the file to grade; None when there is a `problem`.
         folder: the folder that belongs to the submission, or the file itself.
         name: the function or class to grade, when it was chosen.
-        student: the student's name, when it is known.
         aliases: further names of the student that a roster may contain.
         notes: facts that an instructor should see in the gradebook.
-        problem: why it cannot be graded; empty when it can.
         file_stem: name of its report, page and log, without suffix; unique in a class.
         export: the export whose files were copied into the folder; None when they are where they were found.
         fingerprint: hash of its files and of the settings that it is graded with.

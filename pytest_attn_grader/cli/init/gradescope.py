@@ -23,14 +23,7 @@ def build_autograder(
     """Write the zip atomically.
 
     Args:
-        student: the file that students upload, with `:NAME` when it has several functions.
-        model: as `--attn-model`; `mini` needs no download.
         grader: the requirement that installs the grader; this version when empty.
-        wheel: a wheel of the grader to include and install.
-
-    Raises:
-        UsageError: a value cannot be used in a script, or the wheel does not exist.
-        OSError: the zip cannot be written.
     """
     if wheel is not None and (wheel.suffix != ".whl" or not wheel.is_file()):
         raise UsageError(f"{wheel} is not a wheel. Build one with `python -m build --wheel`.")

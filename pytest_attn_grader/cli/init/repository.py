@@ -26,11 +26,6 @@ def write_repository(folder: Path, *, grader: str = "", notebook: bool = False) 
 
     Args:
         grader: the requirement that installs the grader; this version when empty.
-        notebook: also write a notebook that explains attention and grades itself.
-
-    Raises:
-        UsageError: one of the files exists; nothing has been written.
-        OSError: the folder cannot be written.
     """
     values = {"GRADER": grader or current_requirement(), "REVISION": PINNED_MODELS[0].revision}
     texts = {folder / place: render_template(f"repository/{template}", values) for template, place in FILES.items()}

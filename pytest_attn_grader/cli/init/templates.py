@@ -18,11 +18,7 @@ _SAFE_VALUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/@+=<>~!,:\[\]-]*")
 
 
 def render_template(template: str, values: Mapping[str, str]) -> str:
-    """Return the text of a template with its placeholders replaced.
-
-    Raises:
-        UsageError: a value contains a character that a script could interpret.
-    """
+    """Return the text of a template with its placeholders replaced."""
     for name, value in values.items():
         if not _SAFE_VALUE.fullmatch(value) or ".." in value:
             raise UsageError(f"{value!r} cannot be used as {name.lower()} in a script: use letters, digits and ._/@=-")

@@ -39,7 +39,6 @@ class Watcher:
     """Grades one file again and again. The file's folder is watched, because editors replace files.
 
     Args:
-        settings: what is graded and how.
         folder: an empty folder for the report and the log of the current run.
         show: called with the report of every run that no later save has overtaken.
     """

@@ -60,11 +60,7 @@ def try_write(report: GradeReport, typed: str | None, folder: Path) -> None:
 
 
 def write_format(report: GradeReport, chosen: Format, path: Path) -> None:
-    """Write one file, or append to it when it is the step's file.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
+    """Write one file, or append to it when it is the step's file."""
     text = chosen.render(report)
     if _is_step_file(chosen, path):
         _append(path, text)

@@ -23,7 +23,6 @@ class Format:
 
     Args:
         name: NAME of `--attn-format=NAME:PATH`.
-        render: returns the text of the file.
         step_file_variable: environment variable with the file that GitHub Actions gives to a step; text is appended.
     """
 

@@ -28,7 +28,6 @@ def plot_next_tokens(
 
     Args:
         reference, student: (token, probability), the most likely first.
-        title: over the picture.
     """
     figure = new_figure(0.9 + 0.24 * max(len(reference), len(student)), title)
     both = ((reference, REFERENCE_COLOUR, "reference"), (student, STUDENT_COLOUR, "student"))
@@ -53,7 +52,6 @@ def plot_drift(drift: Sequence[Any], *, layer_idx: int, title: str = "") -> Figu
     Args:
         drift: relative distances before each layer and, last, where the output layer reads.
         layer_idx: the layer whose attention was replaced.
-        title: over the picture.
     """
     values = as_map(list(drift))
     figure = new_figure(2.4, title)

@@ -28,7 +28,6 @@ def plot_head(reference: Any, student: Any, tokens: Sequence[str], *, title: str
     Args:
         reference, student: ``(query_len, key_len)``, tensors, arrays or lists; NaN is drawn grey.
         tokens: what each position reads as; queries are rows, keys columns.
-        title: over the picture.
     """
     maps = _panels(reference, student)
     figure = new_figure(2.9 if len(tokens) <= MAX_TOKENS_WITH_VALUES else 3.4, title)
@@ -50,7 +49,6 @@ def plot_head_grid(reference: Any, student: Any, tokens: Sequence[str], *, title
     Args:
         reference, student: ``(num_heads, query_len, key_len)``, tensors, arrays or lists; NaN is drawn grey.
         tokens: what each position reads as.
-        title: over the picture.
     """
     heads = [_panels(*maps) for maps in zip(reference, student, strict=True)]
     top = _top([panel for maps in heads for panel in maps[:2]])

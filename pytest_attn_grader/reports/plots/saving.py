@@ -62,11 +62,7 @@ def draw_figures(report: GradeReport) -> dict[str, Figure]:
 
 
 def write_plots(report: GradeReport, folder: Path) -> tuple[Path, ...]:
-    """Write every plot of a report as PNG and SVG; no folder is made when there is nothing to draw.
-
-    Raises:
-        OSError: the folder cannot be created or written.
-    """
+    """Write every plot of a report as PNG and SVG; no folder is made when there is nothing to draw."""
     written = []
     for name, figure in draw_figures(report).items():
         folder.mkdir(parents=True, exist_ok=True)
