@@ -20,6 +20,10 @@ _TAKES_BATCH_FIRST = re.compile(
 )
 _SEQ_FIRST = re.compile(rf"[(\[]\s*{_SEQ}\s*,\s*{_BATCH}\s*,\s*{_AXIS}\s*[)\]]")
 
+_TOKENS_FIRST = re.compile(
+    rf"[(\[]\s*{_BATCH}\s*,\s*{_SEQ}\s*,\s*(?:\w*heads?\w*|n_?h|h|nh)\s*,\s*{_AXIS}\s*[)\]]", re.IGNORECASE
+)
+
 _Definition = ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef
 
 
@@ -28,6 +32,15 @@ def documents_four_dimensions(source: str, name: str) -> bool:
     found = _find_definition(source, name)
     text = "" if found is None else _text_of(source, found)
     return bool(_FOUR_AXES.search(text) or _FOUR_IN_WORDS.search(text))
+
+
+def documents_tokens_first(source: str, name: str) -> bool:
+    """Whether a definition, or a method of it, names the heads after the tokens ``(batch, seq, heads, …)``."""
+    found = _find_definition(source, name)
+    inner = (
+        [] if found is None else [node for node in ast.walk(found) if isinstance(node, (ast.FunctionDef, ast.ClassDef))]
+    )
+    return any(_TOKENS_FIRST.search(_text_of(source, node)) for node in inner)
 
 
 def documents_batch_first(source: str, name: str) -> bool:

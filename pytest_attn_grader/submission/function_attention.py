@@ -22,6 +22,7 @@ from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.results.submission import Adaptation, Failure
 from pytest_attn_grader.submission.constructor import Sizes, layer_object
 from pytest_attn_grader.submission.contract import Contract
+from pytest_attn_grader.submission.head_layouts import HEADS_FIRST, SIDE_BY_SIDE, heads_first, lay_out
 from pytest_attn_grader.submission.masks import (
     PADDING,
     PER_HEAD,
@@ -60,7 +61,7 @@ class FunctionAttention(StudentAttention):
 
     Attributes:
         mask_shape: of its masks, one of `MASK_SHAPES`; with a padding mask it is causal by itself.
-        answers_by_token: whether its output is (batch, query, heads, head_dim).
+        layout: of query, key and value, one of `HEAD_LAYOUTS`; output_layout likewise.
     """
 
     student: Student
@@ -69,7 +70,8 @@ class FunctionAttention(StudentAttention):
     adaptations: tuple[Adaptation, ...] = ()
     mask_shape: str = PER_HEAD
     in_causal_model: bool = True
-    answers_by_token: bool = False
+    layout: str = HEADS_FIRST
+    output_layout: str = HEADS_FIRST
 
     def __call__(
         self, query: Tensor, key: Tensor, value: Tensor, keep_mask: Tensor | None = None
@@ -144,12 +146,15 @@ class FunctionAttention(StudentAttention):
         if probe.upstream is None:
             return {}, None
         name = output_name(reply)
-        upstream = self._turned(probe.upstream)
+        upstream = lay_out(probe.upstream, self.output_layout)
         if not reply.requires_grad[name] or reply.tensors[name].shape != upstream.shape:
             return dict.fromkeys(INPUT_NAMES), None
         try:
             upstream = upstream.to(reply.tensors[name].dtype)
-            return self.student.remote.backward(reply, {name: upstream}), None
+            found = self.student.remote.backward(reply, {name: upstream})
+            heads = probe.query.shape[1]
+            back = {key: each if each is None else heads_first(each, self.layout, heads) for key, each in found.items()}
+            return back, None
         except SubmissionError as error:
             return dict.fromkeys(INPUT_NAMES), Failure.from_error(error)
 
@@ -169,13 +174,10 @@ class FunctionAttention(StudentAttention):
     def _parse(self, reply: CallReply, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor | None]:
         """Output and weights of a reply, heads first."""
         weights_shape = (*query.shape[:-1], key.shape[-2])
-        output, weights = parse_result(reply, tuple(self._turned(query).shape), weights_shape)
-        return self._turned(output), weights
-
-    def _turned(self, output: Tensor) -> Tensor:
-        """An output with heads and tokens exchanged, where the function returns it by token."""
-        turns = self.answers_by_token and output.dim() == RANKS[0]
-        return output.transpose(1, 2).contiguous() if turns else output
+        output, weights = parse_result(reply, tuple(lay_out(query, self.output_layout).shape), weights_shape)
+        if self.output_layout == SIDE_BY_SIDE and weights is not None and tuple(weights.shape) != weights_shape:
+            weights = None  # heads and examples are one axis, in an unknown order
+        return heads_first(output, self.output_layout, query.shape[1]), weights
 
     def _spec(
         self, *, head_dim: int, heads: tuple[int, int] = (1, 1), training: bool = False, dropout_p: float = 0.0
@@ -243,7 +245,8 @@ class FunctionAttention(StudentAttention):
         }
 
     def _tensors(self, query: Tensor, key: Tensor, value: Tensor, keep_mask: Tensor) -> dict[str, Tensor]:
-        tensors = {"query": query, "key": key, "value": value}
+        given = {"query": query, "key": key, "value": value}
+        tensors = {name: lay_out(each, self.layout) for name, each in given.items()}
         if "mask" in self.contract.roles:
             tensors["keep_mask"] = self._mask(keep_mask, query, self.mask_shape)
         if "key_padding_mask" in self.contract.roles:
@@ -261,7 +264,12 @@ class FunctionAttention(StudentAttention):
 
     def _inputs_after(self, probe: Probe, reply: CallReply) -> Mapping[str, Tensor]:
         """The inputs as the call left them; the mask is compared in the student's convention and put back in ours."""
-        after = dict(reply.inputs_after)
+        heads = probe.query.shape[1]
+        masked = {"keep_mask", "key_padding_mask"}
+        after = {
+            name: each if name in masked else heads_first(each, self.layout, heads)
+            for name, each in reply.inputs_after.items()
+        }
         for name in {"key", "value"} & after.keys():
             after[name] = after[name].repeat_interleave(self._group_size(probe), dim=1)
         sent = self._tensors(probe.query, probe.key, probe.value, probe.keep_mask)

@@ -15,9 +15,10 @@ from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.results.submission import Adaptation, Failure
 from pytest_attn_grader.sandbox.exit_reasons import another_call_may_answer
 from pytest_attn_grader.submission.contract import Contract
-from pytest_attn_grader.submission.documentation import documents_four_dimensions
+from pytest_attn_grader.submission.documentation import documents_four_dimensions, documents_tokens_first
 from pytest_attn_grader.submission.function_attention import RANKS, SINGLE_RANK, FunctionAttention
 from pytest_attn_grader.submission.function_names import GROUP_NUMBERS
+from pytest_attn_grader.submission.head_layouts import SIDE_BY_SIDE, TOKENS_FIRST
 from pytest_attn_grader.submission.mask_trials import with_used_mask
 from pytest_attn_grader.submission.masks import PADDING, PER_EXAMPLE, PER_HEAD, SQUARE
 from pytest_attn_grader.submission.return_values import SWAP_REMEDY
@@ -53,12 +54,14 @@ def fit_function(student: Student, contract: Contract, *, seed: int, in_causal_m
                 break
         adaptations = notes + _rank_note(rank, first_failure) + _mask_note(mask_shape)
         candidate = FunctionAttention(student, contract, rank, adaptations, mask_shape, in_causal_model)
+        candidate = _in_its_layout(candidate, seed) if rank == RANKS[0] else candidate
         record = candidate.run_probe(probe)
         if record.attn_output is not None:
             answered = answered or candidate
             if "layer" in contract.roles and record.attn_output.shape == probe.query.transpose(1, 2).shape:
-                note = Adaptation(name="output-by-token", why="its output is (batch, query, heads, head_dim)")
-                candidate = replace(candidate, answers_by_token=True, adaptations=(*candidate.adaptations, note))
+                note = Adaptation(name="output-layout", why=f"its output is {TOKENS_FIRST}")
+                adaptations = (*candidate.adaptations, note)
+                candidate = replace(candidate, output_layout=TOKENS_FIRST, adaptations=adaptations)
                 record = candidate.run_probe(probe)
             if record.attn_output is not None and record.attn_output.shape == probe.query.shape:
                 used = with_used_mask(candidate, _with_other_masks(candidate, notes), seed)
@@ -77,6 +80,32 @@ def fit_function(student: Student, contract: Contract, *, seed: int, in_causal_m
         raise ValueError("a probe without output must carry a failure")
     typed_in = remedy_for_typed_in(first_failure.message, read_source_text(student.target), _sizes_of(probe))
     raise _error_of(first_failure, typed_in=typed_in, is_four_dimensional=is_four_dimensional)
+
+
+def _in_its_layout(attention: FunctionAttention, seed: int) -> FunctionAttention:
+    """The same function, given its heads after the tokens, where it says so, or side by side, where it takes a number.
+
+    Only where it answers so with the value of a single token, and does not with the heads first: it is then no mistake.
+    """
+    contract = attention.contract
+    layouts = []
+    if documents_tokens_first(read_source_text(attention.student.target), contract.candidate.name):
+        layouts.append(TOKENS_FIRST)
+    if "heads" in contract.roles and not contract.takes_groups:
+        layouts.append(SIDE_BY_SIDE)
+    probe = without_gradients(build_probe(SPEC_BY_NAME["one-token"], seed=seed))
+
+    def returns_the_value(tried: FunctionAttention) -> bool:
+        output = tried.run_probe(probe).attn_output
+        return output is not None and output.shape == probe.value.shape and torch.allclose(output, probe.value, _SAME)
+
+    for layout in layouts:
+        why = f"query, key, value and output are {layout}"
+        notes = (*attention.adaptations, Adaptation(name="head-layout", why=why))
+        tried = replace(attention, layout=layout, output_layout=layout, adaptations=notes)
+        if returns_the_value(tried) and not returns_the_value(attention):
+            return tried
+    return attention
 
 
 _REFUSALS = re.compile(

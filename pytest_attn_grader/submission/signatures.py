@@ -50,8 +50,11 @@ def assign_roles(candidate: Candidate) -> tuple[tuple[Slot, ...], Notes]:
     """Roles by name where the names say so, otherwise by position: query, key, value, mask."""
     notes: list[tuple[str, str]] = []
     named = _named_roles(candidate, role_in_function)
-    if GROUP_ROLES & set(named.values()):
-        named |= {name: "heads" for name, role in named.items() if role is None and role_of_size(name) == "heads"}
+    named |= {
+        name: "heads"
+        for name, role in named.items()
+        if role is None and len(name) > 1 and role_of_size(name) == "heads"
+    }
     for parameter in candidate.parameters:
         if named[parameter.name] is None and is_layer(parameter):
             named[parameter.name] = "layer"

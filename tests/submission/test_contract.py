@@ -149,8 +149,8 @@ DOES_NOT_FIT = [
     ("**kwargs", "it has no parameter for query and key and value"),
     ("q, k, v, mask, tau", "the grader has nothing to pass for 'tau'; give it a default"),
     ("q, k, v, one, two", "the grader has nothing to pass for 'one' and 'two'; give it a default"),
-    ("q, k, v, *, heads", "the grader has nothing to pass for 'heads'; give it a default"),
-    ("*args, heads", "the grader has nothing to pass for 'heads'; give it a default"),
+    ("q, k, v, *, tau", "the grader has nothing to pass for 'tau'; give it a default"),
+    ("*args, tau", "the grader has nothing to pass for 'tau'; give it a default"),
     ("a, b, c, d, e, *args", "the grader has nothing to pass for 'd' and 'e'; give it a default"),
 ]
 

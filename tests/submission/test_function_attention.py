@@ -405,3 +405,19 @@ def test_library_calls_are_counted(student_of: StudentOf) -> None:
     student(probe.query, probe.key, probe.value, probe.keep_mask)
     assert sum(student.student.library_calls.values()) == before + 1
     assert any("scaled_dot_product_attention" in name for name in student.student.library_calls)
+
+
+TOKENS_FIRST = "return torch.einsum('bhts,bshd->bthd', torch.einsum('bthd,bshd->bhts', query, key).softmax(-1), value)"
+
+
+@pytest.mark.parametrize(("documentation", "is_tokens_first"), [("[B, T, H, D]", True), ("as usual", False)])
+def test_tokens_come_before_heads_only_where_the_documentation_says_so(
+    workshop: Workshop, documentation: str, is_tokens_first: bool
+) -> None:
+    student = workshop.student(attention(f'"""query: {documentation}"""\n{TOKENS_FIRST}', "query, key, value"))
+    fitted = fit_function(student, student.contract, seed=0)
+    assert ("head-layout" in {note.name for note in fitted.adaptations}) is is_tokens_first
+    values = torch.arange(12.0).reshape(1, 3, 1, 4)
+    output = fitted(values, values, values)
+    assert isinstance(output, torch.Tensor)
+    assert torch.equal(output, values) is is_tokens_first

@@ -137,4 +137,4 @@ def test_only_a_function_that_takes_its_layer_may_return_the_tokens_first(worksh
         student = workshop.student(source)
         attention = fit(student, student.contract, seed=0)
         assert is_right_on(attention, build_probe(SPEC_BY_NAME["basic"], seed=1)) is is_right
-        assert ("output-by-token" in {note.name for note in attention.adaptations}) is is_right
+        assert ("output-layout" in {note.name for note in attention.adaptations}) is is_right
