@@ -1,7 +1,7 @@
 """The shapes of the probes, the most telling ones first.
 
-They are chosen so that no two formulas coincide: three examples with a padding each (the first one too), 3 or 5 heads,
-48 or 64 dimensions a head, and a length that differs from both.
+They are chosen so that no two formulas coincide: three examples with a padding each (the first one too), 3, 5 or 9
+heads, 48 or 64 dimensions a head, and a length that differs from both.
 """
 
 from __future__ import annotations
@@ -57,7 +57,9 @@ PROBE_SPECS: tuple[ProbeSpec, ...] = (
         key_len=97,
         padding="none",
     ),
-    ProbeSpec("narrow", "heads of 16 dimensions", query_len=7, key_len=7, head_dim=16, gradients=True),
+    ProbeSpec(
+        "narrow", "nine heads of 16 dimensions", num_heads=9, query_len=7, key_len=7, head_dim=16, gradients=True
+    ),
     ProbeSpec("decode", "one new token after nine (a cache in use)", query_len=1, padding="none"),
     ProbeSpec("chunk", "four new tokens after six (a cache in use)", query_len=4, padding="none"),
     ProbeSpec("large-scores", "scores in the hundreds", score_gain=100.0),

@@ -20,8 +20,8 @@ def test_names_are_unique_and_shapes_hide_no_coincidence() -> None:
     sizes = [spec.batch_size, spec.num_heads, spec.query_len, spec.head_dim]
     assert len(set(sizes)) == 4
     widths = {(each.num_heads, each.head_dim) for each in PROBE_SPECS}
-    # six heads where two share a key: five cannot be cut into pairs
-    assert {heads for heads, _ in widths} == {3, 5, 6}
+    # six heads where two share a key: five cannot be cut into pairs; nine, more than a loop over eight counts
+    assert {heads for heads, _ in widths} == {3, 5, 6, 9}
     # No two of these divisors of the scores are the same number.
     for heads, head_dim in widths:
         divisors = [math.sqrt(head_dim), math.sqrt(heads), math.sqrt(heads * head_dim), 2.0, math.sqrt(3), head_dim]
