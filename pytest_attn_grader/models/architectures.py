@@ -191,7 +191,7 @@ def is_causal_model(model: nn.Module) -> bool:
 
 
 def without_cache(model: nn.Module) -> dict[str, bool]:
-    """The argument by which a decoder keeps no keys and values; transformers 4's encoders have no such argument.
+    """The argument by which a decoder keeps no keys and values; encoders may have no such argument.
 
     Raises:
         UngradableError: the architecture cannot be derived.

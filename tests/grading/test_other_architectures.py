@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import transformers
 from transformers import BertConfig, BloomConfig, DistilBertConfig, GPTNeoXConfig, LlamaConfig, Qwen2Config
 
 from pytest_attn_grader.checks import test_behaviour as behaviour
@@ -44,6 +45,7 @@ CONFIGS: dict[str, Any] = {
     ),
 }
 ENCODERS = ("bert", "distilbert")
+IS_TRANSFORMERS_4 = transformers.__version__.startswith("4.")
 SUBMISSIONS = ("function/tutorial", "function/row_by_row", "projected/multi_head", "module/torch_like", "narrow/plain")
 BOTH_WAYS = """
 import torch
@@ -109,6 +111,8 @@ def model_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Loaded
     loaded: dict[str, LoadedModel] = {}
 
     def load(name: str) -> LoadedModel:
+        if name in ENCODERS and IS_TRANSFORMERS_4:
+            pytest.skip("transformers 4 computes the attention of encoders itself")
         if name not in loaded:
             folder = small_family(tmp_path_factory.mktemp("models") / name, CONFIGS[name])
             loaded[name] = load_model(str(folder), device="cpu")
@@ -284,6 +288,7 @@ def test_a_model_whose_attention_cannot_be_replaced_is_ungradable(tmp_path: Any)
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(IS_TRANSFORMERS_4, reason="the attention of encoders cannot be replaced there")
 def test_a_whole_run(warm: Warm, tmp_path: Path) -> None:
     folder = small_family(tmp_path / "bert", CONFIGS["bert"])
     submission = ACCEPTED / "module" / "torch_like.py"

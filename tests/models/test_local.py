@@ -74,6 +74,8 @@ def test_home_folder(small_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_other_families(family: str, sizes: dict[str, int], class_name: str, copy_checkpoint: CopyCheckpoint) -> None:
     import transformers
 
+    if "Bert" in family and transformers.__version__.startswith("4."):
+        pytest.skip("transformers 4 computes the attention of encoders itself")
     folder = copy_checkpoint("config.json", "generation_config.json", "model.safetensors")
     config = getattr(transformers, f"{family}Config")(vocab_size=512, **sizes)
     getattr(transformers, class_name)(config).save_pretrained(folder)

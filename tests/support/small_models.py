@@ -6,6 +6,7 @@ import copy
 from typing import Any
 
 import torch
+import transformers
 from torch import Tensor, nn
 from transformers import (
     AutoModelForCausalLM,
@@ -61,6 +62,9 @@ CONFIGS = {
         initializer_range=0.15,
     ),
 }
+# transformers 4 computes the attention of encoders itself, so that it cannot be replaced.
+if transformers.__version__.startswith("4."):
+    del CONFIGS["bert"], CONFIGS["distilbert"]
 CAUSAL = [name for name in CONFIGS if "bert" not in name]
 LAYERS = {"first": [0], "last": [NUM_LAYERS - 1], "all": list(range(NUM_LAYERS))}
 PADDINGS = {"none": [0, 0, 0], "right": [0, -2, -4], "left": [0, 2, 4], "both": [3, 0, -3]}
