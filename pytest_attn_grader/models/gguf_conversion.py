@@ -6,7 +6,6 @@ The format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md.
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,24 +16,6 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-# Name of a tensor in the file, name of the same parameter in transformers.
-_MODEL_TENSORS = {
-    "token_embd.weight": "model.embed_tokens.weight",
-    "output_norm.weight": "model.norm.weight",
-    "output.weight": "lm_head.weight",
-}
-_LAYER_TENSORS = {
-    "attn_norm": "input_layernorm",
-    "attn_q": "self_attn.q_proj",
-    "attn_k": "self_attn.k_proj",
-    "attn_v": "self_attn.v_proj",
-    "attn_output": "self_attn.o_proj",
-    "ffn_norm": "post_attention_layernorm",
-    "ffn_gate": "mlp.gate_proj",
-    "ffn_up": "mlp.up_proj",
-    "ffn_down": "mlp.down_proj",
-}
-_LAYER_TENSOR = re.compile(r"blk\.(\d+)\.(\w+)\.weight")
 _CONTROL_TOKEN = 3
 
 
@@ -54,20 +35,27 @@ def convert_llama(gguf_file: Path, folder: Path) -> None:
     if tokenizer != ("llama", "gpt2"):
         raise ValueError(f"{gguf_file} has architecture and tokenizer {tokenizer}, and only ('llama', 'gpt2') is known")
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {_parameter_name(tensor.name): tensor for tensor in reader.tensors}
+    names = _parameter_names(metadata["llama.block_count"])
+    unknown = [tensor.name for tensor in reader.tensors if tensor.name not in names]
+    if unknown:
+        raise ValueError(f"tensor {unknown[0]!r} is not part of a plain Llama")
+    tensors = {names[tensor.name]: tensor for tensor in reader.tensors}
     config = _build_config(metadata, tied="lm_head.weight" not in tensors)
     (folder / CONFIG).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
     _write_weights(tensors, config, folder / WEIGHTS)
     _write_tokenizer(metadata, folder)
 
 
-def _parameter_name(name: str) -> str:
-    in_layer = _LAYER_TENSOR.fullmatch(name)
-    if in_layer and in_layer[2] in _LAYER_TENSORS:
-        return f"model.layers.{in_layer[1]}.{_LAYER_TENSORS[in_layer[2]]}.weight"
-    if name not in _MODEL_TENSORS:
-        raise ValueError(f"tensor {name!r} is not part of a plain Llama")
-    return _MODEL_TENSORS[name]
+def _parameter_names(num_layers: int) -> dict[str | None, str]:
+    """What transformers calls each tensor of a Llama, by its name in a GGUF file."""
+    import gguf
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    with torch.device("meta"):
+        model = LlamaForCausalLM(LlamaConfig(num_hidden_layers=num_layers))
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, num_layers)
+    return {names.get_name(name, (".weight",)): name for name in model.state_dict()}
 
 
 def _build_config(metadata: Mapping[str, Any], *, tied: bool) -> dict[str, Any]:

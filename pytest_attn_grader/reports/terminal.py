@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Iterator
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from pytest_attn_grader.reports.escaping import for_path
 from pytest_attn_grader.reports.escaping import for_terminal as printable
@@ -13,26 +13,10 @@ from pytest_attn_grader.reports.summary import COLOURS, CategoryPoints, Summary,
 from pytest_attn_grader.results.report import GradeReport
 from pytest_attn_grader.settings.settings import Settings
 
+if TYPE_CHECKING:
+    from _pytest.terminal import TerminalReporter
+
 BAR_WIDTH = 20
-
-
-class Reporter(Protocol):
-    """The methods of pytest's terminal reporter that are used here."""
-
-    @property
-    def isatty(self) -> bool: ...
-
-    @property
-    def hasmarkup(self) -> bool: ...
-
-    @property
-    def verbosity(self) -> int: ...
-
-    def write_sep(self, sep: str, title: str | None = None, **markup: bool) -> None: ...
-
-    def write_line(self, line: str, **markup: bool) -> None: ...
-
-    def write(self, content: str, *, flush: bool = False, **markup: bool) -> None: ...
 
 
 def report_header(settings: Settings, tier: str | None) -> list[str]:
@@ -49,7 +33,7 @@ def report_header(settings: Settings, tier: str | None) -> list[str]:
     return lines if tier is None else [*lines, f"sandbox: {printable(tier)}"]
 
 
-def write_summary(report: GradeReport, reporter: Reporter, settings: Settings) -> None:
+def write_summary(report: GradeReport, reporter: TerminalReporter, settings: Settings) -> None:
     """Write the summary through pytest's reporter, which handles colour and capture."""
     summary = summarize(report, settings, verbose=reporter.verbosity > 0)
     reporter.write_sep("=", "attention grader", bold=True)

@@ -64,15 +64,6 @@ class Questions:
     answers: list[int]
 
 
-@dataclass(frozen=True)
-class HeadScore:
-    """A score between 0 and 1, and the head that has it."""
-
-    layer_idx: int
-    head_idx: int
-    score: float
-
-
 def read_questions(tokenizer: PreTrainedTokenizerFast, count: int) -> dict[str, Questions]:
     """This many held-out prompts of each kind."""
     questions = {}
@@ -177,11 +168,11 @@ def read_attention(model: MiniModel, rows: torch.Tensor) -> tuple[torch.Tensor, 
     return attentions
 
 
-def best_head(scores_by_layer: list[torch.Tensor]) -> HeadScore:
-    """The head with the highest score of all layers."""
+def best_head(scores_by_layer: list[torch.Tensor]) -> tuple[int, int, float]:
+    """Layer, head and score of the head with the highest score of all layers."""
     scores = torch.stack(scores_by_layer)
     layer_idx, head_idx = divmod(int(scores.argmax()), scores.shape[1])
-    return HeadScore(layer_idx, head_idx, float(scores.max()))
+    return layer_idx, head_idx, float(scores.max())
 
 
 def measure_heads(model: MiniModel, rows: torch.Tensor) -> list[Figure]:
@@ -195,8 +186,8 @@ def measure_heads(model: MiniModel, rows: torch.Tensor) -> list[Figure]:
     weights_by_layer = read_attention(model, torch.from_numpy(repeated.astype(np.int64)))
     induction = best_head([induction_scores(weights, period=HEAD_PERIOD) for weights in weights_by_layer])
     return [
-        Figure(f"best {name} score", head.score, at_least=0.5, note=f"layer {head.layer_idx}, head {head.head_idx}")
-        for name, head in (("previous-token", previous), ("induction", induction))
+        Figure(f"best {name} score", score, at_least=0.5, note=f"layer {layer_idx}, head {head_idx}")
+        for name, (layer_idx, head_idx, score) in (("previous-token", previous), ("induction", induction))
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -93,19 +94,10 @@ def render_card(recipe: Recipe, measurements: Path, *, trigram_documents: int) -
     figures = list(load_figures(measurements).values())
     texts = Path(__file__).parent / "card_texts" / recipe.name
     template = (Path(__file__).parent / TEMPLATE_FILE).read_text(encoding="utf-8")
-    size = recipe.size
     return template.format(
+        **asdict(recipe.size),
+        **{text.stem: text.read_text(encoding="utf-8").strip() for text in texts.glob("*.md")},
         name=recipe.name,
-        introduction=(texts / "introduction.md").read_text(encoding="utf-8").strip(),
-        on_purpose=(texts / "on_purpose.md").read_text(encoding="utf-8").strip(),
-        history=(texts / "history.md").read_text(encoding="utf-8").strip(),
-        num_layers=size.num_layers,
-        num_heads=size.num_heads,
-        num_key_value_heads=size.num_key_value_heads,
-        hidden_size=size.hidden_size,
-        intermediate_size=size.intermediate_size,
-        positions=size.positions,
-        vocabulary_size=size.vocabulary_size,
         mix=render_mix(DEFAULT_MIX),
         seed=SEED,
         matrix_learning_rate=MATRIX_LEARNING_RATE,

@@ -19,7 +19,6 @@ from pytest_attn_grader.models.mini.training.measure import (
     LOSS_ROWS,
     PROMPTS_PER_KIND,
     TRIGRAM_DOCUMENTS,
-    HeadScore,
     Questions,
     best_head,
     induction_scores,
@@ -157,4 +156,4 @@ def test_a_perfect_induction_head_scores_one() -> None:
 
 
 def test_best_head_says_where_it_is() -> None:
-    assert best_head([torch.tensor([0.1, 0.2]), torch.tensor([0.75, 0.3])]) == HeadScore(1, 0, 0.75)
+    assert best_head([torch.tensor([0.1, 0.2]), torch.tensor([0.75, 0.3])]) == (1, 0, 0.75)
