@@ -24,15 +24,7 @@ _SYSTEM = (
     "/etc/passwd", "/etc/group", "/etc/nsswitch.conf",
 )  # fmt: skip
 # Root outside is the owner of these files inside too, whatever its number and capabilities there.
-_KERNEL_SETTINGS = (
-    "/proc/sys",
-    "/proc/sysrq-trigger",
-    "/proc/irq",
-    "/proc/bus",
-    "/proc/fs",
-    "/proc/acpi",
-    "/proc/scsi",
-)
+_KERNEL_SETTINGS = [f"/proc/{each}" for each in ("sys", "sysrq-trigger", "irq", "bus", "fs", "acpi", "scsi")]
 _LIBRARY_VARIABLES = ("LD_LIBRARY_PATH",)
 SET_VARIABLES = {"HOME": "/tmp", "TMPDIR": "/tmp"}
 
@@ -48,23 +40,23 @@ def unavailable_reason(*, user: int | None = None) -> str:
     program = shutil.which(PROGRAM)
     if program is None:
         return "bubblewrap is not installed"
-    return _trial_failure(program, sys.executable, user, _namespace_options(program, sys.executable))
+    return _trial_failure(program, user, _namespace_options(program))
 
 
 @cache
-def _namespace_options(program: str, python: str) -> tuple[str, ...]:
+def _namespace_options(program: str) -> tuple[str, ...]:
     """The strictest options that this version has and this kernel allows."""
     strict = ("--unshare-all", "--unshare-user", "--disable-userns")
-    return ("--unshare-all",) if _trial_failure(program, python, None, strict) else strict
+    return ("--unshare-all",) if _trial_failure(program, None, strict) else strict
 
 
 @cache
-def _trial_failure(program: str, python: str, user: int | None, options: tuple[str, ...]) -> str:
+def _trial_failure(program: str, user: int | None, options: tuple[str, ...]) -> str:
     here = Path(__file__).resolve().parent
-    command = [*_command_for(program, options, here, [], [here]), python, "-I", "-S", "-c", "import ctypes, socket"]
+    inside = [sys.executable, "-I", "-S", "-c", "import ctypes, socket"]
     try:
         tried = subprocess.run(
-            command,
+            [*_command_for(program, options, here, [], [here]), *inside],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -91,8 +83,7 @@ def program_path() -> str:
 def bwrap_command(root: Path, import_paths: Iterable[str], code: Sequence[Path]) -> list[str]:
     """Return what comes before a command that runs it in new namespaces, with working directory `root`."""
     program = program_path()
-    options = _namespace_options(program, sys.executable)
-    return _command_for(program, options, root, import_paths, code)
+    return _command_for(program, _namespace_options(program), root, import_paths, code)
 
 
 def _command_for(

@@ -43,14 +43,6 @@ def from_timeout(operation: str, seconds: float) -> SubmissionError:
     return SubmissionError("timeout", f"After {seconds:g} s {doing} had not ended and was stopped.", remedy=remedy)
 
 
-def another_call_may_answer(name: str, remedy: str) -> bool:
-    """Whether a failure leaves open that another way of calling the submission gives an answer.
-
-    Not after one that ended the worker: the next call would end the next worker, and each costs its start.
-    """
-    return name in {"raised", "malformed-reply"} and remedy != WIRE_REMEDY
-
-
 def from_supervisor_note(note: str, doing: str, limits: Limits) -> SubmissionError | None:
     """Return what there was too much of, by the supervisor's note; None when it has not ended the worker by itself."""
     if note == "too-many-processes":

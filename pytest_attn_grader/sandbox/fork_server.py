@@ -22,7 +22,7 @@ from pytest_attn_grader.sandbox.worker.process_tree import parent_of
 # Bubblewrap runs it to hold its namespaces open: it sends back what it is sent, and ends with its standard input.
 NAMESPACE_HOLDER = "/bin/cat"
 _PID_SECONDS = 10.0
-_LINE_BYTES = 1 << 12
+LINE_BYTES = 1 << 12
 
 
 class ForkServerUnavailableError(Exception):
@@ -63,9 +63,7 @@ class ForkServer:
         """Its process id; None once it has ended: the number may be another process's by now."""
         if self._descriptor is None:
             return None
-        poll = select.poll()
-        poll.register(self._descriptor, select.POLLIN)
-        return None if poll.poll(0) else self._process.pid
+        return None if _is_readable(self._descriptor, 0.0) else self._process.pid
 
     def fork_worker(
         self, config: Mapping[str, Any], connection: socket.socket, control: socket.socket, handle: socket.socket
@@ -157,12 +155,10 @@ class ForkedProcess:
 
     def _listen(self, seconds: float | None) -> bool:
         """Take in what it says; False when there is nothing within this time. At its end close everything."""
-        poll = select.poll()
-        poll.register(self._control, select.POLLIN)
-        if not poll.poll(None if seconds is None else max(0.0, seconds) * 1000):
+        if not _is_readable(self._control, seconds):
             return False
         try:
-            part = self._control.recv(_LINE_BYTES)
+            part = self._control.recv(LINE_BYTES)
         except OSError:
             part = b""
         self._said += part
@@ -188,18 +184,27 @@ class ForkedProcess:
 
     def _end(self) -> None:
         self._open = False
-        words = self._said.decode("ascii", "replace").split("\n")[1:2]
-        fields = words[0].split() if words else []
+        status, self.note = parse_end(self._said.partition(b"\n")[2])
         # No exit message means the process was killed.
-        self._status = int(fields[1]) if fields[:1] == ["ended"] else -signal.SIGKILL
-        self.note = fields[2] if len(fields) > 2 else ""
+        self._status = -signal.SIGKILL if status is None else status
         if self._descriptor is not None:
             # It has closed its end, and is gone in a moment.
-            poll = select.poll()
-            poll.register(self._descriptor, select.POLLIN)
-            poll.poll(_PID_SECONDS * 1000)
+            _is_readable(self._descriptor, _PID_SECONDS)
             os.close(self._descriptor)
             self._descriptor = None
+
+
+def parse_end(line: bytes | bytearray) -> tuple[int | None, str]:
+    """Return the worker's exit code and the note in a supervisor's last line; of any other line None and ""."""
+    word, code, note, *_ = [*line.decode("ascii", "replace").split(), "", "", ""]
+    return (int(code), note) if word == "ended" and code.lstrip("-").isdigit() else (None, "")
+
+
+def _is_readable(descriptor: int | socket.socket, seconds: float | None) -> bool:
+    """Wait until there is something to read, or for so many seconds; of a process descriptor that it has ended."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(None if seconds is None else max(0.0, seconds) * 1000))
 
 
 def copy_program(executable: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -16,7 +17,6 @@ from pytest_attn_grader.errors import SandboxUnavailableError
 from pytest_attn_grader.sandbox import bubblewrap, fork_server
 from pytest_attn_grader.sandbox.fork_server import ForkedProcess, ForkServer, ForkServerUnavailableError
 from pytest_attn_grader.sandbox.socket_pair import make_socket_pair
-from pytest_attn_grader.sandbox.worker import supervisor
 from pytest_attn_grader.sandbox.worker.limits import Limits
 from pytest_attn_grader.sandbox.worker.privileges import ORDINARY_USER
 
@@ -122,7 +122,11 @@ def read_note(process: subprocess.Popen[bytes] | ForkedProcess, control: socket.
     """Return why a supervisor, which has ended, ended its worker; "" when it did not."""
     if isinstance(process, ForkedProcess):
         return process.note
-    return "" if control is None else supervisor.read_note(control)
+    if control is not None:
+        control.setblocking(False)
+        with contextlib.suppress(OSError):
+            return fork_server.parse_end(control.recv(fork_server.LINE_BYTES))[1]
+    return ""
 
 
 def start_fork_server(import_paths: Sequence[str], *, service: str) -> ForkServer:

@@ -43,11 +43,12 @@ def end_worker(
         _end_supervisor(process, _END_SECONDS if supervised else _UNSUPERVISED_SECONDS)
     else:
         assert isinstance(process, subprocess.Popen)
-        kill_children(process.pid)
-        if sys.platform != "win32":
-            kill_group(process.pid, parent=os.getpid())
-        process.kill()
-        process.wait()
+        if process.returncode is None:  # not waited for, so the number is still its own
+            _kill_children(process.pid)
+            if sys.platform != "win32":
+                kill_group(process.pid, parent=os.getpid())
+            process.kill()
+            process.wait()
 
 
 def _end_supervisor(process: subprocess.Popen[bytes] | ForkedProcess, seconds: float) -> None:
@@ -84,16 +85,10 @@ def _owner_of(process: subprocess.Popen[bytes] | ForkedProcess) -> int | None:
     return process.parent if isinstance(process, ForkedProcess) else os.getpid()
 
 
-def kill_children(pid: int) -> None:
-    """Kill the children of a process and their children; re-parented processes are not found.
-
-    Raises:
-        ValueError: it is neither this process nor below it.
-    """
+def _kill_children(pid: int) -> None:
+    """Kill the children of a child of this process and their children; re-parented processes are not found."""
     import psutil
 
-    if not _is_below_this_process(pid):
-        raise ValueError(f"process {pid!r} does not descend from this one; nothing was signalled")
     with contextlib.suppress(psutil.Error):
         # psutil compares the time a process started before it signals a number.
         for child in psutil.Process(pid).children(recursive=True):
@@ -122,13 +117,3 @@ def kill_group(leader: int, *, parent: int) -> None:
             os.killpg(leader, signal.SIGKILL)
         else:
             os.kill(leader, signal.SIGKILL)
-
-
-def _is_below_this_process(pid: int) -> bool:
-    import psutil
-
-    try:
-        parents = psutil.Process(check_number(pid)).parents()
-        return pid == os.getpid() or os.getpid() in {above.pid for above in parents}
-    except psutil.Error:
-        return False

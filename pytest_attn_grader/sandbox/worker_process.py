@@ -66,7 +66,6 @@ class WorkerProcess:
         self._control: socket.socket | None = None
         self._pid: int | None = None
         self._output: OutputReader | None = None
-        self._text = ""
         self._note = ""
         self._peak_rss_bytes: int | None = None
         self._started = 0.0
@@ -118,10 +117,9 @@ class WorkerProcess:
         """
         with self._lock:
             self.wait_until_ready()
-            payload = protocol.encode_tensors(tensors or {})
             self._number += 1
             limit = self.limits.call_seconds if seconds is None else seconds
-            reply, received = self._exchange({**header, "id": self._number}, payload, limit)
+            reply, received = self._exchange({**header, "id": self._number}, tensors or {}, limit)
             if reply.get("failure") is None:
                 return reply, received
             error = student_failure(reply["failure"])
@@ -171,7 +169,7 @@ class WorkerProcess:
     @property
     def captured_output(self) -> str:
         """The output of the submission, its C code and its child processes, cut at `Limits.output_bytes`."""
-        return self._output.text if self._output is not None else self._text
+        return "" if self._output is None else self._output.text
 
     @property
     def peak_rss_bytes(self) -> int | None:
@@ -202,8 +200,6 @@ class WorkerProcess:
                 self._control = None
             if self._output is not None:
                 self._output.close()
-                self._text = self._output.text
-                self._output = None
 
     def _receive_greeting(self, connection: socket.socket, seconds: float | None) -> None:
         # The greeting may have been waiting for long: there is always a moment to read it.
@@ -218,7 +214,7 @@ class WorkerProcess:
             self.kill()
             if deadline < latest and isinstance(error, protocol.WireError) and error.fault == "late":
                 raise from_restarts() from error
-            last = "; ".join(self._text.strip().splitlines()[-3:]) or "it printed nothing"
+            last = "; ".join(self.captured_output.strip().splitlines()[-3:]) or "it printed nothing"
             raise SandboxUnavailableError(
                 f"the worker did not come up within {self.limits.start_seconds:g} s ({error}): {last}"
             ) from error
@@ -231,9 +227,10 @@ class WorkerProcess:
         self._sample_memory()
 
     def _exchange(
-        self, header: Mapping[str, Any], payload: bytes, seconds: float
+        self, header: Mapping[str, Any], tensors: Mapping[str, Tensor], seconds: float
     ) -> tuple[dict[str, Any], dict[str, Tensor]]:
         assert self._connection is not None
+        payload = protocol.encode_tensors(tensors)
         deadline = time.monotonic() + seconds
         try:
             self._check_alive()

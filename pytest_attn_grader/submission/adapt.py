@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from pytest_attn_grader.attention.rotation import BASE
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.models.architectures import LayerSteps
-from pytest_attn_grader.sandbox.exit_reasons import another_call_may_answer
 from pytest_attn_grader.submission.contract import Contract
 from pytest_attn_grader.submission.function_ranks import fit_function
 from pytest_attn_grader.submission.hidden_states import fit_hidden_states
@@ -19,6 +18,7 @@ from pytest_attn_grader.submission.norm_requirements import (
     require_rotation,
 )
 from pytest_attn_grader.submission.projections.shared_weights import SharedWeightsError
+from pytest_attn_grader.submission.remote.retries import another_call_may_answer
 from pytest_attn_grader.submission.student_attention import StudentAttention
 from pytest_attn_grader.submission.trials import (
     contract_variants,

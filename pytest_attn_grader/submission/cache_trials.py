@@ -6,10 +6,10 @@ import re
 from dataclasses import replace
 
 from pytest_attn_grader.attention.probes import SPEC_BY_NAME, Probe
-from pytest_attn_grader.sandbox.exit_reasons import another_call_may_answer
 from pytest_attn_grader.submission.cache_arguments import cache_styles
 from pytest_attn_grader.submission.module_attention import ModuleAttention
 from pytest_attn_grader.submission.projected_student import NO_CACHE_RETURNED
+from pytest_attn_grader.submission.remote.retries import another_call_may_answer
 from pytest_attn_grader.submission.trials import (
     CACHE_PROBES,
     is_right_on_one_example,

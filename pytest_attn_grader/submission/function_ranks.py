@@ -13,7 +13,6 @@ import torch
 from pytest_attn_grader.attention.probes import SPEC_BY_NAME, Probe, ProbeResult, build_probe, without_gradients
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.results.submission import Adaptation, Failure
-from pytest_attn_grader.sandbox.exit_reasons import another_call_may_answer
 from pytest_attn_grader.submission.contract import Contract
 from pytest_attn_grader.submission.documentation import documents_four_dimensions, documents_tokens_first
 from pytest_attn_grader.submission.function_attention import RANKS, SINGLE_RANK, FunctionAttention
@@ -21,6 +20,7 @@ from pytest_attn_grader.submission.function_names import GROUP_NUMBERS
 from pytest_attn_grader.submission.head_layouts import SIDE_BY_SIDE, TOKENS_FIRST
 from pytest_attn_grader.submission.mask_trials import with_used_mask
 from pytest_attn_grader.submission.masks import PADDING, PER_EXAMPLE, PER_HEAD, SQUARE
+from pytest_attn_grader.submission.remote.retries import another_call_may_answer
 from pytest_attn_grader.submission.return_values import SWAP_REMEDY
 from pytest_attn_grader.submission.size_remedies import is_about_axes, remedy_for_axes, remedy_for_typed_in
 from pytest_attn_grader.submission.target import read_source_text

@@ -12,7 +12,6 @@ from torch import Tensor
 from pytest_attn_grader.attention.rotation import BASE
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.models.architectures import LayerSteps
-from pytest_attn_grader.sandbox.exit_reasons import another_call_may_answer
 from pytest_attn_grader.submission.adaptation_notes import with_notes
 from pytest_attn_grader.submission.cache_trials import with_cache
 from pytest_attn_grader.submission.call_conventions import CallConventions
@@ -26,6 +25,7 @@ from pytest_attn_grader.submission.norm_requirements import require_output_proje
 from pytest_attn_grader.submission.projected import InstanceSizes
 from pytest_attn_grader.submission.projected_student import ProjectedStudent
 from pytest_attn_grader.submission.projections.layouts import layouts_for
+from pytest_attn_grader.submission.remote.retries import another_call_may_answer
 from pytest_attn_grader.submission.rotary import Attend, find_rotation
 from pytest_attn_grader.submission.rotary_arguments import TableStyle, table_styles
 from pytest_attn_grader.submission.target import read_source_text

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from pytest_attn_grader.attention.probes import SPEC_BY_NAME, Probe, ignore_padding, real_rows, without_gradients
 from pytest_attn_grader.errors import SubmissionError
-from pytest_attn_grader.sandbox.exit_reasons import another_call_may_answer
 from pytest_attn_grader.submission.contract import Contract
+from pytest_attn_grader.submission.remote.retries import another_call_may_answer
 from pytest_attn_grader.submission.student_attention import StudentAttention
 from pytest_attn_grader.submission.trials import contract_variants, is_right, is_right_on
 

@@ -103,7 +103,7 @@ def test_in_namespaces_a_submission_sees_nothing_and_changes_nothing(
 @needs_bwrap
 def test_in_namespaces_there_is_no_further_user_namespace(tmp_path: Path) -> None:
     """Without the filter of system calls: bubblewrap's own option, in the versions that have it."""
-    if "--disable-userns" not in bubblewrap._namespace_options(bubblewrap.program_path(), sys.executable):
+    if "--disable-userns" not in bubblewrap._namespace_options(bubblewrap.program_path()):
         pytest.skip("this bubblewrap has no --disable-userns, or it does not work here")
     command = bubblewrap.bwrap_command(tmp_path, sys.path, [Path(bubblewrap.__file__).parent])
     code = "import ctypes, sys; sys.exit(10 + ctypes.CDLL(None).unshare(0x10000000))"

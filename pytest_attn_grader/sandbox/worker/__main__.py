@@ -31,8 +31,7 @@ def main() -> None:
         descriptor, config = _wait_in_fork_server(descriptor, config)
         _serve(descriptor, config)
     if sys.platform.startswith("linux") and not config.get("supervised"):
-        leave_root = _load("privileges").ordinary_user_suffices(config["root"], config["needed"])
-        _load("supervisor").supervise(descriptor, config["limits"], leave_root=leave_root)
+        _load("supervisor").supervise(descriptor, config)
     if config.get("inside"):
         # Again, in namespaces: this process becomes the one that makes them.
         os.set_inheritable(descriptor, True)

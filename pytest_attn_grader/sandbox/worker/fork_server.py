@@ -19,8 +19,8 @@ from functools import partial
 from typing import Any
 
 from . import namespaces
-from .privileges import hide_memory, ordinary_user_suffices
-from .supervisor import become_subreaper, confine, create_worker_group, fork_worker, supervise_worker
+from .privileges import hide_memory
+from .supervisor import become_subreaper, supervise
 
 # Of a worker: its socket, its supervisor's standard input, where it prints, and the grader's process.
 DESCRIPTORS = 4
@@ -70,36 +70,17 @@ def _become_worker(descriptors: Sequence[int], bare_path: Sequence[str]) -> tupl
     for descriptor in {control, output}:
         os.close(descriptor)
     os.setsid()
-    config = _read_config()
+    with open(0, "rb", closefd=False) as standard_input:
+        config: dict[str, Any] = json.loads(standard_input.readline(_MAX_CONFIG_BYTES))
     os.write(0, b"pid %d\n" % os.getpid())
-    if not become_subreaper():
-        os._exit(1)
     around = config["namespaces"]
-    group = create_worker_group(config["limits"])
-    inner = partial(confine, group, leave_root=ordinary_user_suffices(config["root"], config["needed"]))
-    worker_pid = fork_worker(inner) if around is None else namespaces.fork_worker_inside(around, inner)
-    if worker_pid == 0:
-        _close_other_fds(connection)
-        os.chdir(config["root"])
-        os.environ.update(config["environment"])
-        sys.path[:] = [*bare_path, *(path for path in config["import_paths"] if path not in bare_path)]
-        return connection, config
-    os.close(connection)
-    status, note = supervise_worker(worker_pid, config["limits"], grader=grader, group=group)
-    with contextlib.suppress(OSError):
-        os.write(0, f"ended {os.waitstatus_to_exitcode(status)} {note}\n".encode())
-    os._exit(0)
-
-
-def _read_config() -> dict[str, Any]:
-    said = bytearray()
-    while not said.endswith(b"\n"):
-        part = os.read(0, 1 << 16)
-        said += part
-        if not part or len(said) > _MAX_CONFIG_BYTES:
-            os._exit(1)
-    config: dict[str, Any] = json.loads(said)
-    return config
+    fork = None if around is None else partial(namespaces.fork_worker_inside, around)
+    supervise(connection, config, fork=fork, grader=grader)
+    _close_other_fds(connection)
+    os.chdir(config["root"])
+    os.environ.update(config["environment"])
+    sys.path[:] = [*bare_path, *(path for path in config["import_paths"] if path not in bare_path)]
+    return connection, config
 
 
 def _close_other_fds(connection: int) -> None:

@@ -6,6 +6,7 @@ Depends on the standard library only.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import platform
 import signal
@@ -163,11 +164,13 @@ def signal_below(root: int, pid: int, number: int) -> None:
     """
     check_number(root), check_number(pid)
     with contextlib.suppress(OSError):  # it may have ended by itself
-        if not hasattr(os, "pidfd_open"):  # before Linux 5.3 and Python 3.9
-            if is_below(root, pid):
+        try:
+            descriptor = os.pidfd_open(pid)
+        except (AttributeError, OSError) as error:
+            # Before Linux 5.3 there are no process descriptors.
+            if getattr(error, "errno", errno.ENOSYS) == errno.ENOSYS and is_below(root, pid):
                 os.kill(pid, number)
             return
-        descriptor = os.pidfd_open(pid)
         try:
             # Asked once the descriptor holds on to the process: a number that another process has taken over since
             # then is not signalled, for the descriptor is still the first one's.

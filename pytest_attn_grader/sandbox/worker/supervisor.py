@@ -19,15 +19,18 @@ import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from . import control_group
 from .limits import THREADS
-from .privileges import MACHINES, become_ordinary_user, hide_memory, set_process_option
+from .privileges import (
+    MACHINES,
+    become_ordinary_user,
+    hide_memory,
+    ordinary_user_suffices,
+    set_process_option,
+)
 from .process_tree import deleted_bytes, iter_descendants, kill_process_tree, proportional_bytes, resident_bytes
-
-if TYPE_CHECKING:
-    import socket
 
 _PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
@@ -37,31 +40,37 @@ _CHECK_SECONDS_WITHOUT_PIDFD = 0.02
 # The supervisor watches before torch is there, so what torch itself takes is not measured but allowed for.
 _LIBRARIES_BYTES = 1 << 29
 _OWN_PROCESSES = 4  # at most: bubblewrap is two, what it runs is one, then the worker
-_NOTE_BYTES = 100
 
 
-def supervise(descriptor: int, limits: Mapping[str, Any], *, leave_root: bool) -> None:
+def supervise(
+    descriptor: int,
+    config: Mapping[str, Any],
+    *,
+    fork: Callable[[Callable[[], None]], int] | None = None,
+    grader: int | None = None,
+) -> None:
     """Fork; return in the child, which goes on as the worker. The parent watches over it and never returns.
 
     Args:
         descriptor: the worker's socket.
-        limits: as `Limits.to_json` returns them.
-        leave_root: run the worker as an ordinary user.
+        config: what `launch` says about the worker.
+        fork: forks the worker, as `fork_worker` does.
+        grader: a descriptor of the grader's process (`os.pidfd_open`); None when it is our parent.
     """
     if not become_subreaper():
-        redirect_stdin_to_devnull()
-        return
-    group = create_worker_group(limits)
-    worker_pid = fork_worker(partial(confine, group, leave_root=leave_root))
+        os._exit(1)
+    limits = config["limits"]
+    group = _create_group(limits)
+    leave_root = ordinary_user_suffices(config["root"], config["needed"])
+    worker_pid = (fork or fork_worker)(partial(_confine, group, leave_root=leave_root))
     if worker_pid == 0:
         return
     hide_memory()
     os.close(descriptor)
-    status, note = supervise_worker(worker_pid, limits, group=group)
-    if note:
-        # There is no reader when the grader is gone.
-        with contextlib.suppress(OSError):
-            os.write(0, note.encode())
+    status, note = _supervise_worker(worker_pid, limits, grader, group)
+    # There is no reader when the grader is gone.
+    with contextlib.suppress(OSError):
+        os.write(0, f"ended {os.waitstatus_to_exitcode(status)} {note}\n".encode())
     _exit_with_status(status)
 
 
@@ -70,8 +79,7 @@ def become_subreaper() -> bool:
     return sys.platform.startswith("linux") and set_process_option(PR_SET_CHILD_SUBREAPER, 1)
 
 
-def create_worker_group(limits: Mapping[str, Any]) -> Path | None:
-    """Make a control group for a worker with these limits; None where none can be made."""
+def _create_group(limits: Mapping[str, Any]) -> Path | None:
     max_bytes, max_processes = limits["memory_bytes"], limits["processes"]
     return control_group.create_group(
         None if max_bytes is None else max_bytes + _LIBRARIES_BYTES,
@@ -79,7 +87,7 @@ def create_worker_group(limits: Mapping[str, Any]) -> Path | None:
     )
 
 
-def confine(group: Path | None, *, leave_root: bool) -> None:
+def _confine(group: Path | None, *, leave_root: bool) -> None:
     """Put this process, which becomes the worker, into its control group, and have it leave uid 0."""
     control_group.enter_group(group)
     if leave_root:
@@ -108,17 +116,12 @@ def die_with_parent() -> None:
     set_process_option(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def supervise_worker(
-    worker_pid: int, limits: Mapping[str, Any], *, grader: int | None = None, group: Path | None = None
+def _supervise_worker(
+    worker_pid: int, limits: Mapping[str, Any], grader: int | None, group: Path | None
 ) -> tuple[int, str]:
     """Wait for the end of the worker or of the grader, and end everything below this process.
 
-    Args:
-        grader: a descriptor of the grader's process (`os.pidfd_open`); None when it is our parent.
-        group: the worker's control group, which is removed.
-
-    Returns:
-        The worker's wait status (0 when it was ended from here), and what there was too much of, or "".
+    Returns the worker's wait status (0 when it was ended from here), and what there was too much of, or "".
     """
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)
@@ -141,14 +144,6 @@ def _raise_priority() -> None:
     """
     with contextlib.suppress(OSError, AttributeError):
         os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(1))
-
-
-def read_note(control: socket.socket) -> str:
-    """Return why the supervisor ended the worker, or "": asked by the grader once the supervisor has ended."""
-    control.setblocking(False)
-    with contextlib.suppress(OSError):
-        return control.recv(_NOTE_BYTES).decode("ascii", "replace")
-    return ""
 
 
 def redirect_stdin_to_devnull() -> None:

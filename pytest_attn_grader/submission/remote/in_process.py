@@ -15,7 +15,6 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from pytest_attn_grader.errors import SubmissionError
-from pytest_attn_grader.sandbox.exit_reasons import student_failure
 from pytest_attn_grader.sandbox.worker.limits import Limits
 from pytest_attn_grader.sandbox.worker_process import WorkerProcess
 from pytest_attn_grader.submission.worker import SERVICE
@@ -40,39 +39,27 @@ class InProcessWorker(WorkerProcess):
     def start(self) -> None:
         """Nothing is started: torch is loaded with the first request."""
 
-    def request(
-        self,
-        header: Mapping[str, Any],
-        tensors: Mapping[str, Tensor] | None = None,
-        *,
-        seconds: float | None = None,
+    def _exchange(
+        self, header: Mapping[str, Any], tensors: Mapping[str, Tensor], seconds: float
     ) -> tuple[dict[str, Any], dict[str, Tensor]]:
-        """As `WorkerProcess.request`; `seconds` holds for a live object only, and where the system has a timer.
+        """Answer here; `seconds` holds for a live object only, and where the system has a timer.
 
         Raises:
             KeyboardInterrupt: the stop button, or Ctrl-C, while the submission was running.
         """
-        if self._closed:
-            raise RuntimeError("this worker is closed")
         from pytest_attn_grader.submission.worker.service import Service
 
         if self._service is None:
             # At the end, so that no file of the student's takes the place of a library.
             sys.path.append(str(self.root))
             self._service = Service(self.root, self.limits.reply_bytes, self._module)
-        limit = self.limits.call_seconds if seconds is None else seconds
-        with _time_limit(limit) if self._module is not None else contextlib.nullcontext():
-            reply, sent = self._service.answer(
-                dict(header), dict(tensors or {}), raises=(KeyboardInterrupt, SubmissionError)
-            )
-        if "failure" in reply:
-            raise student_failure(reply["failure"]) or RuntimeError(
-                f"a failure that cannot be read: {reply['failure']!r}"
-            )
-        return reply, sent
+        with _time_limit(seconds) if self._module is not None else contextlib.nullcontext():
+            return self._service.answer(dict(header), dict(tensors), raises=(KeyboardInterrupt, SubmissionError))
 
     def wait_until_ready(self, seconds: float | None = None) -> None:
-        """It always is."""
+        """It is ready until it is closed."""
+        if self._closed:
+            raise RuntimeError("this worker is closed")
 
     @property
     def unenforced(self) -> tuple[str, ...]:

@@ -51,6 +51,7 @@ class Service:
         self, header: dict[str, Any], tensors: dict[str, Tensor], *, raises: tuple[type[BaseException], ...] = ()
     ) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """Do one operation; what it raises becomes a ``failure`` in the reply, but for the exceptions in `raises`."""
+        grad_enabled = torch.is_grad_enabled()
         try:
             operation = self._operations[header["op"]]
             self._release(header.get("release", []))
@@ -63,7 +64,7 @@ class Service:
             return {"failure": failures.describe_failure(error, self._root, importing=importing)}, {}
         finally:
             # A submission may have changed it; the worker's own bookkeeping must not depend on it.
-            torch.set_grad_enabled(True)
+            torch.set_grad_enabled(grad_enabled)
 
 
 def start_service(root: Path, reply_bytes: int) -> Service:

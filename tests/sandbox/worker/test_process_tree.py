@@ -23,7 +23,7 @@ import pytest
 from pytest_attn_grader.cli.grade.runners import ForkServerRunner
 from pytest_attn_grader.sandbox.fork_server import ForkedProcess, ForkServer
 from pytest_attn_grader.sandbox.grader_process import protect_grader
-from pytest_attn_grader.sandbox.signals import kill_children, kill_group
+from pytest_attn_grader.sandbox.signals import kill_group
 from pytest_attn_grader.sandbox.worker import process_tree
 from pytest_attn_grader.sandbox.worker.limits import Limits
 from pytest_attn_grader.sandbox.worker_process import WorkerProcess
@@ -66,11 +66,10 @@ def child() -> Iterator[subprocess.Popen[bytes]]:
         lambda number: process_tree.kill_process_tree(os.getpid(), owner=number or 0),
         lambda number: process_tree.signal_below(os.getpid(), number, signal.SIGKILL),
         lambda number: process_tree.signal_below(number, STRANGER, signal.SIGKILL),
-        kill_children,
         lambda number: kill_group(number, parent=os.getpid()),
         lambda number: kill_group(os.getpid(), parent=number) if number != STRANGER else None,
     ],
-    ids=["tree", "check", "orphans", "owner", "one", "root", "children", "group", "parent"],
+    ids=["tree", "check", "orphans", "owner", "one", "root", "group", "parent"],
 )
 def test_a_number_that_is_not_ours_signals_nothing(kill: Callable[[object], None], number: object, sent: Sent) -> None:
     if number == STRANGER:

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from pytest_attn_grader.sandbox import exit_reasons
 from pytest_attn_grader.submission.remote.arguments import TensorRef
 from pytest_attn_grader.submission.remote.client import SandboxClient
 from pytest_attn_grader.submission.remote.messages import CallSpec
@@ -137,17 +136,3 @@ def test_forward_and_backward_take_milliseconds(remote: SandboxClient) -> None:
         remote.call_with_autograd(ATTENTION, inputs | {"mask": mask}).tensors["result.0"].sum().backward()
         best = min(best, time.perf_counter() - started)
     assert best < 0.02
-
-
-@pytest.mark.parametrize(
-    ("name", "remedy", "may"),
-    [
-        ("raised", "", True),
-        ("malformed-reply", "Return a tensor.", True),
-        ("malformed-reply", exit_reasons.WIRE_REMEDY, False),
-        ("crashed", "", False),
-        ("timeout", "", False),
-    ],
-)
-def test_another_call_is_tried_only_where_the_worker_lives(name: str, remedy: str, may: bool) -> None:
-    assert exit_reasons.another_call_may_answer(name, remedy) is may
