@@ -28,6 +28,7 @@ from pytest_attn_grader.submission.size_names import role_of_size
 _WIDTHS_OF_MODELS = (256, 768, 640)
 # Of heads that are wider than their share.
 _WIDE_HEADS, _MAX_NUMBERS = 3, 1 << 21
+_WIDEST = 4096
 _TRACE = "trace"
 _SIZES_IN_FEATURES = frozenset({"width", "out", "head_dim", "config"})
 
@@ -121,13 +122,30 @@ def _at_fitting_width(student: Student, contract: Contract, sizes: Sizes) -> Siz
     if not _takes_only_a_width(contract.candidate):
         return sizes
     if name not in widths:
-        tried = ((width, _heads_at(student, contract, replace(sizes, width=width))) for width in _WIDTHS_OF_MODELS)
+        typed_in = _width_of_attributes(student, contract, sizes)
+        tried = (
+            (width, _heads_at(student, contract, replace(sizes, width=width)))
+            for width in (*typed_in, *_WIDTHS_OF_MODELS)
+        )
         widths[name] = next(((width, num_heads) for width, num_heads in tried if num_heads is not None), None)
     known = widths[name]
     if known is None:
         return sizes
     width, num_heads = known
+    if (width,) == _width_of_attributes(student, contract, sizes):
+        return replace(sizes, width=width)
     return replace(sizes, width=math.ceil(max(sizes.width, num_heads * sizes.head_dim) / width) * width)
+
+
+def _width_of_attributes(student: Student, contract: Contract, sizes: Sizes) -> tuple[int, ...]:
+    """The width that a number of heads and their head_dim make, where both are attributes that no argument sets."""
+    try:
+        made = student.construct(contract.candidate.name, arguments_for(contract.candidate, sizes), use=_TRACE)
+        known = {role_of_size(name): size for name, size in student.module(made.handle).sizes.items()}
+    except SubmissionError:
+        return ()
+    width = known.get("heads", 0) * known.get("head_dim", 0)
+    return (width,) if 0 < width <= _WIDEST and width != sizes.width else ()
 
 
 def _heads_at(student: Student, contract: Contract, sizes: Sizes) -> int | None:
