@@ -85,12 +85,14 @@ def spawn_worker(
     """
     if not root.is_dir():
         raise SandboxUnavailableError(f"the submission's folder {str(root)!r} is not there, so nothing can run in it")
-    grader_end, worker_end = make_socket_pair()
+    # The root must not come before torch: a student's torch.py would be taken for the library.
+    paths = [path for path in import_paths if path and Path(path).resolve() != root.resolve()]
+    code = [WORKER.parent, _PACKAGE.joinpath(*service.split(".")[:-1])]
+    bwrap = bubblewrap.bwrap_command(root, paths, code) if in_namespaces else []
     config: dict[str, Any] = {
         "limits": limits.to_json(),
         "root": str(root),
-        # The root must not come before torch: a student's torch.py would be taken for the library.
-        "import_paths": [path for path in import_paths if path and Path(path).resolve() != root.resolve()],
+        "import_paths": paths,
         "threads": THREADS,
         "service": service,
         "in_namespaces": in_namespaces,
@@ -98,17 +100,18 @@ def spawn_worker(
     }
     is_root = os.name == "posix" and os.geteuid() == 0
     if is_root and (not in_namespaces or not bubblewrap.unavailable_reason(user=ORDINARY_USER)):
-        config["needed"] = bubblewrap.needed_places(root, config["import_paths"], _code_folders(service))
+        config["needed"] = bubblewrap.needed_places(root, paths, code)
+    grader_end, worker_end = make_socket_pair()
     control: socket.socket | None = None
     process: subprocess.Popen[bytes] | ForkedProcess
     try:
-        forked = _fork(root, config, worker_end, in_namespaces=in_namespaces)
+        forked = _fork(config, worker_end, bwrap)
         if forked is not None:
             process, control = forked
         elif sys.platform == "win32":
-            process = _spawn_on_windows(root, config, worker_end)
+            process = _spawn_on_windows(config, worker_end)
         else:
-            process, control = _spawn(root, config, worker_end, in_namespaces=in_namespaces)
+            process, control = _spawn(config, worker_end, bwrap)
     except OSError as error:
         grader_end.close()
         remedy = _REMEDIES.get(error.errno or 0, _REMEDY).format(sys.executable)
@@ -165,16 +168,16 @@ def start_fork_server(import_paths: Sequence[str], *, service: str) -> ForkServe
 
 
 def _fork(
-    root: Path, config: Mapping[str, Any], worker_end: socket.socket, *, in_namespaces: bool
+    config: Mapping[str, Any], worker_end: socket.socket, bwrap: Sequence[str]
 ) -> tuple[ForkedProcess, socket.socket] | None:
     """Have the fork server fork a worker; None where there is none that can do this."""
     kept = fork_server.get_fork_server()
-    if kept is None or (in_namespaces and not kept.forks_into_namespaces):
+    if kept is None or (bwrap and not kept.forks_into_namespaces):
         return None
     wanted = {**config, "namespaces": None, "environment": {}}
-    if in_namespaces:
-        wanted["namespaces"] = [*_bwrap_command(root, config), fork_server.NAMESPACE_HOLDER]
-        wanted["environment"] = {**bubblewrap.SET_VARIABLES, "PWD": str(root)}
+    if bwrap:
+        wanted["namespaces"] = [*bwrap, fork_server.NAMESPACE_HOLDER]
+        wanted["environment"] = {**bubblewrap.SET_VARIABLES, "PWD": config["root"]}
     control, handle = make_socket_pair()
     with handle:
         try:
@@ -184,15 +187,6 @@ def _fork(
             return None
 
 
-def _code_folders(service: str) -> list[Path]:
-    """Return the folders that a worker's own modules come from."""
-    return [WORKER.parent, _PACKAGE.joinpath(*service.split(".")[:-1])]
-
-
-def _bwrap_command(root: Path, config: Mapping[str, Any]) -> list[str]:
-    return bubblewrap.bwrap_command(root, config["import_paths"], _code_folders(config["service"]))
-
-
 def _command(config: Mapping[str, object], executable: str) -> list[str]:
     # -I: no PYTHON* variables, no user site, no current directory. -u: what was printed before a crash is not lost.
     # -B: no __pycache__ in the student's folder. -X utf8: printing any character works.
@@ -200,13 +194,12 @@ def _command(config: Mapping[str, object], executable: str) -> list[str]:
 
 
 def _spawn(
-    root: Path, config: dict[str, Any], worker_end: socket.socket, *, in_namespaces: bool
+    config: dict[str, Any], worker_end: socket.socket, bwrap: Sequence[str]
 ) -> tuple[subprocess.Popen[bytes], socket.socket]:
     config["descriptor"] = worker_end.fileno()
-    if in_namespaces:
+    if bwrap:
         # The supervisor stays outside and starts the rest inside; there is no second one in there.
-        inside = _command({**config, "supervised": True}, sys.executable)
-        config["inside"] = [*_bwrap_command(root, config), *inside]
+        config["inside"] = [*bwrap, *_command({**config, "supervised": True}, sys.executable)]
     control, handle = make_socket_pair()
     try:
         process = subprocess.Popen(
@@ -214,7 +207,7 @@ def _spawn(
             stdin=handle.fileno(),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            cwd=root,
+            cwd=config["root"],
             env=clean_environment(os.environ),
             pass_fds=[worker_end.fileno()],
             start_new_session=True,
@@ -228,7 +221,7 @@ def _spawn(
     return process, control
 
 
-def _spawn_on_windows(root: Path, config: dict[str, object], worker_end: socket.socket) -> subprocess.Popen[bytes]:
+def _spawn_on_windows(config: dict[str, Any], worker_end: socket.socket) -> subprocess.Popen[bytes]:
     # A virtual environment's python.exe starts another process, whose id we could not know: start that one directly and
     # tell it where its environment is, as multiprocessing does.
     executable = getattr(sys, "_base_executable", sys.executable)
@@ -241,7 +234,7 @@ def _spawn_on_windows(root: Path, config: dict[str, object], worker_end: socket.
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        cwd=root,
+        cwd=config["root"],
         env=environment,
         creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         bufsize=0,

@@ -16,7 +16,7 @@ from typing import Any
 MEBIBYTE = 1 << 20
 _CPU_GRACE_SECONDS = 5
 # For each process that is allowed: the system counts threads, and other programs of the same user start some as well.
-THREADS = 8
+THREADS_PER_PROCESS = 8
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Limits:
         cpu_seconds: processor time of the worker's whole life.
         memory_bytes: private memory above what torch itself takes (Linux).
         processes: processes below the worker (Linux); where the system counts a user's threads too, there may be
-            `THREADS` for each.
+            `THREADS_PER_PROCESS` for each.
         open_files: highest number of open files.
         file_size_bytes: size of any file that is written.
         output_bytes: what may be printed during the worker's life.
@@ -86,7 +86,7 @@ def apply_limits(limits: Limits) -> list[str]:
         missing.append("memory_bytes")
     running = _running_tasks()
     if limits.processes is not None and running is not None:
-        wanted.append(("processes", resource.RLIMIT_NPROC, running + limits.processes * THREADS))
+        wanted.append(("processes", resource.RLIMIT_NPROC, running + limits.processes * THREADS_PER_PROCESS))
     elif limits.processes is not None:
         missing.append("processes")
     for name, which, value in wanted:

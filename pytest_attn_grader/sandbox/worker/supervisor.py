@@ -2,10 +2,10 @@
 
 It forks the worker before torch is loaded, is the subreaper of everything below it (so a descendant that double-forked
 or called setsid comes back as its child), and ends when the worker ends or when the grader closes its standard input.
-Its exit status is the worker's. It also counts the processes and their memory together, which no limit of a single
-process does; too much of it ends all of them, and the grader reads the reason from its end of the standard input.
-Depends on the standard library and `process_tree` only. On other systems there is no supervisor: the worker is killed
-with its process group and its children, and a descendant that left both survives.
+It also counts the processes and their memory together, which no limit of a single process does; too much of it ends all
+of them. It then writes the worker's exit code and the reason to its standard input, whose other end the grader has, and
+ends as the worker did. On other systems there is no supervisor: the worker is killed with its process group and its
+children, and a descendant that left both survives. Depends on the standard library only.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from . import control_group
-from .limits import THREADS
+from .limits import THREADS_PER_PROCESS
 from .privileges import (
     MACHINES,
     become_ordinary_user,
@@ -83,7 +83,7 @@ def _create_group(limits: Mapping[str, Any]) -> Path | None:
     max_bytes, max_processes = limits["memory_bytes"], limits["processes"]
     return control_group.create_group(
         None if max_bytes is None else max_bytes + _LIBRARIES_BYTES,
-        None if max_processes is None else max_processes * THREADS + _OWN_PROCESSES,
+        None if max_processes is None else max_processes * THREADS_PER_PROCESS + _OWN_PROCESSES,
     )
 
 
