@@ -47,7 +47,7 @@ def convert_llama(gguf_file: Path, folder: Path) -> None:
 
 
 def _parameter_names(num_layers: int) -> dict[str | None, str]:
-    """What transformers calls each tensor of a Llama, by its name in a GGUF file."""
+    """The names of a Llama's parameters in transformers, by the names of the tensors in a GGUF file."""
     import gguf
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
