@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from pytest_attn_grader.attention.rotation import Rotation, rotate
+from pytest_attn_grader.attention.rotation import Rotation, rotate_both
 
 NormAxis = Literal["head_dim", "width"]
 _FACTOR, _HALF_PRECISION_FACTOR = 1024.0, 16.0
@@ -62,10 +62,4 @@ class Preparation:
 
     def rotate(self, query: Tensor, key: Tensor, *, backwards: bool = False) -> tuple[Tensor, Tensor]:
         """Only the rotation, or its inverse; the last query is at the last key."""
-        if self.rotation is None:
-            return query, key
-        past = key.shape[-2] - query.shape[-2]
-        return (
-            rotate(query, self.rotation, backwards=backwards, first_position=past),
-            rotate(key, self.rotation, backwards=backwards),
-        )
+        return rotate_both(query, key, self.rotation, backwards=backwards)

@@ -60,3 +60,16 @@ def rotate(states: Tensor, rotation: Rotation, *, backwards: bool = False, first
         return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
     first, second = states[..., 0::2], states[..., 1::2]
     return torch.stack([first * cos - second * sin, second * cos + first * sin], dim=-1).flatten(-2)
+
+
+def rotate_both(
+    query: Tensor, key: Tensor, rotation: Rotation | None, *, backwards: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Rotate query and key, or undo it; the last query is at the last key. None leaves them as they are."""
+    if rotation is None:
+        return query, key
+    past = key.shape[-2] - query.shape[-2]
+    return (
+        rotate(query, rotation, backwards=backwards, first_position=past),
+        rotate(key, rotation, backwards=backwards),
+    )

@@ -39,10 +39,7 @@ def test_layer(
 
 
 @pytest.mark.attn_check(
-    id="coherence.later-layers",
-    title="the heads of later layers still find theirs",
-    category="coherence",
-    needs=NEEDS,
+    id="coherence.later-layers", title="the heads of later layers still find theirs", category="coherence", needs=NEEDS
 )
 def test_later_layers(attn_comparison: Comparison, attn_settings: Settings, attn_evidence: Evidence) -> None:
     coherence = _coherence(attn_comparison)

@@ -18,14 +18,7 @@ if TYPE_CHECKING:
 OTHER_PROBES = ["single", "one-token", "square", "long", "narrow", "large-scores", "bfloat16"]
 GROUPED_PROBES = ["groups", "multi-query"]
 CACHE_PROBES = ["cache-tokens", "cache-chunks", "cache-padded"]
-OPTION_HINTS = {
-    "training": "what stands under `if self.training`: only dropout belongs there",
-    "without-weights": "what stands under the parameter that asks for the weights: it changes what is returned only",
-    "without-mask": "what stands under `if mask is not None`: only the masking belongs there",
-    "causal-switch": "what stands under the switch: a position sees itself and what comes before it: tril, diagonal 0",
-    "other-mask": "what stands under the question for the dtype of the mask: True may attend, and numbers are added",
-    "scale": "where the parameter is used: it replaces 1/sqrt(head_dim), and is not left out or used beside it",
-}
+OPTIONS = ["training", "without-weights", "without-mask", "causal-switch", "other-mask", "scale"]
 LENGTHS = ["between-1", "between-2", "limit", "blocks"]
 
 
@@ -81,17 +74,16 @@ def test_cache(attn_session: GradingSession, attn_observe: Observe, attn_evidenc
         if probe == "cache-padded"
         else attn_observe(probe)
     )
-    error, tolerance = observation.output_error, observation.tolerance.tolerance["attn_output"]
-    attn_evidence.record(output_error=error, output_tolerance=tolerance)
-    attn_evidence.check(
-        error <= tolerance,
+    _check_output(
+        observation,
+        attn_evidence,
         expected=f"the output of one call with all tokens: {observation.probe.title}",
-        actual=f"the output is off by {format_number(error)} (allowed: {tolerance:.1g})",
+        actual="the output",
         hint="which keys a new token sees: those of the cache and its own; and at which positions they stand",
     )
 
 
-@pytest.mark.parametrize("option", OPTION_HINTS)
+@pytest.mark.parametrize("option", OPTIONS)
 @pytest.mark.attn_check(
     id="equivalence.option",
     title="equals the reference when it is called otherwise: {option}",
@@ -101,21 +93,14 @@ def test_cache(attn_session: GradingSession, attn_observe: Observe, attn_evidenc
 def test_call_options(attn_session: GradingSession, attn_evidence: Evidence, option: str) -> None:
     from pytest_attn_grader.grading.call_options import CALL_OPTIONS, observe_call_option
 
-    observation, words = observe_call_option(attn_session, option), CALL_OPTIONS[option]
-    attn_evidence.require_answer(observation.student.failure, expected=f"an answer {words} as well")
-    error, tolerance = observation.output_error, observation.tolerance.tolerance["attn_output"]
-    attn_evidence.record(output_error=error, output_tolerance=tolerance)
-    formula = "softmax(query @ key.T / sqrt(head_dim)) @ value"
-    meant = {
-        "without-mask": f"{formula}, over all tokens or over those up to each query",
-        "causal-switch": f"{formula}, over the tokens up to each query",
-        "scale": "softmax(query @ key.T * scale) @ value",
-    }
-    attn_evidence.check(
-        error <= tolerance,
-        expected=f"{words}: {meant.get(option, f'{formula}, as otherwise')}",
-        actual=f"{words} the output is off by {format_number(error)} (allowed: {tolerance:.1g})",
-        hint=OPTION_HINTS[option],
+    observation, called = observe_call_option(attn_session, option), CALL_OPTIONS[option]
+    attn_evidence.require_answer(observation.student.failure, expected=f"an answer {called.words} as well")
+    _check_output(
+        observation,
+        attn_evidence,
+        expected=f"{called.words}: {called.expected}",
+        actual=f"{called.words} the output",
+        hint=called.hint,
     )
 
 
@@ -172,6 +157,17 @@ def test_float16(attn_observe: Observe, attn_evidence: Evidence) -> None:
         failure=None if failure is None else failure.message,
         max_abs_error=None if failure is not None else observation.output_error,
         tolerance=observation.tolerance.tolerance["attn_output"],
+    )
+
+
+def _check_output(observation: Observation, evidence: Evidence, *, expected: str, actual: str, hint: str) -> None:
+    error, tolerance = observation.output_error, observation.tolerance.tolerance["attn_output"]
+    evidence.record(output_error=error, output_tolerance=tolerance)
+    evidence.check(
+        error <= tolerance,
+        expected=expected,
+        actual=f"{actual} is off by {format_number(error)} (allowed: {tolerance:.1g})",
+        hint=hint,
     )
 
 

@@ -37,10 +37,7 @@ def test_inputs_unchanged(attn_observe: Observe, attn_evidence: Evidence) -> Non
 
 
 @pytest.mark.attn_check(
-    id="purity.import",
-    title="importing it changes no setting of PyTorch",
-    category="purity",
-    needs=("contract.call",),
+    id="purity.import", title="importing it changes no setting of PyTorch", category="purity", needs=("contract.call",)
 )
 def test_import_changes_nothing(attn_session: GradingSession, attn_evidence: Evidence) -> None:
     changed = attn_session.submission.process.description.changed_state

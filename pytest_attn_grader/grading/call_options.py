@@ -3,39 +3,55 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
 
-from pytest_attn_grader.attention.probes import SPEC_BY_NAME, Probe, build_probe, in_train_mode, without_gradients
+from pytest_attn_grader.attention.probes import (
+    SPEC_BY_NAME,
+    Probe,
+    ProbeResult,
+    build_probe,
+    in_train_mode,
+    without_gradients,
+)
 from pytest_attn_grader.attention.reference import causal_keep_mask
 from pytest_attn_grader.grading.evidence import NotApplicable
 from pytest_attn_grader.grading.observation import Observation
 from pytest_attn_grader.results.submission import Failure
 from pytest_attn_grader.submission.contract import Contract
 from pytest_attn_grader.submission.function_attention import OTHER_SCALE
-from pytest_attn_grader.submission.parameter_names import CAUSAL_FLAGS
+from pytest_attn_grader.submission.parameter_names import CAUSAL_FLAGS, SCALES
 from pytest_attn_grader.submission.student_attention import StudentAttention
 from pytest_attn_grader.submission.target import read_source_text
 
 if TYPE_CHECKING:
     from pytest_attn_grader.grading.session import GradingSession
 
-CALL_OPTIONS: Mapping[str, str] = {
-    "training": "in training, with dropout 0",
-    "without-weights": "where its weights are not asked for",
-    "without-mask": "without a mask",
-    "causal-switch": "without a mask and with its switch for the future on",
-    "other-mask": "with a mask of another dtype",
-    "scale": "with a scale that is passed",
-}
+_FORMULA = "softmax(query @ key.T / sqrt(head_dim)) @ value"
 _SWITCHES = frozenset(flag for flag in CAUSAL_FLAGS if "causal" in flag)
-_SCALES = frozenset({"scale", "scaling", "softmax_scale", "sm_scale"})
 # Not one that compares it with another tensor's dtype, to convert it.
 _TELLS_MASKS_APART = re.compile(r"mask\w*\.dtype\s*(?:[=!]=|is\b|in\b|not\b)(?!\s*[\w.]+\.dtype\b)|is_floating_point\(")
 _NOTHING = "the function returned None"
+
+
+@dataclass(frozen=True)
+class CallOption:
+    """A way to call an attention that is not the usual one.
+
+    Attributes:
+        words: what is special, as a part of a sentence.
+        hint: where to look if the output is wrong.
+        run: puts a probe to a submission in this way; NotApplicable where the submission has no such way.
+        expected: what is computed then.
+    """
+
+    words: str
+    hint: str
+    run: Callable[[StudentAttention, Probe], Observation]
+    expected: str = f"{_FORMULA}, as otherwise"
 
 
 def observe_call_option(session: GradingSession, option: str) -> Observation:
@@ -55,27 +71,20 @@ def observe_call_option(session: GradingSession, option: str) -> Observation:
         usual = [session.run_probe(name) for name in names]
         probe = next((each for each in usual if each.is_right), usual[-1]).probe
         with session.clock.phase("probes"):
-            session.observations[option] = _RUN[option](attention, without_gradients(probe))
+            session.observations[option] = CALL_OPTIONS[option].run(attention, without_gradients(probe))
     return session.observations[option]
 
 
 def failure_without_mask(attention: StudentAttention, seed: int) -> Failure | None:
     """The failure of a call that leaves an optional mask out and gets None back; None where it gets anything else."""
     contract = attention.contract
-    if not _has_optional_mask(contract):
+    if not contract.has_optional_mask:
         return None
     probe = without_gradients(build_probe(SPEC_BY_NAME["unpadded"], seed=seed))
-    failure = attention.with_contract(contract.without_role("mask")).run_probe(attention.prepare(probe)).failure
+    failure = replace(attention, contract=contract.without_role("mask")).run_probe(attention.prepare(probe)).failure
     if failure is None or _NOTHING not in failure.message:
         return None
     return failure.model_copy(update={"message": f"called without a mask, {failure.message}"})
-
-
-def _has_optional_mask(contract: Contract) -> bool:
-    """Whether its mask has a default, so that a caller may leave it out."""
-    needed = {each.name for each in contract.candidate.called.parameters if not each.has_default}
-    masks = [slot for slot in contract.slots if slot.role == "mask"]
-    return contract.takes_mask and bool(masks) and masks[0].parameter not in needed
 
 
 def _unused_parameter(contract: Contract, names: Collection[str], *, default: str) -> str | None:
@@ -89,6 +98,13 @@ def _unused_parameter(contract: Contract, names: Collection[str], *, default: st
         ),
         None,
     )
+
+
+def _ask(attention: StudentAttention, contract: Contract, probe: Probe, called: str) -> ProbeResult:
+    result = replace(attention, contract=contract).run_probe(probe)
+    if result.failure is not None:
+        raise NotApplicable(f"{called} it gives no answer: {result.failure.message}")
+    return result
 
 
 def _run_training(attention: StudentAttention, probe: Probe) -> Observation:
@@ -108,16 +124,14 @@ def _run_without_weights(attention: StudentAttention, probe: Probe) -> Observati
     if "return_weights" not in contract.roles:
         raise NotApplicable("it has no parameter that asks for its weights")
     unasked = contract.with_other_roles({"return_weights": "off"})
-    return Observation(probe, attention.with_contract(unasked).run_probe(probe))
+    return Observation(probe, replace(attention, contract=unasked).run_probe(probe))
 
 
 def _run_without_mask(attention: StudentAttention, probe: Probe) -> Observation:
     """Without a mask an attention may hide the future or nothing: the reference is the one that it is meant to be."""
-    if not _has_optional_mask(attention.contract):
+    if not attention.contract.has_optional_mask:
         raise NotApplicable("it has no optional mask")
-    result = attention.with_contract(attention.contract.without_role("mask")).run_probe(probe)
-    if result.failure is not None:
-        raise NotApplicable(f"without its mask it gives no answer: {result.failure.message}")
+    result = _ask(attention, attention.contract.without_role("mask"), probe, "without its mask")
     everything = replace(probe, keep_mask=torch.ones_like(probe.keep_mask), full_keep_mask=None, sliding_window=None)
     meanings = [Observation(each, result) for each in (probe, _sees_the_past(probe), everything)]
     right = [each for each in meanings if each.is_right]
@@ -132,14 +146,11 @@ def _run_without_mask(attention: StudentAttention, probe: Probe) -> Observation:
 def _run_causal(attention: StudentAttention, probe: Probe) -> Observation:
     contract = attention.contract
     switch = _unused_parameter(contract, _SWITCHES, default="False")
-    if switch is None or not _has_optional_mask(contract):
+    if switch is None or not contract.has_optional_mask:
         raise NotApplicable("it has no switch for the future beside an optional mask")
     switched = contract.without_role("mask").with_role("causal", switch)
     past = _sees_the_past(probe)
-    result = attention.with_contract(switched).run_probe(past)
-    if result.failure is not None:
-        raise NotApplicable(f"it gives no answer with {switch}=True: {result.failure.message}")
-    return Observation(past, result)
+    return Observation(past, _ask(attention, switched, past, f"with {switch}=True"))
 
 
 def _run_other_mask(attention: StudentAttention, probe: Probe) -> Observation:
@@ -151,7 +162,7 @@ def _run_other_mask(attention: StudentAttention, probe: Probe) -> Observation:
     if contract.mask_convention != "additive":
         others = [("additive", False), (contract.mask_convention, True)]
     observations = [
-        Observation(probe, attention.with_contract(variant).run_probe(probe))
+        Observation(probe, replace(attention, contract=variant).run_probe(probe))
         for convention, is_numeric in others
         for variant in [replace(contract, mask_convention=convention, is_mask_numeric=is_numeric)]
     ]
@@ -164,12 +175,10 @@ def _run_other_mask(attention: StudentAttention, probe: Probe) -> Observation:
 def _run_scale(attention: StudentAttention, probe: Probe) -> Observation:
     """Pass a scale, which is a factor, as in scaled_dot_product_attention, or a divisor."""
     contract = attention.contract
-    scale = _unused_parameter(contract, _SCALES, default="None")
+    scale = _unused_parameter(contract, SCALES, default="None")
     if contract.kind != "function" or scale is None:
         raise NotApplicable("it has no optional parameter for the scale")
-    result = attention.with_contract(contract.with_role("scale", scale)).run_probe(probe)
-    if result.failure is not None:
-        raise NotApplicable(f"it gives no answer with {scale}={OTHER_SCALE}: {result.failure.message}")
+    result = _ask(attention, contract.with_role("scale", scale), probe, f"with {scale}={OTHER_SCALE}")
     root = probe.query.shape[-1] ** 0.5
     meanings = [
         Observation(replace(probe, query=probe.query * (factor * root)), result)
@@ -183,11 +192,36 @@ def _sees_the_past(probe: Probe) -> Probe:
     return replace(probe, keep_mask=keep_mask, full_keep_mask=None, sliding_window=None)
 
 
-_RUN = {
-    "training": _run_training,
-    "without-weights": _run_without_weights,
-    "without-mask": _run_without_mask,
-    "causal-switch": _run_causal,
-    "other-mask": _run_other_mask,
-    "scale": _run_scale,
+CALL_OPTIONS: Mapping[str, CallOption] = {
+    "training": CallOption(
+        "in training, with dropout 0", "what stands under `if self.training`: only dropout belongs there", _run_training
+    ),
+    "without-weights": CallOption(
+        "where its weights are not asked for",
+        "what stands under the parameter that asks for the weights: it changes what is returned only",
+        _run_without_weights,
+    ),
+    "without-mask": CallOption(
+        "without a mask",
+        "what stands under `if mask is not None`: only the masking belongs there",
+        _run_without_mask,
+        f"{_FORMULA}, over all tokens or over those up to each query",
+    ),
+    "causal-switch": CallOption(
+        "without a mask and with its switch for the future on",
+        "what stands under the switch: a position sees itself and what comes before it: tril, diagonal 0",
+        _run_causal,
+        f"{_FORMULA}, over the tokens up to each query",
+    ),
+    "other-mask": CallOption(
+        "with a mask of another dtype",
+        "what stands under the question for the dtype of the mask: True may attend, and numbers are added",
+        _run_other_mask,
+    ),
+    "scale": CallOption(
+        "with a scale that is passed",
+        "where the parameter is used: it replaces 1/sqrt(head_dim), and is not left out or used beside it",
+        _run_scale,
+        "softmax(query @ key.T * scale) @ value",
+    ),
 }

@@ -12,13 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from pytest_attn_grader._utils.fork_cache import cached, is_enabled
-from pytest_attn_grader.attention.probes import (
-    TRAIN_DROPOUT_P,
-    Capabilities,
-    Probe,
-    ProbeResult,
-    diagnosis_probes,
-)
+from pytest_attn_grader.attention.probes import TRAIN_DROPOUT_P, Capabilities, Probe, ProbeResult, diagnosis_probes
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.grading.call_options import CALL_OPTIONS, failure_without_mask
 from pytest_attn_grader.misconceptions.diagnose import diagnose, diagnose_failure, predict_first
@@ -216,7 +210,7 @@ def _diagnose_call_option(
     found = diagnose_answers({probe.name: observation.student}, {probe.name: probe})
     if found is None:
         return None
-    words, message = CALL_OPTIONS[option], found.message
+    words, message = CALL_OPTIONS[option].words, found.message
     return found.model_copy(update={"message": f"{words[0].upper()}{words[1:]}: {message[0].lower()}{message[1:]}"})
 
 

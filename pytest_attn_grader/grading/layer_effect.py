@@ -10,12 +10,7 @@ from torch import Tensor
 
 from pytest_attn_grader._utils.fork_cache import cached
 from pytest_attn_grader.attention.reference import reference_attention
-from pytest_attn_grader.grading.held_out_text import (
-    MAX_HELD_OUT_TEXTS,
-    evaluate_passage,
-    held_out_passages,
-    mean_loss,
-)
+from pytest_attn_grader.grading.held_out_text import MAX_HELD_OUT_TEXTS, evaluate_passage, held_out_passages, mean_loss
 from pytest_attn_grader.model_utils import patched_model
 
 if TYPE_CHECKING:

@@ -31,8 +31,9 @@ from pytest_attn_grader.results.submission import Failure
 from pytest_attn_grader.submission.contract import Contract
 from pytest_attn_grader.submission.module_attention import ModuleAttention
 from pytest_attn_grader.submission.parameter_names import KEY_TEXTS
-from pytest_attn_grader.submission.projected import InstanceSizes, ProjectedInputs, ProjectedReference, heads_of
+from pytest_attn_grader.submission.projected import ProjectedInputs, heads_of
 from pytest_attn_grader.submission.projections.matrices import Projections
+from pytest_attn_grader.submission.projections.projection_map import ProjectionMap
 from pytest_attn_grader.submission.student_attention import StudentAttention
 from pytest_attn_grader.submission.trials import TRIAL_SIZES
 
@@ -102,7 +103,7 @@ def run_own_projections(attention: StudentAttention, seed: int) -> OwnProjection
 
 
 class _Trial:
-    def __init__(self, attention: ModuleAttention, shape: InstanceSizes, seed: int) -> None:
+    def __init__(self, attention: ModuleAttention, shape: ProjectionMap, seed: int) -> None:
         self.attention = attention
         self.shape = shape
         self.generator = torch.Generator().manual_seed(seed)
@@ -210,7 +211,7 @@ class _Trial:
     def _merged(self, output: Tensor) -> Tensor:
         if self.shape.has_output:
             return output
-        return heads_of(output, self.shape, self.attention.oracle.conventions.layout).transpose(1, 2).flatten(2)
+        return heads_of(output, self.shape, self.attention.conventions.layout).transpose(1, 2).flatten(2)
 
     def _error(self, output: Tensor, projections: Projections, value_states: Tensor | None = None) -> float:
         return self._difference(output, self._inputs(projections, value_states))
@@ -219,14 +220,13 @@ class _Trial:
         return _relative_error(output, self._expected(inputs))
 
     def _expected(self, inputs: ProjectedInputs) -> Tensor:
-        oracle = self.attention.oracle
-        return ProjectedReference(oracle, oracle.conventions.rotation).forward(self.shape, inputs).output
+        return self.attention.reference.forward(self.shape, inputs).output
 
 
 def contract_for_two_texts(attention: ModuleAttention) -> Contract | None:
     """The contract for keys and values from another text than the queries; None where it takes one text only."""
     contract = attention.contract
-    if attention.oracle.conventions.rotation is not None or attention.oracle.conventions.one_at_a_time:
+    if attention.conventions.rotation is not None or attention.conventions.one_at_a_time:
         return None
     if "key" in contract.roles:
         return contract if attention.oracle.takes_key_states else None
@@ -248,15 +248,15 @@ def _relative_error(output: Tensor, expected: Tensor) -> float:
     return float("inf") if math.isnan(error) else error
 
 
-def _biases_of(shape: InstanceSizes) -> dict[str, str]:
+def _biases_of(shape: ProjectionMap) -> dict[str, str]:
     """The projections that have a bias, by their letters, with the names of the parameters where they are known."""
     found: dict[str, str] = {}
-    for role, places in shape.found.inputs.items():
+    for role, places in shape.inputs.items():
         if all(place.bias is not None for place in places):
             found |= {letter: f"the {NAMES[letter]} projection ({places[0].bias})" for letter in role}
-    if not shape.found.inputs and shape.has_input_biases:
+    if not shape.inputs and shape.has_input_biases:
         found = {letter: f"the {NAMES[letter]} projection" for letter in "qkv"}
     if shape.has_output and shape.has_output_bias:
-        name = None if shape.found.output is None else shape.found.output.bias
+        name = None if shape.output is None else shape.output.bias
         found["o"] = f"the output projection ({name})" if name else "the output projection"
     return found

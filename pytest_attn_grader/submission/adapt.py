@@ -10,14 +10,11 @@ from pytest_attn_grader.attention.rotation import BASE
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.models.architectures import LayerSteps
 from pytest_attn_grader.submission.contract import Contract
+from pytest_attn_grader.submission.function_attention import find_call_target, fit_length_function
 from pytest_attn_grader.submission.function_ranks import fit_function
 from pytest_attn_grader.submission.hidden_states import fit_hidden_states
-from pytest_attn_grader.submission.length_attention import fit_length_function
-from pytest_attn_grader.submission.norm_requirements import (
-    require_no_norms,
-    require_rotation,
-)
-from pytest_attn_grader.submission.projections.shared_weights import SharedWeightsError
+from pytest_attn_grader.submission.norm_requirements import require_no_norms, require_rotation
+from pytest_attn_grader.submission.projections.find import SharedWeightsError
 from pytest_attn_grader.submission.remote.retries import another_call_may_answer
 from pytest_attn_grader.submission.student_attention import StudentAttention
 from pytest_attn_grader.submission.trials import (
@@ -27,7 +24,6 @@ from pytest_attn_grader.submission.trials import (
     is_written_for,
     source_adds_mask,
     source_takes_mask_of_ones,
-    with_variant_note,
 )
 
 if TYPE_CHECKING:
@@ -38,13 +34,7 @@ if TYPE_CHECKING:
 USUAL_STEPS = LayerSteps(rotary_base=BASE)
 
 
-def fit(
-    student: Student,
-    contract: Contract,
-    *,
-    seed: int,
-    steps: LayerSteps = USUAL_STEPS,
-) -> StudentAttention:
+def fit(student: Student, contract: Contract, *, seed: int, steps: LayerSteps = USUAL_STEPS) -> StudentAttention:
     """The submission as an attention on query, key and value.
 
     A module that uses a function is left for it where the module cannot be called, or where it takes no mask and the
@@ -80,7 +70,7 @@ def _fit_function(
 ) -> StudentAttention:
     """The function that a module uses, which is graded in its place, with a note that says why."""
     note = f"{function.candidate.name} is graded: {module.candidate.name}, which uses it, {why}"
-    noted = replace(function, notes=(*function.notes, ("function-first", note)))
+    noted = function.with_note("function-first", note)
     attention = _fit_in_other_ways(student, noted, seed=seed, steps=steps)
     student.grade_as(noted)
     return attention
@@ -93,10 +83,9 @@ def _fit_in_other_ways(student: Student, contract: Contract, *, seed: int, steps
     except SubmissionError as failure:
         if contract.kind != "module" or not another_call_may_answer(failure.name, failure.remedy):
             raise
-        for other in (contract.with_whole_mask(), contract.with_optional_positions(), contract.with_mask_alone()):
-            if other is not None:
-                with contextlib.suppress(SubmissionError):
-                    return _fit_contract(student, other, seed=seed, steps=steps)
+        for other in contract.others():
+            with contextlib.suppress(SubmissionError):
+                return _fit_contract(student, other, seed=seed, steps=steps)
         raise
 
 
@@ -119,7 +108,7 @@ def _fit_contract(student: Student, contract: Contract, *, seed: int, steps: Lay
     contract = _without_lengths(contract if steps.is_causal else contract.without_causal_switch())
     for variant in contract_variants(contract):
         try:
-            attention = answered.with_contract(variant) if answered else _fit(student, variant, steps, seed=seed)
+            attention = replace(answered, contract=variant) if answered else _fit(student, variant, steps, seed=seed)
         except SubmissionError as failure:
             if not another_call_may_answer(failure.name, failure.remedy):
                 raise
@@ -135,11 +124,11 @@ def _fit_contract(student: Student, contract: Contract, *, seed: int, steps: Lay
         if is_additive and source_takes_mask_of_ones(student, contract):
             continue
         if has_right_output and is_written_for(attention, seed):
-            return with_variant_note(require_rotation(attention, steps.rotary_base, seed))
+            return require_rotation(attention, steps.rotary_base, seed)
         answered_otherwise = answered_otherwise or attention
         if is_additive and not has_right_output and source_adds_mask(student, contract):
             # It is wrong in any case. With a boolean mask it would be wrong about the mask as well.
-            answered = with_variant_note(attention)
+            answered = attention
     if answered is not None or answered_otherwise is not None:
         require_no_norms(answered or answered_otherwise, seed)
     if answered is not None:
@@ -165,7 +154,7 @@ def _fit(student: Student, contract: Contract, steps: LayerSteps, *, seed: int) 
     if takes_all_three and _has_no_parameters(student, contract):
         return _fit(student, replace(contract, kind="function"), steps, seed=seed)
     attention = fit_hidden_states(student, contract, steps, seed=seed)
-    rotation = attention.oracle.conventions.rotation
+    rotation = attention.conventions.rotation
     if rotation is not None and steps.rotary_base is None:
         raise SubmissionError(
             "malformed-reply",
@@ -177,5 +166,5 @@ def _fit(student: Student, contract: Contract, steps: LayerSteps, *, seed: int) 
 
 def _has_no_parameters(student: Student, contract: Contract) -> bool:
     """Whether a module of query, key and value has no parameters: it is then called as a function."""
-    module = student.module(student.resolve_call_target(contract.candidate))
+    module = student.module(find_call_target(student, contract.candidate))
     return not module.parameters and not module.unregistered

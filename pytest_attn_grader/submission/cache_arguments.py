@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pytest_attn_grader.submission.parameter_names import CACHE_FLAGS, CACHES, POSITIONS
+from pytest_attn_grader.submission.parameter_names import CACHE_FLAGS, CACHES, POSITIONS, TABLES, rotary_role
 from pytest_attn_grader.submission.remote.arguments import (
     Argument,
     CacheArgument,
@@ -20,7 +20,6 @@ from pytest_attn_grader.submission.remote.arguments import (
     TensorRef,
 )
 from pytest_attn_grader.submission.remote.messages import Candidate
-from pytest_attn_grader.submission.rotary_names import TABLES, rotary_role
 
 # In the names of parameters that tell a call how many tokens came before it.
 _POSITION = re.compile(r"pos(ition)?s?(_|$)|offset|step|start|past_len|cache_len|cur_len")

@@ -13,13 +13,7 @@ from pytest_attn_grader.submission.parameter_names import SCALES
 from pytest_attn_grader.submission.remote.arguments import ConfigObject, LayerObject, LiteralArgument, ModuleArgument
 from pytest_attn_grader.submission.remote.messages import Candidate, Parameter
 from pytest_attn_grader.submission.rotary_modules import make_rotary_module, takes_rotary_module
-from pytest_attn_grader.submission.size_names import (
-    DROPOUT_NAMES,
-    OTHER_VALUES,
-    SIZE_NAMES,
-    other_value,
-    roles_by_name,
-)
+from pytest_attn_grader.submission.size_names import DROPOUT_NAMES, OTHER_VALUES, SIZE_NAMES, other_value, roles_by_name
 
 # The base of the paper and of most code.
 _ROTARY_BASE = 10_000.0

@@ -138,16 +138,7 @@ def _keeps_default(parameter: Parameter, role: str | None) -> bool:
     None means "work it out" or "without it", and a temperature is 1 where nothing is to be changed. Norms and rotations
     that are on are switched off, where the model has none.
     """
-    kept = {
-        None,
-        "temperature",
-        "layer",
-        "device",
-        "dtype",
-        "rotary_base",
-        "group_size",
-        "sliding_window",
-    }
+    kept = {None, "temperature", "layer", "device", "dtype", "rotary_base", "group_size", "sliding_window"}
     if role == "key_value_heads" and "head" in parameter.name.lower():
         return False  # its None may stand for fewer heads than there are queries
     if role in kept or parameter.default == "None":

@@ -5,7 +5,7 @@ Everything here is decided from the signatures that the worker reports; no stude
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -13,9 +13,8 @@ from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.submission.constructor_roles import roles_of, takes_dropout
 from pytest_attn_grader.submission.function_names import GROUP_ROLES, reads_groups
 from pytest_attn_grader.submission.key_texts import takes_key_text
-from pytest_attn_grader.submission.parameter_names import ROTARY, is_projected
-from pytest_attn_grader.submission.remote.messages import Candidate, Parameter
-from pytest_attn_grader.submission.rotary_names import rotary_role
+from pytest_attn_grader.submission.parameter_names import ROTARY_OBJECTS, TABLES, is_projected, rotary_role
+from pytest_attn_grader.submission.remote.messages import Candidate
 from pytest_attn_grader.submission.signatures import (
     MASK_ROLES,
     Notes,
@@ -24,15 +23,6 @@ from pytest_attn_grader.submission.signatures import (
     assign_roles,
     unfilled,
 )
-
-__all__ = [
-    "Candidate",
-    "Contract",
-    "Kind",
-    "Parameter",
-    "Slot",
-    "resolve_contract",
-]
 
 Kind = Literal["function", "projected-function", "module"]
 
@@ -71,6 +61,25 @@ class Contract:
     def roles(self) -> frozenset[str]:
         return frozenset(slot.role for slot in self.slots)
 
+    @property
+    def needed(self) -> frozenset[str]:
+        """The parameters of a call that have no default."""
+        return frozenset(each.name for each in self.candidate.called.parameters if not each.has_default)
+
+    def parameters(self, *roles: str) -> list[str]:
+        """The parameters that have one of these roles."""
+        return [slot.parameter for slot in self.slots if slot.role in roles]
+
+    @property
+    def has_optional_mask(self) -> bool:
+        """Whether it takes a mask that has a default, so that a caller may leave it out."""
+        masks = set(self.parameters("mask"))
+        return self.takes_mask and bool(masks) and not masks & self.needed
+
+    def with_note(self, name: str, why: str) -> Contract:
+        """The same with one more note for the report."""
+        return replace(self, notes=(*self.notes, (name, why)))
+
     def without_role(self, role: str) -> Contract:
         """The same with the parameter of this role at its default; what comes after it is passed by name."""
         slots = tuple(
@@ -85,30 +94,23 @@ class Contract:
         """The same whose parameters with these roles have the others."""
         return replace(self, slots=tuple(replace(each, role=others.get(each.role, each.role)) for each in self.slots))
 
-    def with_whole_mask(self) -> Contract | None:
-        """The same with its only mask, of padding, taken for one of queries and keys; None where there is no such."""
-        if MASK_ROLES & self.roles != {"key_padding_mask"}:
-            return None
-        whole = self.with_other_roles({"key_padding_mask": "mask"})
-        name = next(each.parameter for each in whole.slots if each.role == "mask")
-        note = ("whole-mask", f"{name} is passed as (batch, 1, query, key)")
-        return replace(whole, notes=(*self.notes, note))
+    def others(self) -> Iterator[Contract]:
+        """Yield what else a module may mean.
 
-    def with_optional_positions(self) -> Contract | None:
-        """The same with token positions that have a default passed by name; None where there are no such."""
+        Its only mask, of padding, as one of queries and keys; positions with a default passed by name; its
+        constructor's switch for the future off beside a mask.
+        """
+        if MASK_ROLES & self.roles == {"key_padding_mask"}:
+            whole = self.with_other_roles({"key_padding_mask": "mask"})
+            yield whole.with_note("whole-mask", f"{whole.parameters('mask')[0]} is passed as (batch, 1, query, key)")
         taken = {slot.parameter for slot in self.slots}
         for each in self.candidate.called.parameters:
             if rotary_role(each.name) == "rotary_positions" and each.default == "None" and each.name not in taken:
-                note = ("positions", f"{each.name} is passed: without it there is no answer")
-                return replace(self.with_role("rotary_positions", each.name), notes=(*self.notes, note))
-        return None
-
-    def with_mask_alone(self) -> Contract | None:
-        """The same with its constructor's switch for the future off beside a mask; None where there are not both."""
-        if "mask" not in self.roles or "causal" not in roles_of(self.candidate):
-            return None
-        note = ("switch", "its constructor's switch that hides the future is off: with it, it takes no mask")
-        return replace(self, hides_by_mask=True, notes=(*self.notes, note))
+                why = f"{each.name} is passed: without it there is no answer"
+                yield self.with_role("rotary_positions", each.name).with_note("positions", why)
+        if "mask" in self.roles and "causal" in roles_of(self.candidate):
+            why = "its constructor's switch that hides the future is off: with it, it takes no mask"
+            yield replace(self, hides_by_mask=True).with_note("switch", why)
 
     def without_causal_switch(self) -> Contract:
         """The same with its switch that hides the future off: in a model that hides nothing."""
@@ -189,12 +191,11 @@ def resolve_contract(
     convention = declared_mask or "keep"
     if not MASK_ROLES & {slot.role for slot in slots}:
         convention = "none"
-    elif convention == "none":
-        slots = _without_mask(candidate.called, slots)
-    elif mask_convention != AUTO_MASK:
+    elif mask_convention != AUTO_MASK and convention != "none":
         convention = mask_convention
     is_settled = declared_mask is not None or mask_convention != AUTO_MASK or convention == "none"
-    return Contract(candidate, slots, convention, notes, kind, is_mask_settled=is_settled)
+    contract = Contract(candidate, slots, convention, notes, kind, is_mask_settled=is_settled)
+    return _without_mask(contract) if convention == "none" and "mask" in contract.roles else contract
 
 
 def kind_of(candidate: Candidate) -> Kind:
@@ -231,27 +232,25 @@ def _wanted_text(candidate: Candidate) -> str:
     return {"function": CONTRACT_TEXT, "projected-function": PROJECTED_TEXT, "module": MODULE_TEXT}[kind_of(candidate)]
 
 
-def _without_mask(candidate: Candidate, slots: Sequence[Slot]) -> tuple[Slot, ...]:
-    """The mask is left at its default, so what comes after it is passed by name."""
-    mask = next((index for index, slot in enumerate(slots) if slot.role == "mask"), None)
-    if mask is None:
-        return tuple(slots)
-    if any(each.name == slots[mask].parameter and not each.has_default for each in candidate.parameters):
+def _without_mask(contract: Contract) -> Contract:
+    """The contract of a submission that masks by itself; its mask is left at its default."""
+    mask, signature = contract.parameters("mask")[0], contract.candidate.signature
+    if mask in contract.needed:
         raise SubmissionError(
             "no-target",
-            f"{candidate.signature}: ATTN_MASK = 'none' says that it masks by itself, but it asks for a mask.",
-            remedy=f"Write {slots[mask].parameter}=None, or take ATTN_MASK away.",
+            f"{signature}: ATTN_MASK = 'none' says that it masks by itself, but it asks for a mask.",
+            remedy=f"Write {mask}=None, or take ATTN_MASK away.",
         )
-    after = [replace(slot, by_position=False) for slot in slots[mask + 1 :]]
-    names = {slot.parameter for slot in after}
-    if any(each.name in names and each.kind == "positional-only" for each in candidate.parameters):
+    maskless = contract.without_role("mask")
+    by_name = {slot.parameter for slot in maskless.slots if not slot.by_position}
+    if any(each.name in by_name and each.kind == "positional-only" for each in contract.candidate.called.parameters):
         raise SubmissionError(
             "no-target",
-            f"{candidate.signature}: ATTN_MASK = 'none' says that it masks by itself, but what comes after "
-            f"{slots[mask].parameter} cannot be passed without it.",
-            remedy=f"Write {slots[mask].parameter} behind the / of its signature, or take ATTN_MASK away.",
+            f"{signature}: ATTN_MASK = 'none' says that it masks by itself, but what comes after {mask} cannot be "
+            "passed without it.",
+            remedy=f"Write {mask} behind the / of its signature, or take ATTN_MASK away.",
         )
-    return (*slots[:mask], *after)
+    return maskless
 
 
 def problem_of(candidate: Candidate) -> str | None:
@@ -266,7 +265,7 @@ def problem_of(candidate: Candidate) -> str | None:
     left_over = _left_over(candidate)
     if left_over:
         where = " of its forward" if candidate.is_module else ""
-        rotary = [name for name in left_over if name.lower().strip("_") in ROTARY]
+        rotary = [name for name in left_over if rotary_role(name) in TABLES or name.lower() in ROTARY_OBJECTS]
         if rotary:
             return (
                 f"{' and '.join(map(repr, rotary))}{where} are rotary positions, which the graded model does not have"

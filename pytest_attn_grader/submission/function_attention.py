@@ -7,40 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from pytest_attn_grader.attention.probes import (
-    INPUT_NAMES,
-    Probe,
-    ProbeResult,
-)
-from pytest_attn_grader.attention.weight_recovery import recover_weights
-from pytest_attn_grader.errors import SubmissionError
-from pytest_attn_grader.results.submission import Adaptation, Failure
-from pytest_attn_grader.submission.constructor import Sizes, layer_object
+from pytest_attn_grader.attention.probes import Probe
+from pytest_attn_grader.submission.constructor import Sizes, arguments_for, layer_object
 from pytest_attn_grader.submission.contract import Contract
 from pytest_attn_grader.submission.head_layouts import HEADS_FIRST, SIDE_BY_SIDE, heads_first, lay_out
-from pytest_attn_grader.submission.masks import (
-    PADDING,
-    PER_HEAD,
-    to_mask_convention,
-    to_mask_shape,
-)
+from pytest_attn_grader.submission.masks import PADDING, PER_HEAD, as_lengths, to_mask_convention, to_mask_shape
 from pytest_attn_grader.submission.remote.arguments import LayerObject, LiteralArgument, TensorRef
-from pytest_attn_grader.submission.remote.messages import CallReply, CallSpec
-from pytest_attn_grader.submission.return_values import (
-    output_name,
-    parse_result,
-    require_shape,
-    wrong_result,
-)
-from pytest_attn_grader.submission.student_attention import StudentAttention
-
-if TYPE_CHECKING:
-    from pytest_attn_grader.submission.student import Student
+from pytest_attn_grader.submission.remote.messages import CallReply, CallSpec, Candidate
+from pytest_attn_grader.submission.return_values import parse_result, require_shape
+from pytest_attn_grader.submission.student import Student
+from pytest_attn_grader.submission.student_attention import NO_CACHE, USUAL, Attended, CallMode, StudentAttention
 
 RANKS = (4, 3, 2)
 # A head of an example at a time, with all four dimensions and a mask of two.
@@ -64,33 +44,9 @@ class FunctionAttention(StudentAttention):
         layout: of query, key and value, one of `HEAD_LAYOUTS`; output_layout likewise.
     """
 
-    student: Student
-    contract: Contract
-    rank: int
-    adaptations: tuple[Adaptation, ...] = ()
     mask_shape: str = PER_HEAD
-    in_causal_model: bool = True
     layout: str = HEADS_FIRST
     output_layout: str = HEADS_FIRST
-
-    def __call__(
-        self, query: Tensor, key: Tensor, value: Tensor, keep_mask: Tensor | None = None
-    ) -> Tensor | tuple[Tensor, Tensor]:
-        """Run one forward pass; see `StudentAttention`."""
-        if keep_mask is None:
-            keep_mask = torch.ones(query.shape[-2], key.shape[-2], dtype=torch.bool, device=query.device)[None, None]
-        spec = self._spec(head_dim=query.shape[-1], heads=(query.shape[1], key.shape[1]))
-        reply = self.student.call(spec, self._tensors(query, key, value, keep_mask))
-        attn_output, attn_weights = self._parse(reply, query, key)
-        require_shape("attn_output", attn_output, tuple(query.shape))
-        if attn_output.dtype != query.dtype:
-            raise wrong_result(
-                f"attn_output is {attn_output.dtype}, the query {query.dtype}", "Return it in the query's dtype."
-            )
-        if attn_weights is None:
-            return attn_output
-        require_shape("attn_weights", attn_weights, (*query.shape[:-1], key.shape[-2]))
-        return attn_output, attn_weights
 
     @property
     def takes_groups(self) -> bool:
@@ -99,89 +55,19 @@ class FunctionAttention(StudentAttention):
 
     @property
     def masks_padding_only(self) -> bool:
-        """Whether its mask has one row for all queries, (batch, key), in which no future can be hidden."""
         return self.mask_shape == PADDING
 
-    def with_contract(self, contract: Contract) -> FunctionAttention:
-        """The same attention, called by another contract."""
-        return replace(self, contract=contract)
-
-    def with_adaptations(self, adaptations: tuple[Adaptation, ...]) -> FunctionAttention:
-        """The same attention, with these notes."""
-        return replace(self, adaptations=adaptations)
-
-    def with_student(self, student: Student) -> FunctionAttention:
-        """The same attention in another worker."""
-        return replace(self, student=student)
-
-    def _probe_result(self, probe: Probe) -> ProbeResult:
-        wanted = INPUT_NAMES if probe.upstream is not None else ()
-        spec = replace(
-            self._spec(**self._call_options(probe)),
-            grad=bool(wanted),
-            requires_grad=wanted,
-            seed=probe.seed,
-            echo_inputs=True,
-        )
-        remote = self.student.remote
-        key, value = self._ungrouped(probe)
-        reply = remote.call(spec, self._tensors(probe.query, key, value, probe.keep_mask))
-        self.student.library_calls.update(reply.library_calls)
-        attn_output, attn_weights = self._parse(reply, probe.query, probe.key)
-        gradients, gradient_failure = self._gradients(probe, reply)
-        return ProbeResult(
-            probe=probe.name,
-            attn_output=attn_output,
-            attn_weights=self._recover_weights(probe, attn_output) if attn_weights is None else attn_weights,
-            weights_returned=attn_weights is not None,
-            output_requires_grad=reply.requires_grad[output_name(reply)] if wanted else None,
-            gradients=gradients,
-            gradient_failure=gradient_failure,
-            inputs_after=self._inputs_after(probe, reply),
-            seconds=reply.seconds,
-        )
-
-    def _gradients(self, probe: Probe, reply: CallReply) -> tuple[Mapping[str, Tensor | None], Failure | None]:
-        """The student's vector-Jacobian products; a backward pass that fails takes nothing from the forward pass."""
-        if probe.upstream is None:
-            return {}, None
-        name = output_name(reply)
-        upstream = lay_out(probe.upstream, self.output_layout)
-        if not reply.requires_grad[name] or reply.tensors[name].shape != upstream.shape:
-            return dict.fromkeys(INPUT_NAMES), None
-        try:
-            upstream = upstream.to(reply.tensors[name].dtype)
-            found = self.student.remote.backward(reply, {name: upstream})
-            heads = probe.query.shape[1]
-            back = {key: each if each is None else heads_first(each, self.layout, heads) for key, each in found.items()}
-            return back, None
-        except SubmissionError as error:
-            return dict.fromkeys(INPUT_NAMES), Failure.from_error(error)
-
-    def _recover_weights(self, probe: Probe, attn_output: Tensor) -> Tensor | None:
-        if attn_output.shape != probe.query.shape:
-            return None
-        spec = replace(self._spec(**self._call_options(probe)), seed=probe.seed)
-
-        def attend(value: Tensor) -> Tensor:
-            tensors = self._tensors(probe.query, self._ungrouped(probe)[0], value, probe.keep_mask)
-            output, _ = self._parse(self.student.remote.call(spec, tensors), probe.query, probe.key)
-            require_shape("attn_output", output, tuple(attn_output.shape))
-            return output
-
-        return recover_weights(attend, self._ungrouped(probe)[0])
-
-    def _parse(self, reply: CallReply, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Output and weights of a reply, heads first."""
-        weights_shape = (*query.shape[:-1], key.shape[-2])
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, keep_mask: Tensor, mode: CallMode = USUAL) -> Attended:
+        heads, weights_shape = (query.shape[1], key.shape[1]), (*query.shape[:-1], key.shape[-2])
+        sent = self._tensors(query, key, value, keep_mask)
+        reply = self.student.call(self._spec(query.shape[-1], heads, mode), sent)
         output, weights = parse_result(reply, tuple(lay_out(query, self.output_layout).shape), weights_shape)
         if self.output_layout == SIDE_BY_SIDE and weights is not None and tuple(weights.shape) != weights_shape:
             weights = None  # heads and examples are one axis, in an unknown order
-        return heads_first(output, self.output_layout, query.shape[1]), weights
+        after = self._inputs_after(reply, sent, keep_mask, heads)
+        return Attended(heads_first(output, self.output_layout, heads[0]), weights, reply.seconds, inputs_after=after)
 
-    def _spec(
-        self, *, head_dim: int, heads: tuple[int, int] = (1, 1), training: bool = False, dropout_p: float = 0.0
-    ) -> CallSpec:
+    def _spec(self, head_dim: int, heads: tuple[int, int], mode: CallMode) -> CallSpec:
         num_heads, key_value_heads = heads if self.rank == RANKS[0] else (1, 1)
         given: dict[str, TensorRef | LiteralArgument | LayerObject] = {
             "query": TensorRef("query"),
@@ -190,8 +76,8 @@ class FunctionAttention(StudentAttention):
             "mask": TensorRef("keep_mask"),
             "key_padding_mask": TensorRef("key_padding_mask"),
             "valid_lens": TensorRef("valid_lens"),
-            "dropout_p": LiteralArgument(dropout_p),
-            "training": LiteralArgument(training),
+            "dropout_p": LiteralArgument(mode.dropout_p),
+            "training": LiteralArgument(mode.training),
             "head_dim": LiteralArgument(head_dim),
             "block_size": LiteralArgument(BLOCK_TOKENS),
             "heads": LiteralArgument(num_heads),
@@ -210,39 +96,24 @@ class FunctionAttention(StudentAttention):
                 width=num_heads * head_dim,
                 num_heads=num_heads,
                 head_dim=head_dim,
-                dropout_p=dropout_p,
+                dropout_p=mode.dropout_p,
                 num_key_value_heads=key_value_heads,
                 is_causal=self.in_causal_model,
             )
-            given["layer"] = layer_object(sizes, training=training)
+            given["layer"] = layer_object(sizes, training=mode.training)
         candidate = self.contract.candidate
         target: str | int = candidate.name
         if candidate.is_module:
-            target = self.student.resolve_call_target(candidate, head_dim=head_dim, dropout_p=dropout_p)
+            target = find_call_target(self.student, candidate, head_dim=head_dim, dropout_p=mode.dropout_p)
         return CallSpec(
             target=target,
-            training=training if candidate.is_module else None,
+            training=mode.training if candidate.is_module else None,
             arguments=tuple((slot.parameter, given[slot.role]) for slot in slots if slot.by_position),
             keywords=tuple((slot.parameter, given[slot.role]) for slot in slots if not slot.by_position),
             rank=self.rank,
+            seed=mode.seed,
+            echo_inputs=mode.watch_inputs,
         )
-
-    def _group_size(self, probe: Probe) -> int:
-        """Number of query heads that share a key in a call: 1 without an argument for groups."""
-        return probe.group_size if self.takes_groups else 1
-
-    def _ungrouped(self, probe: Probe) -> tuple[Tensor, Tensor]:
-        """Key and value with one head for each group of query heads."""
-        step = self._group_size(probe)
-        return probe.key[:, ::step].contiguous(), probe.value[:, ::step].contiguous()
-
-    def _call_options(self, probe: Probe) -> dict[str, Any]:
-        return {
-            "head_dim": probe.query.shape[-1],
-            "heads": (probe.query.shape[1], probe.key.shape[1] // self._group_size(probe)),
-            "training": probe.training,
-            "dropout_p": probe.dropout_p,
-        }
 
     def _tensors(self, query: Tensor, key: Tensor, value: Tensor, keep_mask: Tensor) -> dict[str, Tensor]:
         given = {"query": query, "key": key, "value": value}
@@ -262,23 +133,30 @@ class FunctionAttention(StudentAttention):
         mask = to_mask_shape(keep_mask, shape)
         return to_mask_convention(mask, contract.mask_convention, query.dtype, is_numeric=contract.is_mask_numeric)
 
-    def _inputs_after(self, probe: Probe, reply: CallReply) -> Mapping[str, Tensor]:
+    def _inputs_after(
+        self, reply: CallReply, sent: Mapping[str, Tensor], keep_mask: Tensor, heads: tuple[int, int]
+    ) -> Mapping[str, Tensor]:
         """The inputs as the call left them; the mask is compared in the student's convention and put back in ours."""
-        heads = probe.query.shape[1]
-        masked = {"keep_mask", "key_padding_mask"}
-        after = {
-            name: each if name in masked else heads_first(each, self.layout, heads)
-            for name, each in reply.inputs_after.items()
-        }
-        for name in {"key", "value"} & after.keys():
-            after[name] = after[name].repeat_interleave(self._group_size(probe), dim=1)
-        sent = self._tensors(probe.query, probe.key, probe.value, probe.keep_mask)
-        masks = [name for name in ("keep_mask", "key_padding_mask") if name in after]
+        after = {}
+        for name in {"query", "key", "value"} & reply.inputs_after.keys():
+            after[name] = heads_first(reply.inputs_after[name], self.layout, heads[0])
+            if name != "query":
+                after[name] = after[name].repeat_interleave(heads[0] // heads[1], dim=1)
+        masks = {"keep_mask", "key_padding_mask"} & reply.inputs_after.keys()
         if masks:
-            masks_after = {name: after.pop(name) for name in masks}
-            same = all(_is_repeated(mask, sent[name]) for name, mask in masks_after.items())
-            after["keep_mask"] = probe.keep_mask if same else ~probe.keep_mask
+            same = all(_is_repeated(reply.inputs_after[name], sent[name]) for name in masks)
+            after["keep_mask"] = keep_mask if same else ~keep_mask
         return after
+
+
+def find_call_target(
+    student: Student, candidate: Candidate, *, head_dim: int = 64, dropout_p: float = 0.0
+) -> str | int:
+    """The object to call: the candidate itself, or an instance of its class for heads of this size."""
+    if candidate.kind != "module-class":
+        return candidate.name
+    sizes = Sizes(4 * head_dim, 4, head_dim, dropout_p=dropout_p)
+    return student.construct(candidate.name, arguments_for(candidate, sizes)).handle
 
 
 def _is_repeated(mask: Tensor, sent: Tensor) -> bool:
@@ -287,3 +165,60 @@ def _is_repeated(mask: Tensor, sent: Tensor) -> bool:
         return False
     fits = all(size in {1, now} for now, size in zip(mask.shape, sent.shape, strict=True))
     return fits and torch.equal(mask, sent.expand_as(mask))
+
+
+# Every query is sent with all keys: a longer text would be gigabytes.
+MAX_TOKENS = 128
+
+
+@dataclass(frozen=True)
+class LengthAttention(FunctionAttention):
+    """A function whose mask is a length: `attention(queries, keys, values, valid_lens)`, (batch, seq, features) each.
+
+    A length cannot say that a query sees its past only. So every query of every head becomes an example with one query,
+    its kept keys first: then any mask is a length.
+    """
+
+    @property
+    def takes_groups(self) -> bool:
+        """Whether keys and values may have fewer heads: not here, as every call is about one query of one head."""
+        return False
+
+    def unsupported_reason(self, probe: Probe) -> str | None:
+        if probe.chunks:
+            return NO_CACHE
+        tokens = probe.key.shape[-2]
+        if tokens > MAX_TOKENS:
+            return f"its mask is a length, so each query needs a separate call: up to {MAX_TOKENS} tokens, not {tokens}"
+        return None
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, keep_mask: Tensor, mode: CallMode = USUAL) -> Attended:
+        batch_size, num_heads, query_len, head_dim = query.shape
+        key_len = key.shape[-2]
+        rows = (batch_size, num_heads, query_len)
+        order, lengths = as_lengths(keep_mask.expand(*rows, key_len).reshape(-1, key_len))
+
+        def by_row(tensor: Tensor) -> Tensor:
+            expanded = tensor[:, :, None].expand(*rows, key_len, head_dim).reshape(-1, key_len, head_dim)
+            return expanded.gather(1, order[..., None].expand_as(expanded))
+
+        sent = {
+            "query": query.reshape(-1, 1, head_dim),
+            "key": by_row(key),
+            "value": by_row(value),
+            "valid_lens": lengths,
+        }
+        reply = self.student.call(self._spec(head_dim, (1, 1), replace(mode, watch_inputs=False)), sent)
+        output_shape, weights_shape = (len(lengths), 1, head_dim), (len(lengths), 1, key_len)
+        output, weights = parse_result(reply, output_shape, weights_shape)
+        require_shape("attn_output", output, output_shape)
+        if weights is not None:
+            require_shape("attn_weights", weights, weights_shape)
+            weights = torch.zeros_like(weights).scatter(-1, order[:, None], weights).reshape(*rows, key_len)
+        return Attended(output.reshape(query.shape), weights, reply.seconds)
+
+
+def fit_length_function(student: Student, contract: Contract) -> LengthAttention:
+    """A function with valid_lens as an attention; it takes three dimensions by its convention."""
+    why = "its mask is a length: called with one query at a time, the keys that it may attend to first"
+    return LengthAttention(student, contract.with_note("valid-lens", why), rank=4)

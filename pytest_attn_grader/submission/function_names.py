@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pytest_attn_grader.submission.parameter_names import (
-    BLOCK_SIZES,
+    BLOCK_SIZE,
     GROUP_FLAGS,
     LAYERS,
     RETURN_WEIGHTS,
@@ -25,10 +25,11 @@ def role_in_function(name: str) -> str | None:
     if role in {"key_padding_mask", "valid_lens"}:
         return role
     plain = name.lower().strip("_")
+    if BLOCK_SIZE.fullmatch(plain):
+        return "block_size"
     for meaning, names in (
         ("return_weights", RETURN_WEIGHTS),
         ("head_dim", SIZES["head_dim"]),
-        ("block_size", BLOCK_SIZES),
         ("is_grouped", GROUP_FLAGS),
         ("factor", SCALES),
         ("divisor", SIZE_NAMES["temperature"]),

@@ -9,21 +9,15 @@ import torch
 from torch import Tensor
 
 from pytest_attn_grader.attention.query_key_norm import Preparation, enlarge
-from pytest_attn_grader.attention.rotation import Rotation, rotate
-from pytest_attn_grader.attention.weight_recovery import recover_weights
-from pytest_attn_grader.submission.projected import (
-    InstanceSizes,
-    ProjectedAttention,
-    ProjectedInputs,
-    ProjectedOutputs,
-    heads_of,
-)
-from pytest_attn_grader.submission.projections.layouts import DEFAULT_LAYOUT, Layout
+from pytest_attn_grader.attention.rotation import rotate_both
+from pytest_attn_grader.submission.projected import ProjectedInputs, ProjectedOutputs, heads_of, join_weights
+from pytest_attn_grader.submission.projected_student import ProjectedStudent
 from pytest_attn_grader.submission.projections.matrices import (
     Projections,
     concatenated_projections,
     one_hot_projections,
 )
+from pytest_attn_grader.submission.projections.projection_map import ProjectionMap
 from pytest_attn_grader.submission.projections.widths import (
     fit_head_dim,
     fit_width,
@@ -38,12 +32,11 @@ _SEED_STEP = 1_000_003
 
 @dataclass
 class CallStats:
-    """Sums over several calls: their time, changed inputs and residual."""
+    """Sums over several calls: their time, changed inputs, and the largest residual."""
 
     seconds: float = 0.0
     changed: list[str] = field(default_factory=list)
     residual: float = 0.0
-    weights_returned: bool = True
     returns_scores: bool = False
 
     def add(self, answer: ProjectedOutputs) -> None:
@@ -57,26 +50,22 @@ class HeadAdapter:
     """Heads of an oracle of any sizes: groups of heads, other head dimensions, other widths, all put back together.
 
     Attributes:
-        rotation: what the oracle does to query and key by their positions; it is undone before they are handed over.
-        preparation: the norm, and the rotation, that are left to the oracle: query and key come before both.
         layer_weights: of a layer's norms of query and key. Then query and key come as the layer has prepared them, and
             its preparation is undone before they are handed over.
+        stats: of the calls so far.
     """
 
-    oracle: ProjectedAttention
-    layout: Layout = DEFAULT_LAYOUT
-    rotation: Rotation | None = None
-    preparation: Preparation | None = None
+    oracle: ProjectedStudent
     layer_weights: tuple[Tensor, Tensor] | None = None
+    stats: CallStats = field(default_factory=CallStats)
+
+    @property
+    def preparation(self) -> Preparation | None:
+        """The norm, and the rotation, that are left to the oracle: query and key come before both."""
+        return self.oracle.preparation
 
     def attend(
-        self,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        keep_mask: Tensor,
-        stats: CallStats,
-        **how: Any,
+        self, query: Tensor, key: Tensor, value: Tensor, keep_mask: Tensor, **how: Any
     ) -> tuple[Tensor, Tensor | None]:
         """Ask about any query, key and value, ``(batch, num_heads, length, head_dim)`` each.
 
@@ -89,15 +78,14 @@ class HeadAdapter:
             how["norm_weights"] = self._norm_weights(query, key)
         if shape.width is not None and batch_size * key_len > shape.width and batch_size > 1:
             parts = [
-                self.attend(query[one], key[one], value[one], keep_mask[one], stats, **_with_own_seed(how, one.start))
+                self.attend(query[one], key[one], value[one], keep_mask[one], **_with_own_seed(how, one.start))
                 for one in (slice(index, index + 1) for index in range(batch_size))
             ]
-            weights = [part[1] for part in parts if part[1] is not None]
-            return torch.cat([part[0] for part in parts]), torch.cat(weights) if len(weights) == batch_size else None
+            return torch.cat([part[0] for part in parts]), join_weights([part[1] for part in parts])
         if head_dim > shape.head_dim:
             query, key, lost = reduce_head_dim(query, key, shape.head_dim)
-            stats.residual = max(stats.residual, lost)
-        elif self.rotation is not None:  # which pairs the dimensions of the oracle's own heads
+            self.stats.residual = max(self.stats.residual, lost)
+        elif self.oracle.conventions.rotation is not None:  # which pairs the dimensions of the oracle's own heads
             query, key = pad_head_dim(query, key, shape.head_dim)
         outputs = []
         attn_weights: Tensor | None = None
@@ -105,17 +93,14 @@ class HeadAdapter:
             width = columns.shape[-1]
             padded = torch.nn.functional.pad(columns, (0, query.shape[-1] - width))
             if shape.width is not None and key_len > shape.width and query.shape[-2] == key_len:
-                output, attn_weights = self._attend_low_rank(shape, query, key, padded, keep_mask, stats, **how)
-                outputs.append(output[..., :width])
-                continue
-            query_states, key_states, projections = one_hot_projections(*self._unprepared(query, key), padded)
-            output, attn_weights = self.attend_hidden(
-                shape, query_states, key_states, projections, keep_mask, stats, **how
-            )
+                output, attn_weights = self._attend_low_rank(shape, query, key, padded, keep_mask, **how)
+            else:
+                states_and_projections = one_hot_projections(*self._unprepared(query, key), padded)
+                output, attn_weights = self.attend_hidden(shape, *states_and_projections, keep_mask, **how)
             outputs.append(output[..., :width])
         return torch.cat(outputs, dim=-1), attn_weights
 
-    def _shape_for(self, query: Tensor, key: Tensor, dropout_p: float) -> tuple[InstanceSizes, int]:
+    def _shape_for(self, query: Tensor, key: Tensor, dropout_p: float) -> tuple[ProjectionMap, int]:
         """The instance that is asked, and how often it needs keys and values repeated."""
         num_heads, head_dim, key_value_heads = query.shape[1], query.shape[-1], key.shape[1]
         if num_heads != key_value_heads:
@@ -157,23 +142,10 @@ class HeadAdapter:
                 weights = self._norm_weights(query, key)
                 query, key = (_divided(states, weight) for states, weight in zip((query, key), weights, strict=True))
             return enlarge(query), enlarge(key)
-        if self.rotation is None:
-            return query, key
-        past = key.shape[-2] - query.shape[-2]
-        return (
-            rotate(query, self.rotation, backwards=True, first_position=past),
-            rotate(key, self.rotation, backwards=True),
-        )
+        return rotate_both(query, key, self.oracle.conventions.rotation, backwards=True)
 
     def _attend_low_rank(
-        self,
-        shape: InstanceSizes,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        keep_mask: Tensor,
-        stats: CallStats,
-        **how: Any,
+        self, shape: ProjectionMap, query: Tensor, key: Tensor, value: Tensor, keep_mask: Tensor, **how: Any
     ) -> tuple[Tensor, Tensor | None]:
         """More tokens than the oracle is wide: as much of each group of heads as there is room for."""
         outputs, weights = [], []
@@ -186,21 +158,19 @@ class HeadAdapter:
             if shared > 1:  # then the oracle takes all heads at once
                 projections = replace(projections, w_k=projections.w_k[:, ::shared], w_v=projections.w_v[:, ::shared])
             output, attn_weights = self.attend_hidden(
-                shape, states, states, projections, keep_mask, stats, **_with_own_seed(how, start)
+                shape, states, states, projections, keep_mask, **_with_own_seed(how, start)
             )
             outputs.append(output)
-            if attn_weights is not None:
-                weights.append(attn_weights)
-        return torch.cat(outputs, dim=1), torch.cat(weights, dim=1) if len(weights) == len(outputs) else None
+            weights.append(attn_weights)
+        return torch.cat(outputs, dim=1), join_weights(weights, dim=1)
 
     def attend_hidden(
         self,
-        shape: InstanceSizes,
+        shape: ProjectionMap,
         query_states: Tensor,
         key_states: Tensor,
         projections: Projections,
         keep_mask: Tensor,
-        stats: CallStats,
         **how: Any,
     ) -> tuple[Tensor, Tensor | None]:
         """Ask about hidden states and their projections; heads of at most the oracle's own head_dim."""
@@ -217,18 +187,17 @@ class HeadAdapter:
                 fitted, group_fitted, lost = fit_width(key_states, group, width)
                 other = fitted if query_states is key_states else fit_width(query_states, group, width)[0]
                 states, group = (other, fitted), group_fitted
-                stats.residual = max(stats.residual, lost)
+                self.stats.residual = max(self.stats.residual, lost)
             inputs = ProjectedInputs(*states, group, keep_mask, **_with_own_seed(how, start))
             answer = self._forward(shape, inputs)
-            stats.add(answer)
-            outputs.append(heads_of(answer.output, shape, self.layout))
-            if answer.attn_weights is not None:
-                weights.append(answer.attn_weights)
+            self.stats.add(answer)
+            outputs.append(heads_of(answer.output, shape, self.oracle.conventions.layout))
+            weights.append(answer.attn_weights)
         attn_output = torch.cat(outputs, dim=1)[:, :num_heads, :, :head_dim]
-        attn_weights = torch.cat(weights, dim=1)[:, :num_heads] if len(weights) == len(outputs) else None
-        return attn_output, attn_weights
+        attn_weights = join_weights(weights, dim=1)
+        return attn_output, None if attn_weights is None else attn_weights[:, :num_heads]
 
-    def _forward(self, shape: InstanceSizes, inputs: ProjectedInputs) -> ProjectedOutputs:
+    def _forward(self, shape: ProjectionMap, inputs: ProjectedInputs) -> ProjectedOutputs:
         """One call without an output projection; where it has fewer features than the heads, a call for each part."""
         features = shape.num_heads * shape.head_dim
         if not shape.has_output or features <= shape.out_features:
@@ -243,11 +212,6 @@ class HeadAdapter:
         # Each call computes all heads.
         seconds = sum(answer.seconds for answer in answers) / len(answers)
         return replace(answers[0], output=torch.cat([each.output for each in answers], dim=-1), seconds=seconds)
-
-    def recover_weights(self, query: Tensor, key: Tensor, keep_mask: Tensor, stats: CallStats, **how: Any) -> Tensor:
-        """The weights that the oracle does not return; see `attention.weight_recovery`."""
-        stats.weights_returned = False
-        return recover_weights(lambda value: self.attend(query, key, value, keep_mask, CallStats(), **how)[0], key)
 
 
 def _divided(states: Tensor, weight: Tensor) -> Tensor:
@@ -265,7 +229,7 @@ def _divided(states: Tensor, weight: Tensor) -> Tensor:
     return torch.where(is_zero, (missing / num_zeros).sqrt(), divided)
 
 
-def _fits(shape: InstanceSizes, projections: Projections, states: Tensor) -> bool:
+def _fits(shape: ProjectionMap, projections: Projections, states: Tensor) -> bool:
     """Hidden states and biases go in as they are."""
     return shape.width in {None, states.shape[-1]} and (shape.has_input_biases or not projections.has_input_biases)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -15,13 +16,13 @@ from pytest_attn_grader.submission.constructor import Sizes, arguments_for
 from pytest_attn_grader.submission.constructor_roles import SIZE_ROLES, is_resizable, roles_of, splits_heads
 from pytest_attn_grader.submission.contract import Contract
 from pytest_attn_grader.submission.parameter_traces import find_unused_parameters, trace_number_of_heads
-from pytest_attn_grader.submission.projected import InstanceSizes
-from pytest_attn_grader.submission.projections.custom_loader_calls import discover_loader, sizes_from_attributes
+from pytest_attn_grader.submission.projections.custom_loader import discover_loader, sizes_from_attributes
 from pytest_attn_grader.submission.projections.find import find_projections
-from pytest_attn_grader.submission.projections.from_arguments import found_in_arguments
-from pytest_attn_grader.submission.projections.projection_map import ProjectionMap
+from pytest_attn_grader.submission.projections.projection_map import ARGUMENT, ParameterRef, ProjectionMap
+from pytest_attn_grader.submission.projections.role_patterns import packing_order
 from pytest_attn_grader.submission.remote.arguments import TensorRef
 from pytest_attn_grader.submission.remote.messages import CallSpec
+from pytest_attn_grader.submission.signatures import Slot
 from pytest_attn_grader.submission.size_names import role_of_size
 
 # The heads of most models share one of these.
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from pytest_attn_grader.submission.student import Student
 
 
-def shape_of_function(contract: Contract, sizes: Sizes, *, heads_apart: bool) -> InstanceSizes:
+def shape_of_function(contract: Contract, sizes: Sizes, *, heads_apart: bool) -> ProjectionMap:
     """The sizes of a function. It has several heads with ``num_heads`` or with an axis for heads.
 
     With ``num_heads`` the width of one head is often that of the hidden states divided by it, so that these are as wide
@@ -45,10 +46,10 @@ def shape_of_function(contract: Contract, sizes: Sizes, *, heads_apart: bool) ->
     """
     has_several = "num_heads" in contract.roles
     found = found_in_arguments(contract.slots, sizes.num_heads if has_several or heads_apart else 1, sizes.head_dim)
-    return replace(_shape_with(found, contract.candidate.name), width=sizes.width if has_several else None)
+    return replace(found, target=contract.candidate.name, width=sizes.width if has_several else None)
 
 
-def shape_of_module(student: Student, contract: Contract, sizes: Sizes, *, use: str = "") -> InstanceSizes:
+def shape_of_module(student: Student, contract: Contract, sizes: Sizes, *, use: str = "") -> ProjectionMap:
     """A module of these sizes; one that has its own comes as it is.
 
     Args:
@@ -86,26 +87,27 @@ def shape_of_module(student: Student, contract: Contract, sizes: Sizes, *, use: 
         if not has_heads_of_a_size or (found := find(num_heads=1)).width == sizes.width:
             raise
     if found.num_heads == 1 and (num_heads is None or not splits_heads(candidate)):
-        is_one = _takes_only_a_width(candidate) and student.traces.widths[candidate.name] is None
+        is_one = _takes_only_a_width(candidate) and _several_heads(student, contract, sizes) is None
         found = found if is_one else found.with_heads(_trace_heads(student, contract, sizes, found) or 1)
-    if found.width != sizes.width and has_heads_of_a_size:
+    width = found.width or sizes.width
+    if width != sizes.width and has_heads_of_a_size:
         # (num_heads, head_size), and the width is a constant of the file: then the heads share it.
-        narrow = replace(sizes, width=found.width, num_heads=2, head_dim=found.width // 2, num_key_value_heads=None)
+        narrow = replace(sizes, width=width, num_heads=2, head_dim=width // 2, num_key_value_heads=None)
         return shape_of_module(student, contract, narrow, use=use)
     if "width" in roles_of(candidate):
         _require_own_matrix(found, candidate.name, sizes)
-    if found.out_features < min(found.num_heads * found.head_dim, found.width):
+    if found.out_features < min(found.num_heads * found.head_dim, width):
         raise SubmissionError(
             "no-target",
-            f"{candidate.name} takes hidden states of {found.width} features, and its output projection has only "
+            f"{candidate.name} takes hidden states of {width} features, and its output projection has only "
             f"{found.out_features}.",
             remedy="Return hidden states of the width that came in: project to as many features.",
         )
-    numbers = found.width * found.num_heads * found.head_dim
-    if num_heads is not None and num_heads > _WIDE_HEADS and found.out_features * found.width < numbers > _MAX_NUMBERS:
+    numbers = width * found.num_heads * found.head_dim
+    if num_heads is not None and num_heads > _WIDE_HEADS and found.out_features * width < numbers > _MAX_NUMBERS:
         # Heads as wide as a large model: the calls for all of them would need more memory than a worker has.
         return shape_of_module(student, contract, replace(sizes, num_heads=_WIDE_HEADS), use=use)
-    return _shape_with(found, target)
+    return replace(found, target=target)
 
 
 def _takes_only_a_width(candidate: Candidate) -> bool:
@@ -118,23 +120,25 @@ def _at_fitting_width(student: Student, contract: Contract, sizes: Sizes) -> Siz
 
     Its number of heads or their head_dim may be typed in. A multiple of a width at which it answers suits both.
     """
-    name, widths = contract.candidate.name, student.traces.widths
-    if not _takes_only_a_width(contract.candidate):
-        return sizes
-    if name not in widths:
-        typed_in = _width_of_attributes(student, contract, sizes)
-        tried = (
-            (width, _heads_at(student, contract, replace(sizes, width=width)))
-            for width in (*typed_in, *_WIDTHS_OF_MODELS)
-        )
-        widths[name] = next(((width, num_heads) for width, num_heads in tried if num_heads is not None), None)
-    known = widths[name]
-    if known is None:
+    if not _takes_only_a_width(contract.candidate) or (known := _several_heads(student, contract, sizes)) is None:
         return sizes
     width, num_heads = known
     if (width,) == _width_of_attributes(student, contract, sizes):
         return replace(sizes, width=width)
     return replace(sizes, width=math.ceil(max(sizes.width, num_heads * sizes.head_dim) / width) * width)
+
+
+def _several_heads(student: Student, contract: Contract, sizes: Sizes) -> tuple[int, int] | None:
+    """A width at which a class that takes no heads forms several, and how many; None where it forms one."""
+
+    def find() -> tuple[int, int] | None:
+        for width in (*_width_of_attributes(student, contract, sizes), *_WIDTHS_OF_MODELS):
+            num_heads = _heads_at(student, contract, replace(sizes, width=width))
+            if num_heads is not None:
+                return width, num_heads
+        return None
+
+    return student.find_once(("width", contract.candidate.name), find)
 
 
 def _width_of_attributes(student: Student, contract: Contract, sizes: Sizes) -> tuple[int, ...]:
@@ -163,13 +167,14 @@ def _trace_heads(student: Student, contract: Contract, sizes: Sizes, found: Proj
     """The number of heads that no argument and no attribute says, traced once for these arguments; None for one."""
     candidate = contract.candidate
     arguments = None if candidate.kind == "module-instance" else arguments_for(candidate, sizes)
-    key = candidate.name if arguments is None else f"{candidate.name}({arguments.key})"
-    if key not in student.traces.num_heads:
+
+    def find() -> int | None:
         # Another instance: a module may keep tables, in the dtype of its first call, or a cache.
         made = None if arguments is None else student.construct(candidate.name, arguments, use=_TRACE)
         target = candidate.name if made is None else made.handle
-        student.traces.num_heads[key] = trace_number_of_heads(student, contract, target, found)
-    return student.traces.num_heads[key]
+        return trace_number_of_heads(student, contract, target, found)
+
+    return student.find_once(("heads", candidate.name, arguments and arguments.key), find)
 
 
 def _require_own_matrix(found: ProjectionMap, name: str, sizes: Sizes) -> None:
@@ -184,13 +189,8 @@ def _require_own_matrix(found: ProjectionMap, name: str, sizes: Sizes) -> None:
 
 
 def _shape_with_loader(
-    student: Student,
-    contract: Contract,
-    target: str | int,
-    module: RemoteModule,
-    sizes: Sizes,
-    num_heads: int | None,
-) -> InstanceSizes:
+    student: Student, contract: Contract, target: str | int, module: RemoteModule, sizes: Sizes, num_heads: int | None
+) -> ProjectionMap:
     """The sizes it was constructed with, or those in the attributes of a module with fixed sizes."""
     candidate = contract.candidate
     width, heads, head_dim = sizes.width, num_heads or 1, sizes.head_dim
@@ -200,15 +200,8 @@ def _shape_with_loader(
         head_dim = known.get("head_dim", known.get("width", 64) // heads)
         width = known.get("width", heads * head_dim)
     loading = discover_loader(student, target, width=width, num_heads=heads, head_dim=head_dim, name=candidate.name)
-    has_output = "w_o" in loading.takes
-    found = ProjectionMap({}, None, heads, head_dim, width, width if has_output else heads * head_dim)
-    return replace(
-        _shape_with(found, target),
-        has_input_biases={"b_q", "b_k", "b_v"} <= loading.takes,
-        has_output=has_output,
-        has_output_bias="b_o" in loading.takes,
-        loading=loading,
-    )
+    out_features = width if "w_o" in loading.takes else heads * head_dim
+    return ProjectionMap({}, None, heads, head_dim, width, out_features, target=target, loading=loading)
 
 
 def _warm_up(contract: Contract, sizes: Sizes) -> tuple[CallSpec, dict[str, Tensor]]:
@@ -220,16 +213,20 @@ def _warm_up(contract: Contract, sizes: Sizes) -> tuple[CallSpec, dict[str, Tens
     return CallSpec("", keywords=arguments), tensors
 
 
-def _shape_with(found: ProjectionMap, target: str | int) -> InstanceSizes:
-    return InstanceSizes(
-        width=found.width,
-        num_heads=found.num_heads,
-        head_dim=found.head_dim,
-        has_input_biases=found.has_input_biases,
-        has_output=found.output is not None,
-        has_output_bias=found.has_output_bias,
-        out_features=found.out_features,
-        target=target,
-        found=found,
-        num_key_value_heads=found.num_key_value_heads,
+def found_in_arguments(slots: Sequence[Slot], num_heads: int, head_dim: int) -> ProjectionMap:
+    """The parameters of a function that takes its projections as arguments. It takes any sizes, so these are passed."""
+    by_role = {slot.role: slot.parameter for slot in slots}
+
+    def place(letters: str) -> ParameterRef:
+        return ParameterRef(by_role[f"w_{letters}"], (), ARGUMENT, by_role.get(f"b_{letters}"))
+
+    roles = ("qkv",) if "w_qkv" in by_role else ("q", "k", "v")
+    return ProjectionMap(
+        inputs={role: (place(role),) for role in roles},
+        output=place("o") if "w_o" in by_role else None,
+        num_heads=num_heads,
+        head_dim=head_dim,
+        width=None,
+        out_features=num_heads * head_dim,
+        letters=packing_order(by_role["w_qkv"]) if "w_qkv" in by_role else None,
     )

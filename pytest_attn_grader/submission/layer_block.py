@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from pytest_attn_grader.attention.weight_recovery import recover_weights
 from pytest_attn_grader.models.architectures import find_architecture
 from pytest_attn_grader.models.patching.dispatch import attention_weights_requested
 from pytest_attn_grader.results.submission import WidthAdapter
-from pytest_attn_grader.submission.head_adapter import CallStats, HeadAdapter
-from pytest_attn_grader.submission.projected import InstanceSizes, ProjectedAttention, ProjectedInputs
-from pytest_attn_grader.submission.projections.layouts import Layout
+from pytest_attn_grader.submission.head_adapter import HeadAdapter
+from pytest_attn_grader.submission.projected import ProjectedInputs, join_weights
+from pytest_attn_grader.submission.projected_student import ProjectedStudent
 from pytest_attn_grader.submission.projections.matrices import Projections, projections_of
-
-if TYPE_CHECKING:
-    from pytest_attn_grader.submission.projected_student import ProjectedStudent
+from pytest_attn_grader.submission.projections.projection_map import ProjectionMap
 
 
 class StudentBlock(nn.Module):
@@ -28,16 +27,10 @@ class StudentBlock(nn.Module):
     """
 
     def __init__(
-        self,
-        oracle: ProjectedAttention,
-        shape: InstanceSizes,
-        layout: Layout,
-        projections: Projections,
-        *,
-        projects_output: bool,
+        self, oracle: ProjectedStudent, shape: ProjectionMap, projections: Projections, *, projects_output: bool
     ) -> None:
         super().__init__()
-        self.heads = HeadAdapter(oracle, layout)
+        self.oracle = oracle
         self.shape = shape
         self.held = (projections,)  # in a tuple: not to be registered
         self.projects_output = projects_output
@@ -45,15 +38,16 @@ class StudentBlock(nn.Module):
         self.residual_tokens = 0
 
     def forward(self, hidden_states: Tensor, keep_mask: Tensor) -> tuple[Tensor, Tensor | None]:
-        projections, shape, stats = self.held[0], self.shape, CallStats()
+        projections, shape, heads = self.held[0], self.shape, HeadAdapter(self.oracle)
         if self._is_whole(projections):
             whole = projections if self.projects_output else _without_output(projections)
-            answer = self.heads.oracle.forward(shape, ProjectedInputs(hidden_states, hidden_states, whole, keep_mask))
+            answer = self.oracle.forward(shape, ProjectedInputs(hidden_states, hidden_states, whole, keep_mask))
             output, attn_weights = answer.output, answer.attn_weights
         else:
-            heads_output, attn_weights = self._by_heads(hidden_states, projections, keep_mask, stats)
+            heads_output, attn_weights = self._by_heads(heads, hidden_states, projections, keep_mask)
             project = projections if self.projects_output else _without_output(projections)
             output = project.project_output(heads_output)
+        residual = heads.stats.residual
         if (
             attn_weights is None
             and attention_weights_requested({})
@@ -61,9 +55,9 @@ class StudentBlock(nn.Module):
         ):
             with torch.no_grad():
                 query, key, _ = projections.query_key_value(hidden_states)
-                attn_weights = self.heads.recover_weights(query, key, keep_mask, CallStats())
-        if stats.residual > self.residual:
-            self.residual, self.residual_tokens = stats.residual, hidden_states.shape[1]
+                attn_weights = recover_weights(lambda value: heads.attend(query, key, value, keep_mask)[0], key)
+        if residual > self.residual:
+            self.residual, self.residual_tokens = residual, hidden_states.shape[1]
         return output, attn_weights
 
     @property
@@ -92,41 +86,37 @@ class StudentBlock(nn.Module):
         )
 
     def _by_heads(
-        self, hidden_states: Tensor, projections: Projections, keep_mask: Tensor, stats: CallStats
+        self, heads: HeadAdapter, hidden_states: Tensor, projections: Projections, keep_mask: Tensor
     ) -> tuple[Tensor, Tensor | None]:
         shape = self.shape
         width = shape.width
         if projections.head_dim > shape.head_dim:
-            return self.heads.attend(*projections.query_key_value(hidden_states), keep_mask, stats)
+            return heads.attend(*projections.query_key_value(hidden_states), keep_mask)
         if width is None or width >= hidden_states.shape[-1] or hidden_states.shape[0] == 1:
-            return self.heads.attend_hidden(shape, hidden_states, hidden_states, projections, keep_mask, stats)
+            return heads.attend_hidden(shape, hidden_states, hidden_states, projections, keep_mask)
         # One text at a time: together they would need more dimensions than the module has.
         parts = [
-            self.heads.attend_hidden(shape, each, each, projections, keep_mask[index : index + 1], stats)
+            heads.attend_hidden(shape, each, each, projections, keep_mask[index : index + 1])
             for index, each in enumerate(torch.split(hidden_states, 1))
         ]
-        weights = [part[1] for part in parts if part[1] is not None]
-        return torch.cat([part[0] for part in parts]), torch.cat(weights) if len(weights) == len(parts) else None
+        return torch.cat([part[0] for part in parts]), join_weights([part[1] for part in parts])
 
 
-def make_block(
-    oracle: ProjectedAttention, student: ProjectedStudent, model: Any, layer_idx: int
-) -> StudentBlock | None:
-    """A block for one layer that asks `oracle`; None where positions are turned into query and key.
+def make_block(oracle: ProjectedStudent, model: Any, layer_idx: int) -> StudentBlock | None:
+    """A block for one layer that asks a submission, or the reference in its place.
 
-    Args:
-        student: the submission's own, whose layout and restrictions hold for a reference in its place as well.
+    None where positions are turned into query and key.
     """
     family = find_architecture(model)
     if family.rotary:
         return None
     projections = projections_of(model, family, layer_idx)
     shape = _shape(oracle, projections)
-    if restriction(student, model, layer_idx) is not None and shape.width == projections.w_q.shape[0]:
+    if restriction(oracle, model, layer_idx) is not None and shape.width == projections.w_q.shape[0]:
         projections = projections.without_input_biases()
     # BERT keeps the output projection outside of what is replaced.
     projects_output = not family.projections.output_in_parent
-    return StudentBlock(oracle, shape, student.conventions.layout, projections, projects_output=projects_output)
+    return StudentBlock(oracle, shape, projections, projects_output=projects_output)
 
 
 def restriction(oracle: ProjectedStudent, model: Any, layer_idx: int) -> str | None:
@@ -143,7 +133,7 @@ def restriction(oracle: ProjectedStudent, model: Any, layer_idx: int) -> str | N
     return None
 
 
-def _shape(oracle: ProjectedAttention, projections: Projections) -> InstanceSizes:
+def _shape(oracle: ProjectedStudent, projections: Projections) -> ProjectionMap:
     return oracle.shape_for(projections.num_heads, projections.head_dim, width=projections.w_q.shape[0])
 
 

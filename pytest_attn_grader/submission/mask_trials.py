@@ -53,7 +53,7 @@ def with_used_mask(attention: FittedAttention, others: Iterable[FittedAttention]
             if not another_call_may_answer(failure.name, failure.remedy):
                 break
             continue
-        if any(is_right(other.with_contract(variant), seed) for variant in contract_variants(other.contract)):
+        if any(is_right(replace(other, contract=variant), seed) for variant in contract_variants(other.contract)):
             return other
         shows = shows or other
     return shows or hides_padding or _without_guessed_mask(attention, seed) or attention
@@ -65,14 +65,12 @@ def _without_guessed_mask(attention: FittedAttention, seed: int) -> FittedAttent
     That is where nothing shows the mask, and the attention hides the future by itself. None elsewhere.
     """
     contract = attention.contract
-    optional = {each.name for each in contract.candidate.called.parameters if each.has_default}
-    masks = {slot.parameter for slot in contract.slots if slot.role == "mask"}
-    if not any(name == _GUESS for name, _ in contract.notes) or not masks <= optional:
+    if not any(name == _GUESS for name, _ in contract.notes) or not contract.has_optional_mask:
         return None
-    maskless = attention.with_contract(contract.without_role("mask"))
+    notes = tuple(note for note in contract.notes if note[0] != _GUESS)
+    maskless = replace(attention, contract=replace(contract.without_role("mask"), notes=notes))
     probe = without_gradients(ignore_padding(attention.make_probe(SPEC_BY_NAME["left-padding"], seed=seed)))
-    notes = tuple(note for note in attention.adaptations if note.name != _GUESS)
-    return maskless.with_adaptations(notes) if is_right_on(maskless, probe) else None  # type: ignore[return-value]
+    return maskless if is_right_on(maskless, probe) else None
 
 
 def _contract_that_shows_mask(attention: StudentAttention, seed: int) -> Contract | None:
@@ -87,7 +85,7 @@ def _contract_that_shows_mask(attention: StudentAttention, seed: int) -> Contrac
     # Where examples are called one by one as soon as their masks differ, examples that it mixes would look like a mask.
     alone = attention.make_probe(replace(SPEC_BY_NAME["left-padding"], batch_size=1), seed=seed)
     for variant in contract_variants(attention.contract):
-        tried = attention.with_contract(variant)
+        tried = replace(attention, contract=variant)
         try:
             if _shows_mask(tried, padded) and _shows_mask(tried, alone):
                 return variant

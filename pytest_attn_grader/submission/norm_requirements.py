@@ -9,9 +9,9 @@ from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.misconceptions.source import SubmissionSource
 from pytest_attn_grader.misconceptions.syntax import name_of
 from pytest_attn_grader.submission.module_attention import ModuleAttention
+from pytest_attn_grader.submission.parameter_names import TABLES
 from pytest_attn_grader.submission.parameter_traces import find_unused_parameters
 from pytest_attn_grader.submission.rotary import mentions_rotary_positions
-from pytest_attn_grader.submission.rotary_names import TABLES
 from pytest_attn_grader.submission.student_attention import StudentAttention
 from pytest_attn_grader.submission.target import read_source_text
 from pytest_attn_grader.submission.trials import TRIAL_SIZES, is_right_on
@@ -27,10 +27,10 @@ def require_no_norms(attention: StudentAttention | None, seed: int) -> None:
     probe = without_gradients(attention.make_probe(SPEC_BY_NAME["unpadded"], seed=seed))
     if is_right_on(attention, probe):
         return
-    others = attention.oracle.shape_for(*TRIAL_SIZES).found.others
+    others = attention.oracle.shape_for(*TRIAL_SIZES).others
     norms = [name for name in others if "norm" in name.lower() or ".ln" in f".{name.lower()}"]
     if norms:
-        of_what = " of query and key" if attention.oracle.shape_for(*TRIAL_SIZES).found.norms is not None else ""
+        of_what = " of query and key" if attention.oracle.shape_for(*TRIAL_SIZES).norms is not None else ""
         raise SubmissionError(
             "no-target",
             f"{attention.contract.candidate.name} has parameters that the model's attention does not have: "
@@ -42,11 +42,11 @@ def require_no_norms(attention: StudentAttention | None, seed: int) -> None:
 def require_output_projection(attention: ModuleAttention) -> None:
     """Refuse a module that has an output projection and does not apply it: inside a model its heads are never mixed."""
     contract, shape = attention.contract, attention.oracle.shape_for(*TRIAL_SIZES)
-    output = shape.found.output
+    output = shape.output
     if contract.kind != "module" or output is None or shape.width is None:
         return
     unused = find_unused_parameters(attention.student, contract, shape.target, shape.width)
-    inputs = {place.weight for places in shape.found.inputs.values() for place in places}
+    inputs = {place.weight for places in shape.inputs.values() for place in places}
     if output.weight in unused and not inputs & unused:
         raise SubmissionError(
             "malformed-reply",
@@ -79,7 +79,7 @@ def require_rotation(attention: StudentAttention, rotary_base: float | None, see
     """
     if rotary_base is None or not isinstance(attention, ModuleAttention):
         return attention
-    if attention.oracle.conventions.rotation is not None:
+    if attention.conventions.rotation is not None:
         return attention
     preparation, contract = attention.preparation, attention.contract
     tables = [slot.parameter for slot in contract.slots if slot.role in TABLES]

@@ -111,23 +111,7 @@ RETURN_WEIGHTS = frozenset(
 GROUP_FLAGS = frozenset({"enable_gqa", "use_gqa", "gqa", "is_gqa", "grouped", "grouped_query", "is_grouped"})
 _MORE_MASKS = frozenset({"padding_mask_4d", "attn_bias", "bias_mask"})
 # How many queries or keys a function works on at a time.
-BLOCK_SIZES = frozenset(
-    {
-        "block_size", "chunk_size", "tile_size", "block", "chunk", "tile", "n_blocks", "num_blocks", "n_chunks",
-        "br", "bc", "num_chunks", "block_q", "block_k", "block_kv", "block_m", "block_n", "q_block", "k_block",
-        "kv_block", "b_r", "b_c", "q_block_size", "k_block_size", "kv_block_size", "q_chunk_size", "kv_chunk_size",
-        "key_chunk_size", "query_chunk_size", "block_size_q", "block_size_k", "block_size_kv", "q_tile", "k_tile",
-        "tile_q", "tile_k", "bq", "bk", "block_rows", "block_cols", "q_chunk", "k_chunk", "kv_chunk", "q_tile_size",
-        "k_tile_size",
-    }
-)  # fmt: skip
-# Tensors of rotary positions: for them a model with rotary positions is needed.
-ROTARY = frozenset(
-    {
-        "cos", "sin", "freqs_cis", "freqs", "freqs_complex", "position_embeddings", "rope", "rotary_emb", "rope_cache",
-        "cos_sin", "freqs_cos", "freqs_sin", "rotary_pos_emb", "pos_emb", "cos_cached", "sin_cached",
-    }
-)  # fmt: skip
+BLOCK_SIZE = re.compile(r"(\w+_)?(block|chunk|tile)s?(_(size|rows|cols|[qkmn]|kv|size_\w+))?|b_?[rcqk]")
 POSITIONS = frozenset({"position_ids", "positions", "token_positions", "input_pos", "start_pos", "pos", "pos_ids"})
 
 # Keys and values of earlier tokens, which a model keeps while it generates.
@@ -210,11 +194,6 @@ def is_projected(names: Iterable[str]) -> bool:
     return len(found) >= 3 or {"hidden_states", "w_qkv"} <= set(found)
 
 
-def is_rotary(name: str) -> bool:
-    """Whether a parameter is a table of rotary positions, or a position to look up in one."""
-    return name.lower().strip("_") in ROTARY | POSITIONS
-
-
 def looks_like_attention(name: str) -> bool:
     """Whether a class is called as attention is; of a nested class the last part of its name says so."""
     name = name.removesuffix(".forward").rpartition(".")[2]
@@ -222,3 +201,30 @@ def looks_like_attention(name: str) -> bool:
         return True
     words = re.findall(r"[A-Z]+(?![a-z])|[A-Z][a-z]*|[a-z]+", name)
     return any(word.lower() in _SHORT_CLASS_NAMES for word in words)
+
+
+# role -> names of parameters, in lower case
+ROTARY_ROLES: dict[str, frozenset[str]] = {
+    "rotary_cos": frozenset({"cos", "freqs_cos", "rope_cos", "cos_table", "cos_cached", "rotary_cos"}),
+    "rotary_sin": frozenset({"sin", "freqs_sin", "rope_sin", "sin_table", "sin_cached", "rotary_sin"}),
+    "rotary_pair": frozenset({"cos_sin", "position_embeddings", "rotary_pos_emb", "rope", "freqs_cos_sin"}),
+    "rotary_complex": frozenset({"freqs_cis", "freqs_complex", "freqs_c"}),
+    "rotary_positions": frozenset({"position_ids", "token_positions", "input_pos", "positions", "pos_ids"}),
+    "rotary_start": frozenset(
+        {"start_pos", "start_position", "pos_offset", "position_offset", "cur_pos", "past_len", "cache_len"}
+    ),
+}
+# Tables that are passed although they have a default: without them most modules do not rotate at all.
+OPTIONAL_TABLES = frozenset({"rotary_cos", "rotary_sin", "rotary_complex"})
+TABLES = OPTIONAL_TABLES | {"rotary_pair"}
+# Other objects of rotary positions, which are never passed.
+ROTARY_OBJECTS = frozenset({"freqs", "rotary_emb", "rope_cache", "pos_emb"})
+
+
+def rotary_role(name: str) -> str | None:
+    """The role of a parameter that takes rotary positions; None for any other."""
+    plain = name.lower().strip("_")
+    role = next((role for role, names in ROTARY_ROLES.items() if plain in names), None)
+    # cos_emb, freq_sin, rope_cos_sin
+    said = {"cos", "sin"} & {*plain.split("_")}
+    return role or ("rotary_pair" if len(said) > 1 else f"rotary_{said.pop()}" if said else None)

@@ -30,10 +30,8 @@ _SAME = 1e-3
 
 def find_unused_parameters(student: Student, contract: Contract, target: str | int, width: int) -> frozenset[str]:
     """Names of the parameters that no output depends on, by the gradients of one call; none where it fails."""
-    key = (student.remote.generation, target)
-    if key not in student.traces.unused_parameters:
-        student.traces.unused_parameters[key] = _trace_unused_parameters(student, contract, target, width)
-    return student.traces.unused_parameters[key]
+    key = ("unused parameters", student.remote.generation, target)
+    return student.find_once(key, lambda: _trace_unused_parameters(student, contract, target, width))
 
 
 def _trace_unused_parameters(student: Student, contract: Contract, target: str | int, width: int) -> frozenset[str]:
@@ -55,7 +53,7 @@ def trace_number_of_heads(student: Student, contract: Contract, target: str | in
     A feature of the output depends on the queries and keys of its head, and on no other's. Where heads are mixed, as by
     a softmax over them, it depends on its own head in another way than on the others.
     """
-    if any(len(places) != 1 or len(places[0].shape) != 2 for places in found.inputs.values()):
+    if found.width is None or any(len(places) != 1 or len(places[0].shape) != 2 for places in found.inputs.values()):
         return None
     features = found.head_dim
     for fill, count in ((_random, _count_dependent), (_constant, _count_distinct)):

@@ -1,52 +1,46 @@
-"""Attention on hidden states and projections: a student's module or function, or the reference.
-
-An oracle has fixed sizes; `head_adapter.py` makes any heads fit them.
-"""
+"""One call on hidden states and projections: its inputs, its outputs, and the conventions that trials have settled."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from pytest_attn_grader.attention.reference import reference_attention
-from pytest_attn_grader.attention.rotation import Rotation, rotate
-from pytest_attn_grader.submission.projections.custom_loader import LoaderMap
-from pytest_attn_grader.submission.projections.layouts import Layout
+from pytest_attn_grader.attention.rotation import Rotation
+from pytest_attn_grader.submission.cache_arguments import CacheStyle
+from pytest_attn_grader.submission.masks import PER_HEAD
+from pytest_attn_grader.submission.projections.layouts import DEFAULT_LAYOUT, Layout
 from pytest_attn_grader.submission.projections.matrices import Projections, unflatten
+from pytest_attn_grader.submission.projections.norms import NormStyle
 from pytest_attn_grader.submission.projections.projection_map import ProjectionMap
+from pytest_attn_grader.submission.rotary import TableStyle
 
 
 @dataclass(frozen=True)
-class InstanceSizes:
-    """The sizes of one instance.
+class CallConventions:
+    """The conventions of a call that the signature leaves open.
 
     Attributes:
-        width: features of its hidden states; None takes any.
-        target: name or handle of what is called.
-        num_key_value_heads: heads of keys and values; None for one for every query head.
-        loading: replaces `found` for a module that defines a loader.
+        mask_shape: the shape of the masks, one of `MASK_SHAPES`.
+        one_at_a_time: hidden states are ``(seq, features)``, an example a call.
+        rotation: what the module does to query and key by their positions.
+        tables: how rotary positions are passed to a module that takes them as arguments.
+        norm: the module's norm of query and key, in a model whose layer has one.
+        one_text: why queries and keys are always of the same text, though each is an argument; None where they may
+            be of different ones.
+        cache: how keys and values of earlier calls are passed on; None for a submission without a cache.
     """
 
-    width: int | None
-    num_heads: int
-    head_dim: int
-    has_input_biases: bool
-    has_output: bool
-    has_output_bias: bool
-    out_features: int
-    target: str | int
-    found: ProjectionMap
-    loading: LoaderMap | None = None
-    num_key_value_heads: int | None = None
-
-    @property
-    def key_value_heads(self) -> int:
-        """The number of key/value heads."""
-        return self.num_key_value_heads or self.num_heads
+    layout: Layout = DEFAULT_LAYOUT
+    mask_shape: str = PER_HEAD
+    one_at_a_time: bool = False
+    rotation: Rotation | None = None
+    tables: TableStyle | None = None
+    one_text: str | None = None
+    cache: CacheStyle | None = None
+    norm: NormStyle | None = None
 
 
 @dataclass(frozen=True)
@@ -96,57 +90,13 @@ class ProjectedOutputs:
     returns_scores: bool = False
 
 
-class ProjectedAttention(Protocol):
-    """Anything that takes hidden states and projections."""
-
-    def shape_for(
-        self,
-        num_heads: int,
-        head_dim: int,
-        *,
-        num_key_value_heads: int | None = None,
-        width: int | None = None,
-        dropout_p: float = 0.0,
-        dtype: torch.dtype = torch.float32,
-    ) -> InstanceSizes:
-        """The instance that is asked about so many heads, in this dtype; `width` where the model's own is wanted."""
-        ...
-
-    def forward(self, shape: InstanceSizes, inputs: ProjectedInputs) -> ProjectedOutputs:
-        """One call, differentiable with respect to hidden states and projections."""
-        ...
+def join_weights(weights: Sequence[Tensor | None], dim: int = 0) -> Tensor | None:
+    """The weights of several calls side by side; None where one of the calls has returned none."""
+    known = [each for each in weights if each is not None]
+    return torch.cat(known, dim) if len(known) == len(weights) else None
 
 
-@dataclass(frozen=True)
-class ProjectedReference:
-    """The reference in the place of a student's oracle: what comes of the adapter alone.
-
-    Attributes:
-        rotation: by positions, which the student's oracle does itself; None for none.
-    """
-
-    like: ProjectedAttention
-    rotation: Rotation | None = None
-
-    @property
-    def shape_for(self) -> Callable[..., InstanceSizes]:
-        """As the student's."""
-        return self.like.shape_for
-
-    def forward(self, shape: InstanceSizes, inputs: ProjectedInputs) -> ProjectedOutputs:
-        query, _, _ = inputs.projections.query_key_value(inputs.query_states)
-        _, key, value = inputs.projections.query_key_value(inputs.key_states)
-        if inputs.value_states is not None:
-            _, _, value = inputs.projections.query_key_value(inputs.value_states)
-        if self.rotation is not None:
-            query, key = rotate(query, self.rotation), rotate(key, self.rotation)
-        shared = query.shape[1] // key.shape[1]
-        key, value = (tensor.repeat_interleave(shared, dim=1) for tensor in (key, value))
-        attn_output, attn_weights = reference_attention(query, key, value, inputs.keep_mask)
-        return ProjectedOutputs(inputs.projections.project_output(attn_output), attn_weights)
-
-
-def heads_of(output: Tensor, shape: InstanceSizes, layout: Layout) -> Tensor:
+def heads_of(output: Tensor, shape: ProjectionMap, layout: Layout) -> Tensor:
     """The output of a call whose output projection was the identity, as ``(batch, num_heads, query_len, head_dim)``."""
     features = output[..., : shape.num_heads * shape.head_dim]
     if layout.head_order == "d h" and not shape.has_output:

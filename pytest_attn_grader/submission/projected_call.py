@@ -1,41 +1,36 @@
-"""The arguments of one call on hidden states, by the submission's contract and conventions."""
+"""The arguments of one call on hidden states, by contract and conventions; or of several calls with a cache."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import accumulate
 
 import torch
 from torch import Tensor
 
 from pytest_attn_grader.attention.rotation import BASE
-from pytest_attn_grader.submission.call_conventions import CallConventions
+from pytest_attn_grader.submission.cache_arguments import CacheStyle
 from pytest_attn_grader.submission.constructor import CONTEXT_TOKENS
 from pytest_attn_grader.submission.constructor_roles import choose_option, text_options
 from pytest_attn_grader.submission.contract import Contract
 from pytest_attn_grader.submission.function_attention import SWITCHES
 from pytest_attn_grader.submission.masks import PADDING, PER_HEAD, SQUARE, to_mask_convention, to_mask_shape
-from pytest_attn_grader.submission.projected import InstanceSizes, ProjectedInputs
+from pytest_attn_grader.submission.projected import CallConventions, ProjectedInputs
 from pytest_attn_grader.submission.projections.layouts import pack
 from pytest_attn_grader.submission.projections.norms import fill_norms
-from pytest_attn_grader.submission.remote.arguments import Argument, LiteralArgument, TensorRef
-from pytest_attn_grader.submission.remote.messages import CallSpec
-from pytest_attn_grader.submission.rotary_arguments import make_tables, rotary_values
-from pytest_attn_grader.submission.signatures import Slot
-
-# Where modules keep their weights instead of returning them.
-WEIGHTS_ATTRIBUTES = (
-    "attn_weights",
-    "attention_weights",
-    "attn",
-    "attention",
-    "weights",
-    "p_attn",
-    "attn_probs",
-    "attention_probs",
-    "attn_map",
-    "last_attention",
+from pytest_attn_grader.submission.projections.projection_map import ProjectionMap
+from pytest_attn_grader.submission.remote.arguments import (
+    Argument,
+    ComplexTensorRef,
+    LiteralArgument,
+    TensorRef,
+    TupleArgument,
 )
+from pytest_attn_grader.submission.remote.messages import CallSpec
+from pytest_attn_grader.submission.return_values import WEIGHTS_KEYS
+from pytest_attn_grader.submission.rotary import make_tables, rotary_values
+from pytest_attn_grader.submission.signatures import Slot
 
 
 @dataclass(frozen=True)
@@ -47,20 +42,20 @@ class ProjectedCall:
     rotary_base: float = BASE
 
     def pack_projections(
-        self, shape: InstanceSizes, inputs: ProjectedInputs
+        self, shape: ProjectionMap, inputs: ProjectedInputs
     ) -> tuple[dict[str, str], dict[str, Tensor]]:
         """The projections as the submission's parameters: under which name each is sent, and the tensors."""
         if shape.loading is not None:
             packed = shape.loading.fill(inputs.projections)
         else:
-            packed = pack(shape.found, self.conventions.layout, inputs.projections)
+            packed = pack(shape, self.conventions.layout, inputs.projections)
         norm = self.conventions.norm
-        if norm is not None and shape.found.norms is not None and inputs.norm_weights is not None:
-            packed |= fill_norms(shape.found.norms, norm, inputs.norm_weights)
+        if norm is not None and shape.norms is not None and inputs.norm_weights is not None:
+            packed |= fill_norms(shape.norms, norm, inputs.norm_weights)
         sent_as = {name: f"parameter.{name}" for name in packed}
         return sent_as, {sent_as[name]: value for name, value in packed.items()}
 
-    def spec(self, shape: InstanceSizes, inputs: ProjectedInputs, sent_as: Mapping[str, str]) -> CallSpec:
+    def spec(self, shape: ProjectionMap, inputs: ProjectedInputs, sent_as: Mapping[str, str]) -> CallSpec:
         is_module = self.contract.kind == "module"
         same = inputs.query_states is inputs.key_states
         given: dict[str, Argument] = {
@@ -101,7 +96,7 @@ class ProjectedCall:
             echo_inputs=inputs.watch_inputs,
             parameters=sent_as if is_module else {},
             dtype=str(inputs.key_states.dtype).removeprefix("torch."),
-            attributes=WEIGHTS_ATTRIBUTES if is_module else (),
+            attributes=WEIGHTS_KEYS if is_module else (),
         )
 
     @property
@@ -152,3 +147,43 @@ class ProjectedCall:
 
 def _is_weight(slot: Slot) -> bool:
     return slot.role[:2] in {"w_", "b_"}
+
+
+def split_into_chunks(inputs: ProjectedInputs) -> Iterator[ProjectedInputs]:
+    """Yield the inputs of each call: the new tokens, and the rows of the mask over all tokens so far."""
+    for stop, length in zip(accumulate(inputs.chunks), inputs.chunks, strict=True):
+        new = slice(stop - length, stop)
+        states = inputs.key_states[:, new]
+        yield replace(
+            inputs,
+            query_states=states,
+            key_states=states,
+            keep_mask=inputs.keep_mask[:, :, new, :stop],
+            chunks=(),
+            past=new.start,
+        )
+
+
+def with_cache(spec: CallSpec, style: CacheStyle, past: int) -> CallSpec:
+    """Return the call with the arguments of its cache, in the places of those that are passed already."""
+    given = style.arguments(past)
+    arguments = tuple((name, given.pop(name, argument)) for name, argument in spec.arguments)
+    keywords = {**dict(spec.keywords), **given}
+    return replace(spec, arguments=arguments, keywords=tuple(keywords.items()))
+
+
+def with_prefix(spec: CallSpec, prefix: str) -> CallSpec:
+    """Return the call with this before the name of every tensor among its arguments."""
+
+    def rename(argument: Argument) -> Argument:
+        if isinstance(argument, TensorRef) and not argument.tensor.startswith("parameter."):
+            return TensorRef(prefix + argument.tensor)
+        if isinstance(argument, ComplexTensorRef):
+            return ComplexTensorRef(prefix + argument.tensor)
+        if isinstance(argument, TupleArgument):
+            return TupleArgument(tuple(rename(item) for item in argument.items))  # type: ignore[misc]
+        return argument
+
+    arguments = tuple((name, rename(argument)) for name, argument in spec.arguments)
+    keywords = tuple((name, rename(argument)) for name, argument in spec.keywords)
+    return replace(spec, arguments=arguments, keywords=keywords)

@@ -1,4 +1,7 @@
-"""A student's module, or a function that is given its projections as arguments, as an oracle."""
+"""A student's module, or a function that is given its projections as arguments, as an oracle.
+
+An oracle has fixed sizes; `head_adapter.py` makes any heads fit them.
+"""
 
 from __future__ import annotations
 
@@ -9,20 +12,21 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from pytest_attn_grader.attention.rotation import BASE
+from pytest_attn_grader.attention.query_key_norm import Preparation
+from pytest_attn_grader.attention.reference import reference_attention
+from pytest_attn_grader.attention.rotation import BASE, rotate_both
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.models.architectures import LayerSteps
 from pytest_attn_grader.submission.cache_arguments import CacheStyle
-from pytest_attn_grader.submission.cached_calls import split_into_chunks, with_cache, with_prefix
-from pytest_attn_grader.submission.call_conventions import CallConventions, changed_inputs
 from pytest_attn_grader.submission.constructor import Sizes, arguments_for
 from pytest_attn_grader.submission.constructor_roles import roles_of, takes_groups
 from pytest_attn_grader.submission.contract import Contract
 from pytest_attn_grader.submission.instantiate import shape_of_function, shape_of_module
 from pytest_attn_grader.submission.masks import SQUARE, as_lengths
-from pytest_attn_grader.submission.projected import InstanceSizes, ProjectedInputs, ProjectedOutputs
-from pytest_attn_grader.submission.projected_call import WEIGHTS_ATTRIBUTES, ProjectedCall
-from pytest_attn_grader.submission.return_values import parse_result
+from pytest_attn_grader.submission.projected import CallConventions, ProjectedInputs, ProjectedOutputs, join_weights
+from pytest_attn_grader.submission.projected_call import ProjectedCall, split_into_chunks, with_cache, with_prefix
+from pytest_attn_grader.submission.projections.projection_map import ProjectionMap
+from pytest_attn_grader.submission.return_values import WEIGHTS_KEYS, parse_result
 from pytest_attn_grader.submission.size_names import role_of_size
 
 if TYPE_CHECKING:
@@ -54,25 +58,22 @@ class ProjectedStudent:
     @property
     def reads_dropout(self) -> bool:
         """Whether the constructor takes a probability of dropout from a config object."""
-        if self.contract.candidate.kind != "module-class":
-            return False
-        return any(role_of_size(name) == "dropout" for name in self._config_read)
+        return "dropout" in self._config_roles
 
     @property
     def takes_groups(self) -> bool:
         """Whether the module can be constructed with fewer key/value heads than query heads."""
         candidate = self.contract.candidate
-        if candidate.kind != "module-class":
-            return False
-        return takes_groups(candidate) or "key_value_heads" in {role_of_size(name) for name in self._config_read}
+        return "key_value_heads" in self._config_roles or (candidate.kind == "module-class" and takes_groups(candidate))
 
     @property
-    def _config_read(self) -> Mapping[str, object]:
-        """The names that the constructor reads from a config object, with their values."""
+    def _config_roles(self) -> frozenset[str | None]:
+        """The sizes that the constructor reads from a config object."""
         candidate = self.contract.candidate
-        if "config" not in roles_of(candidate):
-            return {}
-        return self.student.construct(candidate.name, arguments_for(candidate, self._sizes(256, 4, 64))).config_read
+        if candidate.kind != "module-class" or "config" not in roles_of(candidate):
+            return frozenset()
+        made = self.student.construct(candidate.name, arguments_for(candidate, self._sizes(256, 4, 64)))
+        return frozenset(map(role_of_size, made.config_read))
 
     def _sizes(self, width: int, num_heads: int, head_dim: int) -> Sizes:
         return Sizes(
@@ -94,7 +95,8 @@ class ProjectedStudent:
         width: int | None = None,
         dropout_p: float = 0.0,
         dtype: torch.dtype = torch.float32,
-    ) -> InstanceSizes:
+    ) -> ProjectionMap:
+        """The instance that is asked about so many heads, in this dtype; `width` where the model's own is wanted."""
         usual = self._sizes(width or num_heads * head_dim, num_heads, head_dim)
         sizes = replace(usual, dropout_p=dropout_p, num_key_value_heads=num_key_value_heads)
         if self.contract.kind == "projected-function":
@@ -102,12 +104,18 @@ class ProjectedStudent:
         return shape_of_module(self.student, self.contract, sizes, use=str(dtype))
 
     @property
+    def preparation(self) -> Preparation | None:
+        """The steps before the scores that it takes itself, where it normalises query and key; None otherwise."""
+        norm = self.conventions.norm
+        return None if norm is None else Preparation(norm.over, self.conventions.rotation)
+
+    @property
     def _call(self) -> ProjectedCall:
         return ProjectedCall(self.contract, self.conventions, self.steps.rotary_base or BASE)
 
     # --- one call -----------------------------------------------------------------------------------------------------
 
-    def forward(self, shape: InstanceSizes, inputs: ProjectedInputs) -> ProjectedOutputs:
+    def forward(self, shape: ProjectionMap, inputs: ProjectedInputs) -> ProjectedOutputs:
         if "valid_lens" in self.contract.roles:
             return self._forward_by_query(shape, inputs)
         batch_size = inputs.key_states.shape[0]
@@ -118,16 +126,15 @@ class ProjectedStudent:
         if batch_size == 1 or not (self.conventions.one_at_a_time or has_other_masks):
             return self._forward(shape, inputs)
         answers = [self._forward(shape, _example(inputs, index)) for index in range(batch_size)]
-        weights = [answer.attn_weights for answer in answers if answer.attn_weights is not None]
         return ProjectedOutputs(
             output=torch.cat([answer.output for answer in answers]),
-            attn_weights=torch.cat(weights) if len(weights) == batch_size else None,
+            attn_weights=join_weights([answer.attn_weights for answer in answers]),
             seconds=sum(answer.seconds for answer in answers),
             changed=tuple(dict.fromkeys(name for answer in answers for name in answer.changed)),
             returns_scores=any(answer.returns_scores for answer in answers),
         )
 
-    def _forward_by_query(self, shape: InstanceSizes, inputs: ProjectedInputs) -> ProjectedOutputs:
+    def _forward_by_query(self, shape: ProjectionMap, inputs: ProjectedInputs) -> ProjectedOutputs:
         """A mask that is a length: every query is an example with one query, whose kept keys come first."""
         batch_size, query_len, _ = inputs.query_states.shape
         key_len = inputs.key_states.shape[1]
@@ -144,7 +151,7 @@ class ProjectedStudent:
         by_query = unsorted.reshape(batch_size, query_len, -1, key_len).transpose(1, 2)
         return replace(outputs, output=output, attn_weights=by_query)
 
-    def _forward(self, shape: InstanceSizes, inputs: ProjectedInputs) -> ProjectedOutputs:
+    def _forward(self, shape: ProjectionMap, inputs: ProjectedInputs) -> ProjectedOutputs:
         if inputs.chunks:
             return self._forward_with_cache(shape, inputs)
         tensors = self._call.tensors(inputs)
@@ -154,16 +161,16 @@ class ProjectedStudent:
         lengths = (inputs.query_states.shape[1], inputs.key_states.shape[1])
         weights_shape = (inputs.key_states.shape[0], shape.num_heads, *lengths)
         output, weights = parse_result(reply, self._output_shape(shape, inputs), weights_shape)
-        found = self._weights_among(shape, inputs, weights, reply)
+        found = _find_weights(weights, reply, weights_shape)
         return ProjectedOutputs(
             output=self._checked_output(shape, inputs, output),
             attn_weights=found,
             seconds=reply.seconds,
-            changed=changed_inputs(tensors, reply.inputs_after),
+            changed=_changed_inputs(tensors, reply.inputs_after),
             returns_scores=weights is not None and found is not weights and _are_scores(weights),
         )
 
-    def _forward_with_cache(self, shape: InstanceSizes, inputs: ProjectedInputs) -> ProjectedOutputs:
+    def _forward_with_cache(self, shape: ProjectionMap, inputs: ProjectedInputs) -> ProjectedOutputs:
         """One call a chunk of the tokens, each with the cache of the one before; no weights, no gradients."""
         style = self.conventions.cache
         assert style is not None
@@ -194,7 +201,7 @@ class ProjectedStudent:
             return replace(self._call, contract=self.contract.without_role("mask"))
         return self._call
 
-    def _checked_output(self, shape: InstanceSizes, inputs: ProjectedInputs, output: Tensor) -> Tensor:
+    def _checked_output(self, shape: ProjectionMap, inputs: ProjectedInputs, output: Tensor) -> Tensor:
         wanted = self._output_shape(shape, inputs)
         if tuple(output.shape) != wanted:
             raise SubmissionError(
@@ -213,7 +220,7 @@ class ProjectedStudent:
             return output[None]
         return output.transpose(0, 1) if self.conventions.layout.sequence_first else output
 
-    def _output_shape(self, shape: InstanceSizes, inputs: ProjectedInputs) -> tuple[int, ...]:
+    def _output_shape(self, shape: ProjectionMap, inputs: ProjectedInputs) -> tuple[int, ...]:
         batch_size, query_len, _ = inputs.query_states.shape
         if self.conventions.one_at_a_time:
             return query_len, shape.out_features
@@ -221,19 +228,40 @@ class ProjectedStudent:
             return query_len, batch_size, shape.out_features
         return batch_size, query_len, shape.out_features
 
-    def _weights_among(
-        self, shape: InstanceSizes, inputs: ProjectedInputs, returned: Tensor | None, reply: CallReply
-    ) -> Tensor | None:
-        lengths = (inputs.query_states.shape[1], inputs.key_states.shape[1])
-        wanted = (inputs.key_states.shape[0], shape.num_heads, *lengths)
-        for tensor in (returned, *(reply.attributes[name] for name in WEIGHTS_ATTRIBUTES if name in reply.attributes)):
-            if tensor is None or not tensor.is_floating_point() or _are_scores(tensor):
-                continue  # scores, not weights: these are recovered
-            if tuple(tensor.shape) == wanted:
-                return tensor
-            if shape.num_heads == 1 and tuple(tensor.shape) in {(wanted[0], *lengths), lengths}:
-                return tensor.reshape(wanted)
-        return None
+
+class ProjectedReference(ProjectedStudent):
+    """The reference in the place of a student's oracle, rotation included: what comes of the adapter alone."""
+
+    def forward(self, shape: ProjectionMap, inputs: ProjectedInputs) -> ProjectedOutputs:
+        query, _, _ = inputs.projections.query_key_value(inputs.query_states)
+        _, key, value = inputs.projections.query_key_value(inputs.key_states)
+        if inputs.value_states is not None:
+            _, _, value = inputs.projections.query_key_value(inputs.value_states)
+        query, key = rotate_both(query, key, self.conventions.rotation)
+        shared = query.shape[1] // key.shape[1]
+        key, value = (tensor.repeat_interleave(shared, dim=1) for tensor in (key, value))
+        attn_output, attn_weights = reference_attention(query, key, value, inputs.keep_mask)
+        return ProjectedOutputs(inputs.projections.project_output(attn_output), attn_weights)
+
+
+def _changed_inputs(sent: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> tuple[str, ...]:
+    """Names of the inputs that a call has left otherwise than they were sent."""
+    names = {"hidden_states": "the hidden states", "query_states": "the hidden states", "mask": "the mask"}
+    return tuple(
+        names.get(name, name) for name, tensor in after.items() if not torch.equal(tensor, sent[name].detach())
+    )
+
+
+def _find_weights(returned: Tensor | None, reply: CallReply, wanted: tuple[int, ...]) -> Tensor | None:
+    """The weights of all heads that were returned or kept; of a single head they may come without its axis."""
+    batch_size, num_heads, *lengths = wanted
+    shapes = {wanted, (batch_size, *lengths), tuple(lengths)} if num_heads == 1 else {wanted}
+    for tensor in (returned, *(reply.attributes[name] for name in WEIGHTS_KEYS if name in reply.attributes)):
+        if tensor is None or not tensor.is_floating_point() or _are_scores(tensor):
+            continue  # scores, not weights: these are recovered
+        if tuple(tensor.shape) in shapes:
+            return tensor.reshape(wanted)
+    return None
 
 
 def _are_scores(tensor: Tensor) -> bool:
@@ -254,7 +282,7 @@ def _example(inputs: ProjectedInputs, index: int) -> ProjectedInputs:
     )
 
 
-def _shape_remedy(came: tuple[int, ...], shape: InstanceSizes, wanted: tuple[int, ...]) -> str:
+def _shape_remedy(came: tuple[int, ...], shape: ProjectionMap, wanted: tuple[int, ...]) -> str:
     if len(came) == 4 and came[-1] == shape.head_dim:
         return "Put the heads side by side again: .transpose(1, 2).reshape(batch, seq, num_heads * head_dim)."
     if came == (wanted[0], *wanted[1:-1], shape.num_heads * shape.head_dim):

@@ -13,9 +13,10 @@ _OUTPUT_KEYS = (
     "attn_output", "attention_output", "output", "out", "context", "context_layer", "hidden", "hidden_states",
     "last_hidden_state", "0",
 )  # fmt: skip
-_WEIGHTS_KEYS = (
-    "attn_weights", "weights", "attention_weights", "attn", "attention", "attentions", "attention_probs", "attn_probs",
-    "probs", "p_attn", "pattern", "1",
+# A module may keep its weights under one of these, too, instead of returning them.
+WEIGHTS_KEYS = (
+    "attn_weights", "attention_weights", "weights", "attn", "attention", "attentions", "attention_probs", "attn_probs",
+    "probs", "p_attn", "pattern", "attn_map", "last_attention", "1",
 )  # fmt: skip
 
 
@@ -76,14 +77,6 @@ def _weights_among(
     return None if is_cache else second
 
 
-def output_name(reply: CallReply) -> str:
-    """Under which name the output is among the reply's tensors."""
-    name = _parts(reply.structure)[0]
-    if name is None:
-        raise ValueError("parse_result comes first: it refuses a reply without an output")
-    return name
-
-
 def _parts(structure: ResultTree) -> list[str | None]:
     """Names of output and weights among the reply's tensors."""
     if structure.type == "tensor":
@@ -95,7 +88,7 @@ def _parts(structure: ResultTree) -> list[str | None]:
             key: item.name for key, item in zip(structure.keys, structure.items, strict=True) if item.type == "tensor"
         }
         output = next((named[key] for key in _OUTPUT_KEYS if key in named), None)
-        weights = next((named[key] for key in _WEIGHTS_KEYS if key in named), None)
+        weights = next((named[key] for key in WEIGHTS_KEYS if key in named), None)
         return [next(iter(named.values())) if output is None and len(named) == 1 else output, weights]
     return []
 

@@ -15,13 +15,14 @@ from pytest_attn_grader.submission.parameter_names import (
     CAPS,
     CAUSAL_FLAGS,
     NEVER_A_MASK,
+    OPTIONAL_TABLES,
     hidden_states_role,
     longer_projection_role,
     projection_role,
     role_of,
+    rotary_role,
 )
 from pytest_attn_grader.submission.remote.messages import Candidate, Parameter
-from pytest_attn_grader.submission.rotary_names import OPTIONAL_TABLES, rotary_role
 from pytest_attn_grader.submission.size_names import is_flag, role_of_size
 
 Notes = tuple[tuple[str, str], ...]

@@ -8,23 +8,22 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from pytest_attn_grader.errors import SandboxUnavailableError
+from pytest_attn_grader.errors import SandboxUnavailableError, SubmissionError
 from pytest_attn_grader.results.report import Sandbox
 from pytest_attn_grader.results.submission import Adaptation, Construction, StudentInfo
 from pytest_attn_grader.sandbox.tiers import Tier, choose_tier
 from pytest_attn_grader.sandbox.worker.limits import Limits
 from pytest_attn_grader.sandbox.worker_process import WorkerProcess
 from pytest_attn_grader.submission.candidates import choose_contract
-from pytest_attn_grader.submission.constructor import Arguments, Sizes, arguments_for
+from pytest_attn_grader.submission.constructor import Arguments
 from pytest_attn_grader.submission.contract import AUTO_MASK, Contract
-from pytest_attn_grader.submission.description import describe
-from pytest_attn_grader.submission.module_traces import ModuleTraces
-from pytest_attn_grader.submission.target import Target, hash_sources, read_sources
+from pytest_attn_grader.submission.target import SOURCE_SUFFIXES, Target, hash_sources, read_sources
 from pytest_attn_grader.submission.worker import SERVICE
 
 if TYPE_CHECKING:
@@ -36,11 +35,14 @@ if TYPE_CHECKING:
     from pytest_attn_grader.submission.remote.messages import (
         CallReply,
         CallSpec,
-        Candidate,
         Constructed,
         Description,
         RemoteModule,
     )
+
+# Training at the top level, most often: what is defined beside it may do without it.
+_MAY_BE_TRAINING = frozenset({"timeout", "out-of-memory"})
+T = TypeVar("T")
 
 
 class Student:
@@ -78,11 +80,10 @@ class Student:
         self._tier: Tier | None = None
         self._description: Description | None = None
         self._contract: Contract | None = None
-        self._constructed: dict[str, tuple[int, Constructed]] = {}
         self.lengthened: Mapping[str, int] = {}  # constants of the file that say how long a text may be
         self._constructions: dict[str, Construction] = {}
         self._modules: dict[tuple[int, str | int], RemoteModule] = {}
-        self.traces = ModuleTraces()
+        self._found: dict[Hashable, Any] = {}
 
     @classmethod
     def for_run(cls, target: Target, settings: Settings) -> Student:
@@ -142,8 +143,22 @@ class Student:
         """
         if self._description is None:
             self._first_source = read_sources(self.target)
-            self._description = describe(self.remote, self.target)
+            self._description = self._describe()
         return self._description
+
+    def _describe(self) -> Description:
+        """Import the submission; where the import does not end, only its definitions are run."""
+        target = self.target
+        describe = partial(self.remote.describe, path=str(target.path), module=target.module, name=target.name)
+        try:
+            return describe()
+        except SubmissionError as failure:
+            if failure.name not in _MAY_BE_TRAINING or target.path.suffix not in SOURCE_SUFFIXES:
+                raise
+            try:
+                return describe(definitions_only=True)
+            except SubmissionError:
+                raise failure from None
 
     @property
     def contract(self) -> Contract:
@@ -185,36 +200,32 @@ class Student:
         Raises:
             SubmissionError: its constructor raised.
         """
-        generation = self.remote.generation
         key = f"{name}({arguments.key})"
-        known = self._constructed.get(key + use)
-        if known is None or known[0] != generation:
-            known = (generation, self.remote.construct(name, **arguments.by_name))
-            self._constructed[key + use] = known
-            self.lengthened = known[1].lengthened
-            self._constructions[key] = Construction(arguments=arguments.shown, config_read=dict(known[1].config_read))
-        return known[1]
 
-    def resolve_call_target(self, candidate: Candidate, *, head_dim: int = 64, dropout_p: float = 0.0) -> str | int:
-        """The object to call: the candidate itself, or an instance of its class for heads of this size."""
-        if candidate.kind != "module-class":
-            return candidate.name
-        sizes = Sizes(4 * head_dim, 4, head_dim, dropout_p=dropout_p)
-        return self.construct(candidate.name, arguments_for(candidate, sizes)).handle
+        def construct() -> Constructed:
+            made = self.remote.construct(name, **arguments.by_name)
+            self.lengthened = made.lengthened
+            self._constructions[key] = Construction(arguments=arguments.shown, config_read=dict(made.config_read))
+            return made
+
+        return self.find_once(("constructed", self.remote.generation, key, use), construct)
+
+    def find_once(self, key: Hashable, find: Callable[[], T]) -> T:
+        """The result of calls that are made once in a run, to find out how the submission works."""
+        if key not in self._found:
+            self._found[key] = find()
+        return cast("T", self._found[key])
 
     def module(self, target: str | int, warm_up: tuple[CallSpec, dict[str, Tensor]] | None = None) -> RemoteModule:
         """A module's parameters. One with lazy layers is called with `warm_up` first, so that they have sizes."""
         key = (self.remote.generation, target)
-        if key not in self._modules:
+        module = self._modules.get(key) or self.remote.module(target)
+        if warm_up is not None and any(parameter.lazy for parameter in module.parameters):
+            spec, tensors = warm_up
+            self.remote.call(replace(spec, target=target), tensors)
             module = self.remote.module(target)
-            if any(parameter.lazy for parameter in module.parameters) and warm_up is not None:
-                spec, tensors = warm_up
-                self.remote.call(replace(spec, target=target), tensors)
-                module = self.remote.module(target)
-            if any(parameter.lazy for parameter in module.parameters):
-                return module
-            self._modules[key] = module
-        return self._modules[key]
+        self._modules[key] = module
+        return module
 
     def sandbox(self) -> Sandbox:
         started = 0 if self._remote is None and self._first_worker is None else 1
@@ -231,34 +242,26 @@ class Student:
 
     def info(self) -> StudentInfo:
         """The submission as the report shows it, as far as it is known by now."""
-        info = StudentInfo(target=self.target.typed, sha256=hash_sources(self.target))
+        files = () if self._description is None else self._description.files
+        known: dict[str, Any] = {"sha256": hash_sources(self.target, files), "files": files}
         if self._description is not None:
-            info = info.model_copy(
-                update={
-                    "sha256": hash_sources(self.target, self._description.files),
-                    "files": self._description.files,
-                    "transformers_imported": self._description.transformers_imported,
-                }
-            )
+            known["transformers_imported"] = self._description.transformers_imported
         if self._contract is not None:
             candidate = self._contract.candidate
-            info = info.model_copy(
-                update={
-                    "name": candidate.name,
-                    "kind": self._contract.kind,
-                    "signature": candidate.signature,
-                    "where": None if candidate.line is None else f"{candidate.file}:{candidate.line}",
-                    "mask_convention": self._contract.mask_convention,
-                    "adaptations": tuple(Adaptation(name=name, why=why) for name, why in self._contract.notes),
-                }
-            )
-        printed = "" if self._remote is None else self._remote.captured_output
-        return info.model_copy(
-            update={
-                "library_calls": dict(self.library_calls),
-                "captured_output": printed,
-                "constructed": tuple(self._constructions.values()),
+            known |= {
+                "name": candidate.name,
+                "kind": self._contract.kind,
+                "signature": candidate.signature,
+                "where": None if candidate.line is None else f"{candidate.file}:{candidate.line}",
+                "mask_convention": self._contract.mask_convention,
+                "adaptations": tuple(Adaptation(name=name, why=why) for name, why in self._contract.notes),
             }
+        return StudentInfo(
+            target=self.target.typed,
+            library_calls=dict(self.library_calls),
+            captured_output="" if self._remote is None else self._remote.captured_output,
+            constructed=tuple(self._constructions.values()),
+            **known,
         )
 
     def prepare_restart(self) -> None:

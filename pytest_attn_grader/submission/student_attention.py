@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from pytest_attn_grader.attention.probes import INPUT_NAMES, Attention, Probe, ProbeResult, ProbeSpec, build_probe
 from pytest_attn_grader.attention.query_key_norm import Preparation
+from pytest_attn_grader.attention.weight_recovery import recover_weights
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.results.submission import Adaptation, Failure
 from pytest_attn_grader.submission.contract import Contract
+from pytest_attn_grader.submission.return_values import require_shape, wrong_result
+from pytest_attn_grader.submission.signatures import Notes
 
 if TYPE_CHECKING:
     from pytest_attn_grader.submission.student import Student
@@ -23,24 +27,67 @@ NO_GROUPS = "its number of key/value heads cannot be chosen"
 NO_CACHE = "it has no cache of keys and values"
 
 
-class StudentAttention(Attention, Protocol):
+@dataclass(frozen=True)
+class CallMode:
+    """The way in which one call is made.
+
+    Attributes:
+        watch_inputs: whether the inputs are looked at again after the call.
+        chunks: how many tokens each of several calls gets, which pass a cache on; empty for one call.
+    """
+
+    training: bool = False
+    dropout_p: float = 0.0
+    seed: int | None = None
+    watch_inputs: bool = False
+    chunks: tuple[int, ...] = ()
+
+
+USUAL = CallMode()
+
+
+@dataclass(frozen=True)
+class Attended:
+    """The output and the weights of one call.
+
+    Attributes:
+        attn_weights: None where they are not returned.
+        inputs_after, changed: see `ProbeResult`.
+    """
+
+    attn_output: Tensor
+    attn_weights: Tensor | None
+    seconds: float = 0.0
+    changed: tuple[str, ...] = ()
+    inputs_after: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class StudentAttention(Attention):
     """A submission that is called like the reference; the defaults are those of a plain function.
 
     Attributes:
-        student: the submission and its worker.
-        contract: how it is called.
-        adaptations: what was needed so that it could be called.
         rank: how many dimensions the tensors have that the student's code is called with.
+        notes: on what was needed so that it could be called, beside those of the contract.
         in_causal_model: whether the graded model hides the future; an encoder does not.
     """
 
     student: Student
     contract: Contract
-    adaptations: tuple[Adaptation, ...]
-    rank: int
-    in_causal_model: bool
+    rank: int = 3
+    notes: Notes = ()
+    in_causal_model: bool = True
+
+    @property
+    def adaptations(self) -> tuple[Adaptation, ...]:
+        """All that was needed so that it could be called, for the report."""
+        return tuple(Adaptation(name=name, why=why) for name, why in (*self.contract.notes, *self.notes))
 
     @abstractmethod
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, keep_mask: Tensor, mode: CallMode = USUAL) -> Attended:
+        """One call; keys and values may have fewer heads where it takes groups."""
+        ...
+
     def __call__(
         self, query: Tensor, key: Tensor, value: Tensor, keep_mask: Tensor | None = None
     ) -> Tensor | tuple[Tensor, Tensor]:
@@ -53,39 +100,67 @@ class StudentAttention(Attention, Protocol):
         Raises:
             SubmissionError: the student's code failed, or what it returned has the wrong type, shape or dtype.
         """
-        ...
-
-    @abstractmethod
-    def _probe_result(self, probe: Probe) -> ProbeResult: ...
-
-    @abstractmethod
-    def with_contract(self, contract: Contract) -> StudentAttention:
-        """The same attention, called by another contract."""
-        ...
-
-    @abstractmethod
-    def with_adaptations(self, adaptations: tuple[Adaptation, ...]) -> StudentAttention:
-        """The same attention, with these notes."""
-        ...
-
-    @abstractmethod
-    def with_student(self, student: Student) -> StudentAttention:
-        """The same attention in another worker."""
-        ...
+        if keep_mask is None:
+            keep_mask = torch.ones(query.shape[-2], key.shape[-2], dtype=torch.bool, device=query.device)[None, None]
+        answer = self.attend(query, key, value, keep_mask)
+        require_shape("attn_output", answer.attn_output, tuple(query.shape))
+        if answer.attn_output.dtype != query.dtype:
+            raise wrong_result(
+                f"attn_output is {answer.attn_output.dtype}, the query {query.dtype}", "Return it in the query's dtype."
+            )
+        if answer.attn_weights is None:
+            return answer.attn_output
+        require_shape("attn_weights", answer.attn_weights, (*query.shape[:-1], key.shape[-2]))
+        return answer.attn_output, answer.attn_weights
 
     def run_probe(self, probe: Probe) -> ProbeResult:
         """Run forward and, when the probe has an upstream gradient, backward; never raises for the student's faults."""
         try:
-            return self._probe_result(probe)
+            return self._run_probe(probe)
         except SubmissionError as error:
             return ProbeResult(probe=probe.name, failure=Failure.from_error(error))
+
+    def _run_probe(self, probe: Probe) -> ProbeResult:
+        upstream = None if probe.chunks else probe.upstream
+        wanted = upstream is not None
+        leaves = {name: tensor.detach().clone().requires_grad_(wanted) for name, tensor in probe.inputs.items()}
+        shared = probe.group_size if self.takes_groups else 1
+        key, value = (leaves[name][:, ::shared] for name in ("key", "value"))
+        mode = CallMode(probe.training, probe.dropout_p, probe.seed, watch_inputs=True, chunks=probe.chunks)
+        with torch.set_grad_enabled(wanted):
+            answer = self.attend(leaves["query"], key, value, probe.keep_mask, mode)
+        attn_output, attn_weights = answer.attn_output, answer.attn_weights
+        # Before any further call: a module with a cache writes into what this backward pass needs.
+        gradients, gradient_failure = _vector_jacobian_products(attn_output, upstream, leaves)
+        if attn_weights is None and not probe.chunks and attn_output.shape == probe.query.shape:
+            unwatched = replace(mode, watch_inputs=False)
+
+            def attend(value: Tensor) -> Tensor:
+                output = self.attend(probe.query, key.detach(), value, probe.keep_mask, unwatched).attn_output
+                require_shape("attn_output", output, tuple(attn_output.shape))
+                return output
+
+            with torch.no_grad():
+                attn_weights = recover_weights(attend, key.detach())
+        return ProbeResult(
+            probe=probe.name,
+            attn_output=attn_output.detach(),
+            attn_weights=None if attn_weights is None else attn_weights.detach(),
+            weights_returned=answer.attn_weights is not None,
+            output_requires_grad=attn_output.requires_grad if wanted else None,
+            gradients=gradients,
+            gradient_failure=gradient_failure,
+            inputs_after=answer.inputs_after,
+            changed=answer.changed,
+            seconds=answer.seconds,
+        )
 
     def restarted(self, *, seconds: float | None = None) -> StudentAttention:
         """The same submission, imported again in a new process: nothing of earlier calls is left in it.
 
         Its `student` is to be closed.
         """
-        return self.with_student(self.student.restart(run_seconds=seconds))
+        return replace(self, student=self.student.restart(run_seconds=seconds))
 
     @property
     def takes_groups(self) -> bool:
@@ -164,13 +239,13 @@ class StudentAttention(Attention, Protocol):
         return None
 
 
-def vector_jacobian_products(
-    attn_output: Tensor, upstream: Tensor | None, leaves: dict[str, Tensor]
+def _vector_jacobian_products(
+    attn_output: Tensor, upstream: Tensor | None, leaves: Mapping[str, Tensor]
 ) -> tuple[dict[str, Tensor | None], Failure | None]:
     """Gradients by name of the leaf; a backward pass that fails takes nothing from the forward pass."""
     if upstream is None:
         return {}, None
-    if not attn_output.requires_grad:
+    if not attn_output.requires_grad or attn_output.shape != upstream.shape:
         return dict.fromkeys(INPUT_NAMES), None
     try:
         found = torch.autograd.grad(attn_output, tuple(leaves.values()), upstream.to(attn_output), allow_unused=True)

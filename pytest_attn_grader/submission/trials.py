@@ -9,26 +9,17 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from pytest_attn_grader.attention.probes import (
-    SPEC_BY_NAME,
-    Probe,
-    ProbeResult,
-    max_abs_error,
-    without_gradients,
-)
+from pytest_attn_grader.attention.probes import SPEC_BY_NAME, Probe, ProbeResult, max_abs_error, without_gradients
 from pytest_attn_grader.attention.query_key_norm import NormAxis
 from pytest_attn_grader.attention.reference import causal_keep_mask
 from pytest_attn_grader.attention.tolerances import derive_tolerance
 from pytest_attn_grader.misconceptions.source import SubmissionSource
 from pytest_attn_grader.misconceptions.syntax import takes_mask_of_ones
-from pytest_attn_grader.results.submission import Adaptation
 from pytest_attn_grader.submission.constructor_roles import is_resizable
 from pytest_attn_grader.submission.contract import Contract
 from pytest_attn_grader.submission.function_names import GROUP_NUMBERS
-from pytest_attn_grader.submission.head_adapter import CallStats
 from pytest_attn_grader.submission.masks import BIASED, INFINITE, bias_of_keys
 from pytest_attn_grader.submission.module_attention import ModuleAttention
-from pytest_attn_grader.submission.parameter_names import role_of
 from pytest_attn_grader.submission.projections.norms import NormStyle
 from pytest_attn_grader.submission.student_attention import StudentAttention
 from pytest_attn_grader.submission.target import read_source_text
@@ -43,7 +34,7 @@ _MASKED_PROBES = ("basic", "left-padding")
 _FACTOR_OR_DIVISOR = frozenset({"scale", "scale_factor", "scaling_factor", "attn_scale"})
 TRIAL_HEADS, TRIAL_HEAD_DIM = 4, 64
 TRIAL_SIZES = TRIAL_HEADS, TRIAL_HEAD_DIM
-_TRIAL_BATCH, _TRIAL_TOKENS = 3, 5
+_TRIAL_BATCH, TRIAL_TOKENS = 3, 5
 # Scores of queries and keys that are so many times longer differ, unless a norm takes the lengths away.
 _LONGER = 8.0
 # The value comes back exactly or not at all; a tenth of a percent leaves room for an epsilon in the softmax.
@@ -53,47 +44,28 @@ _HEADS: dict[NormAxis, tuple[int, ...]] = {"head_dim": (1, TRIAL_HEADS), "width"
 
 
 def contract_variants(contract: Contract) -> Iterator[Contract]:
-    """The contract, and what may be tried when it is not the right one."""
+    """The contract, and what may be tried when it is not the right one, each with a note that says so."""
     yield contract
-    if any(slot.role == "dropout_p" for slot in contract.slots):
-        needed = {each.name for each in contract.candidate.called.parameters if not each.has_default}
-        slots = tuple(
-            replace(slot, role="none") if slot.role == "dropout_p" and slot.parameter in needed else slot
-            for slot in contract.slots
-        )
-        if slots != contract.slots:
-            yield replace(contract, slots=slots)
+    if set(contract.parameters("dropout_p")) & contract.needed:
+        why = "its dropout is passed as None: it is a module or function, not a number"
+        yield contract.with_other_roles({"dropout_p": "none"}).with_note("dropout", why)
     if GROUP_NUMBERS & contract.roles:
         # "num_kv_groups" is a number of groups, or of query heads in each.
-        yield contract.with_other_roles({"key_value_heads": "group_size", "group_size": "key_value_heads"})
-    if any(slot.role == "factor" and slot.parameter.lower() in _FACTOR_OR_DIVISOR for slot in contract.slots):
-        yield contract.with_other_roles({"factor": "divisor"})
+        swapped = contract.with_other_roles({"key_value_heads": "group_size", "group_size": "key_value_heads"})
+        meaning = "key/value heads" if "key_value_heads" in swapped.roles else "query heads for each of them"
+        named = " and ".join(swapped.parameters(*GROUP_NUMBERS))
+        yield swapped.with_note("group-size", f"{named} is passed as the number of {meaning}")
+    factors = contract.parameters("factor")
+    if any(name.lower() in _FACTOR_OR_DIVISOR for name in factors):
+        why = f"{factors[0]} is passed as sqrt(head_dim): the scores are divided by it"
+        yield contract.with_other_roles({"factor": "divisor"}).with_note("divisor", why)
     if not contract.is_mask_settled and {"mask", "key_padding_mask"} & contract.roles:
-        yield replace(contract, is_mask_numeric=True)
-        yield replace(contract, mask_convention="additive")
-        yield replace(contract, mask_convention=INFINITE)
-
-
-def with_variant_note(attention: StudentAttention) -> StudentAttention:
-    contract = attention.contract
-    if contract.mask_convention == "additive":
-        note = Adaptation(
-            name="additive-mask", why="the mask is passed as 0 and very negative numbers: it is added to the scores"
-        )
-    elif contract.mask_convention == INFINITE:
-        note = Adaptation(name="infinite-mask", why="the mask is passed as 0 and -inf: other numbers mask nothing")
-    elif contract.is_mask_numeric:
-        note = Adaptation(name="numeric-mask", why="the mask is passed as 1 (may attend) and 0: True and False fail")
-    elif any(slot.role == "none" and role_of(slot.parameter) == "dropout_p" for slot in contract.slots):
-        note = Adaptation(name="dropout", why="its dropout is passed as None: it is a module or function, not a number")
-    elif "divisor" in contract.roles:
-        named = [slot.parameter for slot in contract.slots if slot.role == "divisor"]
-        note = Adaptation(name="divisor", why=f"{named[0]} is passed as sqrt(head_dim): the scores are divided by it")
-    else:
-        named = [slot.parameter for slot in contract.slots if slot.role in GROUP_NUMBERS]
-        meaning = "key/value heads" if "key_value_heads" in contract.roles else "query heads for each of them"
-        note = Adaptation(name="group-size", why=f"{' and '.join(named)} is passed as the number of {meaning}")
-    return attention.with_adaptations((*attention.adaptations, note))
+        why = "the mask is passed as 1 (may attend) and 0: True and False fail"
+        yield replace(contract, is_mask_numeric=True).with_note("numeric-mask", why)
+        why = "the mask is passed as 0 and very negative numbers: it is added to the scores"
+        yield replace(contract, mask_convention="additive").with_note("additive-mask", why)
+        why = "the mask is passed as 0 and -inf: other numbers mask nothing"
+        yield replace(contract, mask_convention=INFINITE).with_note("infinite-mask", why)
 
 
 def is_right(attention: StudentAttention, seed: int) -> bool:
@@ -107,7 +79,7 @@ def adds_its_mask(attention: StudentAttention, seed: int) -> bool:
     probe = without_gradients(attention.make_probe(SPEC_BY_NAME["left-padding"], seed=seed))
     if attention.unsupported_reason(probe) is not None:
         return True
-    biased = attention.with_contract(replace(attention.contract, mask_convention=BIASED))
+    biased = replace(attention, contract=replace(attention.contract, mask_convention=BIASED))
     output = biased.run_probe(probe).attn_output
     if output is None or output.shape != probe.query.shape:
         return False
@@ -130,7 +102,7 @@ def is_written_for(attention: StudentAttention, seed: int) -> bool:
     if attention.contract.mask_convention == "additive":
         return adds_its_mask(attention, seed)
     additive = replace(attention.contract, mask_convention="additive")
-    return attention.contract.mask_convention != INFINITE or not is_right(attention.with_contract(additive), seed)
+    return attention.contract.mask_convention != INFINITE or not is_right(replace(attention, contract=additive), seed)
 
 
 def is_right_on(attention: StudentAttention, probe: Probe) -> bool:
@@ -161,12 +133,17 @@ def is_right_result(result: ProbeResult, probe: Probe) -> bool:
     return max_abs_error(output, exact.attn_output, probe) <= tolerance.tolerance["attn_output"]
 
 
+def make_trial(seed: int, tokens: int, batch_size: int = _TRIAL_BATCH) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Random query, key and value of the trial sizes, and a causal keep mask."""
+    generator = torch.Generator().manual_seed(seed)
+    size = (batch_size, TRIAL_HEADS, tokens, TRIAL_HEAD_DIM)
+    query, key, value = (torch.randn(size, generator=generator) for _ in range(3))
+    return query, key, value, causal_keep_mask(tokens).expand(batch_size, 1, -1, -1).contiguous()
+
+
 def returns_the_value(attention: ModuleAttention, seed: int) -> bool:
     """Whether the output of a single token is its value, also where its mask means the opposite."""
-    generator = torch.Generator().manual_seed(seed)
-    size = (_TRIAL_BATCH, TRIAL_HEADS, 1, TRIAL_HEAD_DIM)
-    query, key, value = (torch.randn(size, generator=generator) for _ in range(3))
-    keep_mask = torch.ones(_TRIAL_BATCH, 1, 1, 1, dtype=torch.bool)
+    query, key, value, keep_mask = make_trial(seed, 1)
     output = _last_rows(attention, (query,), key, value, keep_mask)[0]
     return bool((output - value[:, :, -1]).abs().max() <= _SAME * value.abs().max())
 
@@ -177,7 +154,7 @@ def _last_rows(
     """The output of the last token for each query; with the opposite mask, which may be meant, where none is finite."""
     rows: list[Tensor] = []
     for mask in (keep_mask, ~keep_mask):
-        rows = [attention.heads.attend(each, key, value, mask, CallStats())[0][:, :, -1] for each in queries]
+        rows = [attention.attend(each, key, value, mask).attn_output[:, :, -1] for each in queries]
         if "mask" not in attention.contract.roles or rows[0].isfinite().any():
             break
     return rows
@@ -188,24 +165,18 @@ def query_is_row_local(attention: ModuleAttention, seed: int) -> bool:
 
     This settles which third of a fused matrix is the query when its name does not say it.
     """
-    generator = torch.Generator().manual_seed(seed)
-    size = (1, TRIAL_HEADS, 2, TRIAL_HEAD_DIM)
-    query, key, value = (torch.randn(size, generator=generator) for _ in range(3))
-    other_query = torch.cat([torch.randn(size, generator=generator)[:, :, :1], query[:, :, 1:]], dim=2)
-    keep_mask = causal_keep_mask(2)[None, None]
+    query, key, value, keep_mask = make_trial(seed, 2, batch_size=1)
+    other_query = torch.cat([make_trial(seed + 1, 1, batch_size=1)[0], query[:, :, 1:]], dim=2)
     outputs = _last_rows(attention, (query, other_query), key, value, keep_mask)
     return bool((outputs[0] - outputs[1]).abs().max() <= _SAME * value.abs().max())
 
 
 def with_weights_settled(attention: ModuleAttention, seed: int) -> ModuleAttention:
     """The same attention, with what comes back beside the output; a mask of a wrong shape fails with several tokens."""
-    generator = torch.Generator().manual_seed(seed)
-    size = (_TRIAL_BATCH, TRIAL_HEADS, _TRIAL_TOKENS, TRIAL_HEAD_DIM)
-    query, key, value = (torch.randn(size, generator=generator) for _ in range(3))
-    keep_mask = causal_keep_mask(_TRIAL_TOKENS).expand(_TRIAL_BATCH, 1, -1, -1).contiguous()
-    stats = CallStats()
-    _, attn_weights = attention.heads.attend(query, key, value, keep_mask, stats)
-    return replace(attention, returns_weights=attn_weights is not None, returns_scores=stats.returns_scores)
+    query, key, value, keep_mask = make_trial(seed, TRIAL_TOKENS)
+    heads = attention.heads
+    _, attn_weights = heads.attend(query, key, value, keep_mask)
+    return replace(attention, returns_weights=attn_weights is not None, returns_scores=heads.stats.returns_scores)
 
 
 def with_norm(attention: ModuleAttention, over: NormAxis, seed: int) -> ModuleAttention:
@@ -215,28 +186,24 @@ def with_norm(attention: ModuleAttention, over: NormAxis, seed: int) -> ModuleAt
     all scores are equal, so that the output is that of a query and a key of 0, whatever the mask is: this settles what
     the module adds to its weights. Without parameters, it has a norm when the lengths of query and key do not matter.
     """
-    oracle = attention.oracle
-    shape = oracle.shape_for(*TRIAL_SIZES)
+    shape = attention.oracle.shape_for(*TRIAL_SIZES)
     fits = shape.head_dim == TRIAL_HEAD_DIM and shape.num_heads in _HEADS[over]
     if not fits or not is_resizable(attention.contract.candidate):
         return attention
-    generator = torch.Generator().manual_seed(seed)
-    size = (_TRIAL_BATCH, TRIAL_HEADS, _TRIAL_TOKENS, TRIAL_HEAD_DIM)
-    query, key, value = (torch.randn(size, generator=generator) for _ in range(3))
-    keep_mask = causal_keep_mask(_TRIAL_TOKENS).expand(_TRIAL_BATCH, 1, -1, -1).contiguous()
+    query, key, value, keep_mask = make_trial(seed, TRIAL_TOKENS)
     nothing = torch.zeros(1, 1, TRIAL_HEAD_DIM)
 
     def is_same(tried: ModuleAttention, other: tuple[Tensor, Tensor], **how: Any) -> bool:
-        outputs = [tried.heads.attend(*pair, value, keep_mask, CallStats(), **how)[0] for pair in ((query, key), other)]
+        outputs = [tried.heads.attend(*pair, value, keep_mask, **how)[0] for pair in ((query, key), other)]
         difference = (outputs[0] - outputs[1]).abs()
         # A mask that is meant the other way round leaves rows without a key: NaN in both says nothing.
         known = difference[difference.isfinite()]
         return bool(known.numel()) and bool(known.max() <= _SAME * value.abs().max())
 
     def styled(offset: int) -> ModuleAttention:
-        return attention.with_conventions(replace(oracle.conventions, norm=NormStyle(over, offset)))
+        return replace(attention, conventions=replace(attention.conventions, norm=NormStyle(over, offset)))
 
-    if shape.found.norms is None:
+    if shape.norms is None:
         return styled(0) if is_same(attention, (_LONGER * query, _LONGER * key)) else attention
     zeros = (torch.zeros_like(query), torch.zeros_like(key))
     offsets = (0, 1)

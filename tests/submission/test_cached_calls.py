@@ -11,8 +11,8 @@ from pytest_attn_grader.attention.probes import SPEC_BY_NAME, build_probe, max_a
 from pytest_attn_grader.attention.reference import causal_keep_mask, reference_attention
 from pytest_attn_grader.submission.adapt import fit
 from pytest_attn_grader.submission.cache_arguments import CacheStyle
-from pytest_attn_grader.submission.cached_calls import split_into_chunks, with_cache, with_prefix
 from pytest_attn_grader.submission.projected import ProjectedInputs
+from pytest_attn_grader.submission.projected_call import split_into_chunks, with_cache, with_prefix
 from pytest_attn_grader.submission.projections.matrices import one_hot_projections
 from pytest_attn_grader.submission.remote.arguments import (
     CacheArgument,

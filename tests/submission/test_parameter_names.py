@@ -8,12 +8,11 @@ import pytest
 
 from pytest_attn_grader.submission.parameter_names import (
     KEY_PADDING_MASKS,
-    POSITIONS,
     ROLE_NAMES,
-    ROTARY,
+    ROTARY_OBJECTS,
+    ROTARY_ROLES,
     hidden_states_role,
     is_projected,
-    is_rotary,
     longer_projection_role,
     projection_role,
     role_of,
@@ -21,7 +20,7 @@ from pytest_attn_grader.submission.parameter_names import (
 
 
 def test_no_name_has_two_roles() -> None:
-    groups = [*ROLE_NAMES.values(), KEY_PADDING_MASKS, ROTARY, POSITIONS]
+    groups = [*ROLE_NAMES.values(), KEY_PADDING_MASKS, ROTARY_OBJECTS, *ROTARY_ROLES.values()]
     assert [first & second for first, second in itertools.combinations(groups, 2) if first & second] == []
 
 
@@ -84,9 +83,3 @@ def test_a_projected_function_takes_text_and_weights() -> None:
     assert is_projected(["x", "W_q", "W_k"]), "then a message can name the weight that is missing"
     assert not is_projected(["query", "key", "value", "mask"])
     assert not is_projected(["x", "mask"])
-
-
-def test_tables_and_positions_are_rotary() -> None:
-    assert is_rotary("freqs_cis")
-    assert is_rotary("Position_IDs")
-    assert not is_rotary("query")

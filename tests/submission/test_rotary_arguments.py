@@ -9,8 +9,8 @@ from pytest_attn_grader.attention.reference import reference_attention
 from pytest_attn_grader.attention.rotation import BASE, Rotation, rotate
 from pytest_attn_grader.models.architectures import LayerSteps
 from pytest_attn_grader.submission.adapt import fit
-from pytest_attn_grader.submission.rotary_arguments import TableStyle, make_tables, table_styles
-from pytest_attn_grader.submission.rotary_names import rotary_role
+from pytest_attn_grader.submission.parameter_names import rotary_role
+from pytest_attn_grader.submission.rotary import TableStyle, make_tables, table_styles
 from tests.support.students import Workshop
 
 MODULE = """

@@ -8,7 +8,7 @@ import pytest
 
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.submission.adapt import fit
-from pytest_attn_grader.submission.size_remedies import is_about_axes, remedy_for_axes, remedy_for_typed_in
+from pytest_attn_grader.submission.function_ranks import is_about_axes, remedy_for_axes, remedy_for_typed_in
 
 if TYPE_CHECKING:
     from tests.support.students import Workshop

@@ -53,12 +53,7 @@ class InProcessAttention:
             if probe.preparation is not None:
                 query, key = getattr(self.function, "norm", Preparation.__call__)(probe.preparation, query, key)
             attn_output, attn_weights = self.function(
-                query,
-                key,
-                inputs["value"],
-                keep_mask,
-                dropout_p=probe.dropout_p,
-                training=probe.training,
+                query, key, inputs["value"], keep_mask, dropout_p=probe.dropout_p, training=probe.training
             )
         gradients: dict[str, Tensor | None] = {}
         if probe.upstream is not None:

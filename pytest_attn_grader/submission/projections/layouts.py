@@ -90,20 +90,23 @@ def pack(found: ProjectionMap, layout: Layout, projections: Projections) -> dict
         projections: of the module's own sizes; a missing bias becomes 0, a missing output projection the identity.
     """
     matrices = {"q": projections.w_q, "k": projections.w_k, "v": projections.w_v}
-    biases = {"q": projections.b_q, "k": projections.b_k, "v": projections.b_v}
+    given = {"q": projections.b_q, "k": projections.b_k, "v": projections.b_v}
+    biases = {letter: torch.zeros_like(matrices[letter][0]) if bias is None else bias for letter, bias in given.items()}
     values = {each.weight: torch.zeros(each.shape, dtype=projections.w_q.dtype) for each in found.low_rank}
     for role, places in found.inputs.items():
-        if found.is_grouped and len(role) > 1:
-            _put_grouped(values, places[0], layout, [(matrices[each], biases[each]) for each in _letters(role, layout)])
-            continue
         order = layout.letters if role == "qkv" else role
-        weight = torch.stack([matrices[letter] for letter in order])  # (matrices, in, heads, head_dim)
-        bias = torch.stack(
-            [
-                torch.zeros_like(matrices[letter][0]) if biases[letter] is None else _there(biases[letter])
-                for letter in order
-            ]
-        )  # (matrices, heads, head_dim)
+        parts, rows = [matrices[letter] for letter in order], [biases[letter][None] for letter in order]
+        if found.is_grouped and len(role) > 1:
+            _put_flat(
+                values,
+                places[0],
+                layout,
+                _flat_groups(parts, layout),
+                _flat_groups([row[None] for row in rows], layout),
+            )
+            continue
+        weight = torch.stack(parts)  # (matrices, in, heads, head_dim)
+        bias = torch.cat(rows)  # (matrices, heads, head_dim)
         if len(places) == found.num_heads > 1:
             for head, place in enumerate(places):
                 _put(values, place, layout, weight[:, :, head : head + 1], bias[:, head : head + 1])
@@ -114,23 +117,11 @@ def pack(found: ProjectionMap, layout: Layout, projections: Projections) -> dict
     return values | {name: values[name].reshape(shape) for name, shape in found.kernels if name in values}
 
 
-def _letters(role: str, layout: Layout) -> str:
-    return layout.letters if role == "qkv" else role
-
-
-def _put_grouped(
-    values: dict[str, Tensor], place: ParameterRef, layout: Layout, parts: Sequence[tuple[Tensor, Tensor | None]]
-) -> None:
-    """Fused matrices with fewer key/value heads: all of each side by side, or a group's heads side by side."""
-    rows = [torch.zeros_like(weight[0]) if bias is None else bias for weight, bias in parts]
-    flat = _flat_groups([weight for weight, _ in parts], layout)
-    values[place.weight] = flat.T if _is_transposed(place, layout, flat) else flat
-    if place.bias is not None:
-        values[place.bias] = _flat_groups([row[None] for row in rows], layout)[0]
-
-
 def _flat_groups(parts: Sequence[Tensor], layout: Layout) -> Tensor:
-    """Matrices ``(in, heads, head_dim)`` with different numbers of heads as one ``(in, features)``."""
+    """Matrices ``(in, heads, head_dim)`` with different numbers of heads as one ``(in, features)``.
+
+    All of each lie side by side, or the heads of each group.
+    """
     if layout.packing == "qkv h d":
         return torch.cat([part.flatten(1) for part in parts], dim=1)
     groups = min(part.shape[1] for part in parts)
@@ -151,10 +142,14 @@ def _put(values: dict[str, Tensor], place: ParameterRef, layout: Layout, weight:
         if place.bias is not None:
             values[place.bias] = bias.transpose(0, 1).flatten(1)
         return
-    flat = _in_order(weight, layout)  # (in, features)
+    _put_flat(values, place, layout, _in_order(weight, layout), _in_order(bias[:, None], layout))
+
+
+def _put_flat(values: dict[str, Tensor], place: ParameterRef, layout: Layout, flat: Tensor, bias: Tensor) -> None:
+    """`flat` is (in, features), `bias` (1, features)."""
     values[place.weight] = flat.T if _is_transposed(place, layout, flat) else flat
     if place.bias is not None:
-        values[place.bias] = _in_order(bias[:, None], layout)[0]
+        values[place.bias] = bias[0]
 
 
 def _in_order(tensor: Tensor, layout: Layout) -> Tensor:
@@ -203,8 +198,3 @@ def _put_output(values: dict[str, Tensor], found: ProjectionMap, layout: Layout,
     if place.bias is not None:
         zeros = torch.zeros(found.out_features, dtype=like.dtype, device=like.device)
         values[place.bias] = zeros if projections.b_o is None else projections.b_o
-
-
-def _there(tensor: Tensor | None) -> Tensor:
-    assert tensor is not None
-    return tensor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +47,13 @@ class Projections:
     @property
     def has_input_biases(self) -> bool:
         return any(bias is not None for bias in (self.b_q, self.b_k, self.b_v))
+
+    def with_inputs_changed(self, change: Callable[[str, Tensor], Tensor]) -> Projections:
+        """The same with what a function of the name makes of each matrix and bias of query, key and value."""
+        names = ("w_q", "w_k", "w_v", "b_q", "b_k", "b_v")
+        given = {name: tensor for name in names if (tensor := getattr(self, name)) is not None}
+        changed: dict[str, Any] = {name: change(name, tensor) for name, tensor in given.items()}
+        return replace(self, **changed)
 
     def without_input_biases(self) -> Projections:
         return replace(self, b_q=None, b_k=None, b_v=None)

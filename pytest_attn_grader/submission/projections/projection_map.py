@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from pytest_attn_grader.submission.projections.custom_loader import LoaderMap
 from pytest_attn_grader.submission.projections.norms import NormParameters
 
 # The kind of a matrix that is an argument of a function: it may be stored in any way.
@@ -27,12 +28,12 @@ class ParameterRef:
 
 @dataclass(frozen=True)
 class ProjectionMap:
-    """A module's projections.
+    """The projections of a module or function, and their sizes.
 
     Attributes:
         inputs: by role (q, k, v, or qkv, or q and kv); several places when every head has its own.
         num_heads, head_dim: as far as names, shapes and attributes say.
-        width: features of the hidden states.
+        width: features of the hidden states; None takes any.
         out_features: of the output projection, or of the heads side by side when there is none.
         others: parameters that belong to no projection; they keep their values.
         norms: those of `others` that normalise query and key.
@@ -42,13 +43,15 @@ class ProjectionMap:
         kernels: names and shapes of convolutions with a kernel of one token, which are linear layers otherwise.
         low_rank: thin matrices whose product is added to a projection; they are set to 0.
         heads_are_traced: the number of heads was found by what outputs depend on; no argument or attribute says it.
+        target: name or handle of what is called.
+        loading: of a module that defines a loader, which fills its parameters.
     """
 
     inputs: dict[str, tuple[ParameterRef, ...]]
     output: ParameterRef | None
     num_heads: int
     head_dim: int
-    width: int
+    width: int | None
     out_features: int
     others: tuple[str, ...] = ()
     by_order: bool = False
@@ -58,6 +61,8 @@ class ProjectionMap:
     kernels: tuple[tuple[str, tuple[int, ...]], ...] = ()
     low_rank: tuple[ParameterRef, ...] = ()
     heads_are_traced: bool = False
+    target: str | int = ""
+    loading: LoaderMap | None = None
 
     @property
     def key_value_heads(self) -> int:
@@ -80,8 +85,16 @@ class ProjectionMap:
 
     @property
     def has_input_biases(self) -> bool:
+        if self.loading is not None:
+            return {"b_q", "b_k", "b_v"} <= self.loading.takes
         return all(place.bias is not None for places in self.inputs.values() for place in places)
 
     @property
+    def has_output(self) -> bool:
+        return self.output is not None or (self.loading is not None and "w_o" in self.loading.takes)
+
+    @property
     def has_output_bias(self) -> bool:
+        if self.loading is not None:
+            return "b_o" in self.loading.takes
         return self.output is not None and self.output.bias is not None

@@ -8,7 +8,6 @@ carries the biases. So a module 64 wide can hold one head of a model 768 wide, e
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -70,12 +69,10 @@ def fit_head_dim(projections: Projections, head_dim: int) -> Projections:
         return projections
     factor = (head_dim / projections.head_dim) ** 0.5
 
-    def pad(tensor: Tensor | None, gain: float = 1.0) -> Tensor | None:
-        return None if tensor is None else F.pad(tensor * gain if gain != 1.0 else tensor, (0, missing))
+    def pad(name: str, tensor: Tensor) -> Tensor:
+        return F.pad(tensor * factor if name.endswith("_q") else tensor, (0, missing))
 
-    gains = {"w_q": factor, "b_q": factor, "w_k": 1.0, "b_k": 1.0, "w_v": 1.0, "b_v": 1.0}
-    padded: dict[str, Any] = {name: pad(getattr(projections, name), gain) for name, gain in gains.items()}
-    return replace(projections, **padded)
+    return projections.with_inputs_changed(pad)
 
 
 def pad_head_dim(query: Tensor, key: Tensor, head_dim: int) -> tuple[Tensor, Tensor]:
@@ -108,12 +105,8 @@ def reduce_head_dim(query: Tensor, key: Tensor, head_dim: int) -> tuple[Tensor, 
 def group_heads(projections: Projections, start: int, num_heads: int) -> Projections:
     """`num_heads` heads from `start` on; where the model has no more, heads of zeros."""
 
-    def take(tensor: Tensor | None) -> Tensor | None:
-        if tensor is None:
-            return None
+    def take(_: str, tensor: Tensor) -> Tensor:
         taken = tensor[..., start : start + num_heads, :]
         return F.pad(taken, (0, 0, 0, num_heads - taken.shape[-2]))
 
-    names = ("w_q", "w_k", "w_v", "b_q", "b_k", "b_v")
-    taken_heads: dict[str, Any] = {name: take(getattr(projections, name)) for name in names}
-    return replace(projections, **taken_heads, w_o=None, b_o=None)
+    return replace(projections.with_inputs_changed(take), w_o=None, b_o=None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pytest_attn_grader.errors import SubmissionError
-from pytest_attn_grader.submission.projections.shared_weights import require_separate_weights
+from pytest_attn_grader.submission.projections.find import require_separate_weights
 from pytest_attn_grader.submission.remote.messages import RemoteModule, RemoteParameter
 
 

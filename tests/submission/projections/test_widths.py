@@ -10,10 +10,8 @@ import torch
 from pytest_attn_grader.attention.reference import causal_keep_mask, reference_attention
 from pytest_attn_grader.submission import layer_block as block_module
 from pytest_attn_grader.submission.adapt import fit
-from pytest_attn_grader.submission.head_adapter import CallStats
 from pytest_attn_grader.submission.layer_block import StudentBlock
 from pytest_attn_grader.submission.module_attention import ModuleAttention
-from pytest_attn_grader.submission.projections.layouts import DEFAULT_LAYOUT
 from pytest_attn_grader.submission.projections.matrices import Projections
 from pytest_attn_grader.submission.projections.widths import fit_width, reduce_head_dim
 
@@ -58,7 +56,7 @@ def test_it_is_exact_forward_and_backward(
     assert isinstance(attention, ModuleAttention)
     projections = layer()
     shape = attention.oracle.shape_for(NUM_HEADS, HEAD_DIM)
-    block = StudentBlock(attention.oracle, shape, DEFAULT_LAYOUT, projections, projects_output=True)
+    block = StudentBlock(attention.oracle, shape, projections, projects_output=True)
     hidden_states = torch.randn(1, tokens, HIDDEN_SIZE, generator=torch.Generator().manual_seed(2)).requires_grad_()
     keep_mask = causal_keep_mask(tokens)[None, None]
     output, attn_weights = block(hidden_states, keep_mask)
@@ -104,11 +102,11 @@ def test_more_tokens_than_dimensions_keep_what_says_most(workshop: Workshop) -> 
     few = torch.randn(1, 4, 50, 8, generator=generator)
     query, key, value = (few @ torch.randn(8, 64, generator=generator) * 8**-0.5 for _ in range(3))
     keep_mask = causal_keep_mask(50)[None, None]
-    stats = CallStats()
-    output, _ = attention.heads.attend(query, key, value, keep_mask, stats)
+    heads = attention.heads
+    output, _ = heads.attend(query, key, value, keep_mask)
     reference, _ = reference_attention(query, key, value, keep_mask)
     assert float((output - reference).abs().max()) <= 1e-5
-    assert stats.residual <= 1e-6
+    assert heads.stats.residual <= 1e-6
     query, key, value = (torch.randn(1, 4, 50, 64, generator=generator) for _ in range(3))
-    attention.heads.attend(query, key, value, keep_mask, stats)
-    assert 0 < stats.residual < 0.7
+    heads.attend(query, key, value, keep_mask)
+    assert 0 < heads.stats.residual < 0.7
