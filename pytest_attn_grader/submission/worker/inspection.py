@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dis
+import functools
 import inspect
 import re
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from itertools import islice, pairwise
 from types import CodeType, FunctionType, MethodType
 from typing import Any
@@ -70,8 +71,28 @@ def _annotation(parameter: inspect.Parameter) -> str | None:
     return name[:200] if isinstance(name, str) else failures.safe_repr(name, 200)
 
 
-def forward_of(module: type[torch.nn.Module] | torch.nn.Module) -> Any:
-    """Return what a module or its class is called by: its forward, or a __call__ that is written in its place."""
+def is_autograd_function(value: object) -> bool:
+    """Whether it is a torch.autograd.Function, which is called by its apply."""
+    return isinstance(value, type) and issubclass(value, torch.autograd.Function)
+
+
+def call_of_autograd_function(function: Any) -> Callable[..., Any]:
+    """Return its apply, which knows neither names nor defaults, as a function of the parameters of its forward."""
+    signature = inspect.signature(forward_of(function))
+
+    def call(*arguments: Any, **named: Any) -> Any:
+        bound = signature.bind(*arguments, **named)
+        bound.apply_defaults()
+        return function.apply(*bound.args)
+
+    return call
+
+
+def forward_of(module: Any) -> Any:
+    """Return what a module, its class or an autograd function is called by: its forward, or a __call__ in its place."""
+    if is_autograd_function(module):
+        makes_context = module.setup_context is torch.autograd.Function.setup_context
+        return functools.partial(module.forward, None) if makes_context else module.forward
     owner = module if isinstance(module, type) else type(module)
     return module.__call__ if getattr(owner, "forward", None) is torch.nn.Module.forward else module.forward
 

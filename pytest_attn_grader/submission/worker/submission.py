@@ -15,7 +15,15 @@ import torch
 from . import failures
 from .choices import choices_in, factors_in, input_sizes_in, switches_in, tree_of
 from .global_state import restored
-from .inspection import fields_of, forward_of, names_in_code, parameters_of, unwrap
+from .inspection import (
+    call_of_autograd_function,
+    fields_of,
+    forward_of,
+    is_autograd_function,
+    names_in_code,
+    parameters_of,
+    unwrap,
+)
 from .loading import Loader
 
 MAX_CANDIDATES = 100
@@ -74,7 +82,7 @@ class Submission:
         found: Any = self._module
         for part in name.split("."):
             found = getattr(found, part)
-        return found
+        return call_of_autograd_function(found) if is_autograd_function(found) else found
 
     @property
     def switches(self) -> frozenset[str]:
@@ -177,7 +185,7 @@ class Submission:
         return isinstance(file, str) and failures.is_student_file(file, self.root)
 
     def _candidate(self, name: str, value: Any) -> dict[str, Any]:
-        called = forward_of(value) if isinstance(value, torch.nn.Module) else value
+        called = forward_of(value) if isinstance(value, torch.nn.Module) or is_autograd_function(value) else value
         file, line = _place(value)
         described: dict[str, Any] = {
             "name": failures.truncate(name, 200),
@@ -236,6 +244,8 @@ def _is_nested(value: object, name: str) -> bool:
 
 
 def _kind(value: object) -> str:
+    if is_autograd_function(value):
+        return "function"
     if isinstance(value, torch.nn.Module):
         return "module-instance"
     if isinstance(value, type):
