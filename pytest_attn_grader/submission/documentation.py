@@ -35,12 +35,21 @@ def documents_four_dimensions(source: str, name: str) -> bool:
 
 
 def documents_tokens_first(source: str, name: str) -> bool:
-    """Whether a definition, or a method of it, names the heads after the tokens ``(batch, seq, heads, …)``."""
+    """Whether docstring or signature of a definition, or of a method, name the heads after the tokens.
+
+    A comment in the body says what a tensor has become there, and so does a line that names both layouts.
+    """
     found = _find_definition(source, name)
-    inner = (
-        [] if found is None else [node for node in ast.walk(found) if isinstance(node, (ast.FunctionDef, ast.ClassDef))]
-    )
-    return any(_TOKENS_FIRST.search(_text_of(source, node)) for node in inner)
+    kinds = (ast.FunctionDef, ast.ClassDef)
+    inner = [] if found is None else [node for node in ast.walk(found) if isinstance(node, kinds)]
+    lines = source.splitlines()
+    texts = [
+        line
+        for node in inner
+        for line in [*(ast.get_docstring(node) or "").splitlines(), *lines[node.lineno - 1 : node.body[0].lineno - 1]]
+        if not line.lstrip().startswith("#")
+    ]
+    return any(_TOKENS_FIRST.search(line) and not _FOUR_AXES.search(line) for line in texts)
 
 
 def documents_batch_first(source: str, name: str) -> bool:

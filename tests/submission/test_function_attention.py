@@ -410,11 +410,19 @@ def test_library_calls_are_counted(student_of: StudentOf) -> None:
 TOKENS_FIRST = "return torch.einsum('bhts,bshd->bthd', torch.einsum('bthd,bshd->bhts', query, key).softmax(-1), value)"
 
 
-@pytest.mark.parametrize(("documentation", "is_tokens_first"), [("[B, T, H, D]", True), ("as usual", False)])
+@pytest.mark.parametrize(
+    ("documentation", "is_tokens_first"),
+    [
+        ('"""query: [B, T, H, D]"""', True),
+        ('"""As usual."""', False),
+        ('"""(batch, heads, seq, head_dim) -> (batch, seq, heads, head_dim)"""', False),
+        ("# query: (batch, seq, heads, head_dim)", False),
+    ],
+)
 def test_tokens_come_before_heads_only_where_the_documentation_says_so(
     workshop: Workshop, documentation: str, is_tokens_first: bool
 ) -> None:
-    student = workshop.student(attention(f'"""query: {documentation}"""\n{TOKENS_FIRST}', "query, key, value"))
+    student = workshop.student(attention(f"{documentation}\n{TOKENS_FIRST}", "query, key, value"))
     fitted = fit_function(student, student.contract, seed=0)
     assert ("head-layout" in {note.name for note in fitted.adaptations}) is is_tokens_first
     values = torch.arange(12.0).reshape(1, 3, 1, 4)

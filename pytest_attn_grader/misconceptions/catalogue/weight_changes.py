@@ -91,12 +91,11 @@ def weights_changed(attn_weights: Tensor, _: Inputs) -> Tensor:
 
 def _draws(case: SubmissionObservations) -> Recognition | None:
     """Two equal calls differ, the file draws random numbers, and nothing that was dropped is 0."""
-    first, again, probe = case.attempts.get("basic"), case.attempts.get("basic-again"), case.probes["basic"]
-    exact = case.references["basic"].attn_output if "basic" in case.references else None
-    if first is None or again is None or exact is None or first.failure is not None or again.failure is not None:
+    first, again = case.attempts.get("basic"), case.attempts.get("basic-again")
+    if first is None or again is None or first.failure is not None or again.failure is not None:
         return None
-    output = first.attn_output
-    if output is None or output.shape != exact.shape or not case.source.draws_random_numbers():
+    probe, output, exact = case.probes["basic"], first.attn_output, case.references["basic"].attn_output
+    if output is None or exact is None or output.shape != exact.shape or not case.source.draws_random_numbers():
         return None
     if case.equal(first, again) or case.source.keeps_state() or bool((real_rows(output, probe) == 0).any()):
         return None
