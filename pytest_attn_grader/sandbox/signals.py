@@ -91,7 +91,7 @@ def _kill_children(pid: int) -> None:
 
     with contextlib.suppress(psutil.Error):
         # psutil compares the time a process started before it signals a number.
-        for child in psutil.Process(pid).children(recursive=True):
+        for child in psutil.Process(check_number(pid)).children(recursive=True):
             with contextlib.suppress(psutil.Error):
                 child.kill()
 

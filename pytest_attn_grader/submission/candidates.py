@@ -121,8 +121,6 @@ def _rank(candidates: Sequence[Candidate]) -> list[Candidate]:
     if any(looks_like_attention(each.name) for each in modules):
         functions = [each for each in functions if not _is_helper(each)]
     named = [candidate for candidate in functions if candidate.name == CONTRACT_NAME] or _outermost(functions)
-    # Where some take a mask, the others only have a switch: what a linear attention has, for example.
-    named = [each for each in named if MASK_ROLES & {slot.role for slot in assign_roles(each)[0]}] or named
     if all(_is_step_of(each, modules) for each in named):
         # Files hold feed-forward layers and whole models beside the attention, and all of them take hidden states.
         layers = [each for each in modules if not _is_whole_model(each)] or modules
