@@ -86,10 +86,12 @@ def _padding_inverted(attn_scores: Tensor, inputs: Inputs, *, future: float | No
     return attn_scores.masked_fill(inputs.keep_mask.any(-2, keepdim=True), inputs.fill)
 
 
-def _padding_kept(attn_scores: Tensor, _: Inputs) -> Tensor:
-    """The future is blocked before the softmax, and the padding is not."""
-    is_past = causal_keep_mask(*attn_scores.shape[-2:], device=attn_scores.device)
-    return attn_scores.masked_fill(~is_past, torch.finfo(attn_scores.dtype).min)
+def _padding_kept(attn_scores: Tensor, inputs: Inputs) -> Tensor:
+    """What is later, or outside of the window, is blocked before the softmax, and the padding is not."""
+    keep = causal_keep_mask(*attn_scores.shape[-2:], device=attn_scores.device)
+    if inputs.sliding_window is not None:
+        keep = keep & inputs.is_near(inputs.sliding_window)
+    return attn_scores.masked_fill(~keep, torch.finfo(attn_scores.dtype).min)
 
 
 def _without_padding(attn_weights: Tensor, inputs: Inputs) -> Tensor:
