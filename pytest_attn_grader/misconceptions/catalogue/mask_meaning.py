@@ -87,7 +87,7 @@ def _padding_inverted(attn_scores: Tensor, inputs: Inputs, *, future: float | No
 
 
 def _padding_kept(attn_scores: Tensor, inputs: Inputs) -> Tensor:
-    """What is later, or outside of the window, is blocked before the softmax, and the padding is not."""
+    """Block the future, and what is outside of the window, before the softmax; the padding stays."""
     keep = causal_keep_mask(*attn_scores.shape[-2:], device=attn_scores.device)
     if inputs.sliding_window is not None:
         keep = keep & inputs.is_near(inputs.sliding_window)
