@@ -111,7 +111,7 @@ def match_heads(student: torch.Tensor, reference: torch.Tensor) -> tuple[torch.T
 
     if student.ndim != 3:
         raise ValueError(f"match_heads wants (num_heads, query_len, key_len), got {tuple(student.shape)}")
-    student, reference = validate_distribution_pair(student, reference, None)
+    student, reference = validate_distribution_pair(student, reference)
     costs = torch.stack([(student - head).abs().sum(dim=-1).mean(dim=-1) / 2 for head in reference])
     _, matched = linear_sum_assignment(costs.detach().cpu().numpy())  # costs: (reference heads, student heads)
     student_heads = torch.as_tensor(matched, dtype=torch.int64, device=student.device)

@@ -1,4 +1,4 @@
-"""Figures that compare next-token distributions: logits in, numbers out. `metrics` has them beside those of maps."""
+"""Figures that compare next-token distributions: logits in, numbers out."""
 
 from __future__ import annotations
 

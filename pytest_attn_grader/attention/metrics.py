@@ -1,8 +1,7 @@
-"""Figures that compare attention maps and next-token distributions: tensors in, numbers out, nothing else.
+"""Figures that compare attention maps: tensors in, numbers out, nothing else.
 
 An attention map is ``(num_heads, query_len, key_len)``; further leading dimensions (layers, batch) are kept. Each row
-is one query's distribution over the keys. A figure of a map is one number a head: the mean over its query rows, or over
-the rows that ``real_rows`` marks True (rows of padding mean nothing and are not looked at, whatever they hold).
+is one query's distribution over the keys. A figure of a map is one number a head: the mean over its query rows.
 
 Distances are defined between distributions, so they refuse rows that do not sum to one and name the worst.
 `row_sum_error` measures that error. To compute the distance of such rows, pass them through `normalised_rows` first.
@@ -16,18 +15,8 @@ import math
 
 import torch
 
-from pytest_attn_grader.attention.head_scores import (
-    duplicate_token_score,
-    first_token_score,
-    induction_score,
-    match_heads,
-    previous_token_score,
-)
-from pytest_attn_grader.attention.logit_metrics import kl_divergence, top_k_agreement
 from pytest_attn_grader.attention.reference import steps_back
 from pytest_attn_grader.attention.validation import (
-    ROW_SUM_TOLERANCE,
-    select_rows,
     validate_distribution,
     validate_distribution_pair,
     validate_finite,
@@ -35,38 +24,14 @@ from pytest_attn_grader.attention.validation import (
     validate_non_negative,
 )
 
-__all__ = [
-    "cosine_similarity",
-    "jensen_shannon_divergence",
-    "earth_movers_distance",
-    "total_variation",
-    "argmax_agreement",
-    "entropy",
-    "entropy_difference",
-    "attention_distance",
-    "row_sum_error",
-    "normalised_rows",
-    "kl_divergence",
-    "top_k_agreement",
-    "previous_token_score",
-    "first_token_score",
-    "duplicate_token_score",
-    "induction_score",
-    "match_heads",
-    "ROW_SUM_TOLERANCE",
-]
 
-
-def cosine_similarity(
-    student: torch.Tensor, reference: torch.Tensor, *, real_rows: torch.Tensor | None = None
-) -> torch.Tensor:
+def cosine_similarity(student: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
     """Cosine of the angle between two maps' rows: sum(s * r) / (|s| * |r|), mean over rows; 1 = same direction.
 
     It does not see a row's length, so rows need not sum to one; a row of zeros has no direction and counts 0.
 
     Args:
         student, reference: ``(..., query_len, key_len)``.
-        real_rows: boolean ``(query_len,)``, which rows to judge; None judges all.
 
     Returns:
         ``(...)``, in [-1, 1]; in [0, 1] for non-negative rows.
@@ -74,15 +39,13 @@ def cosine_similarity(
     Raises:
         ValueError: shapes differ, or a value is not finite.
     """
-    student, reference = validate_finite_pair(student, reference, real_rows)
+    student, reference = validate_finite_pair(student, reference)
     norms = student.norm(dim=-1) * reference.norm(dim=-1)  # (..., query_len)
     cosines: torch.Tensor = (student * reference).sum(dim=-1) / norms.clamp_min(torch.finfo(norms.dtype).tiny)
     return cosines.clamp(-1.0, 1.0).mean(dim=-1)
 
 
-def jensen_shannon_divergence(
-    student: torch.Tensor, reference: torch.Tensor, *, real_rows: torch.Tensor | None = None
-) -> torch.Tensor:
+def jensen_shannon_divergence(student: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
     """Jensen-Shannon divergence of rows, in nats: (KL(s || m) + KL(r || m)) / 2 with m = (s + r) / 2, mean over rows.
 
     0 when equal, ln 2 (0.6931) when no key is shared; symmetric. The divergence, not its square root. Source: Lin,
@@ -90,7 +53,6 @@ def jensen_shannon_divergence(
 
     Args:
         student, reference: ``(..., query_len, key_len)``, rows are distributions.
-        real_rows: boolean ``(query_len,)``, which rows to judge; None judges all.
 
     Returns:
         ``(...)``, nats, in [0, ln 2].
@@ -98,15 +60,13 @@ def jensen_shannon_divergence(
     Raises:
         ValueError: shapes differ, a value is not finite or negative, or a row does not sum to one.
     """
-    student, reference = validate_distribution_pair(student, reference, real_rows)
+    student, reference = validate_distribution_pair(student, reference)
     middle = (student + reference) / 2
     divergence = (_relative_entropy(student, middle) + _relative_entropy(reference, middle)) / 2
     return divergence.clamp(0.0, math.log(2.0)).mean(dim=-1)
 
 
-def earth_movers_distance(
-    student: torch.Tensor, reference: torch.Tensor, *, real_rows: torch.Tensor | None = None
-) -> torch.Tensor:
+def earth_movers_distance(student: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
     """Earth Mover's Distance over key positions, in tokens: how far, on average, attention has to be moved.
 
     Keys stand one apart on a line, where the Wasserstein-1 distance is the L1 distance of the cumulative distributions,
@@ -115,7 +75,6 @@ def earth_movers_distance(
 
     Args:
         student, reference: ``(..., query_len, key_len)``, rows are distributions.
-        real_rows: boolean ``(query_len,)``, which rows to judge; None judges all.
 
     Returns:
         ``(...)``, tokens, in [0, key_len - 1].
@@ -123,22 +82,19 @@ def earth_movers_distance(
     Raises:
         ValueError: shapes differ, a value is not finite or negative, or a row does not sum to one.
     """
-    student, reference = validate_distribution_pair(student, reference, real_rows)
+    student, reference = validate_distribution_pair(student, reference)
     # The last entry of both is 1; leaving it out keeps its rounding out.
     gaps = (student.cumsum(dim=-1) - reference.cumsum(dim=-1))[..., :-1].abs()  # (..., query_len, key_len - 1)
     return gaps.sum(dim=-1).mean(dim=-1)
 
 
-def total_variation(
-    student: torch.Tensor, reference: torch.Tensor, *, real_rows: torch.Tensor | None = None
-) -> torch.Tensor:
+def total_variation(student: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
     """Total variation distance: the share of attention that lies on other keys, sum |s - r| / 2, mean over rows.
 
     Source: Levin, Peres, Wilmer, "Markov Chains and Mixing Times", 2009, proposition 4.2.
 
     Args:
         student, reference: ``(..., query_len, key_len)``, rows are distributions.
-        real_rows: boolean ``(query_len,)``, which rows to judge; None judges all.
 
     Returns:
         ``(...)``, in [0, 1].
@@ -146,20 +102,17 @@ def total_variation(
     Raises:
         ValueError: shapes differ, a value is not finite or negative, or a row does not sum to one.
     """
-    student, reference = validate_distribution_pair(student, reference, real_rows)
+    student, reference = validate_distribution_pair(student, reference)
     return (student - reference).abs().sum(dim=-1).div(2).mean(dim=-1)
 
 
-def argmax_agreement(
-    student: torch.Tensor, reference: torch.Tensor, *, real_rows: torch.Tensor | None = None
-) -> torch.Tensor:
+def argmax_agreement(student: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
     """Share of rows whose strongest key is the reference's strongest key.
 
     A tie counts as agreement: the student's strongest key must carry, in the reference, the reference's largest weight.
 
     Args:
         student, reference: ``(..., query_len, key_len)``.
-        real_rows: boolean ``(query_len,)``, which rows to judge; None judges all.
 
     Returns:
         ``(...)``, in [0, 1].
@@ -167,19 +120,18 @@ def argmax_agreement(
     Raises:
         ValueError: shapes differ, or a value is not finite.
     """
-    student, reference = validate_finite_pair(student, reference, real_rows)
+    student, reference = validate_finite_pair(student, reference)
     chosen = reference.gather(-1, student.argmax(dim=-1, keepdim=True)).squeeze(-1)  # (..., query_len)
     return (chosen >= reference.amax(dim=-1)).to(torch.float64).mean(dim=-1)
 
 
-def entropy(weights: torch.Tensor, *, real_rows: torch.Tensor | None = None) -> torch.Tensor:
+def entropy(weights: torch.Tensor) -> torch.Tensor:
     """Shannon entropy of rows, in nats: -sum p ln p, mean over rows; 0 = one key only, ln key_len = all equal.
 
     Source: Shannon, "A Mathematical Theory of Communication", Bell System Technical Journal 27, 1948.
 
     Args:
         weights: ``(..., query_len, key_len)``, rows are distributions.
-        real_rows: boolean ``(query_len,)``, which rows to judge; None judges all.
 
     Returns:
         ``(...)``, nats, in [0, ln key_len].
@@ -187,18 +139,15 @@ def entropy(weights: torch.Tensor, *, real_rows: torch.Tensor | None = None) -> 
     Raises:
         ValueError: a value is not finite or negative, or a row does not sum to one.
     """
-    weights = validate_distribution(weights, "weights", real_rows)
+    weights = validate_distribution(weights, "weights")
     return _row_entropies(weights).mean(dim=-1)
 
 
-def entropy_difference(
-    student: torch.Tensor, reference: torch.Tensor, *, real_rows: torch.Tensor | None = None
-) -> torch.Tensor:
+def entropy_difference(student: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
     """Student's entropy minus the reference's, in nats: positive = the student spreads its attention wider.
 
     Args:
         student, reference: ``(..., query_len, key_len)``, rows are distributions.
-        real_rows: boolean ``(query_len,)``, which rows to judge; None judges all.
 
     Returns:
         ``(...)``, nats, in [-ln key_len, ln key_len].
@@ -206,11 +155,11 @@ def entropy_difference(
     Raises:
         ValueError: shapes differ, a value is not finite or negative, or a row does not sum to one.
     """
-    student, reference = validate_distribution_pair(student, reference, real_rows)
+    student, reference = validate_distribution_pair(student, reference)
     return (_row_entropies(student) - _row_entropies(reference)).mean(dim=-1)
 
 
-def attention_distance(weights: torch.Tensor, *, real_rows: torch.Tensor | None = None) -> torch.Tensor:
+def attention_distance(weights: torch.Tensor) -> torch.Tensor:
     """Mean distance attention looks, in tokens: sum over keys j of p_ij * |i - j|, mean over rows i.
 
     With fewer queries than keys (a cache) the queries are the last positions. Source: Vig and Belinkov, "Analyzing the
@@ -218,7 +167,6 @@ def attention_distance(weights: torch.Tensor, *, real_rows: torch.Tensor | None 
 
     Args:
         weights: ``(..., query_len, key_len)``, rows are distributions.
-        real_rows: boolean ``(query_len,)``, which rows to judge; None judges all.
 
     Returns:
         ``(...)``, tokens, in [0, key_len - 1].
@@ -228,16 +176,15 @@ def attention_distance(weights: torch.Tensor, *, real_rows: torch.Tensor | None 
     """
     query_len, key_len = weights.shape[-2:]
     distances = steps_back(query_len, key_len, device=weights.device).abs()
-    weights = validate_distribution(weights, "weights", real_rows)
-    return (weights * select_rows(distances, real_rows)).sum(dim=-1).mean(dim=-1)
+    weights = validate_distribution(weights, "weights")
+    return (weights * distances).sum(dim=-1).mean(dim=-1)
 
 
-def row_sum_error(weights: torch.Tensor, *, real_rows: torch.Tensor | None = None) -> torch.Tensor:
+def row_sum_error(weights: torch.Tensor) -> torch.Tensor:
     """Largest |1 - sum of a row| of each head: 0 for attention weights, whatever else for something else.
 
     Args:
         weights: ``(..., query_len, key_len)``.
-        real_rows: boolean ``(query_len,)``, which rows to judge; None judges all.
 
     Returns:
         ``(...)``, at least 0.
@@ -245,7 +192,7 @@ def row_sum_error(weights: torch.Tensor, *, real_rows: torch.Tensor | None = Non
     Raises:
         ValueError: a value is not finite.
     """
-    weights = validate_finite(select_rows(weights, real_rows), "weights")
+    weights = validate_finite(weights, "weights")
     return (weights.sum(dim=-1) - 1).abs().amax(dim=-1)
 
 

@@ -1,4 +1,4 @@
-"""Validation of the input of every figure: same shapes, finite numbers, rows that are distributions, rows to judge."""
+"""Validation of the input of every figure: same shapes, finite numbers, rows that are distributions."""
 
 from __future__ import annotations
 
@@ -27,20 +27,6 @@ def validate_non_negative(weights: torch.Tensor, name: str) -> torch.Tensor:
     return weights
 
 
-def select_rows(weights: torch.Tensor, real_rows: torch.Tensor | None) -> torch.Tensor:
-    """The query rows to judge, ``(..., judged rows, key_len)``; the others may hold anything, NaN included."""
-    if real_rows is None:
-        return weights
-    if real_rows.dtype != torch.bool or real_rows.shape != weights.shape[-2:-1]:
-        raise ValueError(
-            f"real_rows must be boolean of shape ({weights.shape[-2]},), one entry a query, "
-            f"got {real_rows.dtype} of shape {tuple(real_rows.shape)}"
-        )
-    if not real_rows.any():
-        raise ValueError("real_rows marks no row as real: there is nothing to judge")
-    return weights[..., real_rows, :]
-
-
 def validate_same_shape(student: torch.Tensor, reference: torch.Tensor, what: str) -> None:
     """Raises ValueError naming both shapes when they differ."""
     if student.shape != reference.shape:
@@ -49,20 +35,18 @@ def validate_same_shape(student: torch.Tensor, reference: torch.Tensor, what: st
         )
 
 
-def validate_finite_pair(
-    student: torch.Tensor, reference: torch.Tensor, real_rows: torch.Tensor | None
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Rows to judge of both maps, finite, in float64."""
+def validate_finite_pair(student: torch.Tensor, reference: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Both maps, finite, in float64."""
     validate_same_shape(student, reference, "weights")
     return (
-        validate_finite(select_rows(student, real_rows), "student weights"),
-        validate_finite(select_rows(reference, real_rows), "reference weights"),
+        validate_finite(student, "student weights"),
+        validate_finite(reference, "reference weights"),
     )
 
 
-def validate_distribution(weights: torch.Tensor, name: str, real_rows: torch.Tensor | None) -> torch.Tensor:
-    """Rows to judge, as distributions in float64; what rounding is left in their sums is taken out."""
-    weights = validate_non_negative(validate_finite(select_rows(weights, real_rows), name), name)
+def validate_distribution(weights: torch.Tensor, name: str) -> torch.Tensor:
+    """The rows as distributions in float64; what rounding is left in their sums is taken out."""
+    weights = validate_non_negative(validate_finite(weights, name), name)
     sums = weights.sum(dim=-1, keepdim=True)
     worst = (sums - 1).abs().amax().item()
     if worst > ROW_SUM_TOLERANCE:
@@ -74,14 +58,12 @@ def validate_distribution(weights: torch.Tensor, name: str, real_rows: torch.Ten
     return weights / sums
 
 
-def validate_distribution_pair(
-    student: torch.Tensor, reference: torch.Tensor, real_rows: torch.Tensor | None
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Rows to judge of both maps, as distributions in float64."""
+def validate_distribution_pair(student: torch.Tensor, reference: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Both maps as distributions in float64."""
     validate_same_shape(student, reference, "weights")
     return (
-        validate_distribution(student, "student weights", real_rows),
-        validate_distribution(reference, "reference weights", real_rows),
+        validate_distribution(student, "student weights"),
+        validate_distribution(reference, "reference weights"),
     )
 
 

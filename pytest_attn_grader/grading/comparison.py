@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from pytest_attn_grader.attention import metrics
+from pytest_attn_grader.attention import logit_metrics, metrics
 from pytest_attn_grader.grading.changed_prediction import find_changed_prediction, top_tokens
 from pytest_attn_grader.grading.concurrency import run_with_both
 from pytest_attn_grader.grading.held_out_text import (
@@ -182,8 +182,10 @@ def _predictions(
         layer_effect=effect,
         reference=top_tokens(loaded.tokenizer, reference_logits, TOP_K),
         student=top_tokens(loaded.tokenizer, student_logits, TOP_K),
-        kl_divergence=float(metrics.kl_divergence(student_logits, reference_logits)) if finite else float("nan"),
-        top_k_agreement=float(metrics.top_k_agreement(student_logits, reference_logits, k=TOP_K)) if finite else 0.0,
+        kl_divergence=float(logit_metrics.kl_divergence(student_logits, reference_logits)) if finite else float("nan"),
+        top_k_agreement=float(logit_metrics.top_k_agreement(student_logits, reference_logits, k=TOP_K))
+        if finite
+        else 0.0,
         reference_loss=losses.reference,
         student_loss=losses.student,
         in_place=not is_causal_model(loaded.model),
@@ -254,4 +256,4 @@ def _mean_kl(student_logits: Tensor, reference_logits: Tensor) -> float:
     parts = zip(
         torch.split(student_logits, POSITIONS_AT_ONCE), torch.split(reference_logits, POSITIONS_AT_ONCE), strict=True
     )
-    return float(torch.cat([metrics.kl_divergence(*part) for part in parts]).mean())
+    return float(torch.cat([logit_metrics.kl_divergence(*part) for part in parts]).mean())

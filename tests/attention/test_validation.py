@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from pytest_attn_grader.attention import metrics
+from pytest_attn_grader.attention import head_scores, metrics
 from pytest_attn_grader.attention.validation import validate_distribution
 from tests.support.attention_maps import NEEDS_DISTRIBUTIONS, OF_ONE_MAP, PAIRWISE, random_map
 
@@ -23,18 +23,8 @@ def test_rows_that_do_not_sum_to_one_are_refused_with_the_largest_error(figure):
     torch.testing.assert_close(figure(normalised, *maps[1:]), figure(random_map(8), *maps[1:]), atol=1e-12, rtol=0)
 
 
-def test_real_rows_must_fit_and_mark_something():
-    weights = random_map(13)
-    with pytest.raises(ValueError, match=r"real_rows must be boolean of shape \(6,\).*got torch.bool of shape \(5,\)"):
-        metrics.entropy(weights, real_rows=torch.ones(5, dtype=torch.bool))
-    with pytest.raises(ValueError, match=r"got torch.int64"):
-        metrics.entropy(weights, real_rows=torch.ones(6, dtype=torch.int64))
-    with pytest.raises(ValueError, match="nothing to judge"):
-        metrics.entropy(weights, real_rows=torch.zeros(6, dtype=torch.bool))
-
-
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
-@pytest.mark.parametrize("figure", [*PAIRWISE, *OF_ONE_MAP, metrics.row_sum_error, metrics.previous_token_score])
+@pytest.mark.parametrize("figure", [*PAIRWISE, *OF_ONE_MAP, metrics.row_sum_error, head_scores.previous_token_score])
 def test_a_number_that_is_none_is_named(figure, bad):
     weights = random_map(14).clone()
     weights[2, 1, 3] = bad
@@ -58,15 +48,15 @@ def test_shapes_must_agree():
     with pytest.raises(ValueError, match=r"weights differ in shape: \(3, 6, 6\) and \(2, 6, 6\)"):
         metrics.cosine_similarity(random_map(1), random_map(2, num_heads=2))
     with pytest.raises(ValueError, match=r"square map of one sequence, got \(3, 6, 5\)"):
-        metrics.previous_token_score(random_map(1, key_len=5))
+        head_scores.previous_token_score(random_map(1, key_len=5))
     with pytest.raises(ValueError, match=r"input_ids must have shape \(6,\).*got \(4,\)"):
-        metrics.induction_score(random_map(1), torch.arange(4))
+        head_scores.induction_score(random_map(1), torch.arange(4))
     with pytest.raises(ValueError, match=r"match_heads wants \(num_heads, query_len, key_len\), got \(6, 6\)"):
-        metrics.match_heads(random_map(1)[0], random_map(1)[0])
+        head_scores.match_heads(random_map(1)[0], random_map(1)[0])
 
 
 def test_a_distribution_is_returned_without_its_rounding():
     rounded = random_map(8).to(torch.float16)
-    rows = validate_distribution(rounded, "weights", None)
+    rows = validate_distribution(rounded, "weights")
     assert rows.dtype == torch.float64
     torch.testing.assert_close(rows.sum(-1), torch.ones(3, 6, dtype=torch.float64), atol=1e-12, rtol=0)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from pytest_attn_grader.attention import metrics
+from pytest_attn_grader.attention import logit_metrics, metrics
 from pytest_attn_grader.errors import PatchingError
 from pytest_attn_grader.models.patching.shared_copy import eager_copy, eval_mode, is_eager
 
@@ -85,4 +85,4 @@ def next_token_kl(student_logits: torch.Tensor, reference_logits: torch.Tensor) 
     """Nats between two next-token distributions, 0-d; NaN where the student's logits are not finite."""
     if not student_logits.isfinite().all():
         return torch.tensor(torch.nan, dtype=torch.float64)
-    return metrics.kl_divergence(student_logits, reference_logits)
+    return logit_metrics.kl_divergence(student_logits, reference_logits)
