@@ -21,10 +21,7 @@ LOWER_LOSS = "a lower loss is no success: an attention that reads later tokens h
 
 
 @pytest.mark.attn_check(
-    id="behaviour.next-token",
-    title="the model predicts the same token for the prompt",
-    category="behaviour",
-    needs=NEEDS,
+    id="behaviour.next-token", title="the model predicts the same token for the prompt", needs=NEEDS
 )
 def test_next_token(attn_comparison: Comparison, attn_settings: Settings, attn_evidence: Evidence) -> None:
     predictions = attn_comparison.predictions
@@ -42,9 +39,7 @@ def test_next_token(attn_comparison: Comparison, attn_settings: Settings, attn_e
     )
 
 
-@pytest.mark.attn_check(
-    id="behaviour.loss", title="the model's loss on held-back text is unchanged", category="behaviour", needs=NEEDS
-)
+@pytest.mark.attn_check(id="behaviour.loss", title="the model's loss on held-back text is unchanged", needs=NEEDS)
 def test_loss(attn_comparison: Comparison, attn_settings: Settings, attn_evidence: Evidence) -> None:
     predictions = attn_comparison.predictions
     reference, student = float(predictions.reference_loss), float(predictions.student_loss)
@@ -72,10 +67,7 @@ def test_loss(attn_comparison: Comparison, attn_settings: Settings, attn_evidenc
 
 @pytest.mark.parametrize("cache", ["without a cache", "with a cache"], ids=["without-cache", "with-cache"])
 @pytest.mark.attn_check(
-    id="behaviour.continuation",
-    title="the model continues the prompt in the same words {cache}",
-    category="behaviour",
-    needs=NEEDS,
+    id="behaviour.continuation", title="the model continues the prompt in the same words {cache}", needs=NEEDS
 )
 def test_continuation(attn_session: GradingSession, attn_evidence: Evidence, cache: str) -> None:
     use_cache = cache == "with a cache"

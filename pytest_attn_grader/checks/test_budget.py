@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 @pytest.mark.attn_check(
     id="budget.slowdown",
     title="the attention is not much slower than the reference",
-    category="budget",
     needs=("contract.call", "shape[basic]"),
 )
 def test_slowdown(attn_session: GradingSession, attn_settings: Settings, attn_evidence: Evidence) -> None:
@@ -44,9 +43,7 @@ def test_slowdown(attn_session: GradingSession, attn_settings: Settings, attn_ev
 
 
 # Who gives no answer is quick: that earns nothing.
-@pytest.mark.attn_check(
-    id="budget.run", title="the whole run ends within its budget", category="budget", needs=("contract.call",)
-)
+@pytest.mark.attn_check(id="budget.run", title="the whole run ends within its budget", needs=("contract.call",))
 def test_run(attn_session: GradingSession, attn_settings: Settings, attn_evidence: Evidence) -> None:
     phases = attn_session.clock.phases
     spent, own = attn_session.clock.elapsed_seconds, attn_session.submission.spent_seconds

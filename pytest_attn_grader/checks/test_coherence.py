@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 NEEDS = ("contract.call", "shape[basic]", "weights.finite")
 
 
-@pytest.mark.attn_check(
-    id="coherence.layer", title="the heads keep the relations they encode", category="coherence", needs=NEEDS
-)
+@pytest.mark.attn_check(id="coherence.layer", title="the heads keep the relations they encode", needs=NEEDS)
 def test_layer(
     attn_session: GradingSession, attn_comparison: Comparison, attn_settings: Settings, attn_evidence: Evidence
 ) -> None:
@@ -38,9 +36,7 @@ def test_layer(
     _require_similar(own, attn_settings, attn_evidence)
 
 
-@pytest.mark.attn_check(
-    id="coherence.later-layers", title="the heads of later layers still find theirs", category="coherence", needs=NEEDS
-)
+@pytest.mark.attn_check(id="coherence.later-layers", title="the heads of later layers still find theirs", needs=NEEDS)
 def test_later_layers(attn_comparison: Comparison, attn_settings: Settings, attn_evidence: Evidence) -> None:
     coherence = _coherence(attn_comparison)
     later = [score for score in coherence.scores if score.layer > attn_comparison.layer_idx]

@@ -13,17 +13,14 @@ if TYPE_CHECKING:
     from pytest_attn_grader.plugin.hooks import Observe
 
 
-@pytest.mark.attn_check(id="contract.import", title="the submission can be imported", category="contract")
+@pytest.mark.attn_check(id="contract.import", title="the submission can be imported")
 def test_import(attn_session: GradingSession, attn_evidence: Evidence) -> None:
     attn_evidence.require_answer(attn_session.submission.import_failure, expected="a module that Python can import")
     attn_evidence.record(files=list(attn_session.submission.process.description.files))
 
 
 @pytest.mark.attn_check(
-    id="contract.target",
-    title="there is a function that takes query, key and value",
-    category="contract",
-    needs=("contract.import",),
+    id="contract.target", title="there is a function that takes query, key and value", needs=("contract.import",)
 )
 def test_target(attn_session: GradingSession, attn_evidence: Evidence) -> None:
     attn_evidence.require_answer(
@@ -33,9 +30,7 @@ def test_target(attn_session: GradingSession, attn_evidence: Evidence) -> None:
     attn_evidence.record(signature=attn_session.submission.contract.candidate.signature)
 
 
-@pytest.mark.attn_check(
-    id="contract.call", title="it answers a first call", category="contract", needs=("contract.target",)
-)
+@pytest.mark.attn_check(id="contract.call", title="it answers a first call", needs=("contract.target",))
 def test_call(attn_session: GradingSession, attn_evidence: Evidence, attn_observe: Observe) -> None:
     attn_evidence.require_answer(attn_session.submission.call_failure, expected=_first_call(attn_session))
     observation = attn_observe("basic")
@@ -59,10 +54,7 @@ def _first_call(attn_session: GradingSession) -> str:
 
 
 @pytest.mark.attn_check(
-    id="contract.own-work",
-    title="attention is computed, not borrowed from a library",
-    category="contract",
-    needs=("contract.call",),
+    id="contract.own-work", title="attention is computed, not borrowed from a library", needs=("contract.call",)
 )
 def test_own_work(attn_session: GradingSession, attn_evidence: Evidence, attn_observe: Observe) -> None:
     attn_observe("basic")

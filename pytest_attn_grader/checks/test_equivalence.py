@@ -23,11 +23,7 @@ LENGTHS = ["between-1", "between-2", "limit", "blocks"]
 
 
 @pytest.mark.attn_check(
-    id="equivalence.basic",
-    title="equals the reference",
-    category="equivalence",
-    weight=4,
-    needs=("contract.call", "shape[basic]"),
+    id="equivalence.basic", title="equals the reference", weight=4, needs=("contract.call", "shape[basic]")
 )
 def test_equivalence(attn_session: GradingSession, attn_observe: Observe, attn_evidence: Evidence) -> None:
     rotates = attn_session.submission.attention.rotary_base is not None
@@ -40,9 +36,7 @@ def _basic(session: GradingSession, observe: Observe) -> Observation:
 
 
 @pytest.mark.parametrize("probe", OTHER_PROBES)
-@pytest.mark.attn_check(
-    id="equivalence", title="equals the reference: {probe}", category="equivalence", needs=("equivalence.basic",)
-)
+@pytest.mark.attn_check(id="equivalence", title="equals the reference: {probe}", needs=("equivalence.basic",))
 def test_other_probes(attn_session: GradingSession, attn_observe: Observe, attn_evidence: Evidence, probe: str) -> None:
     _judge(attn_observe(probe), attn_evidence)
 
@@ -51,7 +45,6 @@ def test_other_probes(attn_session: GradingSession, attn_observe: Observe, attn_
 @pytest.mark.attn_check(
     id="equivalence.grouped",
     title="equals the reference where query heads share keys and values: {probe}",
-    category="equivalence",
     needs=("equivalence.basic",),
 )
 def test_grouped(attn_observe: Observe, attn_evidence: Evidence, probe: str) -> None:
@@ -60,10 +53,7 @@ def test_grouped(attn_observe: Observe, attn_evidence: Evidence, probe: str) -> 
 
 @pytest.mark.parametrize("probe", CACHE_PROBES)
 @pytest.mark.attn_check(
-    id="equivalence.cache",
-    title="gives the same with a cache as in one call: {probe}",
-    category="equivalence",
-    needs=("equivalence.basic",),
+    id="equivalence.cache", title="gives the same with a cache as in one call: {probe}", needs=("equivalence.basic",)
 )
 def test_cache(attn_session: GradingSession, attn_observe: Observe, attn_evidence: Evidence, probe: str) -> None:
     if probe == "cache-padded" and not attn_session.submission.attention.contract.takes_mask:
@@ -87,7 +77,6 @@ def test_cache(attn_session: GradingSession, attn_observe: Observe, attn_evidenc
 @pytest.mark.attn_check(
     id="equivalence.option",
     title="equals the reference when it is called otherwise: {option}",
-    category="equivalence",
     needs=("equivalence.basic",),
 )
 def test_call_options(attn_session: GradingSession, attn_evidence: Evidence, option: str) -> None:
@@ -107,7 +96,6 @@ def test_call_options(attn_session: GradingSession, attn_evidence: Evidence, opt
 @pytest.mark.attn_check(
     id="equivalence.projections",
     title="its own projections give the reference's output, biases included",
-    category="equivalence",
     needs=("equivalence.basic",),
 )
 def test_projections(attn_session: GradingSession, attn_evidence: Evidence) -> None:
@@ -126,10 +114,7 @@ def test_projections(attn_session: GradingSession, attn_evidence: Evidence) -> N
 
 @pytest.mark.parametrize("probe", LENGTHS)
 @pytest.mark.attn_check(
-    id="equivalence.length",
-    title="equals the reference on long texts: {probe}",
-    category="equivalence",
-    needs=("equivalence.basic",),
+    id="equivalence.length", title="equals the reference on long texts: {probe}", needs=("equivalence.basic",)
 )
 def test_lengths(attn_session: GradingSession, attn_observe: Observe, attn_evidence: Evidence, probe: str) -> None:
     if probe == "blocks":
@@ -144,7 +129,6 @@ def test_lengths(attn_session: GradingSession, attn_observe: Observe, attn_evide
 @pytest.mark.attn_check(
     id="equivalence.float16",
     title="equals the reference in float16 (reported, not counted)",
-    category="equivalence",
     weight=0,
     needs=("equivalence.basic",),
 )

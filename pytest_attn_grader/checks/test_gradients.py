@@ -18,9 +18,7 @@ NEEDS = ("contract.call", "shape[basic]")
 
 
 @pytest.mark.parametrize("tensor", ["query", "key", "value"])
-@pytest.mark.attn_check(
-    id="gradients.flow", title="a gradient reaches {tensor}", category="gradients", weight=2, needs=NEEDS
-)
+@pytest.mark.attn_check(id="gradients.flow", title="a gradient reaches {tensor}", weight=2, needs=NEEDS)
 def test_flow(attn_observe: Observe, attn_evidence: Evidence, tensor: str) -> None:
     observation = attn_observe("single")
     attn_evidence.require_answer(
@@ -55,7 +53,6 @@ def test_flow(attn_observe: Observe, attn_evidence: Evidence, tensor: str) -> No
 @pytest.mark.attn_check(
     id="gradients.equal",
     title="the gradient of {tensor} equals the reference's",
-    category="gradients",
     needs=("equivalence.basic", "gradients.flow"),
 )
 def test_equal(attn_session: GradingSession, attn_observe: Observe, attn_evidence: Evidence, tensor: str) -> None:
@@ -107,7 +104,6 @@ def _check_gradient(observation: Observation, tensor: str, evidence: Evidence) -
 @pytest.mark.attn_check(
     id="gradients.gradcheck",
     title="gradients agree with finite differences in float64",
-    category="gradients",
     needs=("gradients.flow", "equivalence.basic"),
 )
 def test_gradcheck(attn_session: GradingSession, attn_evidence: Evidence) -> None:
@@ -127,7 +123,6 @@ def test_gradcheck(attn_session: GradingSession, attn_evidence: Evidence) -> Non
 @pytest.mark.attn_check(
     id="gradients.model",
     title="gradients reach the token embeddings through the whole model",
-    category="gradients",
     needs=("gradients.flow", "equivalence.basic"),
 )
 def test_model_gradients(attn_session: GradingSession, attn_evidence: Evidence) -> None:

@@ -30,9 +30,7 @@ ANSWERS = ("contract.call", "shape[basic]", "weights.finite")
 NEEDS = (*ANSWERS, "masking.sees-others")
 
 
-@pytest.mark.attn_check(
-    id="masking.sees-others", title="a token's output depends on other tokens", category="masking", needs=ANSWERS
-)
+@pytest.mark.attn_check(id="masking.sees-others", title="a token's output depends on other tokens", needs=ANSWERS)
 def test_sees_others(attn_observe: Observe, attn_evidence: Evidence) -> None:
     before = attn_observe("unpadded")
     other_past = attn_observe("unpadded", variant="other-past")
@@ -76,9 +74,7 @@ def _padding_hint(observation: Observation, largest_masked_weight: float) -> str
     )
 
 
-@pytest.mark.attn_check(
-    id="masking.no-weight-on-future", title="no weight on a later token", category="masking", weight=2, needs=NEEDS
-)
+@pytest.mark.attn_check(id="masking.no-weight-on-future", title="no weight on a later token", weight=2, needs=NEEDS)
 def test_no_weight_on_future(attn_session: GradingSession, attn_observe: Observe, attn_evidence: Evidence) -> None:
     if not attn_session.is_causal:
         attn_evidence.not_applicable(ENCODER)
@@ -96,11 +92,7 @@ def test_no_weight_on_future(attn_session: GradingSession, attn_observe: Observe
 
 
 @pytest.mark.attn_check(
-    id="masking.future-changes-nothing",
-    title="changing later tokens changes nothing earlier",
-    category="masking",
-    weight=2,
-    needs=NEEDS,
+    id="masking.future-changes-nothing", title="changing later tokens changes nothing earlier", weight=2, needs=NEEDS
 )
 def test_future_changes_nothing(attn_session: GradingSession, attn_observe: Observe, attn_evidence: Evidence) -> None:
     if not attn_session.is_causal:
@@ -121,9 +113,7 @@ def test_future_changes_nothing(attn_session: GradingSession, attn_observe: Obse
 
 
 @pytest.mark.parametrize("side", ["right", "left"])
-@pytest.mark.attn_check(
-    id="masking.padding", title="padding on the {side} is left alone", category="masking", needs=NEEDS
-)
+@pytest.mark.attn_check(id="masking.padding", title="padding on the {side} is left alone", needs=NEEDS)
 def test_padding(attn_session: GradingSession, attn_observe: Observe, attn_evidence: Evidence, side: str) -> None:
     if not attn_session.submission.attention.contract.takes_mask:
         attn_evidence.not_applicable("the function takes no mask, so it cannot know what is padding")
@@ -145,10 +135,7 @@ def test_padding(attn_session: GradingSession, attn_observe: Observe, attn_evide
 
 @pytest.mark.parametrize("new_tokens", [1, 4])
 @pytest.mark.attn_check(
-    id="masking.cache",
-    title="{new_tokens} new token(s) after a cached text see all of it",
-    category="masking",
-    needs=NEEDS,
+    id="masking.cache", title="{new_tokens} new token(s) after a cached text see all of it", needs=NEEDS
 )
 def test_cache(attn_session: GradingSession, attn_observe: Observe, attn_evidence: Evidence, new_tokens: int) -> None:
     if not attn_session.is_causal:

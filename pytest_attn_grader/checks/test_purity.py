@@ -21,9 +21,7 @@ NEEDS = ("contract.call", "shape[basic]")
 DROPOUT_PS = (0.1, 0.3)
 
 
-@pytest.mark.attn_check(
-    id="purity.inputs", title="the inputs are left as they were", category="purity", needs=("contract.call",)
-)
+@pytest.mark.attn_check(id="purity.inputs", title="the inputs are left as they were", needs=("contract.call",))
 def test_inputs_unchanged(attn_observe: Observe, attn_evidence: Evidence) -> None:
     observation = attn_observe("single")
     changed = observation.changed_inputs
@@ -37,7 +35,7 @@ def test_inputs_unchanged(attn_observe: Observe, attn_evidence: Evidence) -> Non
 
 
 @pytest.mark.attn_check(
-    id="purity.import", title="importing it changes no setting of PyTorch", category="purity", needs=("contract.call",)
+    id="purity.import", title="importing it changes no setting of PyTorch", needs=("contract.call",)
 )
 def test_import_changes_nothing(attn_session: GradingSession, attn_evidence: Evidence) -> None:
     changed = attn_session.submission.process.description.changed_state
@@ -53,10 +51,7 @@ def test_import_changes_nothing(attn_session: GradingSession, attn_evidence: Evi
 
 
 @pytest.mark.attn_check(
-    id="purity.repeatable",
-    title="the second call answers like the first",
-    category="purity",
-    needs=(*NEEDS, "weights.finite"),
+    id="purity.repeatable", title="the second call answers like the first", needs=(*NEEDS, "weights.finite")
 )
 def test_repeatable(attn_observe: Observe, attn_evidence: Evidence) -> None:
     first = attn_observe("basic")
@@ -71,10 +66,7 @@ def test_repeatable(attn_observe: Observe, attn_evidence: Evidence) -> None:
 
 
 @pytest.mark.attn_check(
-    id="purity.dropout-off",
-    title="outside of training nothing is dropped",
-    category="purity",
-    needs=(*NEEDS, "purity.repeatable"),
+    id="purity.dropout-off", title="outside of training nothing is dropped", needs=(*NEEDS, "purity.repeatable")
 )
 def test_dropout_off(attn_session: GradingSession, attn_observe: Observe, attn_evidence: Evidence) -> None:
     if not attn_session.submission.attention.takes_dropout:
@@ -101,7 +93,6 @@ def test_dropout_off(attn_session: GradingSession, attn_observe: Observe, attn_e
 @pytest.mark.attn_check(
     id="purity.dropout",
     title="dropout drops weights in training and leaks no future",
-    category="purity",
     needs=(*NEEDS, "purity.repeatable"),
 )
 def test_dropout(attn_session: GradingSession, attn_observe: Observe, attn_evidence: Evidence) -> None:

@@ -16,10 +16,7 @@ if TYPE_CHECKING:
 
 @pytest.mark.parametrize("probe", ["basic", "single", "one-token", "square", "long", "narrow", "limit"])
 @pytest.mark.attn_check(
-    id="shape",
-    title="output and weights have the right shape: {probe}",
-    category="shape",
-    needs=("contract.call", "shape[basic]"),
+    id="shape", title="output and weights have the right shape: {probe}", needs=("contract.call", "shape[basic]")
 )
 def test_shape(attn_session: GradingSession, attn_observe: Observe, attn_evidence: Evidence, probe: str) -> None:
     if probe == "limit":

@@ -31,7 +31,6 @@ METRICS = [
 @pytest.mark.attn_check(
     id="similarity",
     title="the pattern on the prompt is the reference's: {metric}",
-    category="similarity",
     needs=("contract.call", "shape[basic]", "weights.finite", "weights.non-negative", "weights.rows-sum-to-one"),
 )
 def test_similarity(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 NEEDS = ("contract.call", "shape[basic]")
 
 
-@pytest.mark.attn_check(id="weights.finite", title="weights and output are finite", category="weights", needs=NEEDS)
+@pytest.mark.attn_check(id="weights.finite", title="weights and output are finite", needs=NEEDS)
 def test_finite(attn_observe: Observe, attn_evidence: Evidence) -> None:
     observation = attn_observe("basic")
     bad_weights = int((~observation.student_weights.isfinite()).sum())
@@ -31,9 +31,7 @@ def test_finite(attn_observe: Observe, attn_evidence: Evidence) -> None:
     )
 
 
-@pytest.mark.attn_check(
-    id="weights.non-negative", title="no weight is negative", category="weights", needs=(*NEEDS, "weights.finite")
-)
+@pytest.mark.attn_check(id="weights.non-negative", title="no weight is negative", needs=(*NEEDS, "weights.finite"))
 def test_non_negative(attn_observe: Observe, attn_evidence: Evidence) -> None:
     smallest = float(attn_observe("basic").student_weights.min())
     attn_evidence.record(smallest_weight=smallest)
@@ -46,10 +44,7 @@ def test_non_negative(attn_observe: Observe, attn_evidence: Evidence) -> None:
 
 
 @pytest.mark.attn_check(
-    id="weights.rows-sum-to-one",
-    title="every row of weights sums to 1",
-    category="weights",
-    needs=(*NEEDS, "weights.finite"),
+    id="weights.rows-sum-to-one", title="every row of weights sums to 1", needs=(*NEEDS, "weights.finite")
 )
 def test_rows_sum_to_one(attn_observe: Observe, attn_evidence: Evidence) -> None:
     observation = attn_observe("basic")
@@ -80,10 +75,7 @@ def _are_right_but_for_a_factor(observation: Observation) -> bool:
 
 
 @pytest.mark.attn_check(
-    id="weights.times-value",
-    title="weights times value is the output",
-    category="weights",
-    needs=(*NEEDS, "weights.finite"),
+    id="weights.times-value", title="weights times value is the output", needs=(*NEEDS, "weights.finite")
 )
 def test_times_value(attn_observe: Observe, attn_evidence: Evidence) -> None:
     observation = attn_observe("basic")

@@ -50,7 +50,7 @@ class CheckMark:
         marker = item.get_closest_marker("attn_check")
         if marker is None:
             return None
-        fields: dict[str, Any] = {"category": "custom", "needs": (), "weight": 1.0, **marker.kwargs}
+        fields: dict[str, Any] = {"category": file_category(item.path), "needs": (), "weight": 1.0, **marker.kwargs}
         if marker.args or not {"id", "title"} <= fields.keys() or not fields.keys() <= cls.__dataclass_fields__.keys():
             raise pytest.UsageError(
                 f"{item.nodeid}: attn_check takes the keywords id, title, category, needs and weight, got {marker}"
@@ -148,6 +148,11 @@ def _check_ids_by_file(modules: Iterable[ChecksModule]) -> dict[str, tuple[str, 
 
 def is_check_file(path: Path) -> bool:
     return str(path) in CHECK_FILES
+
+
+def file_category(path: Path) -> str:
+    """The category of the checks in a file, unless they name another: the grader's files are named after theirs."""
+    return path.stem.removeprefix("test_") if is_check_file(path) else "custom"
 
 
 def add_check_files(config: pytest.Config) -> None:

@@ -124,7 +124,11 @@ def _checks_of(module: Any) -> Iterator[Check]:
         (attn_check,) = marks["attn_check"]
         for parameters in itertools.product(*map(_variants_of, marks.get("parametrize", []))):
             ids = "-".join(variant_id for variant_id, _ in parameters)
-            fields = {**attn_check.kwargs, **({"id": f"{attn_check.kwargs['id']}[{ids}]"} if ids else {})}
+            fields = {
+                "category": module.__name__.rpartition("test_")[2],
+                **attn_check.kwargs,
+                **({"id": f"{attn_check.kwargs['id']}[{ids}]"} if ids else {}),
+            }
             needs = tuple(need for need in fields.pop("needs", ()) if need != fields["id"])
             values = {name: value for _, given in parameters for name, value in given.items()}
             yield Check(CheckMark(**fields, needs=needs), function, tuple(values.items()))
