@@ -89,8 +89,11 @@ def test_it_is_found_with_its_helpers(tmp_path: Path, layout: str) -> None:
 
 
 def test_a_module_of_ones_own_that_is_not_found(tmp_path: Path) -> None:
-    files, _ = LAYOUTS["the project's folder by name"]
-    with student(tmp_path, files, "hw/attention.py") as made, pytest.raises(SubmissionError) as caught:
+    source = "from tools.helpers import scaled\nattention = scaled(None)\n"
+    with (
+        student(tmp_path, {"hw/attention.py": source}, "hw/attention.py") as made,
+        pytest.raises(SubmissionError) as caught,
+    ):
         _ = made.description
     assert caught.value.message == "The submission imports 'tools', which is not installed here."
     assert "name the submission from your project's folder, as in --attn-student=package.module" in caught.value.remedy

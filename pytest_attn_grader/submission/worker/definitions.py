@@ -21,7 +21,8 @@ import torch
 from .failures import PACKAGE, WorkerError, packages_of, truncate
 
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-_KEPT = (*DEFINITIONS, ast.Import, ast.ImportFrom, ast.Assign, ast.AnnAssign, ast.AugAssign, ast.If, ast.Try)
+_IMPORTS = (ast.Import, ast.ImportFrom)
+_KEPT = (*DEFINITIONS, *_IMPORTS, ast.Assign, ast.AnnAssign, ast.AugAssign, ast.If, ast.Try)
 # In the names of what is graded.
 ATTENTION_WORDS = ("attention", "attn", "head", "mha", "gqa", "mqa", "mhsa", "sdpa")
 # The grader itself may not be imported, and a limit that is reached stays reached.
@@ -35,9 +36,29 @@ class Rest:
     lines: list[int] = field(default_factory=list)
     lost: set[str] = field(default_factory=set)
 
-    def add(self, statement: ast.stmt) -> None:
+    def add(self, statement: ast.stmt, error: BaseException | None = None, module: ModuleType | None = None) -> None:
+        """Leave a statement out. What could not be imported into a module fails where it is used, if it is."""
         self.lines.append(statement.lineno)
-        self.lost |= names_set_by([statement])
+        names = names_set_by([statement])
+        if module is None or not isinstance(error, ImportError) or not isinstance(statement, _IMPORTS):
+            self.lost |= names
+        else:
+            vars(module).update((name, MissingImport(error)) for name in names - {*vars(module)})
+
+
+class MissingImport:
+    """Stands for what could not be imported: using it raises the error of the import."""
+
+    def __init__(self, error: ImportError) -> None:
+        self._error = error
+
+    def __call__(self, *_: object, **__: object) -> None:
+        raise type(self._error)(*self._error.args, name=self._error.name, path=self._error.path)
+
+    def __getattr__(self, name: str) -> None:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        self()
 
 
 def can_be_left_out(error: BaseException, *, in_notebook: bool = False) -> bool:
@@ -76,7 +97,7 @@ def run_definitions_after(error: BaseException, file: Path, module: ModuleType, 
         alone = [ast.copy_location(ast.Import([alias]), failed[0]) for alias in failed[0].names]
         run_statements(alone, tree, str(file), module, rest)
     else:
-        rest.add(failed[0])
+        rest.add(failed[0], error, module)
     rest_of_file = [each for each in tree.body if each.lineno > failed[0].lineno]
     run_statements(rest_of_file, tree, str(file), module, rest)
     if is_needed(module, rest.lost, tree, target):
@@ -107,7 +128,7 @@ def run_rest_of_cell(error: BaseException, tree: ast.Module, place: str, module:
         raise error
     last = failed[0].lineno
     if not isinstance(failed[0], DEFINITIONS):
-        rest.add(failed[0])
+        rest.add(failed[0], error, module)
     elif isinstance(error, NameError) and error.name in rest.lost:
         last -= 1  # once more: its annotations may name what a cell before it could not import
     else:
@@ -163,7 +184,7 @@ def names_set_by(statements: Iterable[ast.stmt]) -> set[str]:
         for node in ast.walk(statement) if not isinstance(statement, DEFINITIONS) else [statement]:
             if isinstance(node, DEFINITIONS):
                 found.add(node.name)
-            elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            elif isinstance(node, _IMPORTS):
                 found |= {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
             elif isinstance(node, (ast.Assign, ast.AnnAssign, ast.AugAssign)):
                 targets = node.targets if isinstance(node, ast.Assign) else [node.target]
@@ -211,8 +232,8 @@ def run_statements(
         code = compile(ast.Module([statement], []), place, "exec", flags, dont_inherit=True)
         try:
             exec(code, vars(module))
-        except Exception:  # noqa: BLE001 - it may need what was left out; whether that matters is found out after it
-            rest.add(statement)
+        except Exception as error:  # noqa: BLE001 - it may need what was left out; that is found out after it
+            rest.add(statement, error, module)
 
 
 def _future_flags(tree: ast.Module) -> int:

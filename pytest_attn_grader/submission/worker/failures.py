@@ -122,9 +122,8 @@ def _describe(error: BaseException, root: Path, *, importing: bool) -> dict[str,
     limit = _limit_reached(error)
     if limit is not None:
         return _failure(limit, f"A limit was reached{when}: {shown}", _LIMIT_REMEDIES[limit], where, text)
-    if not importing:
-        return _failure("raised", shown, _remedy(error), where, text)
-    return _describe_import_failure(error, root, where, text, shown)
+    failed_import = _describe_import_failure(error, root, where, text, shown)
+    return failed_import if importing else _failure("raised", shown, failed_import["remedy"], where, text)
 
 
 def _describe_import_failure(

@@ -76,11 +76,6 @@ def test_definitions_are_there_without_what_fails_beside_them(load: Load, source
     [
         ("SIZE = int(open('size.txt').read())\n" + ATTENTION, FileNotFoundError),
         (
-            "from helper_that_is_missing import softmax\n"
-            "def attention(query, key, value, mask=None):\n    return softmax(value)\n",
-            ModuleNotFoundError,
-        ),
-        (
             "import base_that_is_missing as base\nclass Attention(base.Module):\n    pass\n",
             ModuleNotFoundError,
         ),
@@ -107,6 +102,19 @@ def test_definitions_are_there_without_what_fails_beside_them(load: Load, source
 def test_what_is_graded_may_need_what_fails(load: Load, source: str, error: type[BaseException]) -> None:
     with pytest.raises(error):
         load(source)
+
+
+@pytest.mark.parametrize("use", ["kernels.attend(value)", "attend(value)", "plots.show(value)"])
+def test_what_could_not_be_imported_fails_where_it_is_used(load: Load, use: str) -> None:
+    module, left_out = load(
+        "import a_library_of_kernels as kernels\nfrom a_library_of_kernels import attend\n"
+        "import math, a_library.plots as plots\n"
+        f"def attention(query, key, value, mask=None, fast=False):\n    return {use} if fast else math.sqrt(value)\n"
+    )
+    assert left_out is not None
+    assert module.attention(1, 1, 4) == 2
+    with pytest.raises(ModuleNotFoundError, match="a_library"):
+        module.attention(1, 1, 4, fast=True)
 
 
 def test_a_named_target_alone_decides_what_is_needed(load: Load) -> None:
