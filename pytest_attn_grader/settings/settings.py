@@ -28,6 +28,7 @@ class IniFile:
 
 
 NO_INI_FILE = IniFile(None)
+_NOT_SHOWN = {"report", "html", "plots", "formats", "progress", "seed", "invocation_dir", "ini"}
 INI_FILE_KEY: pytest.StashKey[IniFile] = pytest.StashKey()
 
 
@@ -68,21 +69,8 @@ class Settings:
 
     def as_json(self) -> dict[str, Any]:
         """The settings as the report shows them, without paths that the user did not type."""
-        return {
-            "student": self.student,
-            "model": self.model,
-            "layer_idx": self.layer_idx,
-            "all_layers": self.all_layers,
-            "prompt": self.prompt,
-            "device": self.device,
-            "budget_seconds": self.budget_seconds,
-            "timeout_seconds": self.timeout_seconds,
-            "sandbox": self.sandbox,
-            "require_sandbox": self.require_sandbox,
-            "mask": self.mask,
-            "hints": self.hints,
-            "title": self.title,
-            "catalogue": self.catalogue,
+        shown = {name: value for name, value in vars(self).items() if name not in _NOT_SHOWN}
+        return shown | {
             "points": dict(self.points),
             "thresholds": dict(self.thresholds),
             "forbid": list(self.forbid),

@@ -59,7 +59,7 @@ GRADIENTS: dict[str, Any] = {"id": 3, "gradients": {"query": "grad.query"}, "sec
 CONSTRUCTED: dict[str, Any] = {
     "id": 4,
     "handle": 1,
-    "kind": "module-instance",
+    "is_module": True,
     "config_read": {"n_embd": 4},
     "lengthened": {"BLOCK_SIZE": 1024},
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pytest_attn_grader.submission.remote.arguments import Argument
 from pytest_attn_grader.submission.remote.seeds import worker_seed
@@ -67,14 +67,13 @@ class ResultTree:
     """The shape of what a call returned.
 
     Attributes:
-        type: tensor, tuple, list, dict, none or other.
         name: of a tensor, the key into `CallReply.tensors`.
         items: of a tuple, list or dict.
         keys: of a dict, beside `items`.
         text: of something else, what it is.
     """
 
-    type: str
+    type: Literal["tensor", "tuple", "list", "dict", "none", "other"]
     name: str | None = None
     items: tuple[ResultTree, ...] = ()
     keys: tuple[str, ...] = ()
@@ -274,5 +273,5 @@ class Constructed:
 
     handle: int
     is_module: bool
-    config_read: Mapping[str, Any]
+    config_read: Mapping[str, int | float | str | bool | None]
     lengthened: Mapping[str, int] = field(default_factory=dict)

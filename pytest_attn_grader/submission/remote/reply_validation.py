@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
-from typing import Any, TypeVar
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, TypeVar
 
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 from torch import Tensor
 
 from pytest_attn_grader.errors import SubmissionError
@@ -38,7 +39,7 @@ def refuse_malformed(worker: WorkerProcess | None) -> Iterator[None]:
     """Take a wrong type or a missing key inside for a malformed reply: the worker ends and the student fails."""
     try:
         yield
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         if worker is not None:
             worker.kill()
         raise SubmissionError(
@@ -50,50 +51,58 @@ def refuse_malformed(worker: WorkerProcess | None) -> Iterator[None]:
 
 def read_constructed(reply: Mapping[str, Any]) -> Constructed:
     """Return the handle of a constructed object and what its constructor asked for."""
-    read = {str(name)[:80]: _plain(value) for name, value in _entries(reply["config_read"])}
-    lengthened = {str(name)[:80]: _typed(value, int) for name, value in _entries(reply["lengthened"])}
-    return Constructed(_typed(reply["handle"], int), reply["kind"] == "module-instance", read, lengthened)
+    read = _read(Constructed, reply)
+    cut = {name: value[:80] if isinstance(value, str) else value for name, value in read.config_read.items()}
+    return replace(read, config_read=cut)
 
 
-def _plain(value: Any) -> Any:
-    return value if isinstance(value, (int, float, bool, type(None))) else str(value)[:80]
+@dataclass(frozen=True)
+class _CallHeader:
+    """The reply to a call as it arrives, beside its tensors; `passed_on` is of calls with a cache."""
+
+    structure: ResultTree
+    seconds: Annotated[float, Field(ge=0, lt=1e9)]
+    library_calls: Annotated[dict[str, int], Field(max_length=MAX_ENTRIES)]
+    requires_grad: dict[str, bool]
+    handle: int | None
+    attributes: tuple[str, ...]
+    passed_on: bool = False
 
 
 def read_call(reply: Mapping[str, Any], tensors: Mapping[str, Tensor], echoed: tuple[str, ...]) -> CallReply:
     """Return the reply to a call; the tensors must be exactly those that it names."""
-    names: list[str] = []
-    structure = _read_structure(reply["structure"], names, 0)
-    attributes = [_typed(name, str) for name in _items(reply["attributes"])]
-    expected = names + [f"input.{name}" for name in echoed] + [f"attribute.{name}" for name in attributes]
+    return _make_reply(_read(_CallHeader, reply), tensors, echoed)
+
+
+def _make_reply(header: _CallHeader, tensors: Mapping[str, Tensor], echoed: tuple[str, ...]) -> CallReply:
+    names = list(_tensor_names(header.structure, 0))
+    expected = names + [f"input.{name}" for name in echoed] + [f"attribute.{name}" for name in header.attributes]
     if len(set(names)) != len(names) or sorted(tensors) != sorted(expected):
         raise ValueError(f"the tensors {sorted(tensors)[:10]} were sent, {sorted(expected)[:10]} were announced")
-    seconds = _typed(reply["seconds"], float)
-    if not 0 <= seconds < 1e9:
-        raise ValueError(f"the call took {seconds!r} s")
-    library_calls = {str(name)[:200]: _typed(count, int) for name, count in _entries(reply["library_calls"])}
-    graded = {name: _typed(reply["requires_grad"][name], bool) for name in names}
+    graded = {name: header.requires_grad[name] for name in names}
     if any(graded[name] and not tensors[name].is_floating_point() for name in names):
         raise ValueError("a gradient is announced for a tensor that is not floating-point")
     return CallReply(
-        structure=structure,
+        structure=header.structure,
         tensors={name: tensors[name] for name in names},
         inputs_after={name: tensors[f"input.{name}"] for name in echoed},
-        handle=None if reply["handle"] is None else _typed(reply["handle"], int),
-        seconds=seconds,
-        library_calls=library_calls,
+        handle=header.handle,
+        seconds=header.seconds,
+        library_calls=header.library_calls,
         requires_grad=graded,
-        attributes={name: tensors[f"attribute.{name}"] for name in attributes},
+        attributes={name: tensors[f"attribute.{name}"] for name in header.attributes},
     )
 
 
 def read_cached_calls(reply: Mapping[str, Any], tensors: Mapping[str, Tensor], calls: int) -> CachedReply:
     """Return the replies to so many calls with a cache."""
-    together = read_call(reply, tensors, ())
+    header = _read(_CallHeader, reply)
+    together = _make_reply(header, tensors, ())
     results = together.structure.items
     if together.structure.type != "list" or len(results) != calls:
         raise ValueError(f"{len(results)} results of {calls} calls")
     replies = tuple(replace(together, structure=result) for result in results)
-    return CachedReply(replies, _typed(reply["passed_on"], bool), together.seconds)
+    return CachedReply(replies, header.passed_on, header.seconds)
 
 
 def read_gradients(
@@ -103,7 +112,7 @@ def read_gradients(
     found: dict[str, Tensor | None] = {}
     for name, shape in inputs.items():
         key = reply["gradients"][name]
-        gradient = None if key is None else tensors[_typed(key, str)]
+        gradient = None if key is None else tensors[key]
         if gradient is not None and (tuple(gradient.shape) != shape.shape or gradient.dtype != shape.dtype):
             raise ValueError(f"the gradient of {name} is {gradient.dtype} {tuple(gradient.shape)}")
         found[name] = None if gradient is None else gradient.to(shape.device)
@@ -131,43 +140,22 @@ def read_description(reply: Mapping[str, Any]) -> Description:
 def _read(kind: type[T], reply: Mapping[str, Any]) -> T:
     """Return a reply as this class, each of whose fields must have exactly its type; other keys are ignored."""
     # As JSON, in which pydantic takes a list for a tuple and nothing else for anything else.
-    return TypeAdapter(kind).validate_json(json.dumps(reply), strict=True)
+    adapter: TypeAdapter[T] = _adapter(kind)
+    return adapter.validate_json(json.dumps(reply), strict=True)
 
 
-def _read_structure(data: Any, names: list[str], depth: int) -> ResultTree:
-    kind = _typed(data["type"], str)
-    if depth > MAX_DEPTH or len(names) > MAX_ENTRIES:
-        raise ValueError("the result is nested too deeply or has too many parts")
-    if kind == "tensor":
-        names.append(_typed(data["name"], str))
-        return ResultTree("tensor", name=names[-1])
-    if kind in ("tuple", "list", "dict"):
-        items = tuple(_read_structure(item, names, depth + 1) for item in _items(data["items"]))
-        keys = tuple(_typed(key, str) for key in _items(data["keys"])) if kind == "dict" else ()
-        if kind == "dict" and len(keys) != len(items):
-            raise ValueError("a dict with other keys than items")
-        return ResultTree(kind, items=items, keys=keys)
-    if kind == "none":
-        return ResultTree("none")
-    if kind == "other":
-        return ResultTree("other", text=_typed(data["repr"], str)[:1000])
-    raise ValueError(f"a result of type {kind[:80]!r}")
+_adapter: Callable[[Any], TypeAdapter[Any]] = functools.cache(TypeAdapter)
 
 
-def _typed(value: Any, kind: type[Any]) -> Any:
-    # JSON has one kind of number: an int will do for a float, but True is not a number here.
-    if type(value) is kind or (kind is float and type(value) is int):
-        return value
-    raise TypeError(f"{str(value)[:80]!r} where {kind.__name__} was expected")
-
-
-def _items(value: Any) -> list[Any]:
-    if not isinstance(value, list) or len(value) > MAX_ENTRIES:
-        raise TypeError("a list was expected")
-    return value
-
-
-def _entries(value: Any) -> list[tuple[str, Any]]:
-    if not isinstance(value, dict) or len(value) > MAX_ENTRIES:
-        raise TypeError("an object was expected")
-    return list(value.items())
+def _tensor_names(tree: ResultTree, depth: int) -> Iterator[str]:
+    """Yield the names of the tensors in a result, in order."""
+    if depth > MAX_DEPTH or len(tree.items) > MAX_ENTRIES or len(tree.text) > MAX_NAME_CHARS:
+        raise ValueError("the result is nested too deeply, has too many parts or says too much")
+    if tree.type == "dict" and len(tree.keys) != len(tree.items):
+        raise ValueError("a dict with other keys than items")
+    if tree.type == "tensor":
+        if tree.name is None:
+            raise ValueError("a tensor without a name")
+        yield tree.name
+    for item in tree.items:
+        yield from _tensor_names(item, depth + 1)

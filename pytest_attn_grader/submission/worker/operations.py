@@ -50,10 +50,10 @@ class Caller:
         made = target(*arguments, **keywords)
         handle = next(self._numbers)
         self._objects[handle] = made
-        kind = "module-instance" if isinstance(made, torch.nn.Module) else "callable"
         configs = [value for value in (*arguments, *keywords.values()) if isinstance(value, Config)]
         read = read_keys(configs[0], made) if configs else {}
-        return {"handle": handle, "kind": kind, "config_read": read, "lengthened": self._lengthened}, {}
+        is_module = isinstance(made, torch.nn.Module)
+        return {"handle": handle, "is_module": is_module, "config_read": read, "lengthened": self._lengthened}, {}
 
     def call(self, header: Header, tensors: dict[str, Tensor]) -> Reply:
         """Call the target, once or once per head or per batch row and head, and send back what came of it."""

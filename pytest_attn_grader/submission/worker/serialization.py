@@ -62,7 +62,7 @@ def describe_result(result: Any, name: str, depth: int = 0) -> tuple[dict[str, A
     if isinstance(result, Tensor):
         problem = _problem(result)
         if problem is not None:
-            return {"type": "other", "repr": problem}, {}
+            return {"type": "other", "text": problem}, {}
         return {"type": "tensor", "name": name}, {name: result}
     if isinstance(result, (tuple, list, dict)) and depth < MAX_DEPTH and len(result) <= MAX_ITEMS:
         pairs = result.items() if isinstance(result, dict) else enumerate(result)
@@ -80,8 +80,8 @@ def describe_result(result: Any, name: str, depth: int = 0) -> tuple[dict[str, A
     kind = truncate(type(result).__name__, 80)
     if isinstance(result, (tuple, list, dict)):
         # Not shown: a thousand tensors take seconds to be written out.
-        return {"type": "other", "repr": f"{kind} of {len(result)} items, {depth} deep"}, {}
-    return {"type": "other", "repr": f"{kind}: {safe_repr(result, 200)}"}, {}
+        return {"type": "other", "text": f"{kind} of {len(result)} items, {depth} deep"}, {}
+    return {"type": "other", "text": f"{kind}: {safe_repr(result, 200)}"}, {}
 
 
 def to_plain_tensor(tensor: Tensor, max_bytes: int) -> Tensor:
