@@ -97,8 +97,8 @@ class Contract:
     def others(self) -> Iterator[Contract]:
         """Yield what else a module may mean.
 
-        Its only mask, of padding, as one of queries and keys; positions with a default passed by name; its
-        constructor's switch for the future off beside a mask.
+        Its only mask, of padding, as one of queries and keys; positions with a default passed by name, and what may
+        be others than rotary ones left out; its constructor's switch for the future off beside a mask.
         """
         if MASK_ROLES & self.roles == {"key_padding_mask"}:
             whole = self.with_other_roles({"key_padding_mask": "mask"})
@@ -108,6 +108,8 @@ class Contract:
             if rotary_role(each.name) == "rotary_positions" and each.default == "None" and each.name not in taken:
                 why = f"{each.name} is passed: without it there is no answer"
                 yield self.with_role("rotary_positions", each.name).with_note("positions", why)
+        if "rotary_pair" in self.roles and not {*self.parameters("rotary_pair")} & self.needed:
+            yield self.without_role("rotary_pair")
         if "mask" in self.roles and "causal" in roles_of(self.candidate):
             why = "its constructor's switch that hides the future is off: with it, it takes no mask"
             yield replace(self, hides_by_mask=True).with_note("switch", why)

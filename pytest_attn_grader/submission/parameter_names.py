@@ -215,8 +215,7 @@ ROTARY_ROLES: dict[str, frozenset[str]] = {
     ),
 }
 # Tables that are passed although they have a default: without them most modules do not rotate at all.
-OPTIONAL_TABLES = frozenset({"rotary_cos", "rotary_sin", "rotary_complex"})
-TABLES = OPTIONAL_TABLES | {"rotary_pair"}
+TABLES = frozenset({"rotary_cos", "rotary_sin", "rotary_complex", "rotary_pair"})
 # Other objects of rotary positions, which are never passed.
 ROTARY_OBJECTS = frozenset({"freqs", "rotary_emb", "rope_cache", "pos_emb"})
 

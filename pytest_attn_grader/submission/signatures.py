@@ -15,7 +15,7 @@ from pytest_attn_grader.submission.parameter_names import (
     CAPS,
     CAUSAL_FLAGS,
     NEVER_A_MASK,
-    OPTIONAL_TABLES,
+    TABLES,
     hidden_states_role,
     longer_projection_role,
     projection_role,
@@ -204,7 +204,7 @@ def assign_hidden_states_roles(candidate: Candidate, *, projected: bool) -> tupl
             continue
         if projected and parameter.name.lower() == "h" and "hidden_states" in named.values():
             role = "num_heads"  # of two that could be the hidden states, the first is
-        if not parameter.has_default or (parameter.default == "None" and role in OPTIONAL_TABLES):
+        if not parameter.has_default or (parameter.default == "None" and role in TABLES):
             named[parameter.name] = role or ("option" if text_options(parameter) else None)
     notes = [*_by_initials(candidate, named), *_by_one_word(candidate, named), *assign_key_text(candidate, named)]
     roles = set(named.values())

@@ -45,6 +45,11 @@ STYLES = {
         "z * position_embeddings[0].unsqueeze(1) + rotate_half(z) * position_embeddings[1].unsqueeze(1)",
         "halves",
     ),
+    "a pair with a default": (
+        "rope=None",
+        f"({HALVES.replace('* c', '* rope[0]').replace('* s', '* rope[1]')} if rope else z)",
+        "halves",
+    ),
     "side by side": (
         "cos, sin",
         "z * cos + torch.stack((-z[..., 1::2], z[..., ::2]), -1).flatten(-2) * sin",
@@ -109,6 +114,18 @@ def test_where_the_model_has_no_rotary_positions_the_tables_rotate_by_nothing(wo
     notes = {each.name: each.why for each in attention.adaptations}
     assert "rotate by nothing" in notes["rotary-tables"]
     assert "rotary" not in notes
+
+
+def test_positions_that_are_added_are_left_at_their_default(workshop: Workshop) -> None:
+    source = MODULE.replace("ARGUMENTS", "position_embeddings=None").replace("ROTATED", "z")
+    source = source.replace(
+        "        b, t, _",
+        "        if position_embeddings is not None:\n            x = x + position_embeddings\n        b, t, _",
+    )
+    student = workshop.student(source, name="Attention")
+    attention = fit(student, student.contract, seed=0, steps=LayerSteps(rotary_base=None))
+
+    assert "rotary_pair" not in attention.contract.roles
 
 
 def test_a_helper_that_rotates_is_not_the_attention(workshop: Workshop) -> None:
