@@ -62,7 +62,7 @@ def find_projections(
     by_word = (by_role, others) if _complete(by_role) else _sort_by_role(weights, biases, role_by_word)
     if _complete(by_word[0]):
         by_role, others = by_word
-    by_order = not _complete(by_role)
+    by_order = not _complete(by_role) or _is_list_of_three(by_role.get("qkv", []))
     if by_order:
         seen_roles = set(by_role)
         numbered = roles_by_number(weights)
@@ -76,11 +76,12 @@ def find_projections(
             raise _missing(module, name, seen_roles)
     heads = num_heads or _number_of_heads(module)
     found = resolve_sizes(by_role, name, heads, num_key_value_heads)
-    if found.output is None and not by_order:
-        left = [each for each in weights if each.name in others and len(each.shape) == 2]
+    if found.output is None:
+        taken = {place.weight for places in by_role.values() for place in places}
+        left = [each for each in weights if each.name not in taken and len(each.shape) == 2]
         if len(left) == 1 and found.num_heads * found.head_dim in left[0].shape:
             # The only matrix left, and the heads side by side fit into it.
-            others.remove(left[0].name)
+            others = [name for name in others if name != left[0].name]
             by_role = {**by_role, "o": [_place(left[0], "o", biases)]}
             found = resolve_sizes(by_role, name, heads, num_key_value_heads)
     letters = packing_order(found.inputs["qkv"][0].weight) if found.is_fused else None
@@ -148,6 +149,11 @@ def _place(parameter: RemoteParameter, role: str, biases: Sequence[RemoteParamet
 
 def _complete(by_role: dict[str, list[ParameterRef]]) -> bool:
     return {"qkv"} <= by_role.keys() or {"q", "kv"} <= by_role.keys() or {"q", "k", "v"} <= by_role.keys()
+
+
+def _is_list_of_three(places: Sequence[ParameterRef]) -> bool:
+    """Whether a list that is named after all three holds one matrix for each: ``qkv_layers.0`` to ``qkv_layers.2``."""
+    return len(places) == 3 and all(re.search(r"\.\d+(?:\.weight)?$", place.weight) for place in places)
 
 
 def _by_order(weights: Sequence[RemoteParameter], biases: Sequence[RemoteParameter]) -> dict[str, list[ParameterRef]]:

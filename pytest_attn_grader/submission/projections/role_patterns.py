@@ -10,7 +10,7 @@ from pytest_attn_grader.submission.remote.messages import RemoteParameter
 
 _KIND = (
     r"(?:_?(?:proj|projection|lin|linear|w|weight|layer|net|fc|mat|matrix|matrice|transform|map|mapping|head|encoder|"
-    r"embed|dense|param|conv)s?)?"
+    r"embed|dense|param|conv)s?){0,2}"
 )
 _PREFIX = r"(?:(?:w|to|fc|lin|linear|proj|weight|in|attn|dense|conv|c)_?)?"
 # Names of fused projections that say in which order they hold query, key and value.
