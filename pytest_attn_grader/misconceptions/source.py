@@ -245,11 +245,12 @@ class SubmissionSource:
         return any(adds_last_axis(node) for node in self.nodes)
 
     def never_reads(self, *parameters: str) -> bool:
-        """Whether a function takes one of these parameters and does nothing with it."""
+        """Whether a function that no other one calls takes one of these parameters and does nothing with it."""
+        called = {name_of(each.func) for one in self._methods() for each in ast.walk(one) if isinstance(each, ast.Call)}
         for function in self._methods():
             given = {each.arg for each in (*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs)}
             read = {each.id for each in ast.walk(function) if isinstance(each, ast.Name)}
-            if len(given) > 2 and (given & {*parameters}) - read:
+            if len(given) > 2 and function.name not in called and (given & {*parameters}) - read:
                 return True
         return False
 

@@ -158,6 +158,7 @@ def test_memory_without_numbers(text: str, expected: bool) -> None:
         ("def forward(self, q, key, value):\n    return f(q, q, value)", True),
         ("def forward(self, q, key, value):\n    return f(q, key, value)", False),
         ("def f(q, key):\n    return q", False),
+        ("def scores(q, key, value):\n    return q @ key\n\ndef f(q, k, v):\n    return scores(q, k, v) @ v", False),
     ],
 )
 def test_a_parameter_that_is_never_read(text: str, expected: bool) -> None:

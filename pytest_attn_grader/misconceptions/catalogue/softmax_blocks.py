@@ -106,8 +106,8 @@ def online_no_rescale(attn_scores: Tensor, inputs: Inputs) -> Tensor:
     return result
 
 
-def _corrected_upwards(size: int, *, is_sum_right: bool = False) -> StageOverride:
-    """Earlier blocks are multiplied by exp(new - old) when the maximum grows, and the sum too unless it is right."""
+def _corrected_upwards(size: int, *, of: str = "") -> StageOverride:
+    """Multiply what is kept of earlier blocks by exp(new - old) when the maximum grows: all, or only one part."""
 
     def normalise(attn_scores: Tensor, _: Inputs) -> Tensor:
         parts: list[Tensor] = []
@@ -118,19 +118,17 @@ def _corrected_upwards(size: int, *, is_sum_right: bool = False) -> StageOverrid
             correction = (new - running).exp()
             numerators = (block - new).exp()
             if parts:
-                parts = [part * correction for part in parts]
-                total = total * (1 / correction if is_sum_right else correction)
+                parts = [part * (1 / correction if of == "sum" else correction) for part in parts]
+                total = total * (1 / correction if of == "output" else correction)
             total, running = total + numerators.sum(-1, keepdim=True), new
             parts.append(numerators)
         return torch.cat(parts, -1) / total
 
-    note = f"blocks of {size}" + (", the sum is right" if is_sum_right else "")
+    note = f"blocks of {size}" + (f", the correction of the {of} only" if of else "")
     return StageOverride({"normalise": normalise}, note)
 
 
-_CORRECTED = [
-    _corrected_upwards(size, is_sum_right=is_sum_right) for size in _BLOCK_SIZES for is_sum_right in (False, True)
-]
+_CORRECTED = [_corrected_upwards(size, of=of) for size in _BLOCK_SIZES for of in ("", "output", "sum")]
 
 
 @misconception(
