@@ -25,7 +25,6 @@ from pytest_attn_grader.submission.contract import Contract
 from pytest_attn_grader.submission.function_attention import OTHER_SCALE
 from pytest_attn_grader.submission.parameter_names import CAUSAL_FLAGS, SCALES
 from pytest_attn_grader.submission.student_attention import StudentAttention
-from pytest_attn_grader.submission.target import read_source_text
 
 if TYPE_CHECKING:
     from pytest_attn_grader.grading.session import GradingSession
@@ -156,7 +155,7 @@ def _run_causal(attention: StudentAttention, probe: Probe) -> Observation:
 def _run_other_mask(attention: StudentAttention, probe: Probe) -> Observation:
     """A submission that asks for its mask's dtype takes True and False, and numbers too: 0 and -inf, or 1 and 0."""
     contract = attention.contract
-    if "mask" not in contract.roles or not _TELLS_MASKS_APART.search(read_source_text(attention.student.target)):
+    if "mask" not in contract.roles or not _TELLS_MASKS_APART.search(attention.student.target.source.text):
         raise NotApplicable("it does not ask for the dtype of its mask")
     others = [("keep", False), ("blocked", False)]
     if contract.mask_convention != "additive":

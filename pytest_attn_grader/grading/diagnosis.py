@@ -20,7 +20,6 @@ from pytest_attn_grader.misconceptions.mismatches import PredictionCache
 from pytest_attn_grader.submission.function_attention import RANKS, FunctionAttention
 from pytest_attn_grader.submission.hidden_states import unfitted_module
 from pytest_attn_grader.submission.return_values import SWAP_REMEDY
-from pytest_attn_grader.submission.target import read_source_text
 
 if TYPE_CHECKING:
     from pytest_attn_grader.grading.observation import Observation
@@ -47,7 +46,7 @@ _BACKWARD = 3.0
 def diagnose_session(session: GradingSession, predictions: PredictionCache | None) -> Diagnosis | None:
     """See `GradingSession.diagnose`."""
     submission, hints = session.submission, session.settings.hints
-    source, failure = read_source_text(submission.target), submission.call_failure
+    source, failure = submission.target.source.text, submission.call_failure
     attention = unfitted_attention(submission, session.layer_steps()) if failure else submission.attention
     is_refused = failure is not None and (attention is None or attention.contract.kind != "function")
     named = diagnose_failure(failure, hints=hints, source=source) if failure else None

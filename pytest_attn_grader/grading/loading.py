@@ -31,11 +31,10 @@ def load_session_model(settings: Settings, clock: PhaseClock, target: Target) ->
     from pytest_attn_grader.models.devices import limit_threads
     from pytest_attn_grader.models.load import AUTO_MODEL, find_preloaded, load_model
     from pytest_attn_grader.submission.rotary import mentions_rotary_positions
-    from pytest_attn_grader.submission.target import read_source_text
 
     with clock.phase("load model"), fast_imports():
         model, device = settings.model, settings.device
-        if model == "auto" and mentions_rotary_positions(read_source_text(target)):
+        if model == "auto" and mentions_rotary_positions(target.source.text):
             reason = f"the submission has rotary positions, and {AUTO_MODEL} has none"
             loaded = replace(load_model(ROTARY_MODEL, device=device), requested=model, fallback_reason=reason)
         else:

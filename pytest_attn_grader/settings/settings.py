@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +69,7 @@ class Settings:
 
     def as_json(self) -> dict[str, Any]:
         """The settings as the report shows them, without paths that the user did not type."""
-        shown = {name: value for name, value in vars(self).items() if name not in _NOT_SHOWN}
+        shown = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in _NOT_SHOWN}
         return shown | {
             "points": dict(self.points),
             "thresholds": dict(self.thresholds),

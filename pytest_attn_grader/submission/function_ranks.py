@@ -23,7 +23,6 @@ from pytest_attn_grader.submission.masks import PADDING, PER_EXAMPLE, PER_HEAD, 
 from pytest_attn_grader.submission.remote.retries import another_call_may_answer
 from pytest_attn_grader.submission.return_values import SWAP_REMEDY
 from pytest_attn_grader.submission.signatures import Notes
-from pytest_attn_grader.submission.target import read_source_text
 
 _SAME = 1e-4
 
@@ -49,7 +48,7 @@ def fit_function(student: Student, contract: Contract, *, seed: int, in_causal_m
             if answered is None and _takes_square_masks(student, contract, probe):
                 attention = _square_masked(student, contract)
                 return _with_weights_note(attention, attention.run_probe(probe))
-            if documents_four_dimensions(read_source_text(student.target), contract.candidate.name):
+            if documents_four_dimensions(student.target.source.text, contract.candidate.name):
                 is_four_dimensional = True
                 break
         notes = _rank_note(rank, first_failure) + _mask_note(mask_shape)
@@ -77,7 +76,7 @@ def fit_function(student: Student, contract: Contract, *, seed: int, in_causal_m
         return answered
     if first_failure is None:
         raise ValueError("a probe without output must carry a failure")
-    typed_in = remedy_for_typed_in(first_failure.message, read_source_text(student.target), _sizes_of(probe))
+    typed_in = remedy_for_typed_in(first_failure.message, student.target.source.text, _sizes_of(probe))
     raise _error_of(first_failure, typed_in=typed_in, is_four_dimensional=is_four_dimensional)
 
 
@@ -88,7 +87,7 @@ def _in_its_layout(attention: FunctionAttention, seed: int) -> FunctionAttention
     """
     contract = attention.contract
     layouts = []
-    if documents_tokens_first(read_source_text(attention.student.target), contract.candidate.name):
+    if documents_tokens_first(attention.student.target.source.text, contract.candidate.name):
         layouts.append(TOKENS_FIRST)
     if "heads" in contract.roles and not contract.takes_groups:
         layouts.append(SIDE_BY_SIDE)

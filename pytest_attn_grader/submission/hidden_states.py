@@ -27,7 +27,6 @@ from pytest_attn_grader.submission.projections.layouts import layouts_for
 from pytest_attn_grader.submission.projections.projection_map import ProjectionMap
 from pytest_attn_grader.submission.remote.retries import another_call_may_answer
 from pytest_attn_grader.submission.rotary import Attend, TableStyle, find_rotation, table_styles
-from pytest_attn_grader.submission.target import read_source_text
 from pytest_attn_grader.submission.trials import (
     CACHE_PROBES,
     TRIAL_HEAD_DIM,
@@ -62,7 +61,7 @@ def fit_hidden_states(student: Student, contract: Contract, steps: LayerSteps, *
     returns_value: ModuleAttention | None = None
     settled: ModuleAttention | None = None
     tables = table_styles(contract.roles, steps.rotary_base)
-    is_batch_first = documents_batch_first(read_source_text(student.target), contract.candidate.name)
+    is_batch_first = documents_batch_first(student.target.source.text, contract.candidate.name)
     for conventions in _conventions(contract, shape, tables):
         if is_batch_first and (conventions.layout.sequence_first or conventions.one_at_a_time):
             continue

@@ -13,7 +13,6 @@ from pytest_attn_grader.submission.parameter_names import TABLES
 from pytest_attn_grader.submission.parameter_traces import find_unused_parameters
 from pytest_attn_grader.submission.rotary import mentions_rotary_positions
 from pytest_attn_grader.submission.student_attention import StudentAttention
-from pytest_attn_grader.submission.target import read_source_text
 from pytest_attn_grader.submission.trials import TRIAL_SIZES, is_right_on
 
 
@@ -83,7 +82,7 @@ def require_rotation(attention: StudentAttention, rotary_base: float | None, see
         return attention
     preparation, contract = attention.preparation, attention.contract
     tables = [slot.parameter for slot in contract.slots if slot.role in TABLES]
-    source = SubmissionSource(read_source_text(attention.student.target))
+    source = attention.student.target.source
     unused = [f"self.{name}" for name in source.unused_layers() if mentions_rotary_positions(name)]
     named = tables or unused or _rotating_calls(source, contract.candidate.name)
     if preparation is None and not named:

@@ -10,12 +10,17 @@ import stat
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from pytest_attn_grader.errors import UsageError
 from pytest_attn_grader.submission.worker.ipython_syntax import is_python, read_code_cells, translate_cell
+
+if TYPE_CHECKING:
+    from pytest_attn_grader.misconceptions.source import SubmissionSource
 
 _MAX_SOURCE_BYTES = 5_000_000
 _MAX_SOURCES_BYTES = 20_000_000  # of all files together
@@ -42,6 +47,16 @@ class Target:
     name: str | None
     root: Path
     live: ModuleType | None = field(default=None, repr=False, compare=False)
+
+    @cached_property
+    def source(self) -> SubmissionSource:
+        """The Python of its file; of a notebook, of the cells that Python can read; "" where it is very long."""
+        from pytest_attn_grader.misconceptions.source import SubmissionSource  # imports torch
+
+        parts = python_parts(self.path, read_sources(self)[self.path].decode(errors="replace"))
+        if sum(map(len, parts)) > _MAX_ANALYSED_CHARS:
+            return SubmissionSource()
+        return SubmissionSource(parts[0] if len(parts) == 1 else "\n".join(part for part in parts if is_python(part)))
 
 
 def find_target(typed: str, invocation_dir: Path, search_path: Sequence[str] | None = None) -> Target:
@@ -195,14 +210,6 @@ def read_sources(target: Target, reported_files: Iterable[str] = ()) -> dict[Pat
             if content is not None:
                 contents[file] = content
     return contents
-
-
-def read_source_text(target: Target) -> str:
-    """The Python of the target's file; of a notebook, of the cells that Python can read; "" where it is very long."""
-    parts = python_parts(target.path, read_sources(target)[target.path].decode(errors="replace"))
-    if sum(map(len, parts)) > _MAX_ANALYSED_CHARS:
-        return ""
-    return parts[0] if len(parts) == 1 else "\n".join(part for part in parts if is_python(part))
 
 
 def python_parts(file: Path, text: str) -> list[str]:

@@ -13,7 +13,6 @@ from pytest_attn_grader.attention.probes import SPEC_BY_NAME, Probe, ProbeResult
 from pytest_attn_grader.attention.query_key_norm import NormAxis
 from pytest_attn_grader.attention.reference import causal_keep_mask
 from pytest_attn_grader.attention.tolerances import derive_tolerance
-from pytest_attn_grader.misconceptions.source import SubmissionSource
 from pytest_attn_grader.misconceptions.syntax import takes_mask_of_ones
 from pytest_attn_grader.submission.constructor_roles import is_resizable
 from pytest_attn_grader.submission.contract import Contract
@@ -22,7 +21,6 @@ from pytest_attn_grader.submission.masks import BIASED, INFINITE, bias_of_keys
 from pytest_attn_grader.submission.module_attention import ModuleAttention
 from pytest_attn_grader.submission.projections.norms import NormStyle
 from pytest_attn_grader.submission.student_attention import StudentAttention
-from pytest_attn_grader.submission.target import read_source_text
 
 if TYPE_CHECKING:
     from pytest_attn_grader.submission.student import Student
@@ -215,10 +213,10 @@ def with_norm(attention: ModuleAttention, over: NormAxis, seed: int) -> ModuleAt
 def source_takes_mask_of_ones(student: Student, contract: Contract) -> bool:
     """Whether its source adds the mask minus 1, so that an additive mask is not what it is written for."""
     words = ("mask", *(slot.parameter.lower() for slot in contract.slots if slot.role == "mask"))
-    return takes_mask_of_ones(SubmissionSource(read_source_text(student.target)).nodes, words)
+    return takes_mask_of_ones(student.target.source.nodes, words)
 
 
 def source_adds_mask(student: Student, contract: Contract) -> bool:
     """Whether its source adds the mask to the scores, so that an additive mask is what it is written for."""
     names = [slot.parameter for slot in contract.slots if slot.role == "mask"]
-    return bool(names) and SubmissionSource(read_source_text(student.target)).adds_mask(names[0])
+    return bool(names) and student.target.source.adds_mask(names[0])

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from pytest_attn_grader.errors import UsageError
 from pytest_attn_grader.submission import target as submission_target
-from pytest_attn_grader.submission.target import Target, find_target, hash_sources, read_source_text, read_sources
+from pytest_attn_grader.submission.target import Target, find_target, hash_sources, read_sources
 
 # Nothing here may run: finding a submission is not importing it.
 HERE = Path(__file__).parent
@@ -340,9 +340,9 @@ def test_a_pipe_in_place_of_a_file_is_not_waited_for(write, tmp_path: Path, monk
 
 def test_a_text_that_takes_minutes_is_not_analysed(write) -> None:
     write("main.py", source="x = 1\n" * 30_000)
-    assert read_source_text(find("main.py")) != ""
+    assert find("main.py").source.text != ""
     write("main.py", source="x = 1\n" * 40_000)
-    assert read_source_text(find("main.py")) == ""
+    assert find("main.py").source.text == ""
 
 
 def test_a_submission_that_deletes_itself_still_has_a_hash(write) -> None:
@@ -365,7 +365,7 @@ def test_the_source_of_a_notebook_is_that_of_its_cells(tmp_path: Path) -> None:
     text = [{"cell_type": "markdown", "source": ["z = 3"]}]
     file = tmp_path / "week3.ipynb"
     file.write_text(json.dumps({"cells": text + code, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
-    source = read_source_text(find_target(str(file), tmp_path))
+    source = find_target(str(file), tmp_path).source.text
     assert [word for word in ("import torch", "x = 1", "y = 2") if word in source] == ["import torch", "x = 1", "y = 2"]
     ast.parse(source)
     assert "z" not in source
@@ -374,4 +374,4 @@ def test_the_source_of_a_notebook_is_that_of_its_cells(tmp_path: Path) -> None:
 def test_a_notebook_that_cannot_be_read_has_no_source(tmp_path: Path) -> None:
     file = tmp_path / "week3.ipynb"
     file.write_text("no notebook")
-    assert read_source_text(find_target(str(file), tmp_path)) == ""
+    assert find_target(str(file), tmp_path).source.text == ""
