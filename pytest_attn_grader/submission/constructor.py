@@ -8,9 +8,15 @@ from dataclasses import dataclass
 
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.results.base import EvidenceValue
-from pytest_attn_grader.submission.constructor_roles import assign_sizes, choose_option
+from pytest_attn_grader.submission.constructor_roles import assign_sizes, choose_option, takes_layers
 from pytest_attn_grader.submission.parameter_names import SCALES
-from pytest_attn_grader.submission.remote.arguments import ConfigObject, LayerObject, LiteralArgument, ModuleArgument
+from pytest_attn_grader.submission.remote.arguments import (
+    ConfigObject,
+    LayerObject,
+    LiteralArgument,
+    MadeArgument,
+    ModuleArgument,
+)
 from pytest_attn_grader.submission.remote.messages import Candidate, Parameter
 from pytest_attn_grader.submission.rotary_modules import make_rotary_module, takes_rotary_module
 from pytest_attn_grader.submission.size_names import DROPOUT_NAMES, OTHER_VALUES, SIZE_NAMES, other_value, roles_by_name
@@ -19,6 +25,9 @@ from pytest_attn_grader.submission.size_names import DROPOUT_NAMES, OTHER_VALUES
 _ROTARY_BASE = 10_000.0
 # The longest text of a module that wants to know it.
 CONTEXT_TOKENS = 1024
+
+
+ConstructorArgument = LiteralArgument | ConfigObject | ModuleArgument | MadeArgument
 
 
 @dataclass(frozen=True)
@@ -49,7 +58,7 @@ class Sizes:
 class Arguments:
     """Keyword arguments of a constructor, plain values, a config object or a module, and how messages show them."""
 
-    by_name: dict[str, LiteralArgument | ConfigObject | ModuleArgument]
+    by_name: dict[str, ConstructorArgument]
 
     @property
     def key(self) -> str:
@@ -69,11 +78,15 @@ class Arguments:
         return ", ".join(shown)
 
 
-def _described(argument: ConfigObject | ModuleArgument) -> str:
+def _described(argument: ConfigObject | ModuleArgument | MadeArgument) -> str:
+    if isinstance(argument, MadeArgument):
+        return f"a {argument.kind} of {' x '.join(map(str, argument.shape))}"
     return "a config object" if isinstance(argument, ConfigObject) else f"an instance of {argument.class_name}"
 
 
-def _shown(argument: LiteralArgument | ConfigObject | ModuleArgument) -> str:
+def _shown(argument: ConstructorArgument) -> str:
+    if isinstance(argument, MadeArgument):
+        return f"({_described(argument)})"
     if isinstance(argument, ModuleArgument):
         values = ", ".join(f"{name}={value!r}" for name, value in argument.values.items())
         return f"{argument.class_name}({values})"
@@ -105,7 +118,7 @@ def arguments_for(candidate: Candidate, sizes: Sizes) -> Arguments:
         "dtype": None,
         "temperature": sizes.head_dim**0.5,
     }
-    filled: dict[str, LiteralArgument | ConfigObject | ModuleArgument] = {}
+    filled: dict[str, ConstructorArgument] = {}
     unknown: list[Parameter] = []
     module = candidate.rotary_module
     for parameter, role in assign_sizes(candidate, _steps(sizes)):
@@ -118,6 +131,11 @@ def arguments_for(candidate: Candidate, sizes: Sizes) -> Arguments:
             )
         elif role is None:
             unknown.append(parameter)
+        elif role[:2] in {"w_", "b_"}:
+            filled[parameter.name] = _projection(role, sizes, takes_layers(candidate))
+        elif role == "causal" and candidate.given.startswith("triangle"):
+            axes = (1, 1) if candidate.given == "triangle of four axes" else ()
+            filled[parameter.name] = MadeArgument("triangle", (*axes, sizes.context_tokens, sizes.context_tokens))
         elif role == "option":
             filled[parameter.name] = LiteralArgument(choose_option(parameter, is_causal=sizes.is_causal))
         elif role == "config":
@@ -139,6 +157,14 @@ def arguments_for(candidate: Candidate, sizes: Sizes) -> Arguments:
             where=None if candidate.file is None else f"{candidate.file}:{candidate.line}",
         )
     return Arguments(filled)
+
+
+def _projection(role: str, sizes: Sizes, is_layer: bool) -> MadeArgument:
+    """The argument of a constructor that is given its projections; a matrix has (in, out) features."""
+    features = sizes.num_heads * sizes.head_dim
+    outputs = {"w_qkv": 3 * features, "b_qkv": 3 * features, "w_o": sizes.width, "b_o": sizes.width}.get(role, features)
+    shape = (outputs,) if role.startswith("b_") else (features if role == "w_o" else sizes.width, outputs)
+    return MadeArgument("linear" if is_layer and len(shape) == 2 else "parameter", shape)
 
 
 def _listed(parameters: Sequence[Parameter]) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from pytest_attn_grader.submission.remote.messages import Candidate, Parameter
+from pytest_attn_grader.submission.parameter_names import projection_role
+from pytest_attn_grader.submission.remote.messages import Candidate, Given, Parameter
 from pytest_attn_grader.submission.rotary_modules import takes_rotary_module
 from pytest_attn_grader.submission.size_names import (
     guess_role_of_size,
@@ -22,7 +23,8 @@ _USUAL_OPTIONS = (
     "full", "vanilla", "standard", "naive", "base", "manual", "normal", "regular", "eager", "softmax", "scaled", "dot",
     "sdpa", "torch", "math", "none",
 )  # fmt: skip
-SIZE_ROLES = frozenset({"width", "out", "heads", "head_dim", "temperature", "config"})
+SIZE_ROLES = frozenset({"width", "out", "heads", "head_dim", "temperature", "config", "w_q", "w_qkv"})
+_LAYER = re.compile(r"Linear|Module|layer|lin|fc|dense|net|proj")
 
 
 def roles_of(candidate: Candidate) -> frozenset[str]:
@@ -59,6 +61,7 @@ def assign_sizes(candidate: Candidate, steps: frozenset[str] = frozenset()) -> l
     """
     named = roles_by_name([each.name for each in candidate.parameters])
     named |= _heads_and_their_size(candidate, named)
+    named |= given_projections(candidate)
     has_width = "width" in named.values()
     if "rotary_base" in steps and "rotary_base" in named.values():
         steps |= {"context"}
@@ -87,6 +90,38 @@ def assign_sizes(candidate: Candidate, steps: frozenset[str] = frozenset()) -> l
                 role = "head_dim"  # what query, key or value are projected to
         found.append((parameter, role))
     return _with_missing_size(found)
+
+
+def given_projections(candidate: Candidate) -> dict[str, str]:
+    """The parameters of a constructor that is given its projections, w_q, w_k, w_v: w_q, …, or b_q, … for each."""
+    roles = {each.name: _role_of_given(each) for each in candidate.parameters if not each.has_default}
+    found = {name: role for name, role in roles.items() if role is not None}
+    return found if {"w_q", "w_k", "w_v"} <= {*found.values()} or "w_qkv" in found.values() else {}
+
+
+def _role_of_given(parameter: Parameter) -> str | None:
+    if parameter.annotation in {"int", "bool", "float", "str"} or parameter.is_input_size or parameter.is_factor:
+        return None
+    plain = re.sub(r"_?(linear|layer|lin|fc|dense|net)_?", "", parameter.name.lower().strip("_"))
+    is_short = plain != parameter.name.lower() or _LAYER.search(parameter.annotation or "") is not None
+    role = projection_role(plain) or (projection_role(f"w_{plain}") if is_short else None)
+    return role if role is not None and role[:2] in {"w_", "b_"} else None
+
+
+def other_ways_to_give(candidate: Candidate) -> tuple[Given, ...]:
+    """Ways to try, beside the usual one, to give a constructor its projections or a mask."""
+    if given_projections(candidate):
+        return ("matrices",) if takes_layers(candidate) else ("layers",)
+    masks = [each for each, role in assign_sizes(candidate) if role == "causal" and not each.has_default]
+    is_tensor = [each for each in masks if "mask" in each.name.lower() and each.annotation != "bool"]
+    return ("triangle", "triangle of four axes") if is_tensor else ()
+
+
+def takes_layers(candidate: Candidate) -> bool:
+    """Whether the projections that a constructor is given are layers, by their annotations or names; else matrices."""
+    named = given_projections(candidate)
+    texts = [f"{each.annotation or ''} {each.name}" for each in candidate.parameters if each.name in named]
+    return candidate.given == "layers" or (not candidate.given and any(map(_LAYER.search, texts)))
 
 
 def _heads_and_their_size(candidate: Candidate, named: dict[str, str | None]) -> dict[str, str]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from pytest_attn_grader.errors import SubmissionError
-from pytest_attn_grader.submission.constructor_roles import roles_of, takes_dropout
+from pytest_attn_grader.submission.constructor_roles import other_ways_to_give, roles_of, takes_dropout
 from pytest_attn_grader.submission.function_names import GROUP_ROLES, reads_groups
 from pytest_attn_grader.submission.key_texts import takes_key_text
 from pytest_attn_grader.submission.parameter_names import ROTARY_OBJECTS, TABLES, is_projected, rotary_role
@@ -98,7 +98,7 @@ class Contract:
         """Yield what else a module may mean.
 
         Its only mask, of padding, as one of queries and keys; positions with a default passed by name, and what may
-        be others than rotary ones left out; its constructor's switch for the future off beside a mask.
+        be others than rotary ones left out; what its constructor is given; its switch for the future off beside a mask.
         """
         if MASK_ROLES & self.roles == {"key_padding_mask"}:
             whole = self.with_other_roles({"key_padding_mask": "mask"})
@@ -110,6 +110,9 @@ class Contract:
                 yield self.with_role("rotary_positions", each.name).with_note("positions", why)
         if "rotary_pair" in self.roles and not {*self.parameters("rotary_pair")} & self.needed:
             yield self.without_role("rotary_pair")
+        for given in other_ways_to_give(self.candidate):
+            made = replace(self, candidate=replace(self.candidate, given=given))
+            yield made.with_note("given", f"its constructor is given: {given}")
         if "mask" in self.roles and "causal" in roles_of(self.candidate):
             why = "its constructor's switch that hides the future is off: with it, it takes no mask"
             yield replace(self, hides_by_mask=True).with_note("switch", why)

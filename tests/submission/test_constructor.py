@@ -9,6 +9,8 @@ import pytest
 
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.submission.constructor import Sizes, arguments_for
+from pytest_attn_grader.submission.constructor_roles import given_projections, other_ways_to_give
+from pytest_attn_grader.submission.remote.messages import Given
 from tests.submission.test_contract import module
 
 
@@ -122,3 +124,34 @@ def test_one_unknown_name_is_the_size_that_is_missing(signature: str, filled: di
 def test_two_unknown_names_are_not_guessed(signature: str) -> None:
     with pytest.raises(SubmissionError, match="alpha and beta"):
         arguments_for(module("x", constructor=signature), Sizes(256, 4, 64))
+
+
+@pytest.mark.parametrize(
+    ("signature", "given", "first", "last"),
+    [
+        ("w_q, w_k, w_v, w_o, dim, heads", "", "parameter of 256 x 256", "parameter of 256 x 256"),
+        ("w_q, w_k, w_v, w_o, dim, heads", "layers", "linear of 256 x 256", "linear of 256 x 256"),
+        ("Wq: nn.Linear, Wk: nn.Linear, Wv: nn.Linear, heads", "", "linear of 256 x 256", "linear of 256 x 256"),
+        ("query: nn.Linear, key: nn.Linear, value: nn.Linear", "matrices", *["parameter of 256 x 256"] * 2),
+        ("q_linear, k_linear, v_linear, heads", "", "linear of 256 x 256", "linear of 256 x 256"),
+        ("w_qkv, b_qkv, dim, heads", "", "parameter of 256 x 768", "parameter of 768"),
+    ],
+)
+def test_projections_are_given_as_layers_or_matrices(signature: str, given: Given, first: str, last: str) -> None:
+    candidate = replace(module("x", constructor=signature), given=given)
+    shown = arguments_for(candidate, Sizes(256, 4, 64)).shown
+    projections = [text for text in shown.values() if isinstance(text, str)]
+    assert (projections[0], projections[-1]) == (f"(a {first})", f"(a {last})")
+
+
+@pytest.mark.parametrize("signature", ["q: int, k: int, v: int", "dim, heads, w_q, w_k", "query, key, value, heads"])
+def test_sizes_and_some_of_the_projections_are_not_given_as_such(signature: str) -> None:
+    assert not given_projections(module("x", constructor=signature))
+
+
+def test_a_mask_that_is_no_switch_is_given_as_a_triangle() -> None:
+    candidate = module("x", constructor="dim, heads, mask")
+    assert other_ways_to_give(candidate) == ("triangle", "triangle of four axes")
+    assert other_ways_to_give(module("x", constructor="dim, heads, mask: bool")) == ()
+    shown = arguments_for(replace(candidate, given="triangle of four axes"), Sizes(256, 4, 64)).shown
+    assert shown["mask"] == "(a triangle of 1 x 1 x 1024 x 1024)"

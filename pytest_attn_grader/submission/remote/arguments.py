@@ -73,6 +73,22 @@ class ModuleArgument:
 
 
 @dataclass(frozen=True)
+class MadeArgument:
+    """An argument of a constructor that is made in the worker.
+
+    Attributes:
+        kind: ``linear``, a layer from shape[0] to shape[1] features; ``parameter``, random numbers; ``triangle``, a
+            boolean mask, True where a query may attend.
+    """
+
+    kind: Literal["linear", "parameter", "triangle"]
+    shape: tuple[int, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return {"made": self.kind, "shape": list(self.shape)}
+
+
+@dataclass(frozen=True)
 class TupleArgument:
     """An argument that is a tuple of others."""
 
@@ -107,6 +123,7 @@ Argument = (
     | ConfigObject
     | LayerObject
     | ModuleArgument
+    | MadeArgument
     | TupleArgument
     | CacheArgument
 )

@@ -175,13 +175,17 @@ class Parameter:
         return f"{star}{self.name}={self.default}" if self.has_default else f"{star}{self.name}"
 
 
+Given = Literal["", "layers", "matrices", "triangle", "triangle of four axes"]
+
+
 @dataclass(frozen=True)
 class Candidate:
     """Something in the submission that could be what is to be graded.
 
     `parameters` are those of the call, of a class those of its constructor; then `forward_parameters` has the others.
     `uses` are the names in its code, `fields` the attributes of a class that is no module, `class_name` an instance's.
-    `rotary_module` is a class of the submission that its constructor takes an instance of.
+    `rotary_module` is a class of the submission that its constructor takes an instance of. `given` says in which way,
+    not the usual one, its constructor is given projections or a mask.
     """
 
     name: str
@@ -194,6 +198,7 @@ class Candidate:
     fields: tuple[str, ...] = ()
     class_name: str | None = None
     rotary_module: Candidate | None = None
+    given: Given = ""
 
     @property
     def is_module(self) -> bool:

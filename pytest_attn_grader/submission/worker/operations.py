@@ -200,6 +200,8 @@ class Caller:
             config = make_config(item["config"], self._submission.find_class(item["class"]))
             config.__dict__["_switches"] = self._submission.switches
             return config
+        if "made" in item:
+            return _make(item["made"], item["shape"])
         if "module" in item:
             return self._submission.resolve(item["module"])(**item["keywords"])
         return _argument(item, tensors)
@@ -276,6 +278,14 @@ def _argument(item: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Any:
     if "items" in item:
         return tuple(_argument(each, tensors) for each in item["items"])
     return item["value"]
+
+
+def _make(kind: str, shape: list[int]) -> torch.nn.Linear | Tensor:
+    if kind == "linear":
+        return torch.nn.Linear(shape[0], shape[1])
+    if kind == "triangle":
+        return torch.ones(shape, dtype=torch.bool).tril()
+    return torch.nn.Parameter(torch.randn(shape) * shape[0] ** -0.5)
 
 
 def _seed(seed: int | None) -> None:
