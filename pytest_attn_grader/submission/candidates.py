@@ -90,7 +90,8 @@ def choose_candidate(
             f"Choose one: --attn-student={typed}:{ranked[-1].name}"
         )
     if candidates and all(candidate.kind == "class" for candidate in candidates):
-        return _require_gradable(candidates[0])
+        outer = _outermost(list(candidates))
+        return _require_gradable(next((each for each in outer if looks_like_attention(each.name)), outer[0]))
     raise _no_target(candidates, typed)
 
 

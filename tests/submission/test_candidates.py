@@ -54,9 +54,9 @@ def test_an_empty_submission() -> None:
 
 @pytest.mark.parametrize("wanted", [None, "Attention"])
 def test_what_cannot_be_graded_costs_no_attempt(wanted: str | None) -> None:
-    only = candidate("self, x", name="Attention", kind="class")
-    with pytest.raises(UngradableError, match=r"is a class, but no torch\.nn\.Module.*No attempt is counted"):
-        choose_candidate([only], wanted, "my.py")
+    several = [candidate("self, x", name=name, kind="class") for name in ("Softmax", "Attention")]
+    with pytest.raises(UngradableError, match=r"Attention is a class, but no torch\.nn\.Module.*No attempt is counted"):
+        choose_candidate(several, wanted, "my.py")
 
 
 def note_on(*candidates: Candidate) -> str:
