@@ -27,12 +27,9 @@ LENGTHS = ["between-1", "between-2", "limit", "blocks"]
 )
 def test_equivalence(attn_session: GradingSession, attn_observe: Observe, attn_evidence: Evidence) -> None:
     rotates = attn_session.submission.attention.rotary_base is not None
-    _judge(_basic(attn_session, attn_observe), attn_evidence, rotates=rotates)
-
-
-def _basic(session: GradingSession, observe: Observe) -> Observation:
-    """A function that takes no mask cannot know what is padding: it is asked without any."""
-    return observe("basic" if session.submission.attention.contract.takes_mask else "unpadded")
+    # A function that takes no mask cannot know what is padding: it is asked without any.
+    basic = attn_observe("basic" if attn_session.submission.attention.contract.takes_mask else "unpadded")
+    _judge(basic, attn_evidence, rotates=rotates)
 
 
 @pytest.mark.parametrize("probe", OTHER_PROBES)

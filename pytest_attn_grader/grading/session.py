@@ -90,7 +90,7 @@ class GradingSession:
         self.lazy_prompt.get()
         self.submission.process.is_causal = self.is_causal
         # Several candidates are a question to the user; every other fault of the contract is a result.
-        self.submission.find_contract()
+        _ = self.submission.contract_failure
 
     @property
     def loaded(self) -> LoadedModel:

@@ -21,7 +21,6 @@ from pytest_attn_grader.models.devices import one_thread
 from pytest_attn_grader.results.comparison import LengthTiming, Speed, Timing
 
 if TYPE_CHECKING:
-    from pytest_attn_grader.submission.remote.round_trips import RoundTrip
     from pytest_attn_grader.submission.student_attention import StudentAttention
 
 LENGTHS = (6, 64, 256)
@@ -218,7 +217,8 @@ class SpeedBenchmark:
         started = time.perf_counter()
         with one_thread():  # as the worker does
             while len(reference) < MAX_REPEATS:
-                trips = self._call_student(inputs)
+                with self._attention.student.remote.record_round_trips() as trips:
+                    self._attention(*inputs)
                 transport.append(sum(self._attention.student.remote.echo(trip) for trip in trips))
                 student.append((sum(trip.seconds for trip in trips), sum(trip.inside for trip in trips)))
                 reference.append(_seconds(lambda: reference_attention(*inputs)))
@@ -233,11 +233,6 @@ class SpeedBenchmark:
             echoes=tuple(transport[warm]),
             reference=tuple(reference[warm]),
         )
-
-    def _call_student(self, inputs: tuple[torch.Tensor, ...]) -> list[RoundTrip]:
-        with self._attention.student.remote.record_round_trips() as trips:
-            self._attention(*inputs)
-        return trips
 
     def _probe(self, tokens: int) -> Probe:
         takes_hidden_states = self._attention.contract.kind != "function"

@@ -88,16 +88,12 @@ class StudentUnderTest:
 
     @cached_property
     def contract_failure(self) -> Failure | None:
-        """Why the submission has no contract; None when it has one."""
-        return self.import_failure or _failure_of(lambda: self.contract)
-
-    def find_contract(self) -> Failure | None:
-        """Import the submission and classify it; return its failure, if any.
+        """Why the submission has no contract; None when it has one.
 
         Raises:
             UsageError: there are several candidates, and the command does not name one.
         """
-        return self.contract_failure
+        return self.import_failure or _failure_of(lambda: self.contract)
 
     @cached_property
     def call_failure(self) -> Failure | None:

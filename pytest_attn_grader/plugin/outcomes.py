@@ -47,7 +47,9 @@ def classify(
     )
     if call.excinfo is None:
         return result
-    error = _as_check_failure(call.excinfo.value)
+    error = call.excinfo.value
+    if isinstance(error, SubmissionError):
+        error = CheckFailed.for_failure("an answer of your attention inside the model", Failure.from_error(error))
     if isinstance(error, CheckFailed):
         return _failed(result, error, hints=hints)
     if isinstance(error, NotApplicable):
@@ -58,12 +60,6 @@ def classify(
         actual = str(error).strip().partition("\n")[0] or type(error).__name__
         return _failed(result, CheckFailed(mark.title, actual, f"the course's own check {item.nodeid}"), hints=hints)
     return result.model_copy(update={"outcome": "error", "message": f"{type(error).__name__}: {error}"})
-
-
-def _as_check_failure(error: BaseException) -> BaseException:
-    if isinstance(error, SubmissionError):
-        return CheckFailed.for_failure("an answer of your attention inside the model", Failure.from_error(error))
-    return error
 
 
 def _failed(result: CheckResult, error: CheckFailed, *, hints: bool) -> CheckResult:

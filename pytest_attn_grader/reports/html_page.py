@@ -6,13 +6,13 @@ policy lets only the page's own script run, known by its hash.
 
 from __future__ import annotations
 
-import json
 import math
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment
+from jinja2.utils import htmlsafe_json_dumps
 
 from pytest_attn_grader.reports import formatting
 from pytest_attn_grader.reports.page_templates import make_environment, read_script
@@ -63,7 +63,7 @@ def render_page(report: GradeReport) -> str:
             evidence=_evidence,
             style=(TEMPLATES / "page.css").read_text(encoding="utf-8"),
             **read_script(TEMPLATES / "page.js"),
-            embedded=_embedded_json(report),
+            embedded=htmlsafe_json_dumps(_plot_data(report), allow_nan=False, separators=(",", ":")),
         )
     )
 
@@ -109,12 +109,6 @@ def _explain_lower_loss(report: GradeReport) -> str:
             "predict, so predicting it is easy, and when it generates text there is no future to read."
         )
     return "A lower loss is no success here: the model was trained with the reference's attention, not with yours."
-
-
-def _embedded_json(report: GradeReport) -> str:
-    """Return the script's data as JSON for a script element: no character in it can end the element or start a tag."""
-    text = json.dumps(_plot_data(report), allow_nan=False, separators=(",", ":"))
-    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
 def _plot_data(report: GradeReport) -> dict[str, Any]:

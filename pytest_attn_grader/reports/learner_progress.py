@@ -85,15 +85,13 @@ class Lesson(FrozenModel):
         )
 
 
-def _consistent(lessons: dict[str, Lesson]) -> dict[str, Lesson]:
-    return {name: Lesson.of(lesson.history) for name, lesson in lessons.items()}
-
-
 class Progress(FrozenModel):
     """The whole file: lessons by the name of the submission."""
 
     schema_version: Literal["1.0"] = PROGRESS_VERSION
-    lessons: Annotated[dict[str, Lesson], AfterValidator(_consistent)] = Field(default_factory=dict)
+    lessons: dict[str, Annotated[Lesson, AfterValidator(lambda read: Lesson.of(read.history))]] = Field(
+        default_factory=dict
+    )
 
     def with_attempt(self, lesson: str, attempt: Attempt) -> Progress:
         """Return the progress with one more attempt."""

@@ -230,11 +230,8 @@ def smallest_change(candidate: Candidate) -> str:
         where = "in its forward" if candidate.is_module else "in its signature"
         defaults = ", ".join(f"{name}=None" for name in left_over)
         return f"Write {defaults} {where}: the attention has to work without what is not passed."
-    return f"Give {'its forward' if candidate.is_module else 'it'} this signature: {_wanted_text(candidate)}"
-
-
-def _wanted_text(candidate: Candidate) -> str:
-    return {"function": CONTRACT_TEXT, "projected-function": PROJECTED_TEXT, "module": MODULE_TEXT}[kind_of(candidate)]
+    wanted = {"function": CONTRACT_TEXT, "projected-function": PROJECTED_TEXT, "module": MODULE_TEXT}
+    return f"Give {'its forward' if candidate.is_module else 'it'} this signature: {wanted[kind_of(candidate)]}"
 
 
 def _without_mask(contract: Contract) -> Contract:

@@ -76,7 +76,8 @@ def fit_function(student: Student, contract: Contract, *, seed: int, in_causal_m
         return answered
     if first_failure is None:
         raise ValueError("a probe without output must carry a failure")
-    typed_in = remedy_for_typed_in(first_failure.message, student.target.source.text, _sizes_of(probe))
+    sizes = dict(zip(("batch", "heads", "tokens", "head_dim"), probe.query.shape, strict=True))
+    typed_in = remedy_for_typed_in(first_failure.message, student.target.source.text, sizes)
     raise _error_of(first_failure, typed_in=typed_in, is_four_dimensional=is_four_dimensional)
 
 
@@ -164,11 +165,6 @@ def _with_other_masks(attention: FunctionAttention) -> Iterator[FunctionAttentio
     if attention.rank == RANKS[0] and "mask" in attention.contract.roles:
         square = _square_masked(attention.student, attention.contract)
         yield replace(square, in_causal_model=attention.in_causal_model)
-
-
-def _sizes_of(probe: Probe) -> dict[str, int]:
-    batch_size, num_heads, query_len, head_dim = probe.query.shape
-    return {"batch": batch_size, "heads": num_heads, "tokens": query_len, "head_dim": head_dim}
 
 
 def _error_of(failure: Failure, *, typed_in: str, is_four_dimensional: bool) -> SubmissionError:

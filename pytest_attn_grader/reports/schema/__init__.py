@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 SCHEMA_FILE = Path(__file__).parent / "report.schema.json"
 PROGRESS_SCHEMA_FILE = Path(__file__).parent / "progress.schema.json"
 ASSESSMENT_SCHEMA_FILE = Path(__file__).parent / "assessment.schema.json"
@@ -45,25 +47,21 @@ def build_progress_schema() -> dict[str, Any]:
     """The schema of the file that `--attn-progress` keeps."""
     from pytest_attn_grader.reports.learner_progress import PROGRESS_VERSION, Progress
 
-    return {
-        "$schema": _DIALECT,
-        **Progress.model_json_schema(mode="serialization"),
-        "title": "pytest-attn-grader progress",
-        "description": f"Version {PROGRESS_VERSION} of a learner's progress, which pytest --attn-progress keeps.",
-    }
+    words = f"Version {PROGRESS_VERSION} of a learner's progress, which pytest --attn-progress keeps."
+    return _schema_of(Progress, "progress", words)
 
 
 def build_assessment_schema() -> dict[str, Any]:
     """The schema of what `attn-grader assess` writes beside a report."""
     from pytest_attn_grader.results.assessment import ASSESSMENT_VERSION, Assessment
 
-    return {
-        "$schema": _DIALECT,
-        **Assessment.model_json_schema(mode="serialization"),
-        "title": "pytest-attn-grader assessment",
-        "description": f"Version {ASSESSMENT_VERSION} of an assessment, which attn-grader assess writes. All words in "
-        "it are a model's: plain text, never markup. Points are the report's.",
-    }
+    words = f"Version {ASSESSMENT_VERSION} of an assessment, which attn-grader assess writes. All words in it are a "
+    return _schema_of(Assessment, "assessment", words + "model's: plain text, never markup. Points are the report's.")
+
+
+def _schema_of(model: type[BaseModel], name: str, description: str) -> dict[str, Any]:
+    words = {"title": f"pytest-attn-grader {name}", "description": description}
+    return {"$schema": _DIALECT, **model.model_json_schema(mode="serialization"), **words}
 
 
 SCHEMAS: Mapping[str, Callable[[], dict[str, Any]]] = {
