@@ -14,7 +14,7 @@ from pytest_attn_grader.sandbox import bubblewrap
 from pytest_attn_grader.submission.remote.arguments import TensorRef
 from pytest_attn_grader.submission.remote.client import SandboxClient
 from pytest_attn_grader.submission.remote.messages import CallSpec
-from tests.support.sandboxes import make_worker
+from tests.support.sandboxes import serving
 
 CALL_SECONDS = 1.0
 MORE_SECONDS = 2.0
@@ -65,9 +65,7 @@ def floods(query):
 def test_a_call_costs_at_most_its_limit_and_two_seconds(tier: str, tmp_path: Path) -> None:
     if tier == "bwrap" and bubblewrap.unavailable_reason():
         pytest.skip(bubblewrap.unavailable_reason())
-    (tmp_path / "student.py").write_text(SOURCE)
-    with SandboxClient(lambda: make_worker(tmp_path, tier, call_seconds=CALL_SECONDS)) as remote:
-        remote.describe(path=str(tmp_path / "student.py"))
+    with serving(tmp_path, SOURCE, tier, call_seconds=CALL_SECONDS) as remote:
         for target in ("loops", "refuses", "stops", "forks", "exits", "closes", "floods"):
             assert any(seconds_of(remote, target) < CALL_SECONDS + MORE_SECONDS for _ in range(TRIES)), target
 

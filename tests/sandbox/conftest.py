@@ -9,9 +9,8 @@ import torch
 
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.submission.remote.arguments import TensorRef
-from pytest_attn_grader.submission.remote.client import SandboxClient
 from pytest_attn_grader.submission.remote.messages import CallSpec
-from tests.support.sandboxes import DAEMON, left_in, make_worker, remote_over
+from tests.support.sandboxes import DAEMON, left_in, remote_over, serving
 
 __all__ = ["remote_over"]  # a fixture
 
@@ -24,10 +23,8 @@ each_end = pytest.mark.parametrize(
 
 def check_everything_dies(root: Path, tier: str, end: str, name: str | None) -> None:
     """Call a submission that leaves processes behind: its failure has this name, and all of them die."""
-    (root / "student.py").write_text(DAEMON.format(end=end))
     spec, tensors = CallSpec("attention", (("query", TensorRef("query")),)), {"query": torch.zeros(1)}
-    with SandboxClient(lambda: make_worker(root, tier, call_seconds=2)) as remote:
-        remote.describe(path=str(root / "student.py"))
+    with serving(root, DAEMON.format(end=end), tier, call_seconds=2) as remote:
         if name is None:
             remote.call(spec, tensors)
         else:

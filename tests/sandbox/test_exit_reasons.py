@@ -16,7 +16,7 @@ from pytest_attn_grader.sandbox.exit_reasons import student_failure
 from pytest_attn_grader.submission.remote.arguments import TensorRef
 from pytest_attn_grader.submission.remote.client import SandboxClient
 from pytest_attn_grader.submission.remote.messages import CallSpec
-from tests.support.sandboxes import make_worker
+from tests.support.sandboxes import make_worker, serving
 
 CALL_SECONDS = 1.0
 SOURCE = """
@@ -169,11 +169,8 @@ def prints(query):
 def remote(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxClient]:
     if request.param == "bwrap" and bubblewrap.unavailable_reason():
         pytest.skip(bubblewrap.unavailable_reason())
-    root: Path = tmp_path_factory.mktemp("submission")
-    (root / "student.py").write_text(SOURCE, encoding="utf-8")
     limits = {"call_seconds": CALL_SECONDS, "memory_bytes": 256 << 20}
-    with SandboxClient(lambda: make_worker(root, request.param, **limits)) as made:
-        made.describe(path=str(root / "student.py"))
+    with serving(tmp_path_factory.mktemp("submission"), SOURCE, request.param, **limits) as made:
         yield made
 
 

@@ -24,7 +24,7 @@ from pytest_attn_grader.submission.remote.messages import CallSpec
 from pytest_attn_grader.submission.worker import SERVICE
 from tests.sandbox.conftest import check_everything_dies, each_end
 from tests.support.processes import wait_until_ended
-from tests.support.sandboxes import TRIED, left_in, make_worker, needs_bwrap
+from tests.support.sandboxes import TRIED, left_in, make_worker, needs_bwrap, serving
 
 pytestmark = [
     pytest.mark.slow,
@@ -154,13 +154,13 @@ def test_everything_dies_with_it(tier: str, end: str, name: str | None, tmp_path
 
 @both_tiers
 def test_what_only_the_sum_shows_has_a_name(tier: str, tmp_path: Path) -> None:
-    (tmp_path / "student.py").write_text(
-        "import os, time\ndef attention(query):\n    for _ in range(10):\n        os.fork()\n    time.sleep(100)\n"
-    )
-    with SandboxClient(lambda: make_worker(tmp_path, tier, call_seconds=60, processes=20)) as remote:
-        remote.describe(path=str(tmp_path / "student.py"))
-        with pytest.raises(SubmissionError, match="more than 20 processes"):
-            remote.call(CallSpec("attention", QUERY), {"query": torch.zeros(1)})
+    source = "import os, time\ndef attention(query):\n    for _ in range(10):\n        os.fork()\n    time.sleep(100)\n"
+    limits = {"call_seconds": 60, "processes": 20}
+    with (
+        serving(tmp_path, source, tier, **limits) as remote,
+        pytest.raises(SubmissionError, match="more than 20 processes"),
+    ):
+        remote.call(CallSpec("attention", QUERY), {"query": torch.zeros(1)})
     assert not left_in(tmp_path)
 
 

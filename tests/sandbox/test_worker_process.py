@@ -20,11 +20,10 @@ from pytest_attn_grader.sandbox import worker_process
 from pytest_attn_grader.sandbox.worker.limits import Limits
 from pytest_attn_grader.sandbox.worker_process import WorkerProcess
 from pytest_attn_grader.submission.remote.arguments import TensorRef
-from pytest_attn_grader.submission.remote.client import SandboxClient
 from pytest_attn_grader.submission.remote.messages import CallSpec
 from pytest_attn_grader.submission.worker import SERVICE
 from tests.support.processes import wait_until_ended
-from tests.support.sandboxes import MakeRemote, left_in, make_worker
+from tests.support.sandboxes import MakeRemote, left_in, make_worker, serving
 
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="sessions and descriptors are POSIX")
 
@@ -155,10 +154,8 @@ def test_a_daemon_does_not_hang_us_where_nobody_kills_it(tmp_path: Path, monkeyp
     monkeypatch.setattr(launch, "WORKER", bare / launch.WORKER.relative_to(package))
     root = tmp_path / "root"
     root.mkdir()
-    (root / "student.py").write_text(ESCAPE.format(end="os._exit(4)"))
     try:
-        with SandboxClient(lambda: make_worker(root)) as remote:
-            remote.describe(path=str(root / "student.py"))
+        with serving(root, ESCAPE.format(end="os._exit(4)")) as remote:
             started = time.monotonic()
             with pytest.raises(SubmissionError, match="exit code 4"):
                 remote.call(CallSpec("attention", QUERY), {"query": torch.zeros(1)})

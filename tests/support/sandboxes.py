@@ -107,6 +107,15 @@ def make_worker(root: Path, tier: str = "process", **limits: float) -> WorkerPro
     return WorkerProcess(root=root, import_paths=sys.path, limits=known, service=SERVICE, in_namespaces=tier == "bwrap")
 
 
+@contextlib.contextmanager
+def serving(root: Path, source: str, tier: str = "process", **limits: float) -> Iterator[SandboxClient]:
+    """A worker in a folder that has imported this source."""
+    (root / "student.py").write_text(source, encoding="utf-8")
+    with SandboxClient(lambda: make_worker(root, tier, **limits)) as remote:
+        remote.describe(path=str(root / "student.py"))
+        yield remote
+
+
 @pytest.fixture
 def remote_over(tmp_path: Path) -> Iterator[MakeRemote]:
     """Write files into a folder and return a SandboxClient over it, which is closed after the test."""

@@ -11,9 +11,8 @@ import torch
 
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.submission.remote.arguments import TensorRef
-from pytest_attn_grader.submission.remote.client import SandboxClient
 from pytest_attn_grader.submission.remote.messages import CallSpec
-from tests.support.sandboxes import left_in, make_worker, needs_bwrap
+from tests.support.sandboxes import left_in, needs_bwrap, serving
 
 QUERY = (("query", TensorRef("query")),)
 
@@ -48,10 +47,8 @@ def fine(query):
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux has a supervisor")
 @pytest.mark.parametrize("tier", ["process", pytest.param("bwrap", marks=needs_bwrap)])
 def test_what_only_the_sum_shows_has_a_name(tier: str, tmp_path: Path) -> None:
-    (tmp_path / "student.py").write_text(GREEDY)
     limits = {"call_seconds": 60, "processes": 20, "memory_bytes": 200 << 20}
-    with SandboxClient(lambda: make_worker(tmp_path, tier, **limits)) as remote:
-        remote.describe(path=str(tmp_path / "student.py"))
+    with serving(tmp_path, GREEDY, tier, **limits) as remote:
         for target, name, words in (
             ("forks_and_forks", "too-many-processes", "more than 20 processes"),
             ("hogs_by_children", "out-of-memory", "together took more than 200 MiB"),

@@ -14,7 +14,7 @@ from pytest_attn_grader.submission.remote.arguments import TensorRef
 from pytest_attn_grader.submission.remote.client import SandboxClient
 from pytest_attn_grader.submission.remote.messages import CallSpec
 from tests.submission.worker.test_operations import SOURCE, local_attention, make_inputs
-from tests.support.sandboxes import make_worker
+from tests.support.sandboxes import make_worker, serving
 
 ARGUMENTS = tuple((name, TensorRef(name)) for name in ("query", "key", "value", "mask"))
 
@@ -24,10 +24,7 @@ ATTENTION = CallSpec("attention", ARGUMENTS)
 
 @pytest.fixture(scope="module")
 def remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxClient]:
-    root: Path = tmp_path_factory.mktemp("submission")
-    (root / "student.py").write_text(SOURCE, encoding="utf-8")
-    with SandboxClient(lambda: make_worker(root)) as made:
-        made.describe(path=str(root / "student.py"))
+    with serving(tmp_path_factory.mktemp("submission"), SOURCE) as made:
         yield made
 
 

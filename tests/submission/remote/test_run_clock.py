@@ -15,18 +15,15 @@ from pytest_attn_grader.submission.remote import client, run_clock
 from pytest_attn_grader.submission.remote.arguments import TensorRef
 from pytest_attn_grader.submission.remote.client import SandboxClient
 from pytest_attn_grader.submission.remote.messages import CallSpec
-from tests.support.sandboxes import make_worker
+from tests.support.sandboxes import serving
 
 QUERY = (("query", TensorRef("query")),)
 
 
 @pytest.mark.slow
 def test_a_run_has_its_own_limit(tmp_path: Path) -> None:
-    (tmp_path / "student.py").write_text(
-        "import time\ndef slow(query):\n    time.sleep(1000)\ndef fine(query):\n    return query\n"
-    )
-    with SandboxClient(lambda: make_worker(tmp_path, call_seconds=60, run_seconds=2)) as remote:
-        remote.describe(path=str(tmp_path / "student.py"))
+    source = "import time\ndef slow(query):\n    time.sleep(1000)\ndef fine(query):\n    return query\n"
+    with serving(tmp_path, source, call_seconds=60, run_seconds=2) as remote:
         remote.call(CallSpec("fine", QUERY), {"query": torch.zeros(1)})
         with pytest.raises(SubmissionError, match="had not ended") as caught:
             remote.call(CallSpec("slow", QUERY), {"query": torch.zeros(1)})

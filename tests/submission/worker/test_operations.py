@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import torch
@@ -16,7 +15,7 @@ from pytest_attn_grader.models.devices import one_thread
 from pytest_attn_grader.submission.remote.arguments import LiteralArgument, TensorRef
 from pytest_attn_grader.submission.remote.client import SandboxClient
 from pytest_attn_grader.submission.remote.messages import CallSpec
-from tests.support.sandboxes import make_worker
+from tests.support.sandboxes import serving
 
 SOURCE = """
 import concurrent.futures
@@ -153,10 +152,7 @@ ARGUMENTS = tuple((name, TensorRef(name)) for name in NAMES)
 
 @pytest.fixture(scope="module")
 def remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxClient]:
-    root: Path = tmp_path_factory.mktemp("submission")
-    (root / "student.py").write_text(SOURCE, encoding="utf-8")
-    with SandboxClient(lambda: make_worker(root)) as made:
-        made.describe(path=str(root / "student.py"))
+    with serving(tmp_path_factory.mktemp("submission"), SOURCE) as made:
         yield made
         assert made.replacements == 0
 
