@@ -80,7 +80,7 @@ class SubmissionSource:
 
     def fills_with(self, low: float, high: float) -> bool:
         """Whether a number between these is passed to masked_fill, where or full, or assigned to an indexed tensor."""
-        return any(low <= number <= high for number in self._fills())
+        return any(low <= number <= high for number in self.fills())
 
     def multiplies_by_mask(self) -> bool:
         """Whether something whose name holds "mask" or "keep" is multiplied with the scores."""
@@ -276,7 +276,7 @@ class SubmissionSource:
     def _calls(self) -> Iterator[ast.Call]:
         return (node for node in self.nodes if isinstance(node, ast.Call))
 
-    def _fills(self) -> Iterator[float]:
+    def fills(self) -> Iterator[float]:
         constants = {
             target.id: node.value
             for node in self.nodes

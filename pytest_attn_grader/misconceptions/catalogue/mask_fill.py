@@ -9,11 +9,10 @@ import torch
 from torch import Tensor
 
 from pytest_attn_grader.misconceptions.base import misconception
+from pytest_attn_grader.misconceptions.catalogue.padding_scores import fit_padding_fill
 from pytest_attn_grader.misconceptions.observations import SubmissionObservations
 from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride, fill_blocked
 from pytest_attn_grader.misconceptions.syntax import multiplies_infinity
-
-_SAME_NUMBERS = ("mask-multiplied", "mask-fill-zero", "mask-fill-tiny")
 
 
 @misconception(
@@ -21,7 +20,7 @@ _SAME_NUMBERS = ("mask-multiplied", "mask-fill-zero", "mask-fill-tiny")
     "mask-multiplied",
     replaces="mask",
     family="mask",
-    look_alikes=_SAME_NUMBERS[1:],
+    look_alikes=("mask-fill-zero", "mask-fill-tiny"),
     shown_by=lambda source: source.multiplies_by_mask(),
 )
 def mask_multiplied(attn_scores: Tensor, inputs: Inputs) -> Tensor:
@@ -106,7 +105,7 @@ def fit_fill(case: SubmissionObservations) -> tuple[StageOverride, ...]:
             changes += [_filled(fill), _filled(fill * root, before_scaling=True)]
         if offset is not None and -5000 < offset < -1e-3:
             changes += [_added(offset), _added(offset * root, before_scaling=True)]
-    return tuple(changes)
+    return (*changes, *fit_padding_fill(case))
 
 
 def _filled(fill: float, *, before_scaling: bool = False) -> StageOverride:

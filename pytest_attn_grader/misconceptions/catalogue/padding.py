@@ -12,7 +12,7 @@ from pytest_attn_grader.misconceptions.base import misconception
 from pytest_attn_grader.misconceptions.stages import Inputs, StageOverride
 
 
-def _without_padding(inputs: Inputs) -> Tensor:
+def without_padding(inputs: Inputs) -> Tensor:
     """The causal mask; where the mask hides no future, as an encoder's, one that hides nothing."""
     if sees_future(inputs.keep_mask):
         return torch.ones_like(inputs.keep_mask)
@@ -45,7 +45,7 @@ def pad_ignored(inputs: Inputs) -> Inputs:
     Nudge: Is the mask argument used? Try an example whose first three tokens are padding.
     Fix: Use the mask you are passed (in a language model it is causal already), or combine it with your own by &.
     """
-    return replace(inputs, keep_mask=_without_padding(inputs).expand_as(inputs.keep_mask))
+    return replace(inputs, keep_mask=without_padding(inputs).expand_as(inputs.keep_mask))
 
 
 def _of_example(index: int) -> StageOverride:
@@ -135,7 +135,7 @@ def pad_wrong_axis(inputs: Inputs) -> Inputs:
     Nudge: Write the shape of the scores beside the shape of the mask, axis by axis.
     Fix: Put the padding on the last axis: padding[:, None, None, :].
     """
-    return replace(inputs, keep_mask=_over_queries(inputs) & _without_padding(inputs))
+    return replace(inputs, keep_mask=_over_queries(inputs) & without_padding(inputs))
 
 
 @misconception(
@@ -179,7 +179,7 @@ def _counted_from_the_start(inputs: Inputs) -> Inputs:
     """As many keys as there are real ones are kept, from the first one on."""
     number = _real_keys(inputs).sum(-1)[..., None, None]  # (batch, 1, 1, 1)
     is_kept = torch.arange(inputs.key.shape[-2], device=number.device) < number
-    return replace(inputs, keep_mask=_without_padding(inputs) & is_kept)
+    return replace(inputs, keep_mask=without_padding(inputs) & is_kept)
 
 
 @misconception(
