@@ -263,10 +263,8 @@ def _count_heads(layer: RecordedLayer) -> HeadConfig:
 
 
 def _find_projection_names(model: nn.Module, layers: tuple[RecordedLayer, ...]) -> ProjectionNames | None:
-    for names in PROJECTION_NAMES:
-        if all(_names_hold(names, model, layer) for layer in layers):
-            return names
-    return None
+    holding = (names for names in PROJECTION_NAMES if all(_names_hold(names, model, layer) for layer in layers))
+    return next(holding, None)
 
 
 def _names_hold(names: ProjectionNames, model: nn.Module, layer: RecordedLayer) -> bool:

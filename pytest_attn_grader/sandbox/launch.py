@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,7 @@ def spawn_worker(
     code = [WORKER.parent, _PACKAGE.joinpath(*service.split(".")[:-1])]
     bwrap = bubblewrap.bwrap_command(root, paths, code) if in_namespaces else []
     config: dict[str, Any] = {
-        "limits": limits.to_json(),
+        "limits": asdict(limits),
         "root": str(root),
         "import_paths": paths,
         "threads": THREADS,

@@ -9,7 +9,7 @@ import contextlib
 import sys
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -236,7 +236,7 @@ class Student:
             tier=None if self._tier is None else self._tier.name,
             reason="" if self._tier is None else self._tier.why,
             workers_started=started + replaced,
-            limits=self.limits.to_json(),
+            limits=asdict(self.limits),
             unenforced=() if self._remote is None else self._remote.unenforced,
         )
 

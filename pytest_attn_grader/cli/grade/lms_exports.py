@@ -5,6 +5,7 @@ Canvas, Moodle, Blackboard, Brightspace, Gradescope, GitHub Classroom (a folder 
 
 from __future__ import annotations
 
+import os
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -221,12 +222,11 @@ def _parse_classroom(folder: Path, entries: list[Path]) -> _Parsed:
     if not all(clone.name.startswith(prefix) for clone in clones):
         prefix = ""
         if len(clones) > 1:
-            first, last = min(clone.name for clone in clones), max(clone.name for clone in clones)
-            same = next((at for at, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
-            prefix = first[: first.rfind("-", 0, same) + 1]
-    return [HandIn(name, "", [name], [], clone) for clone in clones for name in [clone.name.removeprefix(prefix)]], set(
-        clones
-    )
+            same = os.path.commonprefix([clone.name for clone in clones])  # noqa: RUF071 - names, not paths
+            prefix = same[: same.rfind("-") + 1]
+    names = [clone.name.removeprefix(prefix) for clone in clones]
+    hand_ins = [HandIn(name, "", [name], [], clone) for name, clone in zip(names, clones, strict=True)]
+    return hand_ins, set(clones)
 
 
 def _newest(attempts: dict[str, HandIn]) -> HandIn:

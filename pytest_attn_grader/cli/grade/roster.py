@@ -48,7 +48,9 @@ def read_roster(roster: Path) -> list[RosterLine]:
         content = roster.read_bytes()
     except OSError as error:
         raise UsageError(f"--roster {roster} cannot be read: {error.strerror}.") from error
-    rows = list(csv.reader(_decode(content).splitlines(), delimiter=_find_delimiter(content)))
+    lines = _decode(content).splitlines()
+    delimiter = max(",;\t|", key=next(filter(str.strip, lines), "").count)
+    rows = csv.reader(lines, delimiter=delimiter)
     numbered = [(number, row) for number, row in enumerate(rows, start=1) if any(cell.strip() for cell in row)]
     header = numbered[0][1] if numbered else []
     columns = [_normalize(name) for name in header]
@@ -61,7 +63,7 @@ def read_roster(roster: Path) -> list[RosterLine]:
     places = [
         _find_column(columns, names, without=id_column) for names in (PATH_COLUMNS, NAME_COLUMNS, FUNCTION_COLUMNS)
     ]
-    lines = []
+    found = []
     for number, row in numbered[1:]:
         cells = [cell.strip() for cell in row]
         path, student, function = (cells[at] if at is not None and at < len(cells) else "" for at in places)
@@ -69,8 +71,8 @@ def read_roster(roster: Path) -> list[RosterLine]:
         function = function or chosen
         identity = cells[id_column] if id_column < len(cells) else ""
         if identity or path:
-            lines.append(RosterLine(number, identity, path, student, function, tuple(filter(None, cells))))
-    return lines
+            found.append(RosterLine(number, identity, path, student, function, tuple(filter(None, cells))))
+    return found
 
 
 def _split_name(path: str) -> tuple[str, str]:
@@ -111,12 +113,6 @@ def _decode(content: bytes) -> str:
     except UnicodeDecodeError:
         # Every byte means something in latin-1; spreadsheets on Windows write its superset cp1252.
         return content.decode("cp1252", "replace")
-
-
-def _find_delimiter(content: bytes) -> str:
-    lines = [line for line in _decode(content).splitlines() if line.strip()]
-    first = lines[0] if lines else ""
-    return max(",;\t|", key=first.count)
 
 
 def _normalize(text: str) -> str:

@@ -11,7 +11,6 @@ import os
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 MEBIBYTE = 1 << 20
 _CPU_GRACE_SECONDS = 5
@@ -57,10 +56,6 @@ class Limits:
         for name, value in asdict(self).items():
             if value is not None and not value > 0:
                 raise ValueError(f"Limits.{name} is {value!r}: it must be above zero, or None for no limit")
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the limits as plain data, for the worker's command line."""
-        return asdict(self)
 
 
 def apply_limits(limits: Limits) -> list[str]:

@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -64,7 +65,7 @@ class InProcessWorker(WorkerProcess):
     @property
     def unenforced(self) -> tuple[str, ...]:
         """All of them."""
-        return tuple(self.limits.to_json())
+        return tuple(asdict(self.limits))
 
     @property
     def usable(self) -> bool:

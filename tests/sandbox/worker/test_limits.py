@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -61,4 +62,4 @@ def test_a_limit_of_nothing_is_refused(value: float) -> None:
 
 def test_limits_cross_as_plain_data() -> None:
     limits = Limits(call_seconds=3, memory_bytes=None)
-    assert Limits(**limits.to_json()) == limits
+    assert Limits(**asdict(limits)) == limits
