@@ -25,7 +25,7 @@ from pytest_attn_grader.submission.remote.messages import Candidate
 _POSITION = re.compile(r"pos(ition)?s?(_|$)|offset|step|start|past_len|cache_len|cur_len")
 
 # The object comes last: it answers where a pair is meant, and is given to every call.
-_FIRSTS: tuple[FirstCache, ...] = ("nothing", "pair", "list", "object")
+_FIRSTS: tuple[FirstCache, ...] = ("nothing", "pair", "list", "empty", "object")
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,8 @@ class CacheStyle:
             return f"it keeps keys and values itself{limit}"
         if self.first == "object":
             return f"{self.parameter} is an object that it writes into{limit}"
-        first = {"nothing": "", "pair": ", at first (None, None)", "list": ", at first [None, None]"}[self.first]
+        shown = {"pair": "(None, None)", "list": "[None, None]", "empty": "[]"}.get(self.first)
+        first = f", at first {shown}" if shown else ""
         return f"{self.parameter} is the cache that the call before has returned{first}{limit}"
 
 

@@ -162,7 +162,8 @@ def arguments_for(candidate: Candidate, sizes: Sizes) -> Arguments:
 def _projection(role: str, sizes: Sizes, is_layer: bool) -> MadeArgument:
     """The argument of a constructor that is given its projections; a matrix has (in, out) features."""
     features = sizes.num_heads * sizes.head_dim
-    outputs = {"w_qkv": 3 * features, "b_qkv": 3 * features, "w_o": sizes.width, "b_o": sizes.width}.get(role, features)
+    fewer = (sizes.num_key_value_heads or sizes.num_heads) * sizes.head_dim
+    outputs = {"q": features, "k": fewer, "v": fewer, "qkv": features + 2 * fewer, "o": sizes.width}[role[2:]]
     shape = (outputs,) if role.startswith("b_") else (features if role == "w_o" else sizes.width, outputs)
     return MadeArgument("linear" if is_layer and len(shape) == 2 else "parameter", shape)
 

@@ -48,8 +48,8 @@ def test_a_start_position_and_a_cache_in_the_code() -> None:
 
 def test_what_is_left_open_is_tried() -> None:
     ways = list(cache_styles(candidate("x", "freqs_cis", "cache=None", "position_ids=None")))
-    assert len(ways) == len(set(ways)) == 16
-    assert {way.first for way in ways} == {"nothing", "pair", "list", "object"}
+    assert len(ways) == len(set(ways)) == 20
+    assert {way.first for way in ways} == {"nothing", "pair", "list", "empty", "object"}
     assert {way.whole_tables for way in ways} == {False, True}
     assert {way.positions for way in ways} == {None, "position_ids"}
 

@@ -63,7 +63,9 @@ def find_projections(
     if _complete(by_word[0]):
         by_role, others = by_word
     by_order = not _complete(by_role) or _is_list_of_three(by_role.get("qkv", []))
+    heads = num_heads or _number_of_heads(module)
     if by_order:
+        counts = (heads or 1, num_key_value_heads or heads or 1)
         seen_roles = set(by_role)
         numbered = roles_by_number(weights)
         listed = {each.name for some in numbered.values() for each in some}
@@ -71,10 +73,9 @@ def find_projections(
         by_role = {role: [_place(each, role, biases) for each in some] for role, some in numbered.items()}
         if by_role and "o" not in by_role and outputs:
             by_role["o"] = outputs
-        by_role = by_role or _by_order(weights, biases) or _by_shape(weights, biases)
+        by_role = by_role or _by_order(weights, biases) or _by_shape(weights, biases, *counts)
         if not by_role:
             raise _missing(module, name, seen_roles)
-    heads = num_heads or _number_of_heads(module)
     found = resolve_sizes(by_role, name, heads, num_key_value_heads)
     if found.output is None:
         taken = {place.weight for places in by_role.values() for place in places}
@@ -84,6 +85,7 @@ def find_projections(
             others = [name for name in others if name != left[0].name]
             by_role = {**by_role, "o": [_place(left[0], "o", biases)]}
             found = resolve_sizes(by_role, name, heads, num_key_value_heads)
+    further = [each for each in by_role.get("o", []) if found.output not in {None, each} and _is_square(each, found)]
     letters = packing_order(found.inputs["qkv"][0].weight) if found.is_fused else None
     norms = find_norms(each for each in module.parameters if each.name in others)
     return replace(
@@ -94,7 +96,12 @@ def find_projections(
         norms=norms,
         kernels=kernels,
         low_rank=tuple(_place(parameter, "", ()) for parameter in low_rank),
+        after_output=tuple(further),
     )
+
+
+def _is_square(place: ParameterRef, found: ProjectionMap) -> bool:
+    return place.shape == (found.out_features, found.out_features)
 
 
 def _is_kernel_of_one(parameter: RemoteParameter) -> bool:
@@ -122,6 +129,9 @@ def _sort_by_role(
             others.append(parameter.name)
         else:
             by_role.setdefault(role, []).append(_place(parameter, role, biases))
+    if {"q", "k", "v"} <= by_role.keys() and "qkv" in by_role:
+        # Beside all three, "attn_proj" is the output's.
+        by_role.setdefault("o", []).extend(by_role.pop("qkv"))
     return by_role, others
 
 
@@ -167,10 +177,13 @@ def _by_order(weights: Sequence[RemoteParameter], biases: Sequence[RemoteParamet
     return {role: [_place(parameter, role, biases)] for role, parameter in zip("qkvo", matrices, strict=False)}
 
 
-def _by_shape(weights: Sequence[RemoteParameter], biases: Sequence[RemoteParameter]) -> dict[str, list[ParameterRef]]:
-    """A matrix of a name that says nothing, three times as long as wide, and at most a square one for the output."""
+def _by_shape(
+    weights: Sequence[RemoteParameter], biases: Sequence[RemoteParameter], heads: int, key_value_heads: int
+) -> dict[str, list[ParameterRef]]:
+    """A matrix of a name that says nothing, as long as all three, and at most a square one for the output."""
     matrices = [parameter for parameter in weights if len(parameter.shape) == 2]
-    fused = [each for each in matrices if max(each.shape) == 3 * min(each.shape)]
+    all_heads = heads + 2 * key_value_heads
+    fused = [each for each in matrices if max(each.shape) * heads == min(each.shape) * all_heads]
     squares = [each for each in matrices if each.shape == (min(fused[0].shape),) * 2] if fused else []
     if len(fused) != 1 or len(squares) > 1 or len(matrices) != len(fused) + len(squares):
         return {}

@@ -93,6 +93,10 @@ def pack(found: ProjectionMap, layout: Layout, projections: Projections) -> dict
     given = {"q": projections.b_q, "k": projections.b_k, "v": projections.b_v}
     biases = {letter: torch.zeros_like(matrices[letter][0]) if bias is None else bias for letter, bias in given.items()}
     values = {each.weight: torch.zeros(each.shape, dtype=projections.w_q.dtype) for each in found.low_rank}
+    for each in found.after_output:
+        values[each.weight] = torch.eye(each.shape[0], dtype=projections.w_q.dtype)
+        if each.bias is not None:
+            values[each.bias] = torch.zeros(each.shape[0], dtype=projections.w_q.dtype)
     for role, places in found.inputs.items():
         order = layout.letters if role == "qkv" else role
         parts, rows = [matrices[letter] for letter in order], [biases[letter][None] for letter in order]

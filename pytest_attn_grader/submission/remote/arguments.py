@@ -98,7 +98,7 @@ class TupleArgument:
         return {"items": [item.to_json() for item in self.items]}
 
 
-FirstCache = Literal["nothing", "pair", "list", "object"]
+FirstCache = Literal["nothing", "pair", "list", "empty", "object"]
 
 
 @dataclass(frozen=True)
@@ -106,8 +106,8 @@ class CacheArgument:
     """An argument of a call with a cache: what the call before has returned as its cache.
 
     Attributes:
-        first: what there is until a call returns one: None, ``(None, None)``, ``[None, None]``, or an empty cache
-            object, as transformers passes it, which every call gets, whatever is returned.
+        first: what there is until a call returns one: None, ``(None, None)``, ``[None, None]``, ``[]``, or an
+            empty cache object, as transformers passes it, which every call gets, whatever is returned.
     """
 
     first: FirstCache = "nothing"

@@ -100,8 +100,9 @@ def run(
         The results, whether a cache was passed on, and the seconds in the student's code.
     """
     cache_object = KeyValueCache()
-    empty_list = [None, None]
-    first = {"nothing": None, "pair": (None, None), "list": empty_list}
+    list_of_none: list[Any] = [None, None]
+    empty_list: list[Any] = []
+    first = {"nothing": None, "pair": (None, None), "list": list_of_none, "empty": empty_list}
     takes_a_cache = any("cache" in item for call in calls for _, item in _items_of(call))
     kept_before = _kept_tensors(target)
     returned: Any = None
@@ -123,7 +124,7 @@ def run(
         result = serialization.unwrap_dataclass(called(*positional, **keywords))
         seconds += time.perf_counter() - started
         returned = find_cache(result)
-        written = cache_object.was_written or any(part is not None for part in empty_list)
+        written = cache_object.was_written or any(part is not None for part in (*list_of_none, *empty_list))
         passed_on = passed_on or returned is not None or written
         results.append(result)
     if not takes_a_cache:

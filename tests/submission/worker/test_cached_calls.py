@@ -61,8 +61,8 @@ def test_what_a_call_returns_is_what_the_next_one_gets() -> None:
     assert passed_on
 
 
-@pytest.mark.parametrize(("first", "empty"), [("pair", (None, None)), ("list", [None, None])])
-def test_a_cache_that_starts_as_an_empty_pair(first: str, empty: Any) -> None:
+@pytest.mark.parametrize(("first", "empty"), [("pair", (None, None)), ("list", [None, None]), ("empty", [])])
+def test_a_cache_that_starts_empty(first: str, empty: Any) -> None:
     seen = []
 
     def called(number: int, past: Any) -> tuple[Tensor, Any]:
@@ -73,16 +73,18 @@ def test_a_cache_that_starts_as_an_empty_pair(first: str, empty: Any) -> None:
     assert seen == [empty, (KEY, VALUE)]
 
 
-def test_an_empty_list_may_be_written_into() -> None:
+@pytest.mark.parametrize("first", ["list", "empty"])
+def test_an_empty_list_may_be_written_into(first: str) -> None:
     def called(number: int, past: list[int | None]) -> int:
-        past[0] = (past[0] or 0) + 3
-        return past[0]
+        past[:] = [(past[0] or 0) + 3 if past else 3]
+        return past[0] or 0
 
-    assert run(called, 3, past={"cache": "list"}) == ([3, 6, 9], True)
+    assert run(called, 3, past={"cache": first}) == ([3, 6, 9], True)
 
 
-def test_an_empty_list_that_is_not_used_is_no_cache() -> None:
-    assert run(lambda number, past: OUTPUT, 2, past={"cache": "list"})[1] is False
+@pytest.mark.parametrize("first", ["list", "empty"])
+def test_an_empty_list_that_is_not_used_is_no_cache(first: str) -> None:
+    assert run(lambda number, past: OUTPUT, 2, past={"cache": first})[1] is False
 
 
 def test_one_object_for_all_calls() -> None:
