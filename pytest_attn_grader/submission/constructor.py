@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.results.base import EvidenceValue
-from pytest_attn_grader.submission.constructor_roles import assign_sizes, choose_option, takes_layers
+from pytest_attn_grader.submission.constructor_roles import assign_sizes, choose_option, takes_layers, usual_words
 from pytest_attn_grader.submission.parameter_names import SCALES
 from pytest_attn_grader.submission.remote.arguments import (
     ConfigObject,
@@ -213,7 +213,7 @@ def config_object(sizes: Sizes, class_name: str | None = None) -> ConfigObject:
         known |= dict.fromkeys(SIZE_NAMES[role], value)
     known |= dict.fromkeys(SIZE_NAMES["either"], sizes.head_dim)
     known |= dict.fromkeys(DROPOUT_NAMES, sizes.dropout_p)
-    return ConfigObject(known, class_name)
+    return ConfigObject(known, class_name, usual_words(is_causal=sizes.is_causal))
 
 
 def layer_object(sizes: Sizes, *, training: bool) -> LayerObject:

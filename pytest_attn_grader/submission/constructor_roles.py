@@ -163,8 +163,13 @@ def text_options(parameter: Parameter) -> tuple[str, ...]:
 def choose_option(parameter: Parameter, *, is_causal: bool = True) -> str:
     """The text that stands for the usual attention, which hides the future where the model does; else the first."""
     options = text_options(parameter)
-    usual = (*(("causal", "mask") if is_causal else ()), *_USUAL_OPTIONS)
+    usual = usual_words(is_causal=is_causal)
     return next((option for word in usual for option in options if word in option.lower()), options[0])
+
+
+def usual_words(*, is_causal: bool) -> tuple[str, ...]:
+    """Words in the texts that choose the usual attention, the most telling first."""
+    return (*(("causal", "mask") if is_causal else ()), *_USUAL_OPTIONS)
 
 
 def _keeps_default(parameter: Parameter, role: str | None) -> bool:

@@ -192,7 +192,7 @@ def _reason_without_cache(attention: ModuleAttention) -> str | None:
     has_cache = any(True for _ in cache_styles(attention.contract.candidate))
     if has_cache or not attention.steps.is_causal:
         return None
-    if not {"mask", "valid_lens"} & attention.contract.roles:
+    if not {"mask", "valid_lens"} & attention.contract.roles or attention.masks_padding_only:
         return _NO_CACHE.format(what="takes no mask")
     return _NO_CACHE.format(what="counts positions from 0") if attention.conventions.rotation is not None else None
 

@@ -41,14 +41,16 @@ class LiteralArgument:
 class ConfigObject:
     """An argument that answers to these names, as attributes and as keys: a stand-in for a configuration class.
 
-    `class_name` is the submission's own configuration class, whose other attributes it answers to as well.
+    `class_name` is the submission's own configuration class, whose other attributes it answers to as well. What is
+    compared with texts is one of them that contains one of the `usual_words`, the first of these that there is.
     """
 
     values: Mapping[str, float | str | bool | None]
     class_name: str | None = None
+    usual_words: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        return {"config": dict(self.values), "class": self.class_name}
+        return {"config": dict(self.values), "class": self.class_name, "usual": self.usual_words}
 
 
 @dataclass(frozen=True)

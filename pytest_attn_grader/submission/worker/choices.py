@@ -51,6 +51,20 @@ def choices_in(tree: ast.AST) -> dict[str, list[str]]:
     return found
 
 
+def options_in(tree: ast.AST) -> dict[str, list[str]]:
+    """Return the same of what is read as config.kind, also by another name, and nowhere together with a default."""
+    found = choices_in(tree)
+    copies = [
+        (_name_of(each.targets[0]), _name_of(each.value)) for each in ast.walk(tree) if isinstance(each, ast.Assign)
+    ]
+    found |= {name: found[copy] for copy, name in copies if name and copy in found}
+    calls = [
+        each for each in ast.walk(tree) if isinstance(each, ast.Call) and _name_of(each.func) in {"getattr", "get"}
+    ]
+    own = {each.value for call in calls for each in call.args if isinstance(each, ast.Constant)}
+    return {name: texts for name, texts in found.items() if name not in own}
+
+
 def input_sizes_in(tree: ast.AST) -> set[str]:
     """Return the names that are the input features of linear layers which are called after query, key or value."""
     return {
@@ -116,7 +130,9 @@ def _key_of(node: ast.AST) -> str | None:
 
 
 def _name_of(subject: ast.expr) -> str | None:
-    """Return the name that is compared, also in kind.lower() and self.kind."""
+    """Return the name that is compared, also in kind.lower(), self.kind and config["kind"]."""
     if isinstance(subject, ast.Call) and isinstance(subject.func, ast.Attribute):
         return _name_of(subject.func.value)
+    if isinstance(subject, ast.Subscript) and isinstance(subject.slice, ast.Constant):
+        return str(subject.slice.value)
     return getattr(subject, "id", None) or getattr(subject, "attr", None)

@@ -44,6 +44,7 @@ class Config(Mapping[str, Any]):
         self.__dict__["_instance"] = instance
         self.__dict__["_read"] = {}
         self.__dict__["_switches"] = frozenset()
+        self.__dict__["_options"] = {}
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -72,6 +73,8 @@ class Config(Mapping[str, Any]):
         elif name in self._switches:
             # Whatever it is called, it is only tested. The scaling and the mask are parts of the attention.
             value = "scal" in name.lower() or ("mask" in name.lower() and bool(self._values.get("causal")))
+        elif name in self._options:
+            value = self._options[name]
         elif "drop" in str(name).lower() and "dropout" in self._values:
             value = self._values["dropout"]
         elif _PART.fullmatch(str(name).lower()):

@@ -199,6 +199,7 @@ class Caller:
         if "config" in item:
             config = make_config(item["config"], self._submission.find_class(item["class"]))
             config.__dict__["_switches"] = self._submission.switches
+            config.__dict__["_options"] = self._submission.choose_options(item["usual"])
             return config
         if "made" in item:
             return _make(item["made"], item["shape"])

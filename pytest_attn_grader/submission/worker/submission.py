@@ -6,6 +6,7 @@ import difflib
 import functools
 import inspect
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import torch
 
 from . import failures
-from .choices import choices_in, factors_in, input_sizes_in, switches_in, tree_of
+from .choices import choices_in, factors_in, input_sizes_in, options_in, switches_in, tree_of
 from .global_state import restored
 from .inspection import (
     call_of_autograd_function,
@@ -89,6 +90,16 @@ class Submission:
         """The names that the submission only tests for being true."""
         assert self._module is not None
         return frozenset(switches_in(tree_of(self._module)))
+
+    def choose_options(self, words: Sequence[str]) -> dict[str, str]:
+        """Choose one of the texts with which a name is compared: the first of these words that is in one settles it."""
+        assert self._module is not None
+        options = options_in(tree_of(self._module)).items()
+        return {
+            name: next(text for word in words for text in texts if word in text.lower())
+            for name, texts in options
+            if any(word in text.lower() for word in words for text in texts)
+        }
 
     def find_class(self, name: str | None) -> object:
         """Return the class of this name, or the only configuration class that it defines; None when there is none."""

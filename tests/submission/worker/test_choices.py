@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ast
+import textwrap
 
 import pytest
 import torch
 
-from pytest_attn_grader.submission.worker.choices import choices_in, input_sizes_in, switches_in, tree_of
+from pytest_attn_grader.submission.worker.choices import choices_in, input_sizes_in, options_in, switches_in, tree_of
 from pytest_attn_grader.submission.worker.config_stub import make_config
 
 
@@ -76,6 +77,16 @@ def make(config):
     if self.kept: print(self.kept)
     if f(config.passed): pass
 """
+
+
+def test_options_are_read_without_a_default() -> None:
+    source = """
+        self.way, self.by = cfg.way, getattr(cfg, "by", "hand")
+        self.kind = cfg["kind"]
+        if self.kind == "linear" or cfg.impl in ("manual", "fused") or self.by == "machine":
+            pass
+    """
+    assert options_in(ast.parse(textwrap.dedent(source))) == {"kind": ["linear"], "impl": ["manual", "fused"]}
 
 
 def test_switches_are_only_tested() -> None:
