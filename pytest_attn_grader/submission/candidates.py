@@ -278,11 +278,16 @@ def _no_target(candidates: Sequence[Candidate], typed: str) -> SubmissionError:
     meant = [candidate for candidate in candidates if looks_like_attention(candidate.name)]
     chosen = candidates if len(candidates) == 1 else meant
     only = chosen[0] if len(chosen) == 1 else None
+    # The body of a class sets its __qualname__.
+    makers = [each.name for each in candidates if each.kind == "function" and "__qualname__" in each.uses]
+    outside = [f"Define the class outside of {name}, or use it: attention = {name}(…)" for name in makers]
     return SubmissionError(
         "no-target",
         f"{typed} has no function that fits. " + (f"Seen: {seen}." if seen else "It defines no function at all."),
         where=None if only is None else place_of(only),
-        remedy=smallest_change(only)
+        remedy=f"{outside[0]}, at the top level of the file."
+        if outside
+        else smallest_change(only)
         if only is not None
         else f"Write a function {CONTRACT_TEXT}, with tensors (batch, num_heads, seq, head_dim), "
         f"or {PROJECTED_TEXT}, or {MODULE_TEXT}.",

@@ -52,6 +52,14 @@ def test_an_empty_submission() -> None:
     assert caught.value.message == "my.py has no function that fits. It defines no function at all."
 
 
+def test_a_class_within_a_function_is_to_be_defined_outside_or_made() -> None:
+    maker = replace(candidate("d_model, heads", name="build"), uses=frozenset({"__qualname__", "nn"}))
+    with pytest.raises(SubmissionError) as caught:
+        choose_candidate([maker], None, "my.py")
+    words = "Define the class outside of build, or use it: attention = build(…), at the top level of the file."
+    assert caught.value.remedy == words
+
+
 @pytest.mark.parametrize("wanted", [None, "Attention"])
 def test_what_cannot_be_graded_costs_no_attempt(wanted: str | None) -> None:
     several = [candidate("self, x", name=name, kind="class") for name in ("Softmax", "Attention")]
