@@ -195,10 +195,11 @@ def _tensors(student: ProbeResult, candidate: ProbeResult, reference: ProbeResul
     if student.weights_returned and candidate.attn_weights is not None:
         found.append(("weights", student.attn_weights, candidate.attn_weights, reference.attn_weights))
     if student.gradient_failure is None and candidate.gradient_failure is None:
-        found += [
-            (name, tensor, candidate.gradients.get(name), reference.gradients.get(name))
-            for name, tensor in student.gradients.items()
-        ]
+        for name, tensor in student.gradients.items():
+            predicted = candidate.gradients.get(name)
+            # Of a fused projection the part of an input without a gradient gets 0.
+            is_none = predicted is None and tensor is not None and not bool(tensor.any())
+            found.append((name, None if is_none else tensor, predicted, reference.gradients.get(name)))
     return found
 
 

@@ -162,6 +162,7 @@ FORMULAS = {
     ("rotary-over-heads", "halves"): module_source("q, k = (halves(z, *OVER_HEADS) for z in (q, k))"),
     ("rotary-over-heads", "neighbours"): module_source("q, k = (neighbours(z, *OVER_HEADS) for z in (q, k))"),
     ("rotary-twice", "halves"): module_source("q, k = (halves(halves(z, c, s), c, s) for z in (q, k))"),
+    ("rotary-twice", "the key"): module_source("q, k = halves(q, c, s), halves(halves(k, c, s), c, s)"),
     ("rotary-twice", "positions doubled"): module_source("q, k = (neighbours(z, *DOUBLED) for z in (q, k))"),
 }
 OVER_HEADS = "(table[:, None] for table in tables(z.shape[1], self.d))"

@@ -149,9 +149,10 @@ def rotary_value(inputs: Inputs) -> Inputs:
     "AG432",
     "rotary-one-side",
     lambda halves, base: [
-        ("only the query", _turn_query(halves, base)),
+        ("only the query, or the query twice and the key once", _turn_query(halves, base)),
         ("only the key", _turn_query(halves, base, sign=-1)),
     ],
+    note="only the query, or the query twice and the key once",
 )
 def rotary_one_side(inputs: Inputs) -> Inputs:
     """rotates only one of query and key by its position.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -241,12 +242,24 @@ def _twice(halves: bool, base: float = BASE) -> Turn:
     return _apply_to_both(turn)
 
 
-@rotary_mistake("AG444", "rotary-twice", lambda halves, base: [("", _twice(halves, base))])
-def rotary_twice(inputs: Inputs) -> Inputs:
-    """rotates query and key twice, so that every token stands twice as far away.
+def _key_twice(halves: bool, base: float = BASE) -> Turn:
+    rotation = partial(rotated, halves=halves, base=base)
+    return lambda inputs: replace(
+        inputs, query=rotation(inputs.query, start=count_past(inputs)), key=rotation(rotation(inputs.key))
+    )
 
-    Two rotations by t are one by 2 t. It happens where the projection rotates already and the attention does so again,
-    or where a helper is called both in the layer and in the block around it.
+
+@rotary_mistake(
+    "AG444",
+    "rotary-twice",
+    lambda halves, base: [("", _twice(halves, base)), ("the query once, the key twice", _key_twice(halves, base))],
+)
+def rotary_twice(inputs: Inputs) -> Inputs:
+    """rotates query or key, or both of them, twice.
+
+    Two rotations by t are one by 2 t: with both tensors rotated twice, every token stands twice as far away.
+    It happens where the projection rotates already and the attention does so again, or where a helper is called both in
+    the layer and in the block around it, or both before and after the cache.
 
     Bad:
         query, key = rotate(query), rotate(key)

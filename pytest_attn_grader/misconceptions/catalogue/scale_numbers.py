@@ -143,6 +143,7 @@ def _by_whole_root(attn_scores: Tensor, inputs: Inputs) -> Tensor:
     variants=(
         StageOverride({"scale": _by_batch_size}, "the number of examples"),
         StageOverride({"scale": _by_whole_root}, "the root of head_dim is rounded down to a whole number"),
+        _times(lambda _: 0.0, "0, as // and int() leave of a factor below 1: head_dim ** -1 // 2"),
     ),
     fit=_fit_factor,
 )
