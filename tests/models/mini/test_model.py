@@ -15,14 +15,8 @@ import torch
 
 from pytest_attn_grader.models.architectures import HeadConfig, find_architecture
 from pytest_attn_grader.models.mini import FOLDER, get_folder, load_mini, mini_checksum
-from pytest_attn_grader.models.mini.model import (
-    WEIGHTS_FILE,
-    ModelSize,
-    build_model,
-    load_model,
-    load_tokenizer,
-    write_model,
-)
+from pytest_attn_grader.models.mini.model import WEIGHTS_FILE, load_model, load_tokenizer
+from pytest_attn_grader.models.mini.training.checkpoint import ModelSize, build_model, write_model
 from pytest_attn_grader.models.types import EMBEDDED_MODELS
 from pytest_attn_grader.settings.options import PROMPT_EXAMPLE
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from pytest_attn_grader.models.mini.model import MINI_LLAMA_SIZE, MINI_SIZE, ModelSize
-
+from .checkpoint import MINI_LLAMA_SIZE, MINI_SIZE, ModelSize
 from .text import DEFAULT_MIX
 
 SEED = 3

@@ -23,16 +23,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch.nn import functional as F
 
 from pytest_attn_grader.models.mini import load_mini
-from pytest_attn_grader.models.mini.model import (
-    END_OF_TEXT,
-    MiniModel,
-    build_model,
-    write_model,
-    write_tokenizer,
-)
+from pytest_attn_grader.models.mini.model import END_OF_TEXT, MiniModel
 
 from .auxiliary_losses import find_answers, find_followers, find_subjects, head_weights, nudge_loss
 from .benchmarks import render_table
+from .checkpoint import build_model, write_model, write_tokenizer
 from .curriculum import (
     DECAY_STEPS,
     INDUCTION_HEAD,

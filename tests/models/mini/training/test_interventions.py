@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from pytest_attn_grader.models.mini.model import MINI_LLAMA_SIZE, build_model
+from pytest_attn_grader.models.mini.training.checkpoint import MINI_LLAMA_SIZE, build_model
 from pytest_attn_grader.models.mini.training.interventions import (
     attend_uniformly,
     break_first_layer,

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from pytest_attn_grader.models.mini.model import WEIGHTS_FILE, ModelSize
+from pytest_attn_grader.models.mini.model import WEIGHTS_FILE
 from pytest_attn_grader.models.mini.training import train as training
+from pytest_attn_grader.models.mini.training.checkpoint import ModelSize
 from pytest_attn_grader.models.mini.training.curriculum import MINI, MINI_LLAMA, RECIPES, Phase, Recipe
 from pytest_attn_grader.models.mini.training.text import DEFAULT_MIX, write_documents
 from pytest_attn_grader.models.mini.training.tokenizer import ANSWER_BIT, train_tokenizer
