@@ -63,7 +63,7 @@ class Arguments:
     @property
     def key(self) -> str:
         """Tells two calls of a constructor apart."""
-        return str({name: value.to_json() for name, value in self.by_name.items()})
+        return str(self.by_name)
 
     @property
     def shown(self) -> dict[str, EvidenceValue]:
@@ -80,16 +80,16 @@ class Arguments:
 
 def _described(argument: ConfigObject | ModuleArgument | MadeArgument) -> str:
     if isinstance(argument, MadeArgument):
-        return f"a {argument.kind} of {' x '.join(map(str, argument.shape))}"
-    return "a config object" if isinstance(argument, ConfigObject) else f"an instance of {argument.class_name}"
+        return f"a {argument.made} of {' x '.join(map(str, argument.shape))}"
+    return "a config object" if isinstance(argument, ConfigObject) else f"an instance of {argument.module}"
 
 
 def _shown(argument: ConstructorArgument) -> str:
     if isinstance(argument, MadeArgument):
         return f"({_described(argument)})"
     if isinstance(argument, ModuleArgument):
-        values = ", ".join(f"{name}={value!r}" for name, value in argument.values.items())
-        return f"{argument.class_name}({values})"
+        values = ", ".join(f"{name}={value!r}" for name, value in argument.keywords.items())
+        return f"{argument.module}({values})"
     return "config" if isinstance(argument, ConfigObject) else repr(argument.value)
 
 
@@ -220,5 +220,5 @@ def layer_object(sizes: Sizes, *, training: bool) -> LayerObject:
     """A stand-in for the layer that calls a function: it answers to these names, and says how its scores are scaled."""
     scales = dict.fromkeys(SCALES, sizes.head_dim**-0.5)
     groups = _plain_values(sizes)["group_size"]
-    known = {**config_object(sizes).values, **scales, "training": training, "num_key_value_groups": groups}
+    known = {**config_object(sizes).config, **scales, "training": training, "num_key_value_groups": groups}
     return LayerObject(known)

@@ -179,7 +179,7 @@ def with_prefix(spec: CallSpec, prefix: str) -> CallSpec:
         if isinstance(argument, TensorRef) and not argument.tensor.startswith("parameter."):
             return TensorRef(prefix + argument.tensor)
         if isinstance(argument, ComplexTensorRef):
-            return ComplexTensorRef(prefix + argument.tensor)
+            return ComplexTensorRef(prefix + argument.complex_tensor)
         if isinstance(argument, TupleArgument):
             return TupleArgument(tuple(rename(item) for item in argument.items))  # type: ignore[misc]
         return argument

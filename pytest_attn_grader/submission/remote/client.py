@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
@@ -111,8 +111,8 @@ class SandboxClient:
         header = {
             "op": "construct",
             "name": name,
-            "args": [argument.to_json() for argument in args],
-            "kwargs": {key: argument.to_json() for key, argument in kwargs.items()},
+            "args": [asdict(argument) for argument in args],
+            "kwargs": {key: asdict(argument) for key, argument in kwargs.items()},
         }
         worker = self._ready()
         reply, _ = self._request(worker, header, {})

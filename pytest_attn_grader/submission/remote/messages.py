@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from pytest_attn_grader.submission.remote.arguments import Argument
@@ -57,8 +57,8 @@ class CallSpec:
             **sent,
             "seed": None if self.seed is None else worker_seed(self.seed),
             "op": "call",
-            "arguments": [[name, argument.to_json()] for name, argument in self.arguments],
-            "keywords": {name: argument.to_json() for name, argument in self.keywords},
+            "arguments": [[name, asdict(argument)] for name, argument in self.arguments],
+            "keywords": {name: asdict(argument) for name, argument in self.keywords},
         }
 
 

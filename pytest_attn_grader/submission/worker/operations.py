@@ -197,9 +197,9 @@ class Caller:
 
     def _constructor_argument(self, item: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Any:
         if "config" in item:
-            config = make_config(item["config"], self._submission.find_class(item["class"]))
+            config = make_config(item["config"], self._submission.find_class(item["class_name"]))
             config.__dict__["_switches"] = self._submission.switches
-            config.__dict__["_options"] = self._submission.choose_options(item["usual"])
+            config.__dict__["_options"] = self._submission.choose_options(item["usual_words"])
             return config
         if "made" in item:
             return _make(item["made"], item["shape"])
@@ -272,8 +272,8 @@ def _call_each(
 def _argument(item: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Any:
     if "tensor" in item:
         return tensors[item["tensor"]]
-    if "complex" in item:
-        return torch.view_as_complex(tensors[item["complex"]].contiguous())
+    if "complex_tensor" in item:
+        return torch.view_as_complex(tensors[item["complex_tensor"]].contiguous())
     if "layer" in item:
         return Layer(item["layer"])
     if "items" in item:
