@@ -114,6 +114,7 @@ def arguments_for(candidate: Candidate, sizes: Sizes) -> Arguments:
         **_plain_values(sizes),
         "dropout": sizes.dropout_p,
         "flag": False,
+        "scaled": True,
         "device": "cpu",
         "dtype": None,
         "temperature": sizes.head_dim**0.5,

@@ -75,6 +75,8 @@ def assign_sizes(candidate: Candidate, steps: frozenset[str] = frozenset()) -> l
             role = "width"  # kv_dim, where keys and values are projected from so many features
         if parameter.name.lower() == "query_dim" and not {"width", "out"} & {*named.values()}:
             role = "width"  # of the hidden states that queries are made of: a context may have another width
+        if role == "scaled" and not _is_switch(parameter):
+            role = None  # a number, which divides or multiplies
         if parameter.kind.startswith("var-"):
             continue
         if role is None and "context" in steps and guess_role_of_size(parameter.name) == "context":
@@ -185,7 +187,11 @@ def _keeps_default(parameter: Parameter, role: str | None) -> bool:
         return True
     if role in {"query_key_norm", "rotary"}:
         return parameter.default != "True"
-    return role == "causal" and parameter.default not in {"True", "False"}
+    return role == "causal" and not _is_switch(parameter)
+
+
+def _is_switch(parameter: Parameter) -> bool:
+    return parameter.annotation == "bool" or parameter.default in {"True", "False"}
 
 
 def _guess_role(parameter: Parameter, *, is_only_one: bool) -> str | None:

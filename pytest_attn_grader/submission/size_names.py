@@ -20,7 +20,7 @@ SIZE_NAMES: dict[str, tuple[str, ...]] = {
         "feature_size", "d_feature", "d_features", "n_state", "state_size", "token_dim", "token_size", "word_dim",
         "residual_dim", "input_dimension", "in_dimension", "dimension", "dimensions", "embeddings_dimension",
         "resid_dim", "d_resid", "n_dim", "ndim", "num_dim", "size", "qdim", "kdim", "vdim",
-        "n_feat", "n_feats", "num_feats", "feat_dim", "adim", "e_q", "e_k", "e_v", "e_dim",
+        "n_feat", "n_feats", "num_feats", "feat_dim", "adim", "e_q", "e_k", "e_v", "e_dim", "nx", "n_x",
     ),
     # Features of the output, or of the heads side by side.
     "out": (
@@ -98,6 +98,11 @@ SIZE_NAMES: dict[str, tuple[str, ...]] = {
         "use_rotary_position_embeddings", "with_rotary", "is_rotary", "apply_rotary",
     ),
     "layer": ("layer_idx", "layer_id", "layer", "layer_index", "layer_number", "layer_num", "block_idx", "idx"),
+    # A switch for the division of the scores.
+    "scaled": (
+        "scale", "scaled", "use_scale", "use_scaling", "scaling", "scale_scores", "scale_attn", "is_scaled",
+        "with_scale", "apply_scale", "apply_scaling",
+    ),
     # What scores are divided by.
     "temperature": ("temperature", "temp", "sqrt_d_k"),
     "device": ("device", "dev"),

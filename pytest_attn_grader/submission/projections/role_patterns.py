@@ -50,6 +50,8 @@ def role_of_parameter(parameter: RemoteParameter) -> str | None:
             (each for each, pattern in ROLE_PATTERNS if re.fullmatch(pattern, plain) or re.fullmatch(pattern, part)),
             None,
         )
+        numbered = re.sub(r"_?\d+$", "", part)  # q0, q1, …: one for each head
+        role = role or next((each for each, pattern in ROLE_PATTERNS[2:5] if re.fullmatch(pattern, numbered)), None)
         if role is not None and not _WEAK.fullmatch(part):
             return role
         weak = weak or role

@@ -24,6 +24,7 @@ def parameter(name: str) -> RemoteParameter:
         ("c_attn.weight", "qkv"), ("query_key_value.weight", "qkv"), ("kv_proj.weight", "kv"), ("wo.weight", "o"),
         ("heads.0.query.weight", "q"), ("query.linear.weight", "q"), ("layers.1.fc.weight", "o"), ("norm.weight", None),
         ("_query_layers.0.weight", "q"), ("_w_o.weight", "o"), ("conv_v.weight", "v"), ("key_conv.weight", "k"),
+        ("q0.weight", "q"), ("key_head_12.weight", "k"), ("fc1.weight", None), ("w3", None),
     ],
 )  # fmt: skip
 def test_roles(name: str, role: str | None) -> None:
