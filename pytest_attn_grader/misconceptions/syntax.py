@@ -17,6 +17,9 @@ _CHANGES = frozenset(
     {"append", "extend", "insert", "update", "setdefault", "add", "pop", "clear", "copy_", "add_", "register_buffer"}
 )
 
+# What is called mask_length is no mask.
+_NUMBER_OF_MASKED = re.compile(r"(^|_)(len|length|size|num|count|ratio|prob|idx|index)s?(_|$)")
+
 
 def gives_a_value(node: ast.AST) -> bool:
     return isinstance(node, (ast.Yield, ast.YieldFrom)) or (isinstance(node, ast.Return) and node.value is not None)
@@ -44,7 +47,7 @@ def is_mask(node: ast.AST, words: tuple[str, ...]) -> bool:
         node = node.value if isinstance(node, ast.Subscript) else node.func
         if isinstance(node, ast.Attribute) and not mentions_word(node.attr, words):
             node = node.value
-    return mentions_word(name_of(node), words)
+    return mentions_word(name_of(node), words) and not _NUMBER_OF_MASKED.search(name_of(node).lower())
 
 
 def takes_mask_of_ones(nodes: Collection[ast.AST], words: tuple[str, ...]) -> bool:

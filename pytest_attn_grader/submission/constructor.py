@@ -8,7 +8,13 @@ from dataclasses import dataclass
 
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.results.base import EvidenceValue
-from pytest_attn_grader.submission.constructor_roles import assign_sizes, choose_option, takes_layers, usual_words
+from pytest_attn_grader.submission.constructor_roles import (
+    assign_sizes,
+    choose_option,
+    may_take_config,
+    takes_layers,
+    usual_words,
+)
 from pytest_attn_grader.submission.parameter_names import SCALES
 from pytest_attn_grader.submission.remote.arguments import (
     ConfigObject,
@@ -148,6 +154,9 @@ def arguments_for(candidate: Candidate, sizes: Sizes) -> Arguments:
         named = roles_by_name([each.name for each in candidate.parameters])
         grouped = [name for name, role in named.items() if role == "key_value_heads"]
         filled |= {name: LiteralArgument(sizes.num_key_value_heads) for name in grouped}
+    if candidate.given == "config":
+        named_configs = [each for each in candidate.parameters if may_take_config(each)]
+        filled |= {each.name: config_object(sizes, _class_name(each)) for each in named_configs}
     if unknown:
         raise SubmissionError(
             "no-target",

@@ -111,12 +111,19 @@ def _role_of_given(parameter: Parameter) -> str | None:
 
 
 def other_ways_to_give(candidate: Candidate) -> tuple[Given, ...]:
-    """Ways to try, beside the usual one, to give a constructor its projections or a mask."""
+    """Ways to try, beside the usual one, to give a constructor its projections, a mask or a configuration."""
     if given_projections(candidate):
         return ("matrices",) if takes_layers(candidate) else ("layers",)
     masks = [each for each, role in assign_sizes(candidate) if role == "causal" and not each.has_default]
     is_tensor = [each for each in masks if "mask" in each.name.lower() and each.annotation != "bool"]
-    return ("triangle", "triangle of four axes") if is_tensor else ()
+    if is_tensor:
+        return ("triangle", "triangle of four axes")
+    return ("config",) if any(map(may_take_config, candidate.parameters)) else ()
+
+
+def may_take_config(parameter: Parameter) -> bool:
+    """Whether a parameter is a configuration that may be left out."""
+    return role_of_size(parameter.name) == "config" and parameter.default == "None"
 
 
 def takes_layers(candidate: Candidate) -> bool:

@@ -56,6 +56,7 @@ SIZE_NAMES: dict[str, tuple[str, ...]] = {
         "v_dim", "q_dim", "d_key", "d_value", "d_query", "d_keys", "d_values", "d_queries", "depth", "size_per_head",
         "per_head_dim", "head_features", "attention_head_size", "head_width", "head_hidden_size", "kv_channels",
         "head_channels", "d_kv", "dim_key", "dim_value", "dim_query", "qk_head_dim", "v_head_dim", "hs",
+        "d_val", "val_dim",
     ),
     # As a projection's input or output: the width where there is no other width, else a head's.
     "either": ("key_size", "query_size", "value_size"),

@@ -5,7 +5,12 @@ from __future__ import annotations
 import pytest
 
 from pytest_attn_grader.misconceptions.source import SubmissionSource
-from pytest_attn_grader.misconceptions.syntax import count_root_scalings, has_triangle_of_zeros, multiplies_infinity
+from pytest_attn_grader.misconceptions.syntax import (
+    count_root_scalings,
+    has_triangle_of_zeros,
+    multiplies_infinity,
+    takes_mask_of_ones,
+)
 
 
 @pytest.mark.parametrize(
@@ -237,6 +242,19 @@ def test_tables_that_are_left_in_float32(source: str, expected: bool) -> None:
 )
 def test_infinity_that_may_meet_a_zero(source: str, expected: bool) -> None:
     assert multiplies_infinity(SubmissionSource(source).nodes) is expected
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("scores = scores + (mask - 1)", True),
+        ("scores = scores + (1 - padding_mask[:, None])", True),
+        ("left = length - (mask_length - 1)", False),
+        ("rest = tokens - (num_masked - 1)", False),
+    ],
+)
+def test_a_mask_minus_one_is_a_mask_of_ones(source: str, expected: bool) -> None:
+    assert takes_mask_of_ones(SubmissionSource(source).nodes, ("mask",)) is expected
 
 
 def test_a_function_of_its_own_is_no_library_call() -> None:

@@ -10,6 +10,7 @@ import pytest
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.submission.constructor import Sizes, arguments_for
 from pytest_attn_grader.submission.constructor_roles import given_projections, other_ways_to_give
+from pytest_attn_grader.submission.remote.arguments import ConfigObject
 from pytest_attn_grader.submission.remote.messages import Given
 from tests.submission.test_contract import module
 
@@ -155,3 +156,12 @@ def test_a_mask_that_is_no_switch_is_given_as_a_triangle() -> None:
     assert other_ways_to_give(module("x", constructor="dim, heads, mask: bool")) == ()
     shown = arguments_for(replace(candidate, given="triangle of four axes"), Sizes(256, 4, 64)).shown
     assert shown["mask"] == "(a triangle of 1 x 1 x 1024 x 1024)"
+
+
+def test_a_configuration_that_may_be_left_out_is_given_where_it_is_needed() -> None:
+    candidate = module("x", constructor="embed_dim, num_heads, config: Settings | None = None")
+    assert "config" not in arguments_for(candidate, Sizes(256, 4, 64)).by_name
+    assert other_ways_to_give(candidate) == ("config",)
+    given = arguments_for(replace(candidate, given="config"), Sizes(256, 4, 64)).by_name["config"]
+    assert isinstance(given, ConfigObject)
+    assert given.class_name == "Settings"

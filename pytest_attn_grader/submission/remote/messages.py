@@ -175,7 +175,7 @@ class Parameter:
         return f"{star}{self.name}={self.default}" if self.has_default else f"{star}{self.name}"
 
 
-Given = Literal["", "layers", "matrices", "triangle", "triangle of four axes"]
+Given = Literal["", "layers", "matrices", "triangle", "triangle of four axes", "config"]
 
 
 @dataclass(frozen=True)
@@ -185,7 +185,7 @@ class Candidate:
     `parameters` are those of the call, of a class those of its constructor; then `forward_parameters` has the others.
     `uses` are the names in its code, `fields` the attributes of a class that is no module, `class_name` an instance's.
     `rotary_module` is a class of the submission that its constructor takes an instance of. `given` says in which way,
-    not the usual one, its constructor is given projections or a mask.
+    not the usual one, its constructor is given projections, a mask or a configuration that may be left out.
     """
 
     name: str
