@@ -20,6 +20,7 @@ SIZE_NAMES: dict[str, tuple[str, ...]] = {
         "feature_size", "d_feature", "d_features", "n_state", "state_size", "token_dim", "token_size", "word_dim",
         "residual_dim", "input_dimension", "in_dimension", "dimension", "dimensions", "embeddings_dimension",
         "resid_dim", "d_resid", "n_dim", "ndim", "num_dim", "size", "qdim", "kdim", "vdim",
+        "n_inputs", "num_inputs", "n_input", "n_in",
         "n_feat", "n_feats", "num_feats", "feat_dim", "adim", "e_q", "e_k", "e_v", "e_dim", "nx", "n_x",
     ),
     # Features of the output, or of the heads side by side.
@@ -56,7 +57,7 @@ SIZE_NAMES: dict[str, tuple[str, ...]] = {
         "v_dim", "q_dim", "d_key", "d_value", "d_query", "d_keys", "d_values", "d_queries", "depth", "size_per_head",
         "per_head_dim", "head_features", "attention_head_size", "head_width", "head_hidden_size", "kv_channels",
         "head_channels", "d_kv", "dim_key", "dim_value", "dim_query", "qk_head_dim", "v_head_dim", "hs",
-        "d_val", "val_dim",
+        "d_val", "val_dim", "kq_dim", "kq_dimension", "qk_dimension", "q_dimension", "k_dimension", "v_dimension",
     ),
     # As a projection's input or output: the width where there is no other width, else a head's.
     "either": ("key_size", "query_size", "value_size"),
