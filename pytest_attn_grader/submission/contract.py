@@ -269,9 +269,8 @@ def problem_of(candidate: Candidate) -> str | None:
         where = " of its forward" if candidate.is_module else ""
         rotary = [name for name in left_over if rotary_role(name) in TABLES or name.lower() in ROTARY_OBJECTS]
         if rotary:
-            return (
-                f"{' and '.join(map(repr, rotary))}{where} are rotary positions, which the graded model does not have"
-            )
+            why = "which the grader cannot make" if candidate.is_module else "and query and key are rotated already"
+            return f"{' and '.join(map(repr, rotary))}{where} are rotary positions, {why}"
         return f"the grader has nothing to pass for {' and '.join(map(repr, left_over))}{where}; give it a default"
     return None
 
