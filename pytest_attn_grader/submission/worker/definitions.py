@@ -164,7 +164,7 @@ def is_needed(module: ModuleType, lost: set[str], tree: ast.Module, target: str 
     if target is not None:
         graded = {target.partition(".")[0]}
     else:
-        graded = {name for name in defined if any(word in name.lower() for word in ATTENTION_WORDS)}
+        graded = {name for name in defined if any(word in name.lower() for word in ATTENTION_WORDS)} or defined
     waiting, seen = list(graded), set[str]()
     while waiting:
         name = waiting.pop()

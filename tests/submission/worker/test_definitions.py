@@ -118,6 +118,13 @@ def test_what_could_not_be_imported_fails_where_it_is_used(load: Load, use: str)
         module.attention(1, 1, 4, fast=True)
 
 
+def test_any_name_may_be_that_of_what_is_graded(load: Load) -> None:
+    module, _ = load("import a_library_for_plots\nclass MLA:\n    size = 3\n")
+    assert module.MLA.size == 3
+    with pytest.raises(FileNotFoundError):
+        load("SIZE = len(open('size.txt').read())\nclass MLA:\n    def forward(self):\n        return SIZE\n")
+
+
 def test_a_named_target_alone_decides_what_is_needed(load: Load) -> None:
     source = "class Attention:\n    size = SIZE\nopen('none')\ndef mine(query, key, value):\n    return value\n"
     with pytest.raises(NameError):
