@@ -84,7 +84,7 @@ def single_hypotheses(case: SubmissionObservations) -> Iterator[Hypothesis]:
             if known.fill_matters and not case.is_finite:
                 yield Hypothesis((known,), change, infinite_fill=True)
             # PyTorch's function makes such a row 0.
-            if known.fill_matters and case.source.calls("scaled_dot_product_attention"):
+            if known.fill_matters and case.source.calls("scaled_dot_product_attention", "MultiheadAttention"):
                 yield Hypothesis((known,), change, has_zero_rows=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -217,6 +218,15 @@ def source_takes_mask_of_ones(student: Student, contract: Contract) -> bool:
 
 
 def source_adds_mask(student: Student, contract: Contract) -> bool:
-    """Whether its source adds the mask to the scores, so that an additive mask is what it is written for."""
-    names = [slot.parameter for slot in contract.slots if slot.role == "mask"]
-    return bool(names) and student.target.source.adds_mask(names[0])
+    """Whether its source adds the mask to the scores, so that an additive mask is what it is written for.
+
+    nn.MultiheadAttention adds what it gets as key_padding_mask, unless it is boolean: then True is what it blocks.
+    """
+    names = contract.parameters("mask", "key_padding_mask")
+    source = student.target.source
+    passed = [
+        ast.unparse(node.value)
+        for node in source.nodes
+        if isinstance(node, ast.keyword) and node.arg == "key_padding_mask"
+    ]
+    return bool(names) and (source.adds_mask(names[0]) or names[0] in passed)

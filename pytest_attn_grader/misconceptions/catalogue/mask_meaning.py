@@ -86,6 +86,22 @@ def _padding_inverted(attn_scores: Tensor, inputs: Inputs, *, future: float | No
     return attn_scores.masked_fill(inputs.keep_mask.any(-2, keepdim=True), inputs.fill)
 
 
+def _without_padding_keys(attn_scores: Tensor, inputs: Inputs) -> Tensor:
+    return attn_scores.masked_fill(~inputs.keep_mask.any(-2, keepdim=True), inputs.fill)
+
+
+def _future_inverted(attn_scores: Tensor, inputs: Inputs) -> Tensor:
+    """Block the past and the own key; the padding as it should be."""
+    is_past = causal_keep_mask(*attn_scores.shape[-2:], device=attn_scores.device)
+    return _without_padding_keys(attn_scores.masked_fill(is_past, -torch.inf), inputs)
+
+
+def _future_moved(attn_scores: Tensor, inputs: Inputs, *, number: float) -> Tensor:
+    """Add a number to what is in the future; the padding is blocked as it should be."""
+    is_past = causal_keep_mask(*attn_scores.shape[-2:], device=attn_scores.device)
+    return _without_padding_keys(attn_scores + number * (~is_past).to(attn_scores), inputs)
+
+
 def _padding_kept(attn_scores: Tensor, inputs: Inputs) -> Tensor:
     """Block the future, and what is outside of the window, before the softmax; the padding stays."""
     keep = causal_keep_mask(*attn_scores.shape[-2:], device=attn_scores.device)
@@ -135,6 +151,9 @@ _INVERTED_AND_CAREFUL = (
     variants=(
         StageOverride({"mask": _both_inverted}, "two masks, both read so"),
         StageOverride({"mask": _padding_inverted}, "the mask of the padding alone"),
+        StageOverride(
+            {"mask": _future_inverted, "normalise": _nothing_where_no_key_is_left}, "the mask of the future alone"
+        ),
         StageOverride({"mask": _added_inverted}, "a large negative number is added to what may be attended to"),
         StageOverride({"mask": partial(_padding_inverted, future=float("-inf"))}, "the mask of the padding alone"),
         *_INVERTED_AND_CAREFUL,
@@ -190,6 +209,10 @@ def additive_as_bool(attn_scores: Tensor, inputs: Inputs) -> Tensor:
         StageOverride(
             {"mask": lambda scores, inputs: scores + inputs.keep_mask.to(scores) / inputs.root},
             "before the scaling",
+        ),
+        *(
+            StageOverride({"mask": partial(_future_moved, number=number)}, f"{number:+g} on the future alone")
+            for number in (1.0, -1.0)
         ),
     ),
 )

@@ -17,6 +17,10 @@ def _cosines(inputs: Inputs) -> Tensor:
     return F.normalize(inputs.query, dim=-1) @ F.normalize(inputs.key, dim=-1).transpose(-2, -1)
 
 
+def _over_tokens(inputs: Inputs) -> Tensor:
+    return F.normalize(inputs.query, dim=-2) @ F.normalize(inputs.key, dim=-2).transpose(-2, -1)
+
+
 def _fit_cosine(case: SubmissionObservations) -> tuple[StageOverride, ...]:
     """Read the factor (a temperature) off the student's weights."""
     if "basic" not in case.probes:
@@ -37,7 +41,11 @@ def _fit_cosine(case: SubmissionObservations) -> tuple[StageOverride, ...]:
     replaces="score",
     family="scale",
     together_with={"scale": unchanged},
-    variants=(StageOverride({"score": _cosines}, "scaled too"),),
+    variants=(
+        StageOverride({"score": _cosines}, "scaled too"),
+        StageOverride({"score": _over_tokens}, "over the tokens, scaled too"),
+        StageOverride({"score": _over_tokens, "scale": lambda scores, inputs: scores * inputs.root}, "over the tokens"),
+    ),
     fit=_fit_cosine,
 )
 def cosine_scores(inputs: Inputs) -> Tensor:
