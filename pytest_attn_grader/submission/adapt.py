@@ -14,8 +14,10 @@ from pytest_attn_grader.submission.function_attention import find_call_target, f
 from pytest_attn_grader.submission.function_ranks import fit_function
 from pytest_attn_grader.submission.hidden_states import fit_hidden_states
 from pytest_attn_grader.submission.norm_requirements import require_no_norms, require_rotation
+from pytest_attn_grader.submission.parameter_names import TABLES
 from pytest_attn_grader.submission.projections.find import SharedWeightsError
 from pytest_attn_grader.submission.remote.retries import another_call_may_answer
+from pytest_attn_grader.submission.rotating_functions import fit_rotating_function
 from pytest_attn_grader.submission.student_attention import StudentAttention
 from pytest_attn_grader.submission.trials import (
     contract_variants,
@@ -108,7 +110,7 @@ def _fit_contract(student: Student, contract: Contract, *, seed: int, steps: Lay
     contract = _without_lengths(contract if steps.is_causal else contract.without_causal_switch())
     for variant in contract_variants(contract):
         try:
-            attention = replace(answered, contract=variant) if answered else _fit(student, variant, steps, seed=seed)
+            attention = _as_answered(answered, variant) if answered else _fit(student, variant, steps, seed=seed)
         except SubmissionError as failure:
             if not another_call_may_answer(failure.name, failure.remedy):
                 raise
@@ -137,6 +139,12 @@ def _fit_contract(student: Student, contract: Contract, *, seed: int, steps: Lay
     raise first_failure
 
 
+def _as_answered(answered: StudentAttention, variant: Contract) -> StudentAttention:
+    """The same attention with another contract, but for what was found by trial."""
+    found = answered.contract
+    return replace(answered, contract=replace(variant, tables=found.tables, rotation=found.rotation))
+
+
 def _without_lengths(contract: Contract) -> Contract:
     """Lengths are passed where queries and keys are separate; hidden states keep the parameter at its default."""
     takes_lengths = {"query", "key", "value"} <= contract.roles and "mask" not in contract.roles
@@ -148,6 +156,8 @@ def _without_lengths(contract: Contract) -> Contract:
 def _fit(student: Student, contract: Contract, steps: LayerSteps, *, seed: int) -> StudentAttention:
     if contract.kind == "function" and "valid_lens" in contract.roles:
         return replace(fit_length_function(student, contract), in_causal_model=steps.is_causal)
+    if contract.kind == "function" and TABLES & contract.roles:
+        return fit_rotating_function(student, contract, seed=seed, in_causal_model=steps.is_causal)
     if contract.kind == "function":
         return fit_function(student, contract, seed=seed, in_causal_model=steps.is_causal)
     takes_all_three = contract.kind == "module" and {"query", "key", "value"} <= contract.roles

@@ -9,12 +9,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from pytest_attn_grader.attention.rotation import Rotation
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.submission.constructor_roles import other_ways_to_give, roles_of, takes_dropout
 from pytest_attn_grader.submission.function_names import GROUP_ROLES, reads_groups
 from pytest_attn_grader.submission.key_texts import takes_key_text
 from pytest_attn_grader.submission.parameter_names import ROTARY_OBJECTS, TABLES, is_projected, rotary_role
 from pytest_attn_grader.submission.remote.messages import Candidate
+from pytest_attn_grader.submission.rotary import TableStyle
 from pytest_attn_grader.submission.signatures import (
     MASK_ROLES,
     Notes,
@@ -45,6 +47,8 @@ class Contract:
         is_mask_settled: whether the file or an option says so; else others may be tried.
         is_mask_numeric: whether its mask holds 1 and 0 instead of True and False.
         of_function: of the function that a module uses, which is graded where the module cannot be called.
+        tables: how a function is passed rotary tables.
+        rotation: what a function does with them; it gets query and key rotated backwards.
     """
 
     candidate: Candidate
@@ -56,6 +60,8 @@ class Contract:
     is_mask_numeric: bool = False
     of_function: Contract | None = None
     hides_by_mask: bool = False
+    tables: TableStyle | None = None
+    rotation: Rotation | None = None
 
     @property
     def roles(self) -> frozenset[str]:
@@ -269,8 +275,9 @@ def problem_of(candidate: Candidate) -> str | None:
         where = " of its forward" if candidate.is_module else ""
         rotary = [name for name in left_over if rotary_role(name) in TABLES or name.lower() in ROTARY_OBJECTS]
         if rotary:
-            why = "which the grader cannot make" if candidate.is_module else "and query and key are rotated already"
-            return f"{' and '.join(map(repr, rotary))}{where} are rotary positions, {why}"
+            return (
+                f"{' and '.join(map(repr, rotary))}{where} are rotary positions of a kind that the grader cannot make"
+            )
         return f"the grader has nothing to pass for {' and '.join(map(repr, left_over))}{where}; give it a default"
     return None
 

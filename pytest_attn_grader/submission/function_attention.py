@@ -12,13 +12,16 @@ import torch
 from torch import Tensor
 
 from pytest_attn_grader.attention.probes import Probe
+from pytest_attn_grader.attention.reference import causal_keep_mask
+from pytest_attn_grader.attention.rotation import rotate_both
 from pytest_attn_grader.submission.constructor import Sizes, arguments_for, layer_object
 from pytest_attn_grader.submission.contract import Contract
 from pytest_attn_grader.submission.head_layouts import HEADS_FIRST, SIDE_BY_SIDE, heads_first, lay_out
 from pytest_attn_grader.submission.masks import PADDING, PER_HEAD, as_lengths, to_mask_convention, to_mask_shape
-from pytest_attn_grader.submission.remote.arguments import LayerObject, LiteralArgument, TensorRef
+from pytest_attn_grader.submission.remote.arguments import Argument, LiteralArgument, TensorRef
 from pytest_attn_grader.submission.remote.messages import CallReply, CallSpec, Candidate
 from pytest_attn_grader.submission.return_values import parse_result, require_shape
+from pytest_attn_grader.submission.rotary import make_tables, rotary_values
 from pytest_attn_grader.submission.student import Student
 from pytest_attn_grader.submission.student_attention import NO_CACHE, USUAL, Attended, CallMode, StudentAttention
 
@@ -51,13 +54,31 @@ class FunctionAttention(StudentAttention):
     @property
     def takes_groups(self) -> bool:
         """Whether keys and values may have fewer heads: an argument says so, and all heads come in one call."""
-        return self.contract.takes_groups and self.rank == RANKS[0]
+        return self.contract.takes_groups and self.rank == RANKS[0] and self.contract.tables is None
 
     @property
     def masks_padding_only(self) -> bool:
         return self.mask_shape == PADDING
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, keep_mask: Tensor, mode: CallMode = USUAL) -> Attended:
+        if self.contract.tables is None:
+            return self._attend(query, key, value, keep_mask, mode)
+        # Its tables are those of the keys: there are as many queries, the last ones of which count.
+        past = key.shape[-2] - query.shape[-2]
+        all_queries = torch.cat([key[..., :past, :], query], dim=-2) if past else query
+        if past:
+            earlier = causal_keep_mask(key.shape[-2], device=key.device)[:past]
+            keep_mask = torch.cat([earlier.expand(*keep_mask.shape[:2], -1, -1), keep_mask], dim=-2)
+        sent_query, sent_key = rotate_both(all_queries, key, self.contract.rotation, backwards=True)
+        answer = self._attend(sent_query, sent_key, value, keep_mask, mode)
+        weights = None if answer.attn_weights is None else answer.attn_weights[..., past:, :]
+        after = dict(answer.inputs_after)
+        for name, given, sent in (("query", query, sent_query), ("key", key, sent_key)):
+            if name in after and torch.equal(after[name], sent):
+                after[name] = given
+        return replace(answer, attn_output=answer.attn_output[..., past:, :], attn_weights=weights, inputs_after=after)
+
+    def _attend(self, query: Tensor, key: Tensor, value: Tensor, keep_mask: Tensor, mode: CallMode) -> Attended:
         heads, weights_shape = (query.shape[1], key.shape[1]), (*query.shape[:-1], key.shape[-2])
         sent = self._tensors(query, key, value, keep_mask)
         reply = self.student.call(self._spec(query.shape[-1], heads, mode), sent)
@@ -69,7 +90,7 @@ class FunctionAttention(StudentAttention):
 
     def _spec(self, head_dim: int, heads: tuple[int, int], mode: CallMode) -> CallSpec:
         num_heads, key_value_heads = heads if self.rank == RANKS[0] else (1, 1)
-        given: dict[str, TensorRef | LiteralArgument | LayerObject] = {
+        given: dict[str, Argument] = {
             "query": TensorRef("query"),
             "key": TensorRef("key"),
             "value": TensorRef("value"),
@@ -88,6 +109,7 @@ class FunctionAttention(StudentAttention):
             "divisor": LiteralArgument(head_dim**0.5),
             "is_grouped": LiteralArgument(num_heads > key_value_heads),
             "return_weights": LiteralArgument(True),
+            **rotary_values(self.contract.tables),
             **SWITCHES,
         }
         slots = self.contract.slots
@@ -118,6 +140,8 @@ class FunctionAttention(StudentAttention):
     def _tensors(self, query: Tensor, key: Tensor, value: Tensor, keep_mask: Tensor) -> dict[str, Tensor]:
         given = {"query": query, "key": key, "value": value}
         tensors = {name: lay_out(each, self.layout) for name, each in given.items()}
+        if self.contract.tables is not None:
+            tensors |= make_tables(self.contract.tables, key.shape[-2], key.shape[-1], key.dtype)
         if "mask" in self.contract.roles:
             tensors["keep_mask"] = self._mask(keep_mask, query, self.mask_shape)
         if "key_padding_mask" in self.contract.roles:

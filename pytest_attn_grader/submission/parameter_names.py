@@ -9,15 +9,18 @@ from pytest_attn_grader.submission.size_names import SIZE_NAMES
 
 ROLE_NAMES: dict[str, frozenset[str]] = {
     "query": frozenset(
-        {"q", "query", "queries", "query_states", "query_layer", "q_in", "qs", "q_s", "query_input", "input_q", "x_q"}
+        {
+            "q", "query", "queries", "query_states", "query_layer", "q_in", "qs", "q_s", "query_input", "input_q",
+            "x_q", "xq",
+        }
     ),
     "key": frozenset(
-        {"k", "key", "keys", "key_states", "key_layer", "k_in", "ks", "k_s", "key_input", "input_k", "x_k"}
+        {"k", "key", "keys", "key_states", "key_layer", "k_in", "ks", "k_s", "key_input", "input_k", "x_k", "xk"}
     ),
     "value": frozenset(
         {
             "v", "value", "values", "value_states", "value_layer", "val", "v_in", "vs", "v_s", "value_input", "input_v",
-            "x_v",
+            "x_v", "xv",
         }
     ),
     "mask": frozenset(

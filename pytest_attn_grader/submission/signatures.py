@@ -56,6 +56,12 @@ def assign_roles(candidate: Candidate) -> tuple[tuple[Slot, ...], Notes]:
         for name, role in named.items()
         if role is None and len(name) > 1 and role_of_size(name) == "heads"
     }
+    if {"query", "key", "value"} <= set(named.values()):
+        named |= {
+            each.name: role
+            for each in candidate.parameters
+            if named[each.name] is None and not each.has_default and (role := rotary_role(each.name)) in TABLES
+        }
     for parameter in candidate.parameters:
         if named[parameter.name] is None and is_layer(parameter):
             named[parameter.name] = "layer"
