@@ -7,16 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from pytest_attn_grader.attention.rotation import Rotation
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.submission.constructor_roles import other_ways_to_give, roles_of, takes_dropout
 from pytest_attn_grader.submission.function_names import GROUP_ROLES, reads_groups
 from pytest_attn_grader.submission.key_texts import takes_key_text
 from pytest_attn_grader.submission.parameter_names import ROTARY_OBJECTS, TABLES, is_projected, rotary_role
 from pytest_attn_grader.submission.remote.messages import Candidate
-from pytest_attn_grader.submission.rotary import TableStyle
 from pytest_attn_grader.submission.signatures import (
     MASK_ROLES,
     Notes,
@@ -25,6 +23,10 @@ from pytest_attn_grader.submission.signatures import (
     assign_roles,
     unfilled,
 )
+
+if TYPE_CHECKING:
+    from pytest_attn_grader.attention.rotation import Rotation
+    from pytest_attn_grader.submission.rotary import TableStyle
 
 Kind = Literal["function", "projected-function", "module"]
 
@@ -47,8 +49,7 @@ class Contract:
         is_mask_settled: whether the file or an option says so; else others may be tried.
         is_mask_numeric: whether its mask holds 1 and 0 instead of True and False.
         of_function: of the function that a module uses, which is graded where the module cannot be called.
-        tables: how a function is passed rotary tables.
-        rotation: what a function does with them; it gets query and key rotated backwards.
+        tables, rotation: of a function that rotates; it gets query and key rotated backwards.
     """
 
     candidate: Candidate
@@ -275,9 +276,7 @@ def problem_of(candidate: Candidate) -> str | None:
         where = " of its forward" if candidate.is_module else ""
         rotary = [name for name in left_over if rotary_role(name) in TABLES or name.lower() in ROTARY_OBJECTS]
         if rotary:
-            return (
-                f"{' and '.join(map(repr, rotary))}{where} are rotary positions of a kind that the grader cannot make"
-            )
+            return f"{' and '.join(map(repr, rotary))}{where} are rotary positions that the grader cannot make"
         return f"the grader has nothing to pass for {' and '.join(map(repr, left_over))}{where}; give it a default"
     return None
 

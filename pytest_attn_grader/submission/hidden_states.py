@@ -170,7 +170,7 @@ def with_texts_settled(attention: ModuleAttention, seed: int) -> ModuleAttention
     A switch for its own causal mask, off by default, stays off where the mask that it takes is all it needs.
     """
     attention = _with_switch_off(attention, seed)
-    why = _reason_without_cache(attention) if _takes_fewer_queries(attention, seed) else _ONE_LENGTH
+    why = _reason_without_cache(attention, seed) if _takes_fewer_queries(attention, seed) else _ONE_LENGTH
     return replace(attention, conventions=replace(attention.conventions, one_text=why))
 
 
@@ -178,22 +178,25 @@ def _with_switch_off(attention: ModuleAttention, seed: int) -> ModuleAttention:
     contract = attention.contract
     if "mask" not in contract.roles or "causal" not in roles_of(contract.candidate):
         return attention
-    probes = [attention.make_probe(SPEC_BY_NAME[name], seed=seed) for name in _FEWER_QUERIES]
-    if all(is_right_on(attention, probe) for probe in probes):
+    if _is_right_on_fewer_queries(attention, seed):
         return attention
-    steps = replace(attention.steps, is_causal=False)
-    tried = replace(attention, steps=steps)
-    settles_all = is_right(tried, seed) and all(is_right_on(tried, probe) for probe in probes)
-    return tried if settles_all else attention
+    tried = replace(attention, steps=replace(attention.steps, is_causal=False))
+    return tried if is_right(tried, seed) and _is_right_on_fewer_queries(tried, seed) else attention
 
 
-def _reason_without_cache(attention: ModuleAttention) -> str | None:
+def _is_right_on_fewer_queries(attention: ModuleAttention, seed: int) -> bool:
+    return all(is_right_on(attention, attention.make_probe(SPEC_BY_NAME[name], seed=seed)) for name in _FEWER_QUERIES)
+
+
+def _reason_without_cache(attention: ModuleAttention, seed: int) -> str | None:
     """A module that is to hide the future by itself, or counts its positions itself, is right for whole texts only."""
     has_cache = any(True for _ in cache_styles(attention.contract.candidate))
     if has_cache or not attention.steps.is_causal:
         return None
-    if not {"mask", "valid_lens"} & attention.contract.roles or attention.masks_padding_only:
+    if not {"mask", "valid_lens"} & attention.contract.roles:
         return _NO_CACHE.format(what="takes no mask")
+    if attention.masks_padding_only and not _is_right_on_fewer_queries(attention, seed):
+        return _NO_CACHE.format(what="takes a mask of padding only")
     return _NO_CACHE.format(what="counts positions from 0") if attention.conventions.rotation is not None else None
 
 

@@ -160,11 +160,12 @@ def run_only_definitions(tree: ast.Module, place: str, module: ModuleType, rest:
 def is_needed(module: ModuleType, lost: set[str], tree: ast.Module, target: str | None) -> bool:
     """Tell whether what is graded is among the lost names or uses one of them."""
     own = names_set_by(tree.body)
-    defined = {each.name for each in tree.body if isinstance(each, DEFINITIONS)}
+    defined = [each for each in tree.body if isinstance(each, DEFINITIONS)]
     if target is not None:
         graded = {target.partition(".")[0]}
     else:
-        graded = {name for name in defined if any(word in name.lower() for word in ATTENTION_WORDS)} or defined
+        graded = {each.name for each in defined if any(word in each.name.lower() for word in ATTENTION_WORDS)}
+        graded = graded or {each.name for each in defined if isinstance(each, ast.ClassDef) or each.args.args}
     waiting, seen = list(graded), set[str]()
     while waiting:
         name = waiting.pop()
