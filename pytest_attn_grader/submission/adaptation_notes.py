@@ -42,7 +42,7 @@ def _instance_notes(attention: ModuleAttention, shape: ProjectionMap) -> Iterato
         yield "low-rank", f"{names} are set to 0: what they add is no part of the layer"
     if shape.after_output:
         names = ", ".join(each.weight for each in shape.after_output)
-        yield "second-output-projection", f"{names} is set to 1: the model's layer has one output projection"
+        yield "second-output-projection", f"the identity is loaded into {names}: the model's layer has no such matrix"
     if shape.loading is not None:
         yield "load-projections", "its projections are filled as its load_projections says"
     if shape.by_order and shape.is_fused:

@@ -42,7 +42,7 @@ class ProjectionMap:
         num_key_value_heads: heads of keys and values; None for one for every query head.
         kernels: names and shapes of convolutions with a kernel of one token, which are linear layers otherwise.
         low_rank: thin matrices whose product is added to a projection; they are set to 0.
-        after_output: square matrices that are applied to what the output projection gives; they are set to 1.
+        after_output: square matrices that are applied to the output projection's output; they become the identity.
         heads_are_traced: the number of heads was found by what outputs depend on; no argument or attribute says it.
         target: name or handle of what is called.
         loading: of a module that defines a loader, which fills its parameters.

@@ -47,7 +47,7 @@ class Rest:
 
 
 class MissingImport:
-    """Stands for what could not be imported: using it raises the error of the import."""
+    """Stands for what could not be imported: using it raises the error of the import; in annotations it may stand."""
 
     def __init__(self, error: ImportError) -> None:
         self._error = error
@@ -59,6 +59,11 @@ class MissingImport:
         if name.startswith("__"):
             raise AttributeError(name)
         self()
+
+    def _annotation(self, _: object) -> MissingImport:
+        return self
+
+    __getitem__ = __or__ = __ror__ = _annotation
 
 
 def can_be_left_out(error: BaseException, *, in_notebook: bool = False) -> bool:

@@ -29,7 +29,7 @@ def test_beside_all_three_an_attention_projection_is_the_output() -> None:
     assert found.output.weight == "attn_proj.weight"
 
 
-def test_a_second_output_projection_is_set_to_one() -> None:
+def test_a_second_output_projection_becomes_the_identity() -> None:
     found = find_projections(module("q", "k", "v", "out_proj", "proj"), "M")
     assert found.output is not None
     assert [found.output.weight, *(each.weight for each in found.after_output)] == ["out_proj.weight", "proj.weight"]

@@ -118,6 +118,17 @@ def test_what_could_not_be_imported_fails_where_it_is_used(load: Load, use: str)
         module.attention(1, 1, 4, fast=True)
 
 
+def test_what_could_not_be_imported_may_stand_in_annotations(load: Load) -> None:
+    module, _ = load(
+        "from a_library_of_types import Float, checked\n"
+        "def attention(query: Float[int, 'b h s d'], key: Float, value: Float[int, '...'] | None = None):\n"
+        "    return query\n"
+    )
+    assert module.attention(3, 1) == 3
+    with pytest.raises(ModuleNotFoundError, match="a_library_of_types"):
+        load("from a_library_of_types import checked\n@checked\ndef attention(query, key, value):\n    return 3\n")
+
+
 def test_any_name_may_be_that_of_what_is_graded(load: Load) -> None:
     module, _ = load("import a_library_for_plots\nclass MLA:\n    size = 3\n")
     assert module.MLA.size == 3
