@@ -16,6 +16,7 @@ from pytest_attn_grader.misconceptions.weight_evidence import describe_weights, 
 
 _MOST = 0.5
 _REVERSES_AXES = re.compile(r"\.T\b")
+_SQUEEZES_ALL = re.compile(r"\.squeeze\(\)|\bsqueeze\(\w+\)")
 
 
 def describe_evidence(case: SubmissionObservations) -> list[str]:
@@ -146,11 +147,11 @@ def _rotation(case: SubmissionObservations) -> Iterator[str]:
 
 
 def _failures(case: SubmissionObservations) -> Iterator[str]:
-    failed = [name for name, record in case.attempts.items() if record.failure is not None and name != "float16"]
+    failed = _unanswered(case)
     if not failed:
         return
     failure = case.attempts[failed[0]].failure
-    message = "" if failure is None else failure.message.partition("\n")[0]
+    message = "" if failure is None else failure.message.partition("\n")[0].rstrip(".")
     where = "every probe" if len(failed) == len(case.attempts) else f"{len(failed)} of {len(case.attempts)} probes"
     line = case.failing_line(failed[0])
     at_line = f", at the line `{line}`" if line else ""
@@ -159,8 +160,14 @@ def _failures(case: SubmissionObservations) -> Iterator[str]:
         yield (
             ".T turns all four axes of (batch, num_heads, seq, head_dim) around; transpose(-2, -1) swaps the last two"
         )
+    if 1 in case.probes[failed[0]].query.shape and _SQUEEZES_ALL.search(case.source.text):
+        yield "squeeze() without an axis removes every axis of size 1: that of one token or one example, too"
     if case.source.imports("numpy") and not case.source.imports("torch"):
         yield "it computes with numpy; query, key and value are torch tensors with gradients, so use torch's functions"
+
+
+def _unanswered(case: SubmissionObservations) -> list[str]:
+    return [name for name, record in case.attempts.items() if record.failure is not None and name != "float16"]
 
 
 def _right(case: SubmissionObservations, name: str) -> bool:
@@ -244,5 +251,6 @@ def _beside_the_output(case: SubmissionObservations) -> Iterator[str]:
                 if factor is not None:
                     yield f"it is {factor:.4g} times as large as it should be"
                 return
-    if case.train_probes():
+    unanswered = {*_unanswered(case)} & {*case.eval_probes()}
+    if not unanswered and case.train_probes():
         yield "right in every probe outside of training; look at what happens in training"

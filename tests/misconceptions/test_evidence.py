@@ -69,6 +69,19 @@ def test_the_own_key_that_is_left_out(case_of: Callable[[Any], Any]) -> None:
     assert "those of each token's own key" in "; ".join(describe_evidence(case_of(attention)))
 
 
+def test_an_axis_that_squeeze_removes(case_of: Callable[[Any], Any]) -> None:
+    def attention(query: Tensor, key: Tensor, value: Tensor, keep_mask: Tensor, **_: Any) -> tuple[Tensor, Tensor]:
+        scores = (query @ key.transpose(-2, -1) / query.shape[-1] ** 0.5).squeeze()
+        weights = scores.masked_fill(~keep_mask, float("-inf")).softmax(-1)
+        return torch.bmm(weights.flatten(0, 1), value.flatten(0, 1)).view_as(query), weights
+
+    case = replace(case_of(attention), source=SubmissionSource("scores = (query @ key.mT).squeeze()"))
+    assert case.attempts["one-token"].failure is not None
+    said = "; ".join(describe_evidence(case))
+    assert "squeeze() without an axis removes every axis of size 1" in said
+    assert "in training" not in said
+
+
 def test_what_no_gradient_reaches(case_of: Callable[[Any], Any]) -> None:
     def attention(query: Tensor, key: Tensor, value: Tensor, keep_mask: Tensor, **_: Any) -> tuple[Tensor, Tensor]:
         attn_output, attn_weights = reference_attention(query, key, value.detach(), keep_mask)
