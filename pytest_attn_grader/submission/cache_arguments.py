@@ -6,9 +6,10 @@ given to every call, which writes into it; or the module keeps them itself. Whic
 
 from __future__ import annotations
 
+import ast
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from pytest_attn_grader.submission.parameter_names import CACHE_FLAGS, CACHES, POSITIONS, TABLES, rotary_role
@@ -24,6 +25,7 @@ from pytest_attn_grader.submission.remote.messages import Candidate
 # In the names of parameters that tell a call how many tokens came before it.
 _POSITION = re.compile(r"pos(ition)?s?(_|$)|offset|step|start|past_len|cache_len|cur_len")
 
+_RESET = re.compile(r"(reset|clear|empty|flush)(_(kv|k_v|key_value))?(_?caches?)?")
 # The object comes last: it answers where a pair is meant, and is given to every call.
 _FIRSTS: tuple[FirstCache, ...] = ("nothing", "pair", "list", "empty", "object")
 
@@ -40,6 +42,8 @@ class CacheStyle:
         positions: takes the positions of the call's tokens.
         whole_tables: rotary tables begin at the first token of the text, instead of at the first one of the call.
         single_tokens: after the first call it takes one token at a time; several give other numbers, or an exception.
+        reset: a method that empties the cache between two texts; then every text comes after another one.
+        is_reset: whether it does: without the call the numbers would be right.
         masks_itself: without a mask it hides the future in one call; then it gets none where nothing is padding.
     """
 
@@ -51,6 +55,8 @@ class CacheStyle:
     whole_tables: bool = False
     single_tokens: bool = False
     masks_itself: bool = False
+    reset: str | None = None
+    is_reset: bool = True
 
     def arguments(self, past: int) -> dict[str, Argument]:
         """Return the arguments of a call that `past` tokens come before, by parameter."""
@@ -68,7 +74,8 @@ class CacheStyle:
     def __str__(self) -> str:
         limit = "; right token by token, but not for several new tokens at once" if self.single_tokens else ""
         if self.parameter is None:
-            return f"it keeps keys and values itself{limit}"
+            between = f"; {self.reset}() is called after a text before it" if self.reset else ""
+            return f"it keeps keys and values itself{between}{limit}"
         if self.first == "object":
             return f"{self.parameter} is an object that it writes into{limit}"
         shown = {"pair": "(None, None)", "list": "[None, None]", "empty": "[]"}.get(self.first)
@@ -108,6 +115,15 @@ def cache_styles(candidate: Candidate) -> Iterator[CacheStyle]:
         firsts, (False, True) if takes_tables else (False,), (None, positions) if positions else (None,)
     ):
         yield CacheStyle(parameter, first, flag, start, given, whole)
+
+
+def find_reset(nodes: Iterable[ast.AST], class_name: str) -> str | None:
+    """Name the first method of a class that is called as one that empties a cache, and needs nothing but the object."""
+    classes = (node for node in nodes if isinstance(node, ast.ClassDef) and node.name == class_name)
+    for method in (each for node in classes for each in node.body if isinstance(each, ast.FunctionDef)):
+        if _RESET.fullmatch(method.name) and len(method.args.args) - len(method.args.defaults) == 1:
+            return method.name
+    return None
 
 
 def _writes_a_cache(candidate: Candidate, start: str | None) -> bool:

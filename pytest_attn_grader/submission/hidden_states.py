@@ -13,7 +13,7 @@ from pytest_attn_grader.attention.rotation import BASE
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.models.architectures import LayerSteps
 from pytest_attn_grader.submission.adaptation_notes import with_notes
-from pytest_attn_grader.submission.cache_arguments import CacheStyle, cache_styles
+from pytest_attn_grader.submission.cache_arguments import CacheStyle, cache_styles, find_reset
 from pytest_attn_grader.submission.constructor_roles import roles_of
 from pytest_attn_grader.submission.contract import Contract
 from pytest_attn_grader.submission.documentation import documents_batch_first
@@ -228,11 +228,14 @@ def with_cache(attention: ModuleAttention, seed: int) -> ModuleAttention:
         return attention  # the keys to come are missing in a cache
     probes = [attention.make_probe(SPEC_BY_NAME[name], seed=seed) for name in CACHE_PROBES]
     masks_itself = _masks_itself(attention, seed)
+    reset = find_reset(attention.student.target.source.nodes, attention.contract.candidate.name)
     by_token: ModuleAttention | None = None
     answered: ModuleAttention | None = None
     raised: ModuleAttention | None = None
     for usual in cache_styles(attention.contract.candidate):
-        style = replace(usual, masks_itself=masks_itself)
+        style = replace(usual, masks_itself=masks_itself, reset=None if usual.parameter else reset)
+        if style.reset and not _is_reset(_with_style(attention, style), probes):
+            return _with_style(attention, replace(style, is_reset=False))
         tried = _with_style(attention, style)
         results = [tried.run_probe(probe) for probe in probes]
         failures = [result.failure for result in results]
@@ -252,6 +255,16 @@ def with_cache(attention: ModuleAttention, seed: int) -> ModuleAttention:
             break
     raised = None if raised is not None and is_right_on_one_example(raised, seed) else raised
     return by_token or answered or raised or attention
+
+
+def _is_reset(attention: ModuleAttention, probes: Sequence[Probe]) -> bool:
+    """Whether the cache is emptied between two texts; also where it is wrong without that."""
+    style = attention.conventions.cache
+    assert style is not None
+    once = _with_style(attention, replace(style, reset=None))
+    is_right_once = [is_right_result(once.run_probe(probe), probe) for probe in probes]
+    is_right_again = [is_right_result(attention.run_probe(probe), probe) for probe in probes]
+    return is_right_again == is_right_once
 
 
 def _with_style(attention: ModuleAttention, style: CacheStyle) -> ModuleAttention:

@@ -26,7 +26,7 @@ from pytest_attn_grader.submission.masks import SQUARE, as_lengths
 from pytest_attn_grader.submission.projected import CallConventions, ProjectedInputs, ProjectedOutputs, join_weights
 from pytest_attn_grader.submission.projected_call import ProjectedCall, split_into_chunks, with_cache, with_prefix
 from pytest_attn_grader.submission.projections.projection_map import ProjectionMap
-from pytest_attn_grader.submission.return_values import WEIGHTS_KEYS, parse_result
+from pytest_attn_grader.submission.return_values import WEIGHTS_KEYS, parse_result, wrong_result
 from pytest_attn_grader.submission.size_names import role_of_size
 
 if TYPE_CHECKING:
@@ -174,6 +174,11 @@ class ProjectedStudent:
         """One call a chunk of the tokens, each with the cache of the one before; no weights, no gradients."""
         style = self.conventions.cache
         assert style is not None
+        if not style.is_reset:
+            raise wrong_result(
+                f"{style.reset}() does not empty the cache: the first text is right, and the next one is not",
+                "Set all that a call leaves behind to what __init__ sets it to: keys, values and the position.",
+            )
         sent_as, tensors = self._call.pack_projections(shape, inputs)
         parts = list(split_into_chunks(inputs))
         specs, call = [], self._cached_call(inputs, style)
@@ -181,7 +186,7 @@ class ProjectedStudent:
             spec = with_cache(call.spec(shape, part, sent_as), style, part.past)
             specs.append(with_prefix(spec, f"{number}."))
             tensors |= {f"{number}.{name}": tensor for name, tensor in call.tensors(part).items()}
-        answer = self.student.remote.cached_calls(specs, tensors)
+        answer = self.student.remote.cached_calls(specs, tensors, reset=style.reset)
         self.student.library_calls.update(answer.replies[0].library_calls)
         if not answer.passed_on:
             raise SubmissionError("malformed-reply", NO_CACHE_RETURNED)

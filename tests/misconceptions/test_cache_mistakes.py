@@ -22,6 +22,15 @@ TURNED = "q, k = self.rotate(q, past), self.rotate(k, past)"
 FREQUENCIES = "torch.arange(self.d // 2) / (self.d // 2)"
 FROM_ZERO = f"torch.polar(torch.ones(t, self.d // 2), torch.arange(t)[:, None] * 10000.0 ** -({FREQUENCIES}))"
 
+RESETTING = change(
+    KEPT,
+    (
+        "    def forward",
+        "    def reset_cache(self):\n        self.cached_keys = self.cached_values = None\n        self.seen = 0  # again\n"
+        "\n    def forward",
+    ),
+)
+
 WRONG = {
     ("cache-positions-restart", "of its own"): change(ROTARY, (TURNED, "q, k = self.rotate(q, 0), self.rotate(k, 0)")),
     ("cache-positions-restart", "complex factors"): change(
@@ -96,6 +105,12 @@ WRONG = {
         ),
         ("tril(s - t)", "tril(s if use_cache else 0)"),
     ),
+    ("cache-not-reset", "the position"): change(RESETTING, ("        self.seen = 0  # again\n", "")),
+    ("cache-not-reset", "keys and values"): change(RESETTING, ("self.cached_keys = self.cached_values = None", "pass")),
+    ("cache-not-reset", "a local name"): change(
+        RESETTING, ("self.cached_keys = self.cached_values = None", "cached_keys = cached_values = None")
+    ),
+    ("cache-not-reset", "an exception"): change(RESETTING, ("self.cached_keys = self", "self.cached.keys = self")),
     ("sdpa-is-causal-topleft", "returned"): change(RETURNED, (SHIFTED, "torch.ones(t, s, dtype=torch.bool).tril()")),
     ("sdpa-is-causal-topleft", "kept"): change(KEPT, ("start = self.seen", "start = 0")),
 }
@@ -122,6 +137,7 @@ NEAR_MISSES = {
         ("zip(layer_past, (k, v))", "zip((k, v), layer_past)"),
         (SHIFTED, "torch.cat([torch.ones(t, t).tril(), torch.ones(t, s - t)], -1).bool()"),
     ),
+    "a method that empties the cache": RESETTING,
     "one token needs no mask": change(RETURNED, (SHIFTED, f"({SHIFTED} if t > 1 else torch.ones(t, s).bool())")),
 }
 RIGHT = {"returned": RETURNED, "kept": KEPT, "rotary": ROTARY, "start_pos": START_POS}

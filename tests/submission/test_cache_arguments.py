@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+
 import pytest
 
-from pytest_attn_grader.submission.cache_arguments import CacheStyle, cache_styles
+from pytest_attn_grader.submission.cache_arguments import CacheStyle, cache_styles, find_reset
 from pytest_attn_grader.submission.remote.arguments import CacheArgument, LiteralArgument, TensorRef
 from pytest_attn_grader.submission.remote.messages import Candidate, Parameter
 
@@ -62,3 +64,18 @@ def test_the_arguments_of_a_later_call() -> None:
         "start_pos": LiteralArgument(5),
         "position_ids": TensorRef("rotary.positions"),
     }
+
+
+@pytest.mark.parametrize(
+    ("signature", "found"),
+    [
+        ("reset_cache(self)", "reset_cache"),
+        ("clear(self)", "clear"),
+        ("empty_kv_cache(self, device=None)", "empty_kv_cache"),
+        ("reset(self, batch_size)", None),
+        ("reset_parameters(self)", None),
+    ],
+)
+def test_a_method_that_empties_the_cache(signature: str, found: str | None) -> None:
+    nodes = [*ast.walk(ast.parse(f"class A:\n    def {signature}: ...\nclass B:\n    def flush(self): ..."))]
+    assert find_reset(nodes, "A") == found

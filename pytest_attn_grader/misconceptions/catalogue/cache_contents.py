@@ -171,3 +171,38 @@ def cache_wrong_axis(inputs: Inputs) -> Inputs:
     Fix: Join along the axis of the tokens.
     """
     return replace(inputs, key=torch.cat([inputs.key, inputs.key], dim=1))
+
+
+def _leaves_something(case: SubmissionObservations) -> Recognition | None:
+    """A text after another one is wrong, although the method that empties the cache was called between them."""
+    names = [name for name in case.attempts if "() does not empty the cache" in case.failure_message(name)]
+    if not names:
+        return None
+    return Recognition(frozenset(names), case.failure_message(names[0]).partition(":")[2].strip())
+
+
+@misconception(
+    "AG459",
+    "cache-not-reset",
+    replaces="prepare",
+    family="cache",
+    probe="cache-tokens",
+    by_numbers=False,
+    recognise=_leaves_something,
+)
+def cache_not_reset(inputs: Inputs) -> Inputs:
+    """leaves something of the text before in the cache when it is emptied.
+
+    A call with a cache leaves keys, values and often the number of tokens so far. Before the next text all of it has to
+    be as a new module has it, whatever the method that does it is called: what is left counts as a part of that text.
+
+    Bad:
+        def reset_cache(self): self.keys = self.values = None
+    Good:
+        def reset_cache(self): self.keys, self.values, self.position = None, None, 0
+
+    Effect: The first text is right; every later one sees tokens of another text, or counts its positions too far.
+    Nudge: Which attributes does a call with a cache change? Which of them does the reset set back?
+    Fix: Set all that a call leaves behind to what __init__ sets it to.
+    """
+    return replace(inputs, key=torch.cat([inputs.key, inputs.key], dim=-2))

@@ -194,6 +194,7 @@ MISCONCEPTIONS: tuple[Misconception, ...] = (
     caches.cache_rotated_again,
     caches.cache_forgotten,
     cache_masks.cache_future_seen,
+    cache_contents.cache_not_reset,
     cache_contents.cache_wrong_axis,
     cache_contents.cache_mixed_up,
     cache_contents.cache_unrotated,

@@ -99,7 +99,7 @@ class Caller:
         with torch.no_grad(), LibraryCalls(target) as library_calls:
             called = _with_parameters(target, header, tensors)
             results, passed_on, seconds = cached_calls.run(
-                target, called, header["calls"], lambda item: _argument(item, tensors)
+                target, called, header["calls"], lambda item: _argument(item, tensors), header["reset"]
             )
         structure, named = serialization.describe_result(results, "result")
         sent = self._plain(named)

@@ -119,6 +119,26 @@ def test_a_module_that_keeps_its_cache(name: str, writes: bool, kept: bool) -> N
     assert run(Keeps(name, writes=writes), 2)[1] is kept
 
 
+def test_another_text_comes_before_where_a_method_empties_the_cache() -> None:
+    class Keeping:
+        def __init__(self) -> None:
+            self.cache: list[float] = []
+            self.before: list[float] = []
+
+        def __call__(self, states: Tensor) -> list[float]:
+            self.cache.append(float(states.sum()))
+            return list(self.cache)
+
+        def clear(self) -> None:
+            self.before, self.cache = self.cache, []
+
+    target = Keeping()
+    calls = [{"arguments": [], "keywords": {"states": {"value": torch.tensor([number])}}} for number in (1.0, 2.0)]
+    results, _, _ = cached_calls.run(target, target, calls, lambda item: item["value"], "clear")
+    assert results == [[1.0], [1.0, 2.0]]
+    assert target.before == [-1.0, -2.0]
+
+
 def test_a_copy_is_called_and_what_cannot_be_copied_itself() -> None:
     module = Keeps("cache_k", writes=True)
     cached_calls.copy_of(module)(0)
