@@ -26,8 +26,8 @@ RESETTING = change(
     KEPT,
     (
         "    def forward",
-        "    def reset_cache(self):\n        self.cached_keys = self.cached_values = None\n        self.seen = 0  # again\n"
-        "\n    def forward",
+        "    def reset_cache(self):\n        self.cached_keys = self.cached_values = None\n"
+        "        self.seen = 0  # again\n\n    def forward",
     ),
 )
 
