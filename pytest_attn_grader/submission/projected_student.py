@@ -186,7 +186,7 @@ class ProjectedStudent:
             spec = with_cache(call.spec(shape, part, sent_as), style, part.past)
             specs.append(with_prefix(spec, f"{number}."))
             tensors |= {f"{number}.{name}": tensor for name, tensor in call.tensors(part).items()}
-        answer = self.student.remote.cached_calls(specs, tensors, reset=style.reset)
+        answer = self.student.remote.cached_calls(specs, tensors, style.reset)
         self.student.library_calls.update(answer.replies[0].library_calls)
         if not answer.passed_on:
             raise SubmissionError("malformed-reply", NO_CACHE_RETURNED)

@@ -149,18 +149,16 @@ class SandboxClient:
         shapes = {name: TensorMeta.of(tensor) for name, tensor in inputs.items()}
         return replace(read.to(device), inputs=shapes, worker=worker, seconds_limit=spec.seconds)
 
-    def cached_calls(
-        self, specs: Sequence[CallSpec], tensors: Mapping[str, Tensor], *, reset: str | None = None
-    ) -> CachedReply:
+    def cached_calls(self, specs: Sequence[CallSpec], tensors: Mapping[str, Tensor], reset: str | None) -> CachedReply:
         """Call a copy of one object several times, each time with the cache of the call before; without gradients.
 
         Args:
             specs: the calls; target, parameters, mode, dtype and seed are those of the first one.
-            reset: name of a method that empties the object's cache: all calls are made once before it.
+            reset: name of a method that empties the cache; another text comes before it.
         """
         worker = self._ready()
-        header = {**specs[0].to_json(), "op": "cached_calls", "reset": reset}
-        header["calls"] = [spec.to_json() for spec in specs]
+        calls = [spec.to_json() for spec in specs]
+        header = {**specs[0].to_json(), "op": "cached_calls", "calls": calls, "reset": reset}
         reply, received = self._request(worker, header, tensors, seconds=specs[0].seconds)
         device = next((tensor.device for tensor in tensors.values()), torch.device("cpu"))
         with refuse_malformed(worker):
