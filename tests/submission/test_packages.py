@@ -101,7 +101,7 @@ def test_a_module_of_ones_own_that_is_not_found(tmp_path: Path) -> None:
 
 def test_a_helper_that_is_not_there(tmp_path: Path) -> None:
     with (
-        student(tmp_path, {"hw/attention.py": RELATIVE + "attention = scaled(None)\n"}, "hw/attention.py") as made,
+        student(tmp_path, {"hw/attention.py": RELATIVE}, "hw/attention.py") as made,
         pytest.raises(SubmissionError, match="helpers") as caught,
     ):
         _ = made.description

@@ -17,7 +17,7 @@ BROKEN = {
     "empty": ("", "no-target"),
     "helper-missing": (
         "import helper_that_is_not_there as helper\n" + REFERENCE.replace("math.sqrt(", "helper.root("),
-        "import-error",
+        "raised",
     ),
     "not-begun": ("def attention(query, key, value, mask=None):\n    raise NotImplementedError\n", "raised"),
     "leaves": (f"import os\n{REFERENCE}\nos._exit(0)\n", "exited"),

@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from .failures import WorkerError, packages_of, truncate
+from .failures import PACKAGE, WorkerError, packages_of, truncate
 
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _IMPORTS = (ast.Import, ast.ImportFrom)
@@ -75,8 +75,8 @@ def can_be_left_out(error: BaseException, *, in_notebook: bool = False) -> bool:
     if isinstance(error, SystemExit):
         return "argparse" in packages_of(error)
     if isinstance(error, ImportError):
-        # What was handed in is a notebook of Colab: its author has to know.
-        here = _GRADER if in_notebook else (*_GRADER, "google")
+        # A part of what was handed in is missing, or it is a notebook of Colab: its author has to know.
+        here = (*_GRADER, PACKAGE) if in_notebook else (*_GRADER, PACKAGE, "google")
         is_incomplete = "relative import" in str(error) or (error.name or "").startswith(here)
         return not is_incomplete and not any(each in str(error) for each in _GRADER)
     return isinstance(error, Exception) and not isinstance(
