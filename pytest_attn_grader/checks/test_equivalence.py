@@ -26,9 +26,10 @@ LENGTHS = ["between-1", "between-2", "limit", "blocks"]
     id="equivalence.basic", title="equals the reference", weight=4, needs=("contract.call", "shape[basic]")
 )
 def test_equivalence(attn_session: GradingSession, attn_observe: Observe, attn_evidence: Evidence) -> None:
-    rotates = attn_session.submission.attention.rotary_base is not None
+    attention = attn_session.submission.attention
+    rotates = attention.rotary_base is not None or attention.contract.tables is not None
     # A function that takes no mask cannot know what is padding: it is asked without any.
-    basic = attn_observe("basic" if attn_session.submission.attention.contract.takes_mask else "unpadded")
+    basic = attn_observe("basic" if attention.contract.takes_mask else "unpadded")
     _judge(basic, attn_evidence, rotates=rotates)
 
 

@@ -76,6 +76,8 @@ class FunctionAttention(StudentAttention):
         for name, given, sent in (("query", query, sent_query), ("key", key, sent_key)):
             if name in after and torch.equal(after[name], sent):
                 after[name] = given
+        if "keep_mask" in after:
+            after["keep_mask"] = after["keep_mask"][..., past:, :]
         return replace(answer, attn_output=answer.attn_output[..., past:, :], attn_weights=weights, inputs_after=after)
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor, keep_mask: Tensor, mode: CallMode) -> Attended:

@@ -46,9 +46,9 @@ def fit_rotating_function(
         answered = answered or attention
         with contextlib.suppress(SubmissionError):
             if rotation := _rotation_of(attention, seed):
-                return _rotated_backwards(attention, rotation, "that is undone before")
+                return _rotated_backwards(attention, rotation, "because it rotates them")
     if answered is not None:
-        return _rotated_backwards(answered, Rotation("halves", BASE), "that was not found, and is undone all the same")
+        return _rotated_backwards(answered, Rotation("halves", BASE), "as if it rotated them: no rotation was found")
     assert first_failure is not None  # there is at least one style
     raise first_failure
 
@@ -61,6 +61,6 @@ def _rotation_of(attention: FunctionAttention, seed: int) -> Rotation | None:
 
 
 def _rotated_backwards(attention: FunctionAttention, rotation: Rotation, why: str) -> FunctionAttention:
-    note = ("rotary-tables", f"{attention.contract.tables}; {rotation}: {why}")
+    note = ("rotary-tables", f"{attention.contract.tables}; query and key are passed rotated backwards, {why}")
     contract = replace(attention.contract, rotation=rotation)
     return replace(attention, contract=contract, notes=(*attention.notes, note))

@@ -9,6 +9,7 @@ from pytest_attn_grader.attention.reference import causal_keep_mask, reference_a
 from pytest_attn_grader.attention.rotation import BASE, Rotation
 from pytest_attn_grader.submission.adapt import fit
 from pytest_attn_grader.submission.function_attention import FunctionAttention
+from pytest_attn_grader.submission.student_attention import CallMode
 from tests.support.students import Workshop
 
 FUNCTION = """
@@ -59,7 +60,10 @@ def test_its_rotation_is_undone_before(
     query, key, value = torch.randn(3, 2, 4, 6, 16, generator=torch.Generator().manual_seed(1))
     query, keep_mask = query[..., -query_len:, :], causal_keep_mask(query_len, 6)[None, None]
     expected, _ = reference_attention(query, key, value, keep_mask)
-    torch.testing.assert_close(attention.attend(query, key, value, keep_mask).attn_output, expected)
+    answer = attention.attend(query, key, value, keep_mask, CallMode(watch_inputs=True))
+    torch.testing.assert_close(answer.attn_output, expected)
+    given = {"query": query, "key": key, "value": value, "keep_mask": keep_mask}
+    assert all(torch.equal(answer.inputs_after[name], tensor) for name, tensor in given.items())
 
 
 @pytest.mark.parametrize("rotated", ["z", wide("cos", "-sin"), "z * sin + z * cos"])
