@@ -65,8 +65,9 @@ class FunctionAttention(StudentAttention):
             return self._attend(query, key, value, keep_mask, mode)
         # Its tables are those of the keys: there are as many queries, the last ones of which count.
         past = key.shape[-2] - query.shape[-2]
-        all_queries = torch.cat([key[..., :past, :], query], dim=-2) if past else query
+        all_queries = query
         if past:
+            all_queries = torch.cat([key[..., :past, :], query], dim=-2)
             earlier = causal_keep_mask(key.shape[-2], device=key.device)[:past]
             keep_mask = torch.cat([earlier.expand(*keep_mask.shape[:2], -1, -1), keep_mask], dim=-2)
         sent_query, sent_key = rotate_both(all_queries, key, self.contract.rotation, backwards=True)

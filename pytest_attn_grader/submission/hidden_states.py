@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pytest_attn_grader.attention.probes import SPEC_BY_NAME, Probe
+from pytest_attn_grader.attention.probes import SPEC_BY_NAME, Probe, ProbeResult
 from pytest_attn_grader.attention.rotation import BASE
 from pytest_attn_grader.errors import SubmissionError
 from pytest_attn_grader.models.architectures import LayerSteps
@@ -234,10 +234,10 @@ def with_cache(attention: ModuleAttention, seed: int) -> ModuleAttention:
     raised: ModuleAttention | None = None
     for usual in cache_styles(attention.contract.candidate):
         style = replace(usual, masks_itself=masks_itself, reset=None if usual.parameter else reset)
-        if style.reset and not _is_reset(_with_style(attention, style), probes):
-            return _with_style(attention, replace(style, is_reset=False))
         tried = _with_style(attention, style)
         results = [tried.run_probe(probe) for probe in probes]
+        if style.reset and not _is_reset(attention, style, probes, results):
+            return _with_style(attention, replace(style, is_reset=False))
         failures = [result.failure for result in results]
         in_tokens, in_chunks = (
             tried.unsupported_reason(probe) is not None or is_right_result(result, probe)
@@ -257,14 +257,15 @@ def with_cache(attention: ModuleAttention, seed: int) -> ModuleAttention:
     return by_token or answered or raised or attention
 
 
-def _is_reset(attention: ModuleAttention, probes: Sequence[Probe]) -> bool:
-    """Whether the cache is emptied between two texts; also where it is wrong without that."""
-    style = attention.conventions.cache
-    assert style is not None
-    once = _with_style(attention, replace(style, reset=None))
-    is_right_once = [is_right_result(once.run_probe(probe), probe) for probe in probes]
-    is_right_again = [is_right_result(attention.run_probe(probe), probe) for probe in probes]
-    return is_right_again == is_right_once
+def _is_reset(
+    attention: ModuleAttention, style: CacheStyle, probes: Sequence[Probe], results: Sequence[ProbeResult]
+) -> bool:
+    """Whether the cache is emptied between two texts, as `results` came after one; also where it is wrong at first."""
+    first = _with_style(attention, replace(style, reset=None))
+    return all(
+        is_right_result(result, probe) == is_right_result(first.run_probe(probe), probe)
+        for probe, result in zip(probes, results, strict=True)
+    )
 
 
 def _with_style(attention: ModuleAttention, style: CacheStyle) -> ModuleAttention:
